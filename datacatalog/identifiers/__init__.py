@@ -1,0 +1,1 @@
+"""Identifiers: typed UUIDs, Abaco and Agave ids, session names."""

@@ -1,0 +1,1 @@
+"""Stores: the only place that talks to MongoDB, one module for each kind of document."""

@@ -1,0 +1,31 @@
+"""Jobs: their states, their events, their store."""
+
+from datacatalog.linkedstores.pipelinejob import exceptions, fsm
+from datacatalog.linkedstores.pipelinejob.agave_events import AgaveEvents
+from datacatalog.linkedstores.pipelinejob.exceptions import (
+    DuplicateJobError,
+    EventConflict,
+    EventRefused,
+    JobCreateFailure,
+    JobError,
+    JobUpdateFailure,
+    UnknownJob,
+    UnknownPipeline,
+)
+from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
+
+__all__ = [
+    "AgaveEvents",
+    "Applied",
+    "DuplicateJobError",
+    "EventConflict",
+    "EventRefused",
+    "JobCreateFailure",
+    "JobError",
+    "JobUpdateFailure",
+    "PipelineJobStore",
+    "UnknownJob",
+    "UnknownPipeline",
+    "exceptions",
+    "fsm",
+]

@@ -1,0 +1,61 @@
+"""Errors of jobs.
+
+CatalogUpdateFailure
+└── JobError
+    ├── JobCreateFailure
+    ├── JobUpdateFailure
+    │   ├── EventRefused
+    │   └── EventConflict
+    ├── DuplicateJobError
+    ├── UnknownPipeline
+    └── UnknownJob
+"""
+
+from __future__ import annotations
+
+from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
+
+
+class JobError(CatalogUpdateFailure):
+    """Something about a job is wrong."""
+
+
+class JobCreateFailure(JobError):  # noqa: N818
+    """The job was not created."""
+
+
+class JobUpdateFailure(JobError):  # noqa: N818
+    """The job was not changed."""
+
+
+class EventRefused(JobUpdateFailure):
+    """The state machine does not allow the event in the job's state."""
+
+    def __init__(self, event: str, state: str, allowed: list[str]) -> None:
+        self.event, self.state, self.allowed = event, state, allowed
+        verb = "is" if len(allowed) == 1 else "are"
+        super().__init__(
+            f"{event} event: not allowed in state {state}, only {', '.join(allowed)} {verb}"
+        )
+
+
+class EventConflict(JobUpdateFailure):
+    """Another event was applied under the same idempotency key."""
+
+    def __init__(self, event: str, applied: str) -> None:
+        super().__init__(
+            f"{event} event: its event_id or execution id already stands for "
+            f"another event ({applied}) of this job: give each event an id of its own"
+        )
+
+
+class DuplicateJobError(JobError):
+    """There is such a job already."""
+
+
+class UnknownPipeline(JobError):  # noqa: N818
+    """There is no such pipeline."""
+
+
+class UnknownJob(JobError):  # noqa: N818
+    """There is no such job, or it is hidden."""

@@ -1,0 +1,196 @@
+"""The history of a job: the newest entries in its document, older ones in buckets.
+
+The document says in `_history.moved` how many entries have moved. A bucket is written before the
+document lets go of its entries, and only buckets below that mark are read: so a crash in between
+leaves nothing lost and nothing double, and the next move writes the same bucket again.
+
+A stored entry has, beside what callers see, the job's state and revision after the event, and the
+digest of the event as it was sent, by which a second delivery is told from a second event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import bson
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from datacatalog import documents
+from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from datacatalog.mongo import Db, Document
+
+MOST_ENTRIES = 36
+MOVED_ENTRIES = 24
+MOST_BYTES = 512 * 1024
+MOST_BUCKET_BYTES = 14 * 1024 * 1024
+_DUPLICATE_KEY = 11000
+
+
+class History:
+    """Reads, extends and splits histories."""
+
+    def __init__(self, db: Db) -> None:
+        self.buckets = db["jobs_history"]
+        self.updates = db["updates"]
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes of the buckets, where they do not exist yet."""
+        from pymongo import IndexModel  # noqa: PLC0415
+
+        self.buckets.create_indexes(
+            [IndexModel([("job_id", 1), ("first", 1)]), IndexModel("entries.uuid")]
+        )
+
+    def find(self, job: Document, entry_uuid: str) -> Document | None:
+        """Return a stored entry of a job, or None: one look-up if older entries have moved."""
+        for entry in reversed(job.get("history", [])):
+            if entry["uuid"] == entry_uuid:
+                return dict(entry)
+        if not moved(job):
+            return None
+        bucket = self.buckets.find_one(
+            {
+                "entries.uuid": entry_uuid,
+                "job_id": job["_id"],
+                "first": {"$lt": moved(job)},
+            },
+            {"entries.$": 1},
+        )
+        return None if bucket is None else dict(bucket["entries"][0])
+
+    def read(self, job: Document, skip: int = 0, limit: int | None = None) -> Iterator[Document]:
+        """Yield stored entries, oldest first, without the first `skip`, at most `limit`."""
+        mark, recent = moved(job), job.get("history", [])
+        end = mark + len(recent) if limit is None else min(mark + len(recent), skip + limit)
+        buckets = self.buckets.find(
+            {
+                "job_id": job["_id"],
+                "first": {"$lt": min(end, mark)},
+                "last": {"$gte": skip},
+            },
+            sort=[("first", 1)],
+        )
+        if skip < mark:
+            for bucket in buckets:
+                yield from bucket["entries"][max(0, skip - bucket["first"]) : end - bucket["first"]]
+        yield from recent[max(0, skip - mark) : max(0, end - mark)]
+
+    def make_room(self, job: Document) -> Document:
+        """Move older entries of a job to a bucket if it has grown; return the changes of that.
+
+        The entries are on disk in their bucket when this returns, and still in the document:
+        the caller commits the changes together with what it came for.
+        """
+        entries = job.get("history", [])
+        count = _surplus(entries)
+        if not count:
+            return {}
+        first = moved(job)
+        bucket = {
+            "_id": f"{job['_id']}:{first}",
+            "job_id": job["_id"],
+            "job_uuid": job["uuid"],
+            "first": first,
+            "last": first + count - 1,
+            "entries": entries[:count],
+        }
+        if first == 0:
+            self.ensure_indexes()
+        try:
+            self.buckets.insert_one(bucket)
+        except DuplicateKeyError:
+            # a writer that crashed or lost its race was here with these very entries, or more
+            found = self.buckets.find_one({"_id": bucket["_id"]}, {"last": 1}) or bucket
+            count = found["last"] - first + 1
+        self._complete_audit(job, entries[:count])
+        return {"history": entries[count:], "_history.moved": first + count}
+
+    def _complete_audit(self, job: Document, entries: list[Document]) -> None:
+        """Write the rows of the audit log that were sent without waiting and did not arrive."""
+        rows = [audit_row(job, entry) for entry in entries if "_revision" in entry]
+        if not rows:
+            return
+        try:
+            self.updates.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
+                raise
+
+
+def moved(job: Document) -> int:
+    """Return how many entries of a job have moved to buckets."""
+    return int(job.get("_history", {}).get("moved", 0))
+
+
+def new_entry(
+    uuid: str,
+    name: str,
+    data: Any,
+    *,
+    date: datetime.datetime,
+    state: str,
+    revision: int,
+    event_digest: str,
+) -> Document:
+    """Return an entry as it is stored."""
+    return {
+        "date": date,
+        "name": name,
+        "data": documents.encode(data),
+        "uuid": uuid,
+        "_state": state,
+        "_revision": revision,
+        "_digest": event_digest,
+    }
+
+
+def public(entry: Document) -> Document:
+    """Return an entry as callers see it: `date`, `name`, `data`, `uuid`."""
+    return {
+        name: documents.decode(value) for name, value in entry.items() if not name.startswith("_")
+    }
+
+
+def entry_uuid(job_uuid: str, key: str, namespace: UUID) -> str:
+    """Return the UUID of the entry for an idempotency key: the same on every delivery."""
+    return typeduuid.catalog_uuid(f"{job_uuid}:{key}", "pipelinejob_event", namespace)
+
+
+def digest(name: str, canonical_data: str) -> str:
+    """Return what tells events apart that come with the same idempotency key."""
+    return hashlib.sha256(f"{name}:{canonical_data}".encode()).hexdigest()[:32]
+
+
+def audit_row(job: Document, entry: Document) -> Document:
+    """Return the row of the audit log for an entry; its `_id` makes a second write harmless."""
+    return {
+        "_id": f"{job['_id']}:{entry['_revision']}",
+        "uuid": job["uuid"],
+        "date": entry["date"],
+        "action": "create" if entry["name"] == FIRST_EVENT else "event",
+        "name": entry["name"],
+        "state": entry["_state"],
+        "revision": entry["_revision"],
+        "_admin": job.get("_admin"),
+    }
+
+
+def _surplus(entries: list[Document]) -> int:
+    """Count the oldest entries that have to move before another one comes."""
+    if len(bson.encode({"entries": entries})) < MOST_BYTES:
+        return MOVED_ENTRIES if len(entries) >= MOST_ENTRIES else 0
+    left = [len(bson.encode(entry)) for entry in entries]
+    moving = 0
+    for count, size in enumerate(left, start=1):
+        moving += size
+        if sum(left[count:]) < MOST_BYTES or moving + max(left) > MOST_BUCKET_BYTES:
+            return count
+    return len(entries)

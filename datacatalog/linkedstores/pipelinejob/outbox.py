@@ -1,0 +1,101 @@
+"""The outbox: events that were applied and have yet to be announced.
+
+An item enters the job's document in the same update as its event. Whoever delivers takes a lease
+on the job's outbox first, so that its items leave in their order; a lease that is not given back
+(its holder died) runs out.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from datacatalog.linkedstores.basestore.store import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pymongo.collection import Collection
+
+    from datacatalog.mongo import Document
+
+LEASE = datetime.timedelta(seconds=60)
+_FIRST_DELAY, _LONGEST_DELAY = 5, 3600
+
+
+class Outbox:
+    """The outboxes of all jobs."""
+
+    def __init__(self, jobs: Collection[Document]) -> None:
+        self.jobs = jobs
+
+    @staticmethod
+    def item(entry: Document) -> Document:
+        """Return what announces an entry of the history."""
+        return {
+            "id": entry["uuid"],
+            "event": entry["name"],
+            "state": entry["_state"],
+            "revision": entry["_revision"],
+            "date": entry["date"],
+        }
+
+    def adopt(self, job: Document) -> None:
+        """Take over what a job that is about to be removed has yet to announce."""
+        names = ("uuid", "_outbox", "_outbox_due")
+        pending: Document = {name: job[name] for name in names if name in job}
+        if pending.get("_outbox"):
+            self.jobs.replace_one({"_id": job["_id"]}, pending, upsert=True)
+
+    def claim(self, job_uuid: str, *, early: bool = False) -> Document | None:
+        """Take the lease on a job's outbox; return the job, or None if there is nothing to do.
+
+        Args:
+            job_uuid: whose.
+            early: also if a failed delivery is not due again yet.
+        """
+        moment = now()
+        due = {} if early else {"_outbox_due": {"$lte": moment}}
+        return self.jobs.find_one_and_update(
+            {
+                "uuid": job_uuid,
+                "_outbox.0": {"$exists": True},
+                **due,
+                "$or": [{"_outbox_lease": None}, {"_outbox_lease": {"$lt": moment}}],
+            },
+            {"$set": {"_outbox_lease": moment + LEASE}},
+            projection={"uuid": 1, "_outbox": 1, "_outbox_tries": 1},
+            return_document=True,
+        )
+
+    def delivered(self, job: Document, ids: list[str]) -> None:
+        """Take announced items out and give the lease back; others may have come meanwhile."""
+        self.jobs.update_one(
+            {"_id": job["_id"]},
+            {
+                "$pull": {"_outbox": {"id": {"$in": ids}}},
+                "$unset": {"_outbox_lease": "", "_outbox_tries": ""},
+            },
+        )
+        self.jobs.update_one(
+            {"_id": job["_id"], "_outbox": [], "_outbox_lease": None},
+            {"$unset": {"_outbox": "", "_outbox_due": ""}},
+        )
+
+    def postpone(self, job: Document) -> None:
+        """Give the lease back after a failure; the next try is due after a growing delay."""
+        tries = int(job.get("_outbox_tries", 0))
+        delay = datetime.timedelta(seconds=min(_LONGEST_DELAY, _FIRST_DELAY * 2**tries))
+        self.jobs.update_one(
+            {"_id": job["_id"]},
+            {
+                "$set": {"_outbox_due": now() + delay, "_outbox_tries": tries + 1},
+                "$unset": {"_outbox_lease": ""},
+            },
+        )
+
+    def due(self, *, everything: bool = False) -> Iterator[str]:
+        """Yield the UUIDs of jobs with announcements that are due, the longest waiting first."""
+        query = {"$exists": True} if everything else {"$lte": now()}
+        for job in self.jobs.find({"_outbox_due": query}, {"uuid": 1}, sort=[("_outbox_due", 1)]):
+            yield job["uuid"]

@@ -1,0 +1,179 @@
+"""Reading jobs: by uuid, by query, with their histories."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from datacatalog import documents
+from datacatalog.linkedstores.basestore import LinkedStore
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.exceptions import (
+    JobCreateFailure,
+    UnknownJob,
+    UnknownPipeline,
+)
+from datacatalog.linkedstores.pipelinejob.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymongo.database import Database
+
+    from datacatalog.mongo import Document
+    from datacatalog.settings import CatalogSettings
+
+IDENTIFYING = ("pipeline_uuid", "child_of", "data")
+_PRIVATE = ("_id", "_history", "_outbox", "_outbox_due", "_outbox_lease", "_outbox_tries")
+
+
+class JobReader(LinkedStore):
+    """The jobs and their histories, to read."""
+
+    collection = "jobs"
+    uuid_type = "pipelinejob"
+    identifiers = ("uuid",)
+    links = ("child_of", "generated_by", "acted_on", "acted_using")
+    indexed = ("state", "pipeline_uuid", "archive_path", "updated")
+
+    def __init__(
+        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+    ) -> None:
+        super().__init__(mongodb, catalog=catalog)
+        self.histories = history.History(self.db)
+        self.outbox = Outbox(self.coll)
+        self.outbox_of_removed = Outbox(self.db["jobs_removed"])
+        self.rejected = self.db["rejected_events"]
+
+    def load(self, job_uuid: str) -> Document:
+        """Return a visible job as it is stored.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        found = self.coll.find_one({"uuid": job_uuid, VISIBLE: {"$ne": False}})
+        if found is None:
+            message = f"No job exists with UUID {job_uuid}"
+            raise UnknownJob(message)
+        return found
+
+    def find_one_by_uuid(self, uuid: str) -> Document | None:
+        """Return the visible job with this UUID and its whole history, or None."""
+        try:
+            stored = self.load(uuid)
+        except UnknownJob:
+            return None
+        return {**self.public(stored), "history": [*map(history.public, self._entries(stored))]}
+
+    def history(
+        self, job_uuid: str, limit: int | None = None, skip: int | None = None
+    ) -> list[Document]:
+        """Return a job's history, oldest entry first, each with `date`, `name`, `data`, `uuid`.
+
+        Args:
+            job_uuid: a visible job.
+            limit: how many entries at most.
+            skip: how many of the oldest to leave out.
+
+        Raises:
+            UnknownJob: there is no such job.
+        """
+        entries = self._entries(self.load(job_uuid), skip or 0, limit)
+        return [history.public(entry) for entry in entries]
+
+    def query(
+        self,
+        query: Mapping[str, Any] | None = None,
+        *,
+        sort: list[tuple[str, int]] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> list[Document]:
+        """Return the visible jobs that a MongoDB query finds, each with its newest history."""
+        found = self.coll.find(
+            {"$and": [dict(query or {}), {VISIBLE: {"$ne": False}}]},
+            sort=sort,
+            skip=skip,
+            limit=limit,
+        )
+        return [self.public(stored) for stored in found]
+
+    def find(self, **fields: Any) -> list[Document]:
+        """Return the visible jobs whose fields have these values."""
+        return self.query(fields)
+
+    def public(self, stored: Document) -> Document:
+        """Return a stored job as callers see it, with the part of its history in the document."""
+        shown = {
+            name: documents.decode(value)
+            for name, value in stored.items()
+            if name not in _PRIVATE and name != "history"
+        }
+        return {**shown, "history": [history.public(entry) for entry in stored.get("history", [])]}
+
+    def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Document]:
+        return list(self.histories.read(stored, skip, limit))
+
+    def load_deletable(self, job_uuid: str) -> Document:
+        """Return a job as it is stored, whether visible or hidden.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        found = self.coll.find_one({"uuid": job_uuid})
+        if found is None:
+            message = f"No job exists with UUID {job_uuid}"
+            raise UnknownJob(message)
+        return found
+
+    def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
+        """Return the UUID of a job with these fields (spec: jobs, section 4)."""
+        parts = []
+        for name in IDENTIFYING:
+            if name in payload:
+                value = payload[name]
+                parts.append(serialize(value) if isinstance(value, dict) else str(value))
+        return super().get_typeduuid(":".join(sorted(parts)))
+
+    def uuid_from_properties(self, **properties: Any) -> str:
+        """Return the UUID that a job with these properties has.
+
+        Raises:
+            JobCreateFailure: there is no such pipeline.
+        """
+        self.check_pipeline(properties.get("pipeline_uuid"))
+        return self.get_typeduuid(properties)
+
+    def has_pipeline(self, pipeline_uuid: object) -> bool:
+        """Tell whether jobs can be runs of a pipeline: it exists and is visible."""
+        if not isinstance(pipeline_uuid, str):
+            return False
+        query = {"uuid": pipeline_uuid, VISIBLE: {"$ne": False}}
+        return self.db["pipelines"].find_one(query, {"uuid": 1}) is not None
+
+    def check_pipeline(self, pipeline_uuid: object) -> str:
+        """Return the UUID of a pipeline that jobs can be runs of.
+
+        Raises:
+            JobCreateFailure: there is no such pipeline.
+        """
+        if not self.has_pipeline(pipeline_uuid):
+            unknown = UnknownPipeline(f"No pipeline exists with UUID {pipeline_uuid}")
+            reason = "Failed to validate pipeline UUID"
+            raise JobCreateFailure(reason, unknown)
+        return str(pipeline_uuid)
+
+    def ensure_indexes(self) -> None:
+        """Create all indexes that jobs need, where they do not exist yet."""
+        from pymongo import IndexModel  # noqa: PLC0415
+
+        super().ensure_indexes()
+        self.histories.ensure_indexes()
+        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True)])
+        self.rejected.create_indexes([IndexModel("uuid"), IndexModel("date")])
+
+
+def serialize(data: Any) -> str:
+    """Return the JSON text of a job's data in its identifiers: sorted keys, no blanks, ASCII."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,384 @@
+"""The store of jobs: create, handle events, delete."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.write_concern import WriteConcern
+
+from datacatalog import documents
+from datacatalog.linkedstores.basestore.store import VISIBLE, now, unchanged
+from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.exceptions import (
+    EventConflict,
+    EventRefused,
+    JobCreateFailure,
+    JobUpdateFailure,
+)
+from datacatalog.linkedstores.pipelinejob.fsm import (
+    FIRST_EVENT,
+    FIRST_STATE,
+    TRANSITIONS,
+    next_state,
+)
+from datacatalog.linkedstores.pipelinejob.reader import JobReader
+from datacatalog.tokens import InvalidAdminToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pymongo.database import Database
+
+    from datacatalog.mongo import Document
+    from datacatalog.settings import CatalogSettings
+
+MOST_OTHER_BYTES = 128 * 1024
+"""Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
+REQUIRED = ("pipeline_uuid", "archive_path", "data")
+OPTIONAL: dict[str, Any] = {
+    "archive_patterns": [],
+    "product_patterns": [],
+    "session": None,
+    "agent": None,
+    "task": None,
+}
+
+
+class Applied(NamedTuple):
+    """What became of an event."""
+
+    job: Document
+    """the job as it is stored now"""
+    entry: Document
+    """the event's entry in the history; `_state` and `_revision` are the job's after it"""
+    duplicate: bool
+    """whether an earlier delivery had applied it"""
+
+
+class PipelineJobStore(JobReader):
+    """The jobs, their histories and what was refused."""
+
+    def __init__(
+        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+    ) -> None:
+        super().__init__(mongodb, catalog=catalog)
+        self.unawaited_updates = self.updates.with_options(write_concern=WriteConcern(w=0))
+
+    # Creating
+
+    def create(self, job_document: Mapping[str, Any], *, owner: str | None = None) -> Document:
+        """Create a job, or find the one that exists: that is returned unchanged.
+
+        Args:
+            job_document: `pipeline_uuid`, `archive_path` and `data`; perhaps `archive_system`,
+                `session`, `child_of` and others of the job document.
+            owner: who is named as the job's owner, by default the catalog's.
+
+        Returns:
+            The stored document and its `_update_token`.
+
+        Raises:
+            JobCreateFailure: a field is missing or cannot be stored, or there is no such pipeline.
+        """
+        stored, _ = self.find_or_create(job_document, owner=owner)
+        return self.with_token(stored)
+
+    def find_or_create(
+        self, job_document: Mapping[str, Any], *, owner: str | None = None
+    ) -> tuple[Document, bool]:
+        """Do as `create` does; return the job as it is stored, and whether it is new."""
+        missing = [name for name in REQUIRED if job_document.get(name) is None]
+        if missing:
+            message = f"{', '.join(map(repr, missing))} missing"
+            raise JobCreateFailure(message)
+        given = {name: value for name, value in job_document.items() if not name.startswith("_")}
+        try:
+            documents.check(given["data"])
+            documents.check({**given, "data": None}, "job", MOST_OTHER_BYTES)
+        except documents.DocumentError as error:
+            raise JobCreateFailure(str(error)) from error
+        pipeline_uuid = self.check_pipeline(given["pipeline_uuid"])
+        given["uuid"] = self.get_typeduuid({"child_of": [], **given})
+        existing = self.coll.find_one({"uuid": given["uuid"]})
+        if existing is not None:
+            return existing, False
+        return self._insert(given, pipeline_uuid, owner)
+
+    def _insert(
+        self, given: dict[str, Any], pipeline_uuid: str, owner: str | None
+    ) -> tuple[Document, bool]:
+        self.ensure_indexes()
+        data = given["data"]
+        fields = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
+        if not fields.get("archive_system"):
+            fields["archive_system"] = self.catalog.storage_system
+        stored = self.managed(fields, owner)
+        created = stored["_properties"]["created_date"]
+        entry = history.new_entry(
+            history.entry_uuid(given["uuid"], stored["_salt"], self.catalog.namespace),
+            FIRST_EVENT,
+            data,
+            date=created,
+            state=FIRST_STATE,
+            revision=0,
+            event_digest=history.digest(FIRST_EVENT, documents.canonical(data)),
+        )
+        stored.update(state=FIRST_STATE, last_event=FIRST_EVENT, updated=created, history=[entry])
+        try:
+            self.coll.insert_one(stored)
+        except DuplicateKeyError:
+            return self.coll.find_one({"uuid": given["uuid"]}) or stored, False
+        self.updates.insert_one(history.audit_row(stored, entry))
+        return stored, True
+
+    # Events
+
+    def handle(
+        self, event_doc: Mapping[str, Any], token: str | None = None, *, key: str | None = None
+    ) -> Document:
+        """Apply an event to a job.
+
+        Args:
+            event_doc: `uuid` (the job's), `name` (the event's), perhaps `data` and `token`.
+            token: the job's token or an administrative one; wins over the one in `event_doc`.
+            key: an idempotency key: a second call with the same key changes nothing.
+
+        Returns:
+            The stored document and its `_update_token`.
+
+        Raises:
+            UnknownJob: there is no such job.
+            InvalidToken: the token does not allow the event.
+            EventRefused: the state does not allow the event. It is kept in `rejected_events`.
+            EventConflict: the key stands for another event.
+            JobUpdateFailure: there is no such event, or its data cannot be stored.
+        """
+        name = str(event_doc.get("name", "")).lower()
+        if name not in TRANSITIONS:
+            message = f"there is no event {name!r:.60}: use one of {', '.join(TRANSITIONS)}"
+            raise JobUpdateFailure(message)
+        shown = token if token is not None else event_doc.get("token")
+        job = self.load(str(event_doc.get("uuid")))
+        self.validate_token(job, shown)
+        if TRANSITIONS[name].administrative and not self.is_admin_token(shown):
+            message = f"{name} event: only an administrative token allows it"
+            raise InvalidAdminToken(message)
+        return self.with_token(self.apply(job, name, _data(event_doc), key=key).job)
+
+    def apply(
+        self,
+        job: Document,
+        name: str,
+        data: Any,
+        *,
+        key: str | None = None,
+        sent: Any = None,
+        execution_id: str | None = None,
+        announce: bool = False,
+        before: Callable[[Document], None] | None = None,
+    ) -> Applied:
+        """Apply an event whose sender has been authorized: one atomic update.
+
+        Args:
+            job: the job as `load` returned it; read again only if another writer was faster.
+            name: the event.
+            data: what the history is to keep.
+            key: the idempotency key, by default one of its own.
+            sent: what tells events with the same key apart, by default `data`.
+            execution_id: of the execution that brought the event, for the record of a refusal.
+            announce: put the event into the outbox as well.
+            before: called once with the job as it is, when nothing speaks against the event.
+
+        Raises:
+            UnknownJob, EventRefused, EventConflict, JobUpdateFailure: as for `handle`.
+        """
+        try:
+            text = documents.check(data)
+        except documents.DocumentError as error:
+            raise JobUpdateFailure(str(error)) from error
+        uuid = history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace)
+        event_digest = history.digest(name, text if sent is None else documents.canonical(sent))
+        for attempt in self.attempts(f"{name} event"):
+            if attempt:
+                job = self.load(job["uuid"])
+            known = self.histories.find(job, uuid)
+            if known is not None:
+                if known.get("_digest", event_digest) != event_digest:
+                    raise EventConflict(name, known["name"])
+                self._audit_event(job, known)
+                return Applied(job, known, duplicate=True)
+            try:
+                state = next_state(job["state"], name)
+            except EventRefused as refusal:
+                row_id = f"{uuid}:{event_digest}"
+                self._keep_rejected(job, row_id, name, data, refusal, execution_id)
+                raise
+            if before is not None:
+                before(job)
+                before = None
+            entry = history.new_entry(
+                uuid,
+                name,
+                data,
+                date=max(now(), job.get("updated") or now()),
+                state=state,
+                revision=(job.get("_properties", {}).get("revision") or 0) + 1,
+                event_digest=event_digest,
+            )
+            if self._append(job, entry, announce=announce):
+                return Applied(job, entry, duplicate=False)
+        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+
+    def _append(self, job: Document, entry: Document, *, announce: bool) -> bool:
+        room = self.histories.make_room(job)
+        changes: Document = {
+            "state": entry["_state"],
+            "last_event": entry["name"],
+            "updated": entry["date"],
+        }
+        operators: dict[str, Any] = {}
+        kept: list[Document] = (room or job).get("history", [])
+        recent = [*kept, entry]
+        if room:
+            changes |= {**room, "history": recent}
+        else:
+            operators["push"] = {"history": entry}
+        guard: Document = {}
+        if announce:
+            operators.setdefault("push", {})["_outbox"] = self.outbox.item(entry)
+            if job.get("_outbox"):
+                # a delivery that empties the outbox meanwhile takes its due date along
+                guard = {"_outbox.0": {"$exists": True}}
+            else:
+                changes["_outbox_due"] = entry["date"]
+        try:
+            if not self.commit(job, changes, guard, **operators):
+                return False
+        except AutoReconnect:
+            # whether the write arrived is unknown: the next attempt finds the entry or makes it
+            return False
+        self._audit_event(job, entry)
+        if room:
+            job["_history"] = {**job.get("_history", {}), "moved": room["_history.moved"]}
+        if announce:
+            job["_outbox"] = [*job.get("_outbox", []), self.outbox.item(entry)]
+        job.update(
+            state=entry["_state"], last_event=entry["name"], updated=entry["date"], history=recent
+        )
+        return True
+
+    def _audit_event(self, job: Document, entry: Document) -> None:
+        """Send an event's row of the audit log; what does not arrive is made up for later."""
+        if "_revision" in entry:
+            self.unawaited_updates.insert_one(history.audit_row(job, entry))
+
+    def _keep_rejected(
+        self,
+        job: Document,
+        row_id: str,
+        name: str,
+        data: Any,
+        refusal: EventRefused,
+        execution_id: str | None,
+    ) -> None:
+        row = {
+            "uuid": job["uuid"],
+            "date": now(),
+            "event": {"name": name, "data": documents.encode(data)},
+            "state": job["state"],
+            "reason": str(refusal),
+            "execution_id": execution_id,
+        }
+        self.rejected.update_one({"_id": row_id}, {"$set": row}, upsert=True)
+
+    # Deleting
+
+    def delete(
+        self,
+        job_uuid: str,
+        token: str | None = None,
+        force: bool = False,  # noqa: FBT001, FBT002
+    ) -> Document:
+        """Hide a job, or with `force` remove it for good.
+
+        Returns:
+            The document as it was, and for a hidden job its `_update_token`.
+
+        Raises:
+            UnknownJob: there is no such job.
+            InvalidToken: the token does not allow it.
+        """
+        job = self.load_deletable(job_uuid)
+        self.validate_token(job, token)
+        if force:
+            self.remove(job)
+            return self.public(job)
+        self.hide(job)
+        return self.with_token(job)
+
+    def undelete(self, job_uuid: str, token: str | None = None) -> Document:
+        """Bring a hidden job back.
+
+        Raises:
+            UnknownJob, InvalidToken: as for `delete`.
+        """
+        job = self.load_deletable(job_uuid)
+        self.validate_token(job, token)
+        self._set_visible(job, "undelete", visible=True)
+        return self.with_token(job)
+
+    def hide(self, job: Document) -> None:
+        """Hide a job; nothing changes if it is hidden."""
+        self._set_visible(job, "hide", visible=False)
+
+    def remove(self, job: Document) -> None:
+        """Remove a job after its last document and whole history are in the audit log.
+
+        The job is hidden first, so that no event can come in between. Each step can be done
+        again: a removal that was interrupted is completed by the next one.
+        """
+        for _ in self.attempts(f"removal of job {job['uuid']}"):
+            self.hide(job)
+            stored = self.coll.find_one({"_id": job["_id"]})
+            if stored is None:
+                break
+            self._keep_removed(stored)
+            if not stored[VISIBLE] and self.coll.delete_one(unchanged(stored)).deleted_count:
+                break
+            job = stored
+        self.histories.buckets.delete_many({"job_id": job["_id"]})
+
+    def _keep_removed(self, stored: Document) -> None:
+        """Write what is about to be removed, with all of its history, to the audit log."""
+        rows = [
+            {
+                **self.audit(stored, "remove_history"),
+                "_id": f"remove:{bucket['_id']}",
+                "bucket": bucket,
+            }
+            for bucket in self.histories.buckets.find({"job_id": stored["_id"]})
+        ]
+        rows.append(
+            {**self.audit(stored, "remove"), "_id": f"remove:{stored['_id']}", "document": stored}
+        )
+        for row in rows:
+            self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
+        self.outbox_of_removed.adopt(stored)
+
+    def _set_visible(self, job: Document, action: str, *, visible: bool) -> None:
+        for attempt in self.attempts(f"{action} of job {job['uuid']}"):
+            if attempt:
+                job.update(self.load_deletable(job["uuid"]))
+            if job.get(VISIBLE, True) is visible:
+                return
+            if self.commit(job, {VISIBLE: visible}):
+                job[VISIBLE] = visible
+                self.updates.insert_one(self.audit(job, action))
+                return
+
+
+def _data(event_doc: Mapping[str, Any]) -> Any:
+    data = event_doc.get("data")
+    return {} if data is None else data

@@ -1,0 +1,1 @@
+"""Managers: several stores put together for one purpose."""

@@ -1,0 +1,261 @@
+"""A job to be: from what an actor knows to a job in the catalog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datacatalog import documents
+from datacatalog.identifiers import interestinganimal, typeduuid
+from datacatalog.linkedstores import lookup
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.reader import serialize
+from datacatalog.managers.pipelinejobs import archive
+from datacatalog.managers.pipelinejobs.callback import callback_url
+from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
+from datacatalog.managers.pipelinejobs.inputs import find_inputs
+from datacatalog.managers.pipelinejobs.instance import JobEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pymongo.database import Database
+
+    from datacatalog.mongo import Document
+    from datacatalog.settings import CatalogSettings
+
+PRODUCTS = "/products/v2"
+PARENTS = ("experiment_design_id", "experiment_id", "sample_id", "measurement_id")
+
+Identifiers = str | list[str] | tuple[str, ...]
+
+
+class ManagedPipelineJob(JobEvents):
+    """A job that `setup` finds or creates.
+
+    Args:
+        mongodb: settings or a `pymongo` database, as for all stores.
+        pipelines: the section `pipelines` of an actor's settings: `job_manager_id`,
+            `job_manager_nonce` and perhaps `pipeline_uuid`.
+        instanced: put each set-up into an archive folder of its own.
+        agave: a client of the platform, for the job's files.
+        experiment_design_id, experiment_id, sample_id, measurement_id: what the job is about, one
+            identifier or several of one type; the first that is given counts.
+        data: what the job is to do.
+        archive_path: where the outputs go, by default a path made of pipeline, parents and data.
+        archive_system: the storage system of the archive path.
+        archive_patterns, product_patterns: what indexing looks for among the outputs.
+        session: a name for this run, by default `adjective-animal`.
+        agent, task: who runs the job, and as what.
+        inputs: names of files and references that the job works on, beside those in `data`.
+        pipeline_uuid: wins over the one in `pipelines`.
+        setup_archive_path: make the archive path in `setup`, where there is a client.
+        api_server: of the tenant, by default `TACC_API_SERVER`.
+        catalog: the catalog's settings, by default those of the environment.
+
+    Raises:
+        ManagedPipelineJobError: there is no such pipeline.
+        ValueError: what the job is about cannot be resolved.
+    """
+
+    def __init__(
+        self,
+        mongodb: Mapping[str, Any] | Database[Any],
+        pipelines: Mapping[str, Any],
+        instanced: bool = False,  # noqa: FBT001, FBT002
+        agave: Any = None,
+        *,
+        experiment_design_id: Identifiers | None = None,
+        experiment_id: Identifiers | None = None,
+        sample_id: Identifiers | None = None,
+        measurement_id: Identifiers | None = None,
+        data: dict[str, Any] | None = None,
+        archive_path: str | None = None,
+        archive_system: str | None = None,
+        archive_patterns: Sequence[dict[str, Any]] = (),
+        product_patterns: Sequence[dict[str, Any]] = (),
+        session: str | None = None,
+        agent: str | None = None,
+        task: str | None = None,
+        inputs: Any = (),
+        pipeline_uuid: str | None = None,
+        setup_archive_path: bool = False,
+        api_server: str | None = None,
+        catalog: CatalogSettings | None = None,
+    ) -> None:
+        self.store = PipelineJobStore(mongodb, catalog=catalog)
+        self.client = agave
+        self.config = dict(pipelines)
+        self.instanced = instanced
+        self.pipeline_uuid = self._verified(pipeline_uuid or self.config.get("pipeline_uuid"))
+        self.generated_by = [self.pipeline_uuid]
+        given = (experiment_design_id, experiment_id, sample_id, measurement_id)
+        parents = next((value for value in given if value is not None), None)
+        self.child_of = [] if parents is None else self._resolve(parents)
+        self.data = dict(data or {})
+        self.inputs = inputs
+        self.acted_on, self.acted_using = find_inputs(self.store.db, inputs, self.data)
+        self.session = (session or interestinganimal.generate()).rstrip("-")
+        self.agent = agent
+        self.task = task
+        self.archive_system = archive_system or self.store.catalog.storage_system
+        self.archive_patterns = list(archive_patterns)
+        self.product_patterns = list(product_patterns)
+        self.api_server = api_server or self.store.catalog.api_server
+        self.setup_archive_path = setup_archive_path
+        self._given_path = archive_path
+        self.archive_path = self._make_archive_path()
+        self.callback: str | None = None
+
+    def setup(self, data: dict[str, Any] | None = None) -> ManagedPipelineJob:
+        """Find or create the job, with `data` merged over what was given first.
+
+        Sets `uuid`, `token`, `job`, `callback`.
+
+        Raises:
+            JobCreateFailure: the job cannot be stored.
+            ManagedPipelineJobError: its archive path could not be made.
+        """
+        if data:
+            self.data.update(data)
+            self.acted_on, self.acted_using = find_inputs(self.store.db, self.inputs, self.data)
+            self.archive_path = self._make_archive_path()
+        stored, _ = self.store.find_or_create(self._fields())
+        self._attach(stored)
+        if self.setup_archive_path and self.client is not None:
+            archive.make(self.client, self.archive_system, self.archive_path)
+        return self
+
+    def attach(self) -> ManagedPipelineJob:
+        """Find the job that `setup` would find, and do not create it.
+
+        Raises:
+            ManagedPipelineJobError: there is none.
+        """
+        return self.load(self.store.get_typeduuid(self._fields()))
+
+    def load(self, job_uuid: str) -> ManagedPipelineJob:
+        """Take over an existing job.
+
+        Raises:
+            ManagedPipelineJobError: there is none with this uuid.
+        """
+        self._attach(self._load(job_uuid))
+        return self
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "pipeline_uuid": self.pipeline_uuid,
+            "archive_path": self.archive_path,
+            "archive_system": self.archive_system,
+            "archive_patterns": self.archive_patterns,
+            "product_patterns": self.product_patterns,
+            "data": self.data,
+            "session": self.session,
+            "agent": self.agent,
+            "task": self.task,
+            "generated_by": self.generated_by,
+            "child_of": self.child_of,
+            "acted_on": self.acted_on,
+            "acted_using": self.acted_using,
+        }
+
+    def _attach(self, stored: Document) -> None:
+        super()._attach(stored)
+        self.archive_system = stored["archive_system"]
+        self.archive_path = stored["archive_path"]
+        self.data = documents.decode(stored["data"])
+        self.session = stored.get("session") or self.session
+        if self.config.get("job_manager_id"):
+            self.callback = callback_url(
+                self.api_server,
+                self.config["job_manager_id"],
+                self.config.get("job_manager_nonce"),
+                token=str(self.token),
+                uuid=str(self.uuid),
+                session=self.session,
+            )
+
+    def serialize_data(self) -> str:
+        """Return the job's data as the JSON text that its archive path is made of."""
+        return serialize(self.data)
+
+    def archive_uri(self) -> str:
+        """Return where the job's outputs are to go, as an Agave URI."""
+        return f"agave://{self.archive_system}{self.archive_path}"
+
+    def agave_notifications(self) -> list[dict[str, Any]]:
+        """Return the `notifications` of an Agave or Aloe job request that report to the manager.
+
+        Raises:
+            ManagedPipelineJobError: the job is not set up, or the settings name no manager.
+        """
+        if self.callback is None:
+            message = "There is no callback: set pipelines.job_manager_id and call setup() first"
+            raise ManagedPipelineJobError(message)
+        status = "${JOB_STATUS}"
+        return [
+            {"event": event, "persistent": persistent, "url": f"{self.callback}&status={shown}"}
+            for event, persistent, shown in (
+                ("RUNNING", True, status),
+                ("FINISHED", False, "FINISHED"),
+                ("FAILED", False, status),
+            )
+        ]
+
+    def _verified(self, pipeline_uuid: str | None) -> str:
+        if not self.store.has_pipeline(pipeline_uuid):
+            message = f"Failed to verify pipeline_uuid:{pipeline_uuid} exists in store pipeline"
+            raise ManagedPipelineJobError(message)
+        return str(pipeline_uuid)
+
+    def _resolve(self, parents: Identifiers) -> list[str]:
+        identifiers = [parents] if isinstance(parents, str) else list(parents)
+        resolved = {name: lookup.resolve(self.store.db, name) for name in identifiers}
+        unknown = [name for name, uuid in resolved.items() if uuid is None]
+        if unknown or not resolved:
+            message = "Unable to resolve any identifers to UUIDs"
+            raise ValueError(f"{message}: {', '.join(map(str, unknown))}" if unknown else message)
+        uuids = sorted({uuid for uuid in resolved.values() if uuid is not None})
+        if len({typeduuid.get_uuidtype(uuid) for uuid in uuids}) > 1:
+            message = "Cannot resolve a list of identifiers with mixed types"
+            raise ValueError(message)
+        return uuids
+
+    def _make_archive_path(self) -> str:
+        if self._given_path:
+            return self._given_path
+        parents, content = ":".join(self.child_of), self.serialize_data()
+        hashids = [
+            typeduuid.uuid_to_hashid(
+                typeduuid.catalog_uuid(text, "generic", self.store.catalog.namespace)
+            )
+            for text in (parents, content)
+        ]
+        path = "/".join([PRODUCTS, self.pipeline_uuid.replace("-", ""), *hashids])
+        return f"{path}/{interestinganimal.instanced(self.session)}" if self.instanced else path
+
+
+class ReactorManagedPipelineJob(ManagedPipelineJob):
+    """A job of a running actor, which tells it most of what it needs.
+
+    Args:
+        reactor: has `settings.mongodb`, `settings.pipelines`, `session`, `uid`, `execid`,
+            `api_server`.
+        data: what the job is to do.
+        others: as for `ManagedPipelineJob`.
+    """
+
+    def __init__(self, reactor: Any, data: dict[str, Any] | None = None, **others: Any) -> None:
+        agent = f"{reactor.api_server.rstrip('/')}/actors/v2/{reactor.uid}"
+        known: dict[str, Any] = {
+            "session": reactor.session,
+            "agent": agent,
+            "task": f"{agent}/executions/{reactor.execid}",
+            "api_server": reactor.api_server,
+        }
+        super().__init__(
+            reactor.settings.mongodb,
+            reactor.settings.pipelines,
+            data=data,
+            **{**known, **others},
+        )

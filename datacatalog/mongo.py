@@ -1,0 +1,108 @@
+"""The connection to MongoDB."""
+
+from __future__ import annotations
+
+import base64
+import re
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Document = dict[str, Any]
+Db = Database[Document]
+
+DEFAULT_DATABASE = "catalog"
+DEFAULT_TIMEOUT = 10.0
+ACKNOWLEDGED = WriteConcern(w="majority", j=True)
+_SCHEMES = ("mongodb://", "mongodb+srv://")
+
+
+def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
+    """Return the catalog's database, with writes that are acknowledged when they are on disk.
+
+    Args:
+        mongodb: a `pymongo` database, or settings: `authn` (a MongoDB URI, plain or in base64),
+            `database` (its name) and `timeout` (seconds until an unreachable server is an error;
+            options in the URI win).
+
+    Raises:
+        ValueError: `authn` is missing or no MongoDB URI. The message does not repeat it.
+    """
+    if isinstance(mongodb, Database):
+        database = mongodb
+    else:
+        uri = decode_authn(mongodb.get("authn"))
+        timeout = float(mongodb.get("timeout") or DEFAULT_TIMEOUT)
+        name = mongodb.get("database") or DEFAULT_DATABASE
+        try:
+            database = _client(uri, timeout)[name]
+        except pymongo.errors.InvalidName as error:
+            message = f"mongodb.database is {name!r:.60}, which no database can be called"
+            raise ValueError(message) from error
+    return database.with_options(
+        codec_options=CodecOptions(document_class=dict, tz_aware=True),
+        write_concern=ACKNOWLEDGED,
+    )
+
+
+def decode_authn(authn: object) -> str:
+    """Return the MongoDB URI that `mongodb.authn` holds.
+
+    Raises:
+        ValueError: there is none, or it is no URI. The message does not repeat it.
+    """
+    if not isinstance(authn, str) or not authn:
+        message = "mongodb.authn is not set: give a MongoDB URI, plain or in base64"
+        raise ValueError(message)
+    uri = authn
+    if not uri.startswith(_SCHEMES):
+        try:
+            uri = base64.b64decode(authn, validate=True).decode().strip()
+        except ValueError:
+            uri = ""
+    if not uri.startswith(_SCHEMES):
+        message = "mongodb.authn is neither a MongoDB URI nor the base64 of one"
+        raise ValueError(message)
+    return uri
+
+
+def hosts(mongodb: Mapping[str, Any] | Database[Any]) -> str:
+    """Name the servers of a database for an error message, without user and password."""
+    if isinstance(mongodb, Database):
+        known = mongodb.client.topology_description.server_descriptions()
+        return ", ".join(f"{host}:{port}" for host, port in sorted(known))
+    authority = re.split(r"[/?]", decode_authn(mongodb.get("authn")).partition("://")[2])[0]
+    return authority.rpartition("@")[2]
+
+
+@lru_cache(maxsize=4)
+def _client(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
+    milliseconds = int(timeout * 1000)
+    defaults = {
+        "serverSelectionTimeoutMS": milliseconds,
+        "connectTimeoutMS": milliseconds,
+        "timeoutMS": milliseconds,
+        "appname": "pipelinejobs-manager",
+    }
+    try:
+        named = {option.lower() for option in parse_qs(uri.partition("?")[2])}
+        options: dict[str, Any] = {
+            option: value for option, value in defaults.items() if option.lower() not in named
+        }
+        with warnings.catch_warnings():
+            # of an option in the URI that the driver does not know, which it passes over
+            warnings.simplefilter("ignore")
+            return pymongo.MongoClient(uri, **options)
+    except (ValueError, pymongo.errors.PyMongoError) as error:
+        # the driver's own message may quote the URI, and with it the password
+        message = "mongodb.authn is not a valid MongoDB URI"
+        raise ValueError(message) from (None if "@" in uri else error)

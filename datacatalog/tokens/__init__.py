@@ -1,0 +1,16 @@
+"""Tokens: who may change a job (spec: jobs, section 3)."""
+
+from datacatalog.tokens.admin import get_admin_lifetime, get_admin_token, validate_admin_token
+from datacatalog.tokens.exceptions import InvalidAdminToken, InvalidToken
+from datacatalog.tokens.job import generate_salt, get_token, validate_token
+
+__all__ = [
+    "InvalidAdminToken",
+    "InvalidToken",
+    "generate_salt",
+    "get_admin_lifetime",
+    "get_admin_token",
+    "get_token",
+    "validate_admin_token",
+    "validate_token",
+]

@@ -1,0 +1,4 @@
+"""What a machine without a platform needs: a database of its own, and a demonstration.
+
+Neither the image nor the libraries use this package.
+"""

@@ -1,0 +1,110 @@
+"""Fixtures: a real database server for the whole run, a fresh database for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from datacatalog import mongo
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
+from local.database import LocalDatabase, Server
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT = 20
+ADMIN = {
+    "CATALOG_ADMIN_TOKEN_KEY": "key-of-the-tests",
+    "CATALOG_ADMIN_TOKEN_SECRET": "secret-of-the-tests",
+}
+TACOBOT = {
+    "name": "Tacobot 9000",
+    "description": "Makes tacos",
+    "id": "tacobot",
+    "components": [
+        {"id": "eqMyqq4xB1Lqa", "image": "index.docker.io/tacc/tacbobot:latest", "options": {}},
+        {"id": "bbq-brisket-0.5.0", "inputs": {}, "parameters": {"smoke": True}},
+    ],
+    "processing_levels": ["1"],
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what the machine that runs the tests has set for a catalog of its own."""
+    for name in os.environ:
+        if name.startswith(("CATALOG_", "TACC_", "_REACTOR_", "_abaco_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = LocalDatabase(tmp_path_factory.mktemp("local"))
+    started = database.start()
+    yield started
+    mongo.connect({"authn": started.uri, "timeout": TIMEOUT}).client.close()
+    database.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_client(server: Server) -> Iterator[pymongo.MongoClient[Document]]:
+    client: pymongo.MongoClient[Document] = pymongo.MongoClient(server.uri, tz_aware=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def mongodb(
+    server: Server, mongo_client: pymongo.MongoClient[Document]
+) -> Iterator[dict[str, Any]]:
+    """The settings of a database that only this test uses."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield {"authn": server.uri, "database": name, "timeout": TIMEOUT}
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture
+def db(
+    mongodb: dict[str, Any], mongo_client: pymongo.MongoClient[Document]
+) -> pymongo.database.Database[Document]:
+    """The same database, for looking at what is really stored."""
+    return mongo_client[mongodb["database"]]
+
+
+@pytest.fixture
+def admin_token(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A valid administrative token, with its key and secret in the environment."""
+    from datacatalog.tokens import get_admin_token
+
+    for name, value in ADMIN.items():
+        monkeypatch.setenv(name, value)
+    return get_admin_token(ADMIN["CATALOG_ADMIN_TOKEN_KEY"])
+
+
+@pytest.fixture
+def jobs(mongodb: dict[str, Any]) -> PipelineJobStore:
+    return PipelineJobStore(mongodb)
+
+
+@pytest.fixture
+def pipeline(mongodb: dict[str, Any]) -> Document:
+    """The pipeline Tacobot 9000, with `_update_token`."""
+    return PipelineStore(mongodb).add_update_document(TACOBOT)
+
+
+@pytest.fixture
+def job(jobs: PipelineJobStore, pipeline: Document) -> Document:
+    """A new job, with `_update_token`."""
+    return jobs.create(
+        {
+            "pipeline_uuid": pipeline["uuid"],
+            "archive_path": "/products/v2/tacos",
+            "data": {"tacos": 3},
+        }
+    )

@@ -1,0 +1,76 @@
+"""Fixtures for the tests of the catalog."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pymongo
+import pytest
+from pymongo.monitoring import CommandListener, CommandStartedEvent
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
+from local.database import Server
+
+Send = Callable[..., Document]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_connections(server: Server) -> Iterator[None]:
+    """Close, in the end, the connections that stores keep for the life of a process."""
+    yield
+    for thing in gc.get_objects():
+        if type(thing) is pymongo.MongoClient:
+            thing.close()
+
+
+@pytest.fixture
+def send(jobs: PipelineJobStore, job: Document) -> Send:
+    """Send an event to the job, with its own token unless another one is given."""
+
+    def send_event(
+        name: str, data: Any = None, token: str | None = None, **options: Any
+    ) -> Document:
+        event = {"uuid": job["uuid"], "name": name, "data": {} if data is None else data}
+        return jobs.handle(event, job["_update_token"] if token is None else token, **options)
+
+    return send_event
+
+
+class Recorder(CommandListener):
+    """Notes the commands that reach the server."""
+
+    def __init__(self) -> None:
+        self.events: list[CommandStartedEvent] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.events.append(event)
+
+    def succeeded(self, event: object) -> None:
+        pass
+
+    def failed(self, event: object) -> None:
+        pass
+
+    @property
+    def commands(self) -> list[str]:
+        """Each command with its collection, such as `find jobs`."""
+        return [
+            f"{event.command_name} {event.command[event.command_name]}" for event in self.events
+        ]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def recorded_jobs(
+    server: Server, mongodb: dict[str, Any], recorder: Recorder
+) -> Iterator[PipelineJobStore]:
+    """A store whose commands are noted."""
+    with pymongo.MongoClient[Document](server.uri, event_listeners=[recorder]) as client:
+        yield PipelineJobStore(client[mongodb["database"]])

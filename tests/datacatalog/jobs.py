@@ -1,0 +1,60 @@
+"""What the tests of the job store share."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any
+
+from datacatalog.mongo import Db, Document
+
+PATH = "/products/v2/tacos"
+LIFE = [
+    ("run", "RUNNING"),
+    ("resource", "RUNNING"),
+    ("update", "RUNNING"),
+    ("run", "RUNNING"),
+    ("finish", "FINISHED"),
+    ("index", "INDEXING"),
+    ("update", "INDEXING"),
+    ("indexed", "FINISHED"),
+    ("validate", "VALIDATING"),
+    ("update", "VALIDATING"),
+    ("validated", "VALIDATED"),
+    ("finalize", "FINALIZED"),
+    ("retire", "RETIRED"),
+]
+WRONG_TOKENS = ["", "0123456789abcdef", "None"]
+
+
+def stored(db: Db, job: Document) -> Document:
+    """Return a job as it is in the database."""
+    found = db["jobs"].find_one({"uuid": job["uuid"]})
+    assert found is not None
+    return found
+
+
+def fields(pipeline: Document, **more: Any) -> dict[str, Any]:
+    """Return what a job needs, and perhaps more."""
+    return {"pipeline_uuid": pipeline["uuid"], "archive_path": PATH, "data": {}, **more}
+
+
+def audit(db: Db, job: Document, count: int) -> list[Document]:
+    """Return the rows about a job in the audit log, oldest first.
+
+    Those of events are sent without waiting, so `count` of them are waited for.
+    """
+    deadline = time.monotonic() + 2
+    while True:
+        rows = list(db["updates"].find({"uuid": job["uuid"]}, sort=[("date", 1), ("revision", 1)]))
+        if len(rows) >= count or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.01)
+
+
+def date_of(entry: Document) -> datetime.datetime:
+    """Return the date of an entry, which BSON keeps in milliseconds."""
+    date: datetime.datetime = entry["date"]
+    assert date.microsecond % 1000 == 0
+    assert date.utcoffset() == datetime.timedelta(0)
+    return date

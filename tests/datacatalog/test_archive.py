@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from datacatalog.managers.pipelinejobs import (
+    ManagedPipelineJob,
+    ManagedPipelineJobError,
+    ManagedPipelineJobInstance,
+    archive,
+)
+from datacatalog.mongo import Db, Document
+from datacatalog.tokens import InvalidToken
+from reactors.client import make_client
+from tests.datacatalog.storage import TOKEN, Storage
+from tests.tenant import uses_agavepy
+
+pytestmark = uses_agavepy
+SYSTEM, FOLDER = "data-sd2e-community", "/products/v2/tacos"
+PLACE = f"{SYSTEM}:{FOLDER}"
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[tuple[Storage, Any]]:
+    with Storage() as storage:
+        yield storage, make_client(storage.environ)
+
+
+@pytest.fixture
+def storage(platform: tuple[Storage, Any]) -> Storage:
+    """An empty storage system."""
+    empty, _ = platform
+    empty.paths, empty.requests, empty.failing = set(), 0, None
+    return empty
+
+
+@pytest.fixture
+def client(platform: tuple[Storage, Any]) -> Any:
+    """A client of the platform, agavepy's own."""
+    return platform[1]
+
+
+@pytest.fixture
+def running(
+    admin_token: str, mongodb: dict[str, Any], client: Any, storage: Storage, pipeline: Document
+) -> ManagedPipelineJob:
+    """A job that has put a file into its archive path."""
+    pipelines = {"pipeline_uuid": pipeline["uuid"]}
+    job = ManagedPipelineJob(mongodb, pipelines, agave=client, archive_path=FOLDER).setup()
+    job.run()
+    storage.paths |= {PLACE, f"{PLACE}/a.csv"}
+    return job
+
+
+def test_a_directory_is_made_with_those_above_it(client: Any, storage: Storage) -> None:
+    archive.make(client, SYSTEM, "/products/v2/a b/ünï")
+    parts = ["/products", "/products/v2", "/products/v2/a b", "/products/v2/a b/ünï"]
+    assert storage.paths == {f"{SYSTEM}:{part}" for part in parts}
+
+
+@pytest.mark.parametrize("folder", ["/products/v2/tacos", "/sample/tacc-cloud/tacos/x"])
+def test_a_cleared_directory_is_there_and_empty(folder: str, client: Any, storage: Storage) -> None:
+    place = f"{SYSTEM}:{folder}"
+    beside = {f"{place} 2/a.csv", f"{place}2", f"data-other:{folder}/a.csv"}
+    storage.paths = {place, f"{place}/a.csv", f"{place}/b", f"{place}/b/c.csv", *beside}
+    archive.clear(client, SYSTEM, folder)
+    assert {path for path in storage.paths if path.startswith(f"{place}/")} == set()
+    assert {place, *beside} <= storage.paths
+
+
+def test_clearing_makes_a_directory_that_is_not_there(client: Any, storage: Storage) -> None:
+    archive.clear(client, SYSTEM, FOLDER)
+    assert PLACE in storage.paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "/products",
+        "/products/v2",
+        "/products/v2/",
+        "/products/v2/.",
+        "/products/v2/a/..",
+        "/products/v2/../v1/a",
+        "/products/v2/a/../../../uploads",
+        "/products/v20/a",
+        "/sample/tacc-cloud",
+        "/uploads/a",
+        "products/v2/a",
+        "/x/products/v2/a",
+    ],
+)
+def test_nothing_else_is_ever_cleared(path: str, client: Any, storage: Storage) -> None:
+    with pytest.raises(ManagedPipelineJobError) as refused:
+        archive.clear(client, SYSTEM, path)
+    assert str(refused.value).startswith(f"{path} is not cleared: ")
+    assert storage.requests == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_failure_names_the_place_and_the_status(
+    status: int, client: Any, storage: Storage
+) -> None:
+    storage.failing = status
+    for act, what in ((archive.make, "made"), (archive.clear, "cleared")):
+        with pytest.raises(ManagedPipelineJobError) as failed:
+            act(client, SYSTEM, FOLDER)
+        assert str(failed.value) == f"{PLACE} was not {what}: HTTP status {status}"
+        assert TOKEN not in str(failed.value)
+
+
+def test_a_platform_that_is_away_is_named_as_the_cause() -> None:
+    with Storage() as storage:
+        client = make_client(storage.environ)
+    with pytest.raises(ManagedPipelineJobError, match=f"^{PLACE} was not made: ConnectionError$"):
+        archive.make(client, SYSTEM, FOLDER)
+
+
+def test_a_reset_clears_the_archive_path(
+    running: ManagedPipelineJob, admin_token: str, storage: Storage
+) -> None:
+    assert running.reset(token=admin_token)["state"] == "RESET"
+    assert PLACE in storage.paths
+    assert f"{PLACE}/a.csv" not in storage.paths
+
+
+def test_a_reset_can_spare_the_archive_path(
+    running: ManagedPipelineJob, admin_token: str, storage: Storage
+) -> None:
+    assert running.reset({}, True, admin_token)["state"] == "RESET"  # noqa: FBT003
+    assert storage.requests == 0
+
+
+def test_an_existing_job_clears_its_own_archive_path(
+    running: ManagedPipelineJob,
+    mongodb: dict[str, Any],
+    client: Any,
+    admin_token: str,
+    storage: Storage,
+) -> None:
+    job = ManagedPipelineJobInstance(mongodb, str(running.uuid), agave=client)
+    job.reset(token=admin_token)
+    assert f"{PLACE}/a.csv" not in storage.paths
+
+
+@pytest.mark.parametrize("token", [None, "0123456789abcdef"])
+def test_a_reset_that_is_refused_clears_nothing(
+    token: str | None, running: ManagedPipelineJob, storage: Storage
+) -> None:
+    with pytest.raises(InvalidToken):
+        running.reset(token=token)
+    assert storage.requests == 0
+
+
+def test_a_reset_whose_clearing_failed_can_be_made_again(
+    running: ManagedPipelineJob, admin_token: str, storage: Storage, db: Db
+) -> None:
+    storage.failing = 500
+    with pytest.raises(ManagedPipelineJobError, match="was not cleared: HTTP status 500"):
+        running.reset(token=admin_token)
+    assert (db["jobs"].find_one({}) or {})["state"] == "RESET"
+    storage.failing = None
+    assert running.reset(token=admin_token)["state"] == "RESET"
+    assert f"{PLACE}/a.csv" not in storage.paths
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_setup_makes_the_archive_path_if_it_is_asked_to(
+    wanted: bool,  # noqa: FBT001
+    mongodb: dict[str, Any],
+    client: Any,
+    storage: Storage,
+    pipeline: Document,
+) -> None:
+    job = ManagedPipelineJob(
+        mongodb, {"pipeline_uuid": pipeline["uuid"]}, agave=client, setup_archive_path=wanted
+    ).setup()
+    assert (f"{SYSTEM}:{job.archive_path}" in storage.paths) is wanted

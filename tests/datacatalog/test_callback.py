@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from datacatalog.managers.pipelinejobs.callback import callback_url
+
+UUID = "107a6c4a-f354-53d6-b97d-2c497b9b352e"
+
+
+@pytest.mark.parametrize(
+    "base", ["https://api.example.org", "https://api.example.org/", "https://api.example.org//"]
+)
+def test_the_server_is_joined_with_one_slash(base: str) -> None:
+    url = callback_url(base, "jobs", "nonce", token="t0k3n", uuid=UUID, session="solid-snake")
+    assert url == (
+        "https://api.example.org/actors/v2/jobs/messages"
+        f"?x-nonce=nonce&token=t0k3n&uuid={UUID}&session=solid-snake"
+    )
+
+
+@pytest.mark.parametrize("nonce", [None, ""])
+def test_without_a_nonce_there_is_no_such_parameter(nonce: str | None) -> None:
+    url = callback_url("https://api.example.org", "jobs", nonce, token="t0k3n", uuid=UUID)
+    assert url == f"https://api.example.org/actors/v2/jobs/messages?token=t0k3n&uuid={UUID}"
+
+
+def test_whatever_the_values_are_they_arrive() -> None:
+    values = {"x-nonce": "a&b=c", "token": "t/+ =", "uuid": "u#?", "session": "é %20&uuid=x"}
+    url = callback_url(
+        "https://api.example.org",
+        "jobs/../x",
+        values["x-nonce"],
+        token=values["token"],
+        uuid=values["uuid"],
+        session=values["session"],
+    )
+    parts = urlsplit(url)
+    assert parse_qs(parts.query) == {name: [value] for name, value in values.items()}
+    assert parts.path == "/actors/v2/jobs%2F..%2Fx/messages"

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.pool import Pool
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+from tests.datacatalog import writers
+from tests.datacatalog.conftest import Send
+from tests.datacatalog.test_fsm import LEADS_TO
+
+PROCESSES = 8
+Together = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Pool]:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(PROCESSES, writers.prepare, (context.Barrier(PROCESSES),)) as pool:
+        yield pool
+        pool.close()
+        pool.join()
+
+
+@pytest.fixture
+def together(processes: Pool) -> Together:
+    """Call a function in all processes at the same moment, each with arguments of its own."""
+
+    def call(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
+        begun = processes.starmap_async(function, arguments, chunksize=1)
+        return begun.get(writers.PATIENCE_SECONDS)
+
+    return call
+
+
+def test_no_event_of_many_writers_is_lost(
+    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document, db: Db
+) -> None:
+    token, each = job["_update_token"], 25
+    outcomes = together(
+        writers.send,
+        [
+            (writers.Task(mongodb, job["uuid"], token, ["run"] * each, writer),)
+            for writer in range(PROCESSES)
+        ],
+    )
+    assert outcomes == [["accepted"] * each] * PROCESSES
+    history = jobs.history(job["uuid"])
+    sent = Counter((writer, number) for writer in range(PROCESSES) for number in range(each))
+    assert Counter((e["data"]["writer"], e["data"]["number"]) for e in history[1:]) == sent
+    for writer in range(PROCESSES):
+        own = [e["data"]["number"] for e in history[1:] if e["data"]["writer"] == writer]
+        assert own == list(range(each))
+    dates = [entry["date"] for entry in history]
+    assert dates == sorted(dates)
+    found = jobs.load(job["uuid"])
+    assert found["_properties"]["revision"] == PROCESSES * each
+    assert found["state"] == "RUNNING"
+    assert db["rejected_events"].count_documents({}) == 0
+
+
+def test_of_contradicting_events_only_a_legal_order_is_accepted(
+    together: Together,
+    mongodb: dict[str, Any],
+    jobs: PipelineJobStore,
+    job: Document,
+    send: Send,
+    db: Db,
+) -> None:
+    send("run")
+    endings = [["finish", "fail"], ["fail", "finish"]] * (PROCESSES // 2)
+    token = job["_update_token"]
+    outcomes = together(
+        writers.send,
+        [
+            (writers.Task(mongodb, job["uuid"], token, names, writer),)
+            for writer, names in enumerate(endings)
+        ],
+    )
+    by_outcome: dict[str, list[tuple[str, int, int]]] = {"accepted": [], "refused": []}
+    for writer, (names, results) in enumerate(zip(endings, outcomes, strict=True)):
+        for number, (name, outcome) in enumerate(zip(names, results, strict=True)):
+            by_outcome[outcome].append((name, writer, number))
+    assert sum(map(len, by_outcome.values())) == 16
+
+    def what(events: Iterable[Document]) -> list[tuple[str, int, int]]:
+        return sorted((e["name"], e["data"]["writer"], e["data"]["number"]) for e in events)
+
+    history = jobs.history(job["uuid"])
+    assert what(history[2:]) == sorted(by_outcome["accepted"])
+    rejected = [row["event"] for row in db["rejected_events"].find({"uuid": job["uuid"]})]
+    assert what(rejected) == sorted(by_outcome["refused"])
+    state = "CREATED"
+    for entry in history[1:]:
+        state = LEADS_TO[state, entry["name"]]
+    assert jobs.load(job["uuid"])["state"] == state
+    assert by_outcome["accepted"]
+
+
+def test_an_event_delivered_many_times_at_once_counts_once(
+    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document
+) -> None:
+    token = job["_update_token"]
+    outcomes = together(
+        writers.send,
+        [
+            (writers.Task(mongodb, job["uuid"], token, ["run"] * 3, writer, "event-7"),)
+            for writer in range(PROCESSES)
+        ],
+    )
+    assert outcomes == [["accepted"] * 3] * PROCESSES
+    assert [entry["name"] for entry in jobs.history(job["uuid"])] == ["create", "run"]
+    assert jobs.load(job["uuid"])["_properties"]["revision"] == 1
+
+
+def test_of_different_events_with_one_key_only_the_first_counts(
+    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document
+) -> None:
+    token = job["_update_token"]
+    names = [["run"], ["resource"], ["update"], ["fail"]] * (PROCESSES // 4)
+    outcomes = together(
+        writers.send,
+        [
+            (writers.Task(mongodb, job["uuid"], token, name, writer, "event-7"),)
+            for writer, name in enumerate(names)
+        ],
+    )
+    assert Counter(outcome for results in outcomes for outcome in results) == {
+        "accepted": 2,
+        "conflict": 6,
+    }
+    (entry,) = jobs.history(job["uuid"], skip=1)
+    accepted = [
+        name for name, outcome in zip(names, outcomes, strict=True) if "accepted" in outcome
+    ]
+    assert accepted == [[entry["name"]]] * 2
+
+
+def test_a_job_created_many_times_at_once_is_one_job(
+    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, pipeline: Document, db: Db
+) -> None:
+    fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/a", "data": {}}
+    made = together(writers.create, [(mongodb, fields)] * PROCESSES)
+    assert len({(job["uuid"], job["_update_token"]) for job in made}) == 1
+    assert db["jobs"].count_documents({}) == 1
+    assert db["updates"].count_documents({"uuid": made[0]["uuid"]}) == 1
+    event = {"uuid": made[0]["uuid"], "name": "run"}
+    assert jobs.handle(event, made[0]["_update_token"])["state"] == "RUNNING"
+
+
+def test_only_one_of_many_claims_an_outbox(
+    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    claims = together(writers.claim, [(mongodb, job["uuid"])] * PROCESSES)
+    assert sorted(claims) == [False] * (PROCESSES - 1) + [True]

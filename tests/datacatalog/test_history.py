@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
+from datacatalog.mongo import Db, Document
+from tests.datacatalog.conftest import Recorder, Send
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let entries move after a few events, so that a test needs only a few."""
+    monkeypatch.setattr(history, "MOST_ENTRIES", 8)
+    monkeypatch.setattr(history, "MOVED_ENTRIES", 5)
+
+
+def document(db: Db) -> Document:
+    """Return the only job as it is in the database."""
+    found = db["jobs"].find_one({})
+    assert found is not None
+    return found
+
+
+def numbers(entries: list[Document]) -> list[int]:
+    """Return the number in the data of each entry after the first, which is `create`."""
+    assert entries[0]["name"] == "create"
+    return [entry["data"]["number"] for entry in entries[1:]]
+
+
+def test_the_document_keeps_a_few_entries_and_the_catalog_all(
+    jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    kept = []
+    for number in range(90):
+        send("run", {"number": number})
+        recent = document(db)["history"]
+        kept.append(len(recent))
+        assert recent[-1]["data"] == {"number": number}
+    assert max(kept) <= history.MOST_ENTRIES < 90
+    assert min(kept[history.MOST_ENTRIES :]) > 1
+    assert numbers(jobs.history(job["uuid"])) == list(range(90))
+    assert document(db)["_properties"]["revision"] == 90
+    in_buckets = [len(bucket["entries"]) for bucket in db["jobs_history"].find({})]
+    assert sum(in_buckets) + len(document(db)["history"]) == 91
+    assert len(in_buckets) < 10
+
+
+def test_large_entries_do_not_fill_the_document(
+    jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    for number in range(9):
+        send("run", {"number": number, "text": "x" * 600 * KIB})
+        assert len(bson.encode(document(db))) < 4 * MIB
+    entries = jobs.history(job["uuid"])
+    assert numbers(entries) == list(range(9))
+    assert all(len(entry["data"]["text"]) == 600 * KIB for entry in entries[1:])
+    assert all(len(bson.encode(bucket)) < 4 * MIB for bucket in db["jobs_history"].find({}))
+
+
+def test_the_largest_data_leaves_room_for_the_largest_events(
+    jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    # as BSON, a list of small numbers is six times as large as in JSON
+    largest = [0] * (MIB // 2 - 8)
+    job = jobs.create(
+        {
+            "pipeline_uuid": pipeline["uuid"],
+            "archive_path": "/products/v2/a",
+            "data": {"n": largest},
+        }
+    )
+    event = {"uuid": job["uuid"], "name": "run", "data": {"n": largest}}
+    for revision in (1, 2):
+        assert jobs.handle(event, job["_update_token"])["_properties"]["revision"] == revision
+
+
+def test_a_move_that_was_interrupted_is_made_again(
+    small: None, jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    for number in range(history.MOST_ENTRIES - 1):
+        send("run", {"number": number})
+    before = jobs.history(job["uuid"])
+    # a writer that died after it wrote the bucket, and before it changed the document
+    assert jobs.histories.make_room(jobs.load(job["uuid"]))
+    assert db["jobs_history"].count_documents({}) == 1
+    assert jobs.history(job["uuid"]) == before
+    assert jobs.history(job["uuid"], limit=5, skip=2) == before[2:7]
+    for number in range(history.MOST_ENTRIES - 1, 30):
+        send("run", {"number": number})
+    after = jobs.history(job["uuid"])
+    assert after[: len(before)] == before
+    assert numbers(after) == list(range(30))
+    assert len({entry["uuid"] for entry in after}) == 31
+
+
+def test_a_move_interrupted_at_another_size_is_made_again(
+    small: None,
+    jobs: PipelineJobStore,
+    job: Document,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(history.MOST_ENTRIES - 1):
+        send("run", {"number": number})
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "MOVED_ENTRIES", 2)
+        jobs.histories.make_room(jobs.load(job["uuid"]))
+    for number in range(history.MOST_ENTRIES - 1, 30):
+        send("run", {"number": number})
+        assert len(jobs.load(job["uuid"])["history"]) <= history.MOST_ENTRIES
+    assert numbers(jobs.history(job["uuid"])) == list(range(30))
+
+
+def test_an_interrupted_move_of_large_entries_is_made_again(
+    jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    for number in range(2):
+        send("run", {"number": number, "text": "x" * 600 * KIB})
+    jobs.histories.make_room(jobs.load(job["uuid"]))
+    for number in range(2, 5):
+        send("run", {"number": number, "text": "x" * 600 * KIB})
+        assert len(bson.encode(document(db))) < 4 * MIB
+    assert numbers(jobs.history(job["uuid"])) == list(range(5))
+
+
+def test_a_lost_race_to_move_loses_nothing(
+    small: None, jobs: PipelineJobStore, job: Document, send: Send, mongodb: dict[str, Any]
+) -> None:
+    for number in range(history.MOST_ENTRIES - 1):
+        send("run", {"number": number})
+    mine, theirs = (jobs.load(job["uuid"]) for _ in range(2))
+    last = history.MOST_ENTRIES - 1
+    PipelineJobStore(mongodb).apply(theirs, "run", {"number": last})
+    jobs.apply(mine, "run", {"number": last + 1})
+    assert numbers(jobs.history(job["uuid"])) == list(range(last + 2))
+
+
+def test_the_same_key_is_known_long_after_its_entry_moved(
+    small: None, jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    send("run", {"number": 0}, key="event-7")
+    for number in range(1, 20):
+        send("run", {"number": number})
+    assert "event-7" not in str(document(db)["history"])
+    assert all(entry["data"] != {"number": 0} for entry in document(db)["history"])
+    before = document(db)
+    assert send("run", {"number": 0}, key="event-7")["_properties"]["revision"] == 20
+    loaded = jobs.load(job["uuid"])
+    applied = jobs.apply(loaded, "run", {"number": 0}, key="event-7")
+    assert applied.duplicate
+    assert applied.entry["_revision"] == 1
+    for name, data in (("update", {"number": 0}), ("run", {"number": 1})):
+        with pytest.raises(EventConflict):
+            send(name, data, key="event-7")
+    assert document(db) == before
+
+
+def test_a_key_in_a_bucket_that_was_never_committed_is_still_found(
+    small: None, jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    send("run", {"number": 0}, key="event-7")
+    for number in range(1, history.MOST_ENTRIES - 1):
+        send("run", {"number": number})
+    jobs.histories.make_room(jobs.load(job["uuid"]))
+    send("run", {"number": 0}, key="event-7")
+    assert numbers(jobs.history(job["uuid"])) == list(range(history.MOST_ENTRIES - 1))
+
+
+def test_moving_completes_the_audit_log(small: None, job: Document, send: Send, db: Db) -> None:
+    for number in range(5):
+        send("run", {"number": number})
+    db["updates"].delete_many({"uuid": job["uuid"], "action": {"$in": ["create", "event"]}})
+    for number in range(5, 19):
+        send("run", {"number": number})
+    revisions = sorted(row["revision"] for row in db["updates"].find({"name": "run"}))
+    assert revisions[:15] == list(range(1, 16))
+
+
+def test_an_event_costs_one_read_and_one_write(
+    recorded_jobs: PipelineJobStore, job: Document, recorder: Recorder
+) -> None:
+    event = {"uuid": job["uuid"], "name": "run", "data": {}}
+    recorded_jobs.handle(event, job["_update_token"])
+    recorder.events.clear()
+    for _ in range(5):
+        recorded_jobs.handle(event, job["_update_token"])
+        assert recorder.commands == ["find jobs", "update jobs", "insert updates"]
+        _, write, log = recorder.events
+        assert write.command["writeConcern"] == {"w": "majority", "j": True}
+        assert log.command["writeConcern"] == {"w": 0}
+        recorder.events.clear()
+
+
+def test_once_entries_have_moved_an_event_costs_one_more_read(
+    recorded_jobs: PipelineJobStore, job: Document, recorder: Recorder, send: Send
+) -> None:
+    for number in range(history.MOST_ENTRIES + 1):
+        send("run", {"number": number})
+    event = {"uuid": job["uuid"], "name": "run", "data": {}}
+    for _ in range(5):
+        recorder.events.clear()
+        recorded_jobs.handle(event, job["_update_token"])
+        assert recorder.commands == [
+            "find jobs",
+            "find jobs_history",
+            "update jobs",
+            "insert updates",
+        ]
+    keys = [index["key"] for index in recorded_jobs.db["jobs_history"].index_information().values()]
+    assert any(key[0][0] == "entries.uuid" for key in keys)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore, outbox
+from datacatalog.mongo import Db, Document
+from tests.datacatalog.conftest import Recorder, Send
+
+
+@pytest.fixture
+def announced(jobs: PipelineJobStore, job: Document) -> Document:
+    """A job with one announcement in its outbox: `run`."""
+    return jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True).job
+
+
+def announce(jobs: PipelineJobStore, job: Document, name: str, **options: Any) -> Document:
+    return jobs.apply(jobs.load(job["uuid"]), name, {}, announce=True, **options).job
+
+
+def claimed(jobs: PipelineJobStore, job: Document, *, early: bool = False) -> Document:
+    taken = jobs.outbox.claim(job["uuid"], early=early)
+    assert taken is not None
+    return taken
+
+
+def pending(taken: Document) -> list[str]:
+    return [item["event"] for item in taken["_outbox"]]
+
+
+def ids(taken: Document) -> list[str]:
+    return [item["id"] for item in taken["_outbox"]]
+
+
+def rewind(db: Db, field: str, collection: str = "jobs") -> None:
+    """Let a time in the documents be long ago, as it will be."""
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    db[collection].update_many({}, {"$set": {field: past}})
+
+
+def test_an_announced_event_is_in_the_outbox(jobs: PipelineJobStore, announced: Document) -> None:
+    (item,) = claimed(jobs, announced)["_outbox"]
+    (entry,) = jobs.history(announced["uuid"], skip=1)
+    assert item == {
+        "id": entry["uuid"],
+        "event": "run",
+        "state": "RUNNING",
+        "revision": 1,
+        "date": entry["date"],
+    }
+
+
+def test_event_and_announcement_are_one_update(
+    recorded_jobs: PipelineJobStore, job: Document, recorder: Recorder
+) -> None:
+    announce(recorded_jobs, job, "run")
+    writes = [event for event in recorder.events if event.command_name == "update"]
+    (statement,) = writes[-1].command["updates"]
+    assert [event.command["update"] for event in writes] == ["jobs"]
+    assert set(statement["u"]["$push"]) == {"history", "_outbox"}
+
+
+def test_the_announcement_goes_along_when_entries_move(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    for _ in range(40):
+        announce(jobs, job, "run")
+    taken = claimed(jobs, job)
+    assert [item["revision"] for item in taken["_outbox"]] == list(range(1, 41))
+
+
+def test_an_event_that_is_not_announced_is_not_in_the_outbox(
+    jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    send("run")
+    assert jobs.outbox.claim(job["uuid"]) is None
+    assert list(jobs.outbox.due(everything=True)) == []
+
+
+def test_a_second_delivery_is_not_announced_again(jobs: PipelineJobStore, job: Document) -> None:
+    for _ in range(2):
+        announce(jobs, job, "run", key="event-7")
+    assert pending(claimed(jobs, job)) == ["run"]
+
+
+def test_announcements_are_in_the_order_of_the_events(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    announce(jobs, announced, "update")
+    announce(jobs, announced, "finish")
+    assert pending(claimed(jobs, announced)) == ["run", "update", "finish"]
+
+
+def test_only_one_can_claim_an_outbox(jobs: PipelineJobStore, announced: Document) -> None:
+    assert jobs.outbox.claim(announced["uuid"]) is not None
+    assert jobs.outbox.claim(announced["uuid"]) is None
+
+
+def test_a_claim_does_not_keep_events_out(
+    jobs: PipelineJobStore, announced: Document, send: Send
+) -> None:
+    claimed(jobs, announced)
+    assert send("finish")["state"] == "FINISHED"
+
+
+def test_a_claim_whose_holder_died_runs_out(
+    jobs: PipelineJobStore, announced: Document, db: Db
+) -> None:
+    claimed(jobs, announced)
+    lease = db["jobs"].find_one({})
+    assert lease is not None
+    left = lease["_outbox_lease"] - datetime.datetime.now(datetime.timezone.utc)
+    assert datetime.timedelta(0) < left <= outbox.LEASE
+    rewind(db, "_outbox_lease")
+    assert pending(claimed(jobs, announced)) == ["run"]
+    assert jobs.outbox.claim(announced["uuid"]) is None
+
+
+def test_what_is_delivered_is_gone(jobs: PipelineJobStore, announced: Document, db: Db) -> None:
+    before = set(db["jobs"].find_one({"uuid": announced["uuid"]}) or {})
+    taken = claimed(jobs, announced)
+    jobs.outbox.delivered(taken, ids(taken))
+    assert jobs.outbox.claim(announced["uuid"]) is None
+    assert list(jobs.outbox.due(everything=True)) == []
+    left = set(db["jobs"].find_one({"uuid": announced["uuid"]}) or {})
+    assert before - left == {"_outbox", "_outbox_due"}
+
+
+def test_what_came_during_a_delivery_stays(jobs: PipelineJobStore, announced: Document) -> None:
+    taken = claimed(jobs, announced)
+    announce(jobs, announced, "finish")
+    jobs.outbox.delivered(taken, ids(taken))
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+    assert pending(claimed(jobs, announced)) == ["finish"]
+
+
+def test_a_partial_delivery_leaves_the_rest(jobs: PipelineJobStore, announced: Document) -> None:
+    announce(jobs, announced, "finish")
+    taken = claimed(jobs, announced)
+    jobs.outbox.delivered(taken, ids(taken)[:1])
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+    assert pending(claimed(jobs, announced)) == ["finish"]
+
+
+def test_an_announcement_is_due_at_once(jobs: PipelineJobStore, announced: Document) -> None:
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+
+
+def test_an_event_read_before_a_delivery_is_due_after_it(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    read = jobs.load(announced["uuid"])
+    taken = claimed(jobs, announced)
+    jobs.outbox.delivered(taken, ids(taken))
+    jobs.apply(read, "finish", {}, announce=True)
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+
+
+def test_a_postponed_delivery_is_not_due_until_its_time(
+    jobs: PipelineJobStore, announced: Document, db: Db
+) -> None:
+    jobs.outbox.postpone(claimed(jobs, announced))
+    assert list(jobs.outbox.due()) == []
+    assert jobs.outbox.claim(announced["uuid"]) is None
+    assert list(jobs.outbox.due(everything=True)) == [announced["uuid"]]
+    rewind(db, "_outbox_due")
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+    assert pending(claimed(jobs, announced)) == ["run"]
+
+
+def test_a_postponed_delivery_can_be_claimed_early(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    jobs.outbox.postpone(claimed(jobs, announced))
+    assert pending(claimed(jobs, announced, early=True)) == ["run"]
+    assert jobs.outbox.claim(announced["uuid"], early=True) is None
+
+
+def test_an_event_does_not_end_the_pause_of_a_postponed_delivery(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    jobs.outbox.postpone(claimed(jobs, announced))
+    announce(jobs, announced, "finish")
+    assert list(jobs.outbox.due()) == []
+
+
+def test_pauses_grow_up_to_an_hour(jobs: PipelineJobStore, announced: Document, db: Db) -> None:
+    pauses = []
+    for _ in range(14):
+        before = datetime.datetime.now(datetime.timezone.utc)
+        jobs.outbox.postpone(claimed(jobs, announced, early=True))
+        stored = db["jobs"].find_one({})
+        assert stored is not None
+        pauses.append(round((stored["_outbox_due"] - before).total_seconds()))
+    assert pauses[:4] == [5, 10, 20, 40]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 3600
+
+
+def test_after_a_delivery_pauses_begin_anew(
+    jobs: PipelineJobStore, announced: Document, db: Db
+) -> None:
+    for _ in range(5):
+        jobs.outbox.postpone(claimed(jobs, announced, early=True))
+    taken = claimed(jobs, announced, early=True)
+    jobs.outbox.delivered(taken, ids(taken))
+    announce(jobs, announced, "finish")
+    before = datetime.datetime.now(datetime.timezone.utc)
+    jobs.outbox.postpone(claimed(jobs, announced))
+    stored = db["jobs"].find_one({})
+    assert stored is not None
+    assert round((stored["_outbox_due"] - before).total_seconds()) == 5
+
+
+def test_who_waits_longest_comes_first(
+    jobs: PipelineJobStore, announced: Document, pipeline: Document, db: Db
+) -> None:
+    other = jobs.create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/b", "data": {}}
+    )
+    announce(jobs, other, "run")
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    db["jobs"].update_one({"uuid": other["uuid"]}, {"$set": {"_outbox_due": past}})
+    assert list(jobs.outbox.due()) == [other["uuid"], announced["uuid"]]
+
+
+def test_a_hidden_job_is_still_announced(jobs: PipelineJobStore, announced: Document) -> None:
+    jobs.hide(jobs.load(announced["uuid"]))
+    assert list(jobs.outbox.due()) == [announced["uuid"]]
+    assert pending(claimed(jobs, announced)) == ["run"]
+
+
+def test_the_removal_of_a_job_keeps_what_is_pending(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    jobs.remove(jobs.load(announced["uuid"]))
+    assert jobs.outbox.claim(announced["uuid"]) is None
+    assert list(jobs.outbox_of_removed.due()) == [announced["uuid"]]
+    taken = jobs.outbox_of_removed.claim(announced["uuid"])
+    assert taken is not None
+    assert pending(taken) == ["run"]
+    jobs.outbox_of_removed.delivered(taken, ids(taken))
+    assert list(jobs.outbox_of_removed.due(everything=True)) == []
+
+
+def test_the_removal_of_a_job_with_nothing_pending_leaves_nothing(
+    jobs: PipelineJobStore, job: Document, db: Db
+) -> None:
+    jobs.remove(jobs.load(job["uuid"]))
+    assert list(jobs.outbox_of_removed.due(everything=True)) == []
+    assert db["jobs_removed"].count_documents({}) == 0
+
+
+def test_a_removal_made_again_keeps_what_came_in_between(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    # a removal that was interrupted after it took over the outbox, and undone
+    jobs.outbox_of_removed.adopt(jobs.load(announced["uuid"]))
+    taken = claimed(jobs, announced)
+    jobs.outbox.delivered(taken, ids(taken))
+    announce(jobs, announced, "finish")
+    jobs.remove(jobs.load(announced["uuid"]))
+    left = jobs.outbox_of_removed.claim(announced["uuid"])
+    assert left is not None
+    assert "finish" in pending(left)
+
+
+def test_a_job_created_again_has_an_outbox_of_its_own(
+    jobs: PipelineJobStore, announced: Document, pipeline: Document
+) -> None:
+    jobs.remove(jobs.load(announced["uuid"]))
+    again = jobs.create(
+        {
+            "pipeline_uuid": pipeline["uuid"],
+            "archive_path": "/products/v2/tacos",
+            "data": {"tacos": 3},
+        }
+    )
+    assert again["uuid"] == announced["uuid"]
+    announce(jobs, again, "update")
+    assert pending(claimed(jobs, again)) == ["update"]
+    assert list(jobs.outbox_of_removed.due()) == [announced["uuid"]]
