@@ -1,0 +1,71 @@
+"""The client of the platform: agavepy, also for a server at plain http or with a port."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from reactors.exceptions import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT = 10.0
+
+
+def make_client(
+    environ: Mapping[str, str], *, use_nonce: bool = False, timeout: float = TIMEOUT
+) -> Any:
+    """Return an `agavepy.agave.Agave` for the server and token that the platform handed over.
+
+    agavepy always speaks https and attaches the token only where the server has no port. For
+    other servers its own description of the API is loaded with the right scheme, and it is told
+    the bare name of the host.
+
+    Args:
+        environ: `_abaco_api_server` and `_abaco_access_token`.
+        use_nonce: authenticate with the `nonce` of each call, not with the token.
+        timeout: seconds until a connection or an answer is given up.
+
+    Raises:
+        SettingsError: there is no server or no token, or agavepy is not installed.
+    """
+    try:
+        from agavepy import agave  # noqa: PLC0415 - costs a quarter of a second
+    except ImportError as error:
+        message = "agavepy is not installed: pip install agavepy"
+        raise SettingsError(message) from error
+    server, token = environ.get("_abaco_api_server"), environ.get("_abaco_access_token")
+    if not server:
+        message = "the platform gave no API server (_abaco_api_server)"
+        raise SettingsError(message)
+    if not token and not use_nonce:
+        message = "the platform gave no access token: create the actor with its token switched on"
+        raise SettingsError(message)
+    parts = urlsplit(server)
+    resources = agave.load_resource(server)
+    if parts.scheme == "http":
+        text = json.dumps(resources)
+        resources = json.loads(text.replace(f"https://{parts.netloc}", f"http://{parts.netloc}"))
+    credentials = {"use_nonce": True} if use_nonce else {"token": token}
+    # agavepy takes proxies from the environment, but not the hosts that need none
+    proxies = {} if proxy_bypass(str(parts.hostname)) else getproxies()
+    client = agave.Agave(api_server=server, resources=resources, proxies=proxies, **credentials)
+    client.host = parts.hostname
+    client.refresh_aris()
+    _limit_time(client.all.http_client.session, timeout)
+    return client
+
+
+def _limit_time(session: Any, timeout: float) -> None:
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
+
+    class TimeLimited(HTTPAdapter):
+        def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+            options["timeout"] = options.get("timeout") or timeout
+            return super().send(request, **options)
+
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, TimeLimited())

@@ -1,0 +1,21 @@
+"""Errors of actors.
+
+Exception
+├── MessageError     the message cannot be read
+├── SettingsError    the configuration cannot be used
+└── DeliveryError    a message to another actor was not delivered
+"""
+
+from __future__ import annotations
+
+
+class MessageError(ValueError):
+    """The message cannot be read; the text says what to change."""
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; the text says what to change."""
+
+
+class DeliveryError(RuntimeError):
+    """A message to another actor was not delivered."""

@@ -1,0 +1,63 @@
+"""JSON Schemas in files, which refer to each other and never to the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from jsonschema import Draft7Validator
+from jsonschema.validators import validator_for
+from referencing import Registry, Resource
+from referencing.exceptions import NoSuchResource
+from referencing.jsonschema import DRAFT7
+
+from reactors.exceptions import SettingsError
+
+
+def load(path: str | Path) -> Any:
+    """Return a validator for the schema in a file.
+
+    A `$ref` to another file is resolved beside the schema; any other address is an error.
+
+    Raises:
+        SettingsError: the file is missing or holds no JSON.
+    """
+    file = Path(path).resolve()
+    schema = read(file)
+
+    def retrieve(uri: str) -> Resource[Any]:
+        parts = urlsplit(uri)
+        target = Path(unquote(parts.path)).resolve()
+        if parts.scheme != "file" or file.parent not in target.parents:
+            raise NoSuchResource(uri)
+        return DRAFT7.create_resource(read(target))
+
+    registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
+    resource = DRAFT7.create_resource(schema)
+    registry = registry.with_resource(file.as_uri(), resource)
+    validator_class = validator_for(schema, default=Draft7Validator)
+    return validator_class(
+        {"$ref": file.as_uri()} if "$id" not in schema else schema, registry=registry
+    )
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Return the schema in a file, without a validator.
+
+    Raises:
+        SettingsError: the file is missing or holds no JSON object.
+    """
+    try:
+        schema = json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        message = f"{path}: there is no such schema"
+        raise SettingsError(message) from error
+    except json.JSONDecodeError as error:
+        message = f"{path}, line {error.lineno}: not valid JSON"
+        raise SettingsError(message) from error
+    if not isinstance(schema, dict):
+        message = f"{path}: a schema must be a JSON object"
+        raise SettingsError(message)
+    return schema

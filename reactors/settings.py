@@ -1,0 +1,138 @@
+"""The settings: `config.yml` in `/`, then in the working directory, then `_REACTOR_*` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reactors.attrdict import AttrDict
+from reactors.exceptions import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FILE_NAME = "config.yml"
+PREFIX = "_REACTOR_"
+SECTIONS = ("logs", "mongodb", "pipelines", "authorization")
+"""Sections that a variable can make where no file has them."""
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> AttrDict:
+    """Return the settings that the files in `folders` and the environment give; later ones win.
+
+    Raises:
+        SettingsError: a file is no YAML mapping, or a variable has not its setting's type.
+    """
+    settings: dict[str, Any] = {}
+    for folder in folders or (Path("/"), Path.cwd()):
+        _merge(settings, _read(folder / FILE_NAME))
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and variable != PREFIX:
+            _override(settings, variable, text)
+    return AttrDict(settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise SettingsError(message) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}: not valid UTF-8"
+        raise SettingsError(message) from error
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        message = f"{path}{place}: not valid YAML"
+        raise SettingsError(message) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        message = f"{path}: holds a {type(content).__name__}, not sections with keys"
+        raise SettingsError(message)
+    return content
+
+
+def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _override(settings: dict[str, Any], variable: str, text: str) -> None:
+    name = variable.removeprefix(PREFIX).lower()
+    section, _, key = name.partition("_")
+    if section in SECTIONS and settings.get(section) is None:
+        settings[section] = {}
+    if name not in settings and isinstance(settings.get(section), dict) and key:
+        settings, name = settings[section], key
+    settings[name] = _convert(variable, text, settings.get(name))
+
+
+def _convert(variable: str, text: str, present: Any) -> Any:
+    if isinstance(present, bool):
+        if text.lower() in _TRUE + _FALSE:
+            return text.lower() in _TRUE
+        # the value may be a secret that was set by mistake: it is not repeated
+        message = f"{variable} must be true or false"
+        raise SettingsError(message)
+    if isinstance(present, int | float):
+        try:
+            return float(text) if "." in text or isinstance(present, float) else int(text)
+        except ValueError:
+            message = f"{variable} must be a number"
+            raise SettingsError(message) from None
+    if isinstance(present, list):
+        if text.lstrip().startswith("["):
+            return _parse_list(variable, text)
+        return [part for part in (part.strip() for part in text.split(",")) if part]
+    return text
+
+
+def _parse_list(variable: str, text: str) -> list[Any]:
+    import yaml  # noqa: PLC0415
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, list):
+        message = f"{variable} must be a list: its members with commas between, or in brackets"
+        raise SettingsError(message)
+    return value
+
+
+def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
+    """Return the values that must never reach a log."""
+    found = {
+        text
+        for name, text in environ.items()
+        if name.startswith(PREFIX) or any(mark in name.lower() for mark in _SECRET_NAMES)
+    }
+    _collect(settings, found)
+    # a switch or a level is no secret, and to black it out would spoil every line
+    return found - _HARMLESS
+
+
+_HARMLESS = {"false", "debug", "warning", "critical"}
+_HARMLESS |= {text.upper() for text in _HARMLESS}
+_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key")
+
+
+def _collect(settings: Mapping[str, Any], found: set[str]) -> None:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _collect(value, found)
+        elif isinstance(value, str) and any(mark in str(key).lower() for mark in _SECRET_NAMES):
+            found.add(value)
