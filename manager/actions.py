@@ -1,0 +1,184 @@
+"""Carry out a message that was permitted (spec: actor, section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure
+from datacatalog.linkedstores.pipelinejob import EventConflict, EventRefused, JobError, UnknownJob
+from manager import announcements, authorization, platform
+from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
+from manager.messages import CREATE, DELETE
+from manager.settings import section_of
+from reactors.exceptions import DeliveryError
+
+if TYPE_CHECKING:
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.mongo import Document
+    from manager.authorization import Permit
+    from manager.messages import Message
+    from reactors.runtime import Reactor
+
+FORWARDED = ("index", "indexed")
+_RUNNING = "RUNNING"
+
+
+class Outcome(NamedTuple):
+    """What a message has brought about."""
+
+    result: dict[str, Any]
+    """what a synchronous caller is answered"""
+    line: str
+    """what the log says"""
+    job_uuid: str
+
+
+def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
+    """Carry out a message.
+
+    Raises:
+        Refusal: it could not be carried out.
+    """
+    try:
+        if message.kind == CREATE:
+            return _create(rx, message, permit, jobs)
+        job = permit.job or {}
+        if message.kind == DELETE:
+            return _delete(message, job, jobs)
+        indexer = section_of(rx.settings, "pipelines").get("job_indexer_id")
+        if message.event in FORWARDED and indexer:
+            return _forward(rx, message, job, jobs, indexer)
+        return _apply(rx, message, job, jobs)
+    except EventRefused as refusal:
+        raise NotAllowed(str(refusal)) from refusal
+    except EventConflict as conflict:
+        raise Conflict(str(conflict)) from conflict
+    except UnknownJob as error:
+        raise NotAuthorized(authorization.unknown(message)) from error
+    except JobError as error:
+        text = f"{message.subject}: {_one_line(error)}"
+        raise InvalidMessage(text) from error
+    except CatalogUpdateFailure as error:
+        raise Conflict(str(error)) from error
+
+
+def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
+    applied = jobs.apply(
+        job,
+        message.event,
+        _event_data(rx, message),
+        key=_idempotency_key(rx),
+        sent=message.data,
+        execution_id=rx.environ.get("_abaco_execution_id"),
+        announce=announcements.wanted(rx),
+        before=lambda found: announcements.before(rx, message, found),
+    )
+    result = {
+        "uuid": message.uuid,
+        "state": applied.entry.get("_state", applied.job["state"]),
+        "last_event": applied.entry["name"],
+        "revision": applied.entry.get("_revision"),
+    }
+    again = ", which an earlier delivery had applied" if applied.duplicate else ""
+    line = f"job {message.uuid}: {message.subject}{again}, state {result['state']}, revision {result['revision']}"
+    return Outcome(result, line, message.uuid)
+
+
+def _event_data(rx: Reactor, message: Message) -> Any:
+    if not message.is_callback or message.body["status"].strip().upper() == _RUNNING:
+        return message.data
+    description = platform.latest_description(rx, message.body)
+    known = {} if description is None else {"description": description}
+    return {**message.data, "status": message.body["status"], **known}
+
+
+def _idempotency_key(rx: Reactor) -> str | None:
+    if event_id := rx.environ.get("event_id"):
+        if not event_id.isprintable():
+            text = "the URL parameter 'event_id' has characters that cannot be printed"
+            raise InvalidMessage(text)
+        return f"event:{event_id}"
+    if execution_id := rx.environ.get("_abaco_execution_id"):
+        return f"execution:{execution_id}"
+    return None
+
+
+def _forward(
+    rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore, indexer: str
+) -> Outcome:
+    token = jobs.get_token(job)
+    rx.redact.add(token)
+    try:
+        rx.send_message(
+            indexer,
+            {"name": message.event, "uuid": message.uuid, "token": token},
+            ignoreErrors=False,
+            nonce=section_of(rx.settings, "pipelines").get("job_indexer_nonce"),
+        )
+    except DeliveryError as error:
+        text = f"{message.subject}: {error}"
+        raise Unavailable(text) from error
+    result = {
+        "uuid": message.uuid,
+        "state": job["state"],
+        "last_event": job["last_event"],
+        "revision": job.get("_properties", {}).get("revision"),
+    }
+    line = f"job {message.uuid}: {message.subject} forwarded to the indexer {indexer}"
+    return Outcome(result, line, message.uuid)
+
+
+def _delete(message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
+    if message.force:
+        jobs.remove(job)
+    else:
+        jobs.hide(job)
+    deleted = "removed" if message.force else "hidden"
+    line = f"job {message.uuid}: {deleted}"
+    return Outcome({"uuid": message.uuid, "deleted": deleted}, line, message.uuid)
+
+
+def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
+    from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415
+
+    fields = {"session": rx.session, **message.body}
+    job, is_new = jobs.find_or_create(fields, owner=rx.username)
+    result = {
+        "uuid": job["uuid"],
+        "state": job["state"],
+        "last_event": job["last_event"],
+        "revision": job.get("_properties", {}).get("revision"),
+    }
+    if not job.get("_visible", True):
+        text = f"create action: job {job['uuid']} exists and is hidden: undelete it, or delete it with force first"
+        raise NotAuthorized(text)
+    if is_new or _may_have_token(rx, permit, job):
+        token = jobs.get_token(job)
+        rx.redact.add(token)
+        pipelines = section_of(rx.settings, "pipelines")
+        result["token"] = token
+        result["callback"] = callback_url(
+            rx.api_server,
+            pipelines.get("job_manager_id") or rx.uid,
+            pipelines.get("job_manager_nonce"),
+            token=token,
+            uuid=job["uuid"],
+            session=job.get("session"),
+        )
+    line = f"job {job['uuid']}: {'created' if is_new else 'exists already'}, state {job['state']}"
+    return Outcome(result, line, job["uuid"])
+
+
+def _may_have_token(rx: Reactor, permit: Permit, job: Document) -> bool:
+    """Tell whether the sender may be told the token of a job that was there already.
+
+    Else anybody who can create could take over the jobs whose data they can guess.
+    """
+    if permit.role in (authorization.ADMIN, authorization.TRUSTED):
+        return True
+    owner = (job.get("_admin") or {}).get("owner")
+    return permit.role == authorization.BEARER and rx.username is not None and owner == rx.username
+
+
+def _one_line(error: Exception) -> str:
+    return ": ".join(str(part) for part in error.args)

@@ -1,0 +1,116 @@
+"""Who may do what (spec: actor, section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from datacatalog.linkedstores.pipelinejob import UnknownJob
+from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
+from datacatalog.tokens import digest
+from manager.exceptions import NotAuthorized
+from manager.messages import CREATE, DELETE
+from manager.settings import section_of
+
+if TYPE_CHECKING:
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.mongo import Document
+    from manager.messages import Message
+    from reactors.runtime import Reactor
+
+JOB, ADMIN, TRUSTED, BEARER, NONCE = "job", "admin", "trusted", "bearer", "nonce"
+_NO_JOB: Document = {"uuid": "", "_admin": None, "_salt": ""}
+
+
+class Permit(NamedTuple):
+    """The leave to carry out a message."""
+
+    role: str
+    """by which it was given: the job's token, an administrative one, or the platform's user"""
+    job: Document | None
+    """the job as it was read for this; None for a create"""
+
+
+def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
+    """Return the permit for a message, or refuse it.
+
+    A token that is shown has to be right, whoever shows it. An unknown job and a wrong token get
+    the same answer, after the same work.
+
+    Raises:
+        NotAuthorized: the sender may not do this, or there is no such job.
+    """
+    _check_nonce(rx)
+    if message.kind == CREATE:
+        return Permit(_may_create(rx, message, jobs), None)
+    job = _read(message, jobs)
+    role = _may_change(rx, message, job, jobs)
+    if job is None:
+        text = f"{message.subject}: no job has the uuid {message.uuid}"
+        raise NotAuthorized(text)
+    return Permit(role, job)
+
+
+def unknown(message: Message) -> str:
+    """Return the one text for an unknown job, a hidden job and a wrong token."""
+    return f"{message.subject}: no job {message.uuid} that this token may change"
+
+
+def _check_nonce(rx: Reactor) -> None:
+    expected = section_of(rx.settings, "pipelines").get("job_manager_nonce")
+    if expected and _by_nonce(rx) and not digest.same(rx.environ["x-nonce"], expected):
+        text = "the nonce is not the one that this actor accepts"
+        raise NotAuthorized(text)
+
+
+def _by_nonce(rx: Reactor) -> bool:
+    return "x-nonce" in rx.environ
+
+
+def _is_trusted(rx: Reactor) -> bool:
+    users = section_of(rx.settings, "authorization").get("trusted_users") or []
+    return not _by_nonce(rx) and rx.username is not None and rx.username in users
+
+
+def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:
+    if message.token:
+        if jobs.is_admin_token(message.token):
+            return ADMIN
+        text = "create action: the token is not a valid administrative one; leave it out to create as a user"
+        raise NotAuthorized(text)
+    if _is_trusted(rx):
+        return TRUSTED
+    if not _by_nonce(rx):
+        return BEARER
+    if section_of(rx.settings, "authorization").get("nonce_may_create"):
+        return NONCE
+    text = "create action: not allowed by nonce: send it with a Bearer token or an administrative token"
+    raise NotAuthorized(text)
+
+
+def _read(message: Message, jobs: PipelineJobStore) -> Document | None:
+    try:
+        if message.kind == DELETE:
+            return jobs.load_deletable(message.uuid)
+        return jobs.load(message.uuid)
+    except UnknownJob:
+        return None
+
+
+def _may_change(rx: Reactor, message: Message, job: Document | None, jobs: PipelineJobStore) -> str:
+    own = digest.same(message.token, jobs.get_token(job or _NO_JOB)) and job is not None
+    admin = jobs.is_admin_token(message.token)
+    if admin:
+        return ADMIN
+    if not message.token:
+        if _is_trusted(rx):
+            return TRUSTED
+        text = f"{message.subject}: 'token' is missing: add the job's token to the body or the URL"
+        raise NotAuthorized(text)
+    if not own:
+        raise NotAuthorized(unknown(message))
+    if _is_trusted(rx):
+        return TRUSTED
+    if message.event and TRANSITIONS[message.event].administrative:
+        text = f"{message.subject}: needs an administrative token, the job's own is not enough"
+        raise NotAuthorized(text)
+    return JOB

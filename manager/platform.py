@@ -1,0 +1,36 @@
+"""What the platform knows about its own jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reactors.runtime import Reactor
+
+TIMEOUT = 2.0
+
+
+def latest_description(rx: Reactor, post: dict[str, Any]) -> str | None:
+    """Return the latest entry of a job's history on Agave or Aloe, or None if it cannot be had.
+
+    Asked only with the access token that the platform gave, and given up after `TIMEOUT` seconds.
+    """
+    job_id = post.get("id")
+    if not isinstance(job_id, str) or not job_id or not rx.environ.get("_abaco_access_token"):
+        return None
+    from reactors.client import make_client  # noqa: PLC0415 - costs more than an event
+
+    try:
+        client = make_client(rx.environ, timeout=TIMEOUT)
+        entries = client.jobs.getHistory(jobId=_path_segment(job_id))
+        latest = max(entries, key=lambda entry: str(entry.get("created", "")))
+        return str(latest["description"])
+    except Exception as error:  # noqa: BLE001 - the event does not depend on it
+        rx.logger.debug("the platform was asked about its job in vain: %s", type(error).__name__)
+        return None
+
+
+def _path_segment(text: str) -> str:
+    from urllib.parse import quote  # noqa: PLC0415
+
+    return quote(text, safe="")

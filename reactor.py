@@ -1,0 +1,139 @@
+"""The actor: one message in, one job changed.
+
+Run as the platform runs it, with the message and its context in the environment:
+
+    MSG='{"uuid": "107...", "name": "run", "token": "..."}' python reactor.py
+
+or, to deliver the announcements that are waiting in the outbox:
+
+    python reactor.py drain
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+
+from datacatalog import mongo
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.settings import CatalogSettings
+from manager import announcements, settings
+from manager.actions import act
+from manager.authorization import authorize
+from manager.exceptions import InvalidSettings, Refusal, Unavailable
+from manager.messages import classify
+from reactors.exceptions import SettingsError
+from reactors.runtime import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USAGE = 2
+INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
+
+
+def process(rx: Reactor) -> dict[str, Any]:
+    """Carry out the message of a Reactor; return what a synchronous caller is answered.
+
+    Raises:
+        Refusal: it was not carried out; the text is one line that says why.
+    """
+    jobs = open_jobs(rx)
+    message = classify(rx)
+    rx.redact.add(message.token)
+    with database_errors(rx):
+        permit = authorize(rx, message, jobs)
+        outcome = act(rx, message, permit, jobs)
+        rx.logger.info("%s", outcome.line)
+        announcements.deliver(rx, jobs, outcome.job_uuid)
+    return outcome.result
+
+
+def drain(rx: Reactor) -> bool:
+    """Announce what waits in the outboxes; tell whether all was delivered.
+
+    Raises:
+        Refusal: the settings or the database do not allow it.
+    """
+    jobs = open_jobs(rx)
+    with database_errors(rx):
+        emptied, left = announcements.drain(rx, jobs)
+    rx.logger.info("outboxes emptied: %d, still waiting: %d", emptied, left)
+    return left == 0
+
+
+def open_jobs(rx: Reactor) -> PipelineJobStore:
+    """Return the store of jobs that the settings name; nothing is sent to the database yet."""
+    settings.check(rx.settings)
+    try:
+        return PipelineJobStore(
+            rx.settings.get("mongodb") or {}, catalog=CatalogSettings.from_environ(rx.environ)
+        )
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from error
+
+
+@contextlib.contextmanager
+def database_errors(rx: Reactor) -> Iterator[None]:
+    """Turn what the database does not do into one line without credentials."""
+    try:
+        yield
+    except PyMongoError as error:
+        servers = mongo.hosts(rx.settings["mongodb"])
+        seconds = rx.settings["mongodb"].get("timeout") or mongo.DEFAULT_TIMEOUT
+        code = getattr(error, "code", None)
+        reason = type(error).__name__ if code is None else f"{type(error).__name__}, code {code}"
+        text = f"the database at {servers} could not do this ({reason}): try again later"
+        if error.timeout:
+            text = f"the database at {servers} did not answer within {seconds:g} s: try again later"
+        raise Unavailable(text) from error
+
+
+def answer(rx: Reactor, result: dict[str, Any]) -> None:
+    """Send the result of the message to a caller who waits for it."""
+    rx.send_result(json.dumps(result).encode())
+
+
+def run(rx: Reactor, *, draining: bool) -> int:
+    """Carry out the message, or drain the outboxes; log the end of it; return the exit code."""
+    try:
+        if draining:
+            return 0 if drain(rx) else 1
+        answer(rx, process(rx))
+        return 0
+    except Refusal as refusal:
+        problem, kind = rx.redact(str(refusal)), refusal.kind
+    except Exception as error:
+        rx.logger.debug("", exc_info=error)
+        problem = f"unexpected {type(error).__name__}: set debug: true to see where"
+        kind = "unexpected"
+    answer(rx, {"error": problem, "kind": kind})
+    rx.logger.error("%s", problem)
+    return 1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the actor for the message in the environment; return the exit code."""
+    if arguments not in ([], ["drain"]):
+        sys.stderr.write(f"{__doc__}\n")
+        return 0 if "--help" in arguments else USAGE
+    try:
+        return run(Reactor(), draining=bool(arguments))
+    except SettingsError as error:
+        sys.stderr.write(f"ERROR {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    # all is on disk: to wait half a second for the driver's threads would serve nobody
+    os._exit(code)

@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
+from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
+from tests.tenant import TOKEN, Tenant, uses_agavepy
+
+pytestmark = uses_agavepy
+
+SUBSCRIBER = {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager"}
+ENTER = {"_REACTOR_STATE_ENTER": "true"}
+NO_EXIT = {"_REACTOR_STATE_EXIT": "false"}
+PATH = "/actors/v2/events-manager/messages"
+DOWN = (500, 500)
+"""both attempts at one announcement fail"""
+
+
+@pytest.fixture
+def tenant(actor: Actor) -> Iterator[Tenant]:
+    """The platform, where an events manager listens."""
+    with Tenant() as tenant:
+        actor.environ |= {**SUBSCRIBER, **tenant.environ}
+        yield tenant
+
+
+@pytest.fixture
+def other(job: Document, jobs: PipelineJobStore) -> Document:
+    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
+    return jobs.create({**fields, "data": {"other": True}})
+
+
+def announcement(job: Document, name: str, state: str, last_event: str = "") -> dict[str, Any]:
+    return {
+        "job_uuid": job["uuid"],
+        "event_name": name,
+        "job_state": state,
+        "data": {"last_event": last_event or name},
+    }
+
+
+def announced(tenant: Tenant) -> list[Any]:
+    """Return what has been announced since the last call, oldest first."""
+    sent = [request.body["message"] for request in tenant.messages]
+    tenant.requests.clear()
+    return sent
+
+
+def time_passes(jobs: PipelineJobStore) -> None:
+    """Make everything due that waits to be announced."""
+    for collection in (jobs.coll, jobs.db["jobs_removed"]):
+        long_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+        collection.update_many(
+            {"_outbox_due": {"$exists": True}}, {"$set": {"_outbox_due": long_ago}}
+        )
+
+
+def waiting(actor: Actor) -> list[str]:
+    """Return the events that wait in the outboxes of all jobs."""
+    return [
+        item["event"]
+        for job in (*actor.dump()["jobs"], *actor.dump().get("jobs_removed", []))
+        for item in job.get("_outbox", [])
+    ]
+
+
+# What is announced
+
+
+def test_an_applied_event_is_announced_with_the_new_state(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    assert actor.send(event(job, "RUN", data={"a": 1})).error == ""
+
+    (request,) = tenant.requests
+    assert (request.method, request.path) == ("POST", PATH)
+    assert request.body == {"message": announcement(job, "run", "RUNNING")}
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.query["x_src_actor_id"] == ACTOR_ID
+    assert waiting(actor) == []
+
+
+@pytest.mark.parametrize("way", ["url", "callback"])
+def test_it_does_not_matter_how_the_event_came(
+    actor: Actor, job: Document, tenant: Tenant, way: str
+) -> None:
+    if way == "url":
+        actor.send({"a": 1}, url(job, status="RUNNING"))
+    else:
+        actor.send(ALOE_POST, url(job))
+
+    assert announced(tenant) == [announcement(job, "run", "RUNNING")]
+
+
+def test_with_state_enter_the_old_state_is_announced_before(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    actor.send(event(job, "run"), {**ENTER, **NO_EXIT})
+    assert announced(tenant) == [announcement(job, "run", "CREATED", "create")]
+
+    actor.send(event(job, "finish"), ENTER)
+    assert announced(tenant) == [
+        announcement(job, "finish", "RUNNING", "run"),
+        announcement(job, "finish", "FINISHED"),
+    ]
+
+
+def test_with_state_enter_what_is_not_applied_is_not_announced(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    same = {"_abaco_execution_id": "execution-1"}
+    actor.send(event(job, "run"), {**ENTER, **same})
+    actor.send(event(job, "finish"), ENTER)
+    announced(tenant)
+
+    assert actor.send(event(job, "run"), {**ENTER, **same}).error == ""
+    assert actor.send(event(job, "run"), ENTER).kind == "not_allowed"
+    too_much = event(job, "finish", data={"v": "x" * 1024 * 1024})
+    assert actor.send(too_much, ENTER).kind == "invalid_message"
+    assert announced(tenant) == []
+
+
+def test_a_subscriber_that_is_down_before_the_change_does_not_stop_it(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    tenant.plan(*DOWN)
+
+    assert actor.send(event(job, "run"), ENTER).error == ""
+    assert actor.job(job["uuid"])["state"] == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "", **ENTER},
+        NO_EXIT,
+    ],
+    ids=["no subscriber", "neither enter nor exit"],
+)
+def test_announcing_can_be_switched_off(
+    actor: Actor, job: Document, tenant: Tenant, off: dict[str, str]
+) -> None:
+    assert actor.send(event(job, "run"), off).error == ""
+
+    assert tenant.requests == []
+    assert waiting(actor) == []
+
+
+def test_only_applied_events_are_announced(
+    actor: Actor, job: Document, tenant: Tenant, pipeline: Document
+) -> None:
+    indexer = {"_REACTOR_PIPELINES_JOB_INDEXER_ID": "jobs-indexer"}
+    same = {"_abaco_execution_id": "execution-1"}
+    actor.send(event(job, "run"), same)
+    announced(tenant)
+
+    replies = [
+        actor.send(event(job, "run"), same),
+        actor.send(event(job, "validated")),
+        actor.send({**event(job, "finish"), "token": "0" * 16}),
+        actor.send({**event(job, "finish"), "data": []}),
+        actor.send(event(job, "index"), indexer),
+    ]
+
+    assert [reply.kind for reply in replies] == [
+        "",
+        "not_allowed",
+        "not_authorized",
+        "invalid_message",
+        "",
+    ]
+    assert [request.path for request in tenant.messages] == ["/actors/v2/jobs-indexer/messages"]
+
+
+def test_events_are_announced_by_nonce_where_there_is_no_access_token(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    nonce = {
+        "_REACTOR_PIPELINES_EVENTS_MANAGER_NONCE": "SD2E_eventsN0nce",
+        "_abaco_access_token": "",
+    }
+    actor.send(event(job, "run"), nonce)
+
+    assert [request.query["x-nonce"] for request in tenant.messages] == ["SD2E_eventsN0nce"]
+    assert "authorization" not in tenant.messages[0].headers
+
+
+def test_no_announcement_contains_a_token(
+    actor: Actor, job: Document, tenant: Tenant, admin_token: str
+) -> None:
+    settings = {
+        **ENTER,
+        "x-nonce": NONCE,
+        "_REACTOR_PIPELINES_JOB_MANAGER_NONCE": NONCE,
+        "session": "spicy-badger",
+    }
+    shown = {"token": job["_update_token"], "note": job["_update_token"]}
+    actor.send(event(job, "run", data=shown), settings)
+    actor.send(shown, {**settings, **url(job, name="update"), "event": "update"})
+    actor.send({**ALOE_POST, "status": "FAILED"}, {**settings, **url(job)})
+    actor.send({"uuid": job["uuid"], "name": "reset", "token": admin_token}, settings)
+
+    assert len(tenant.messages) == 8
+    for request in tenant.messages:
+        seen = str((request.path, request.query, request.body))
+        for secret in (job["_update_token"], admin_token, NONCE, TOKEN):
+            assert secret not in seen
+
+
+# What could not be delivered
+
+
+def test_one_failure_is_tried_again_at_once(actor: Actor, job: Document, tenant: Tenant) -> None:
+    tenant.plan(500)
+
+    assert actor.send(event(job, "run")).error == ""
+
+    assert announced(tenant) == [announcement(job, "run", "RUNNING")] * 2
+    assert waiting(actor) == []
+
+
+@pytest.mark.parametrize("problem", ["status", "away", "no token"])
+def test_an_event_succeeds_also_if_nobody_can_be_told(
+    actor: Actor, job: Document, tenant: Tenant, problem: str
+) -> None:
+    tenant.plan(*DOWN)
+    away = {"_abaco_api_server": "http://127.0.0.1:1"} if problem == "away" else {}
+    no_token = {"_abaco_access_token": ""} if problem == "no token" else {}
+
+    run = actor.main(event(job, "run"), {**away, **no_token})
+
+    assert run.code == 0
+    assert run.answer == {
+        "uuid": job["uuid"],
+        "state": "RUNNING",
+        "last_event": "run",
+        "revision": 1,
+    }
+    assert len(run.lines) == 2
+    assert "WARNING" in run.lines[1]
+    assert "stays in the outbox" in run.lines[1]
+    assert waiting(actor) == ["run"]
+
+
+def test_the_next_message_of_the_job_delivers_in_order_once_it_is_due(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    for name in ("run", "update", "finish"):
+        actor.send(event(job, name))
+    assert announced(tenant) == [announcement(job, "run", "RUNNING")] * 2
+    assert waiting(actor) == ["run", "update", "finish"]
+
+    time_passes(jobs)
+    actor.send(event(job, "validate"))
+
+    assert announced(tenant) == [
+        announcement(job, "run", "RUNNING"),
+        announcement(job, "update", "RUNNING"),
+        announcement(job, "finish", "FINISHED"),
+        announcement(job, "validate", "VALIDATING"),
+    ]
+    assert waiting(actor) == []
+
+
+def test_what_fails_in_the_middle_is_not_overtaken(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    for name in ("run", "update"):
+        actor.send(event(job, name))
+    announced(tenant)
+
+    time_passes(jobs)
+    tenant.plan(200, *DOWN)
+    actor.send(event(job, "finish"))
+    assert [each["event_name"] for each in announced(tenant)] == ["run", "update", "update"]
+    assert waiting(actor) == ["update", "finish"]
+
+    time_passes(jobs)
+    actor.send(event(job, "validate"))
+    assert [each["event_name"] for each in announced(tenant)] == ["update", "finish", "validate"]
+
+
+def test_the_next_message_of_another_job_delivers_once_it_is_due(
+    actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    announced(tenant)
+
+    actor.send(event(other, "run"))
+    assert announced(tenant) == [announcement(other, "run", "RUNNING")]
+    assert waiting(actor) == ["run"]
+
+    time_passes(jobs)
+    actor.send(event(other, "update"))
+    assert announced(tenant) == [
+        announcement(other, "update", "RUNNING"),
+        announcement(job, "run", "RUNNING"),
+    ]
+    assert waiting(actor) == []
+
+
+def test_a_second_delivery_of_the_event_delivers_its_announcement(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    same = {"_abaco_execution_id": "execution-1"}
+    tenant.plan(*DOWN)
+    first = actor.send(event(job, "run"), same)
+    announced(tenant)
+    time_passes(jobs)
+
+    assert actor.send(event(job, "run"), same).result == first.result
+    assert announced(tenant) == [announcement(job, "run", "RUNNING")]
+
+
+def test_each_failure_puts_the_next_attempt_off_longer(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    def failure() -> float:
+        """Return the seconds until the next attempt after one more failure."""
+        time_passes(jobs)
+        tenant.plan(*DOWN)
+        actor.send(event(job, "update"))
+        now = datetime.datetime.now(datetime.timezone.utc)
+        (stored,) = actor.dump()["jobs"]
+        return float((stored["_outbox_due"].replace(tzinfo=now.tzinfo) - now).total_seconds())
+
+    delays = [failure(), failure(), failure()]
+    time_passes(jobs)
+    actor.send(event(job, "update"))
+    assert waiting(actor) == []
+    after_success = failure()
+
+    assert delays[0] > 1
+    assert delays[1] > delays[0] * 1.5
+    assert delays[2] > delays[1] * 1.5
+    assert after_success == pytest.approx(delays[0], abs=2)
+
+
+def test_what_a_killed_execution_left_is_delivered_by_the_next(
+    actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    # the execution ended here, before it told anybody
+    actor.send(event(other, "run"))
+
+    assert announcement(job, "run", "RUNNING") in announced(tenant)
+
+
+def test_a_lease_that_a_killed_execution_holds_runs_out(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    assert jobs.outbox.claim(job["uuid"]) is not None
+    actor.send(event(job, "update"))
+    assert announced(tenant) == []
+
+    long_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
+    jobs.coll.update_many({}, {"$set": {"_outbox_lease": long_ago}})
+    actor.send(event(job, "update"))
+    names = [each["event_name"] for each in announced(tenant)]
+    assert names == ["run", "update", "update"]
+
+
+def test_what_is_added_while_others_deliver_becomes_due(
+    actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    read_before = jobs.load(job["uuid"])
+    actor.send({**event(other, "run")})
+    time_passes(jobs)
+    actor.send({**event(other, "update")})
+    assert waiting(actor) == []
+    # this execution had read the job before, and ends before it tells anybody
+    jobs.apply(read_before, "update", {}, announce=True)
+    announced(tenant)
+
+    actor.send(event(other, "update"))
+
+    assert announcement(job, "update", "RUNNING") in announced(tenant)
+
+
+def test_what_a_removed_job_had_to_announce_is_delivered(
+    actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    for name in ("run", "finish"):
+        actor.send(event(job, name))
+    announced(tenant)
+    actor.send(
+        {"uuid": job["uuid"], "action": "delete", "force": True, "token": job["_update_token"]}
+    )
+    assert [stored["uuid"] for stored in actor.dump()["jobs"]] == [other["uuid"]]
+    announced(tenant)
+    time_passes(jobs)
+
+    actor.send(event(other, "run"))
+
+    assert announced(tenant)[-2:] == [
+        announcement(job, "run", "RUNNING"),
+        announcement(job, "finish", "FINISHED"),
+    ]
+    assert waiting(actor) == []
+
+
+def test_what_a_hidden_job_had_to_announce_is_delivered(
+    actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    actor.send({"uuid": job["uuid"], "action": "delete", "token": job["_update_token"]})
+    time_passes(jobs)
+
+    actor.send(event(other, "run"))
+
+    assert announcement(job, "run", "RUNNING") in announced(tenant)
+    assert waiting(actor) == []
+
+
+def test_events_at_the_same_moment_are_all_announced(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    threads = [
+        threading.Thread(target=actor.send, args=(event(job, "update", data={"n": number}),))
+        for number in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert waiting(actor) == []
+    assert announced(tenant) == [announcement(job, "update", "CREATED")] * 6
+
+
+# Drain
+
+
+def test_drain_delivers_everything_and_says_so(
+    actor: Actor, job: Document, other: Document, tenant: Tenant
+) -> None:
+    for each in (job, other):
+        tenant.plan(*DOWN)
+        actor.send(event(each, "run"))
+    announced(tenant)
+
+    run = actor.run(arguments=("drain",))
+
+    assert (run.code, len(run.lines)) == (0, 1)
+    assert run.message == "INFO outboxes emptied: 2, still waiting: 0"
+    assert announced(tenant) == [
+        announcement(job, "run", "RUNNING"),
+        announcement(other, "run", "RUNNING"),
+    ]
+    assert waiting(actor) == []
+    assert actor.main(arguments=("drain",)).message == "INFO outboxes emptied: 0, still waiting: 0"
+
+
+def test_drain_delivers_what_a_removed_job_had_to_announce(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    actor.send(
+        {"uuid": job["uuid"], "action": "delete", "force": True, "token": job["_update_token"]}
+    )
+    announced(tenant)
+
+    assert actor.main(arguments=("drain",)).code == 0
+    assert announced(tenant) == [announcement(job, "run", "RUNNING")]
+    assert waiting(actor) == []
+
+
+def test_drain_fails_if_something_is_left(
+    actor: Actor, job: Document, other: Document, tenant: Tenant
+) -> None:
+    for each in (job, other):
+        tenant.plan(*DOWN)
+        actor.send(event(each, "run"))
+    announced(tenant)
+
+    tenant.plan(*DOWN)
+    run = actor.main(arguments=("drain",))
+
+    assert run.code == 1
+    assert run.message == "INFO outboxes emptied: 1, still waiting: 1"
+    assert waiting(actor) == ["run"]
+
+
+def test_without_a_subscriber_drain_sends_nothing_and_drops_nothing(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    announced(tenant)
+
+    run = actor.run(parameters={"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": ""}, arguments=("drain",))
+
+    assert tenant.requests == []
+    assert waiting(actor) == ["run"]
+    assert not any("Traceback" in line for line in run.lines)
