@@ -1,0 +1,1 @@
+"""What an event costs. All figures are ratios of two things measured in turn in one run."""

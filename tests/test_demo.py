@@ -1,0 +1,83 @@
+"""`make demo`, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.database import LocalDatabase
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("demo")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "local.demo", "--folder", str(folder)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        LocalDatabase(folder).stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def answers(demo: str) -> list[dict[str, object]]:
+    lines = [line.strip() for line in demo.splitlines()]
+    return [json.loads(line.removeprefix("answer ")) for line in lines if line.startswith("answer")]
+
+
+def test_every_message_is_answered(demo: str) -> None:
+    states = [
+        answer.get("state") or answer.get("kind") or answer["deleted"] for answer in answers(demo)
+    ]
+    assert states == [
+        "CREATED",
+        "CREATED",
+        "RUNNING",
+        "RUNNING",
+        "RUNNING",
+        "RUNNING",
+        "FINISHED",
+        "FINISHED",
+        "not_allowed",
+        "not_authorized",
+        "hidden",
+        "removed",
+    ]
+
+
+def test_the_duplicate_has_the_answer_of_the_first_delivery(demo: str) -> None:
+    first, again = answers(demo)[6:8]
+    assert first == again
+
+
+def test_the_history_comes_last_as_a_table_with_each_event_once(demo: str) -> None:
+    table = demo[demo.index("History of job") :]
+    events = [line.split("│")[3].strip() for line in table.splitlines() if line.startswith("│")]
+    assert [event for event in events if event] == [
+        "create",
+        "run",
+        "update",
+        "update",
+        "resource",
+        "finish",
+    ]
+
+
+def test_a_second_demonstration_on_the_same_database_works_too(tmp_path: Path) -> None:
+    folder = tmp_path / "local"
+    command = [sys.executable, "-m", "local.demo", "--folder", str(folder)]
+    try:
+        for _ in range(2):
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    finally:
+        LocalDatabase(folder).stop()

@@ -1,0 +1,110 @@
+"""What the README says about the actor is what the actor does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datacatalog.linkedstores.pipelinejob import AgaveEvents, fsm
+from manager import messages, settings
+from reactors.runtime import Reactor
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+CURL = re.compile(r"curl -X POST \"\$URL(?:\?([^\"]*))?\".*?-d '\s*(\{.*?\})'", re.DOTALL)
+
+
+def section(title: str) -> str:
+    begin = README.index(f"\n## {title}\n")
+    end = README.find("\n## ", begin + 1)
+    return README[begin:end]
+
+
+def rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    list(enumerate([messages.EVENT, messages.DELETE, messages.CREATE, messages.URL])),
+)
+def test_each_curl_example_is_a_message_of_the_kind_it_stands_under(number: int, kind: str) -> None:
+    query, body = CURL.findall(README)[number]
+    parameters = dict(part.split("=", 1) for part in query.split("&")) if query else {}
+    rx = Reactor({**parameters, "MSG": repr(json.loads(body))}, folders=[ROOT])
+    assert messages.classify(rx).kind == kind
+
+
+def test_there_are_no_other_curl_examples() -> None:
+    assert README.count("curl -X POST") == len(CURL.findall(README)) == 4
+
+
+def test_the_table_of_events_is_the_state_machine() -> None:
+    table = {
+        code(event)[0]: (source, target)
+        for event, source, target in rows(section("States and events"))
+        if code(event)
+    }
+    assert list(table) == list(fsm.EVENTS)
+    for event, (source, target) in table.items():
+        transition = fsm.TRANSITIONS[event]
+        states = set(re.findall(r"[A-Z]{3,}", source)) or set(fsm.STATES)
+        assert states == transition.sources, event
+        assert (None if target == "the same" else target) == transition.target, event
+        assert ("administrative" in source) == transition.administrative, event
+
+
+def test_the_diagram_has_each_change_of_state_and_no_other() -> None:
+    drawn = set(re.findall(r"^    (\w+) --> (\w+): (\w+)$", README, re.MULTILINE))
+    changes = {
+        (source, transition.target, event)
+        for event, transition in fsm.TRANSITIONS.items()
+        for source in transition.sources
+        if transition.target not in (None, source) and event != "reset"
+    }
+    assert drawn == changes
+
+
+def test_the_table_of_statuses_is_the_mapping() -> None:
+    table = {
+        status: code(event)[0]
+        for statuses, event in rows(section("Messages"))
+        if code(event)
+        for status in re.findall(r"[A-Z_]{4,}", statuses)
+    }
+    assert table == AgaveEvents.agavejobs
+
+
+def test_the_table_of_settings_has_every_key_with_its_default() -> None:
+    shipped = yaml.safe_load((ROOT / "config.yml").read_text())
+    table = {key: default for cell, default, _ in rows(section("Settings")) for key in code(cell)}
+    known = set(settings.SWITCHES) | {
+        f"{name}.{key}" for name, keys in settings.SECTIONS.items() for key in keys
+    }
+    assert set(table) == known
+    for key, default in table.items():
+        value = shipped
+        for part in key.split("."):
+            value = value[part]
+        expected = {"": "", False: "false", True: "true"}.get(value if value != [] else "", value)
+        assert default in (str(expected), "none" if value == [] else str(expected)), key
+
+
+def test_every_link_within_the_repository_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        path, _, anchor = target.partition("#")
+        assert not path or Path(ROOT / path).exists(), target
+        titles = [
+            title.lower().replace(" ", "-")
+            for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+        ]
+        assert not anchor or anchor in titles, target
