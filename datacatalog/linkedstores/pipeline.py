@@ -90,10 +90,7 @@ class PipelineStore(LinkedStore):
         return self._update(stored, fields, token, strategy)
 
     def _add(self, fields: dict[str, Any]) -> Document:
-        missing = [name for name in REQUIRED if name not in fields]
-        if missing:
-            message = f"pipeline: {', '.join(map(repr, missing))} missing"
-            raise PipelineCreateFailure(message)
+        _check_required(fields, PipelineCreateFailure)
         documents.check(fields, "pipeline")
         self.ensure_indexes()
         fields["uuid"] = self.get_typeduuid(fields)
@@ -116,7 +113,8 @@ class PipelineStore(LinkedStore):
                 own = {name: value for name, value in stored.items() if name.startswith("_")}
                 kept = {**DEFAULTS, **{link: [] for link in self.links}, **own}
             document = {**kept, **given}
-            if document == stored and token is None:
+            _check_required(document, PipelineUpdateFailure)
+            if token is None and _content(document) == _content(stored):
                 return self.public(stored)
             self.validate_token(stored, token)
             document["_properties"] = {**stored["_properties"], **next_properties(stored)}
@@ -128,6 +126,20 @@ class PipelineStore(LinkedStore):
                 raise PipelineUpdateFailure(_taken(fields)) from error
             stored = self.coll.find_one({"uuid": stored["uuid"]}) or stored
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
+
+
+def _check_required(fields: Mapping[str, Any], failure: type[CatalogUpdateFailure]) -> None:
+    missing = [name for name in REQUIRED if name not in fields]
+    if missing:
+        message = f"pipeline: {', '.join(map(repr, missing))} missing"
+        raise failure(message)
+
+
+def _content(document: Mapping[str, Any]) -> str:
+    """Return what its owner has given of a document, as a text in which 1 and true differ."""
+    return documents.canonical(
+        {name: value for name, value in document.items() if not name.startswith("_")}
+    )
 
 
 def _taken(fields: Mapping[str, Any]) -> str:

@@ -24,10 +24,16 @@ _FIRST_DELAY, _LONGEST_DELAY = 5, 3600
 
 
 class Outbox:
-    """The outboxes of all jobs."""
+    """The outboxes of all jobs in a collection.
 
-    def __init__(self, jobs: Collection[Document]) -> None:
+    Args:
+        jobs: the collection.
+        disposable: a document has nothing but its outbox, and goes when that is empty.
+    """
+
+    def __init__(self, jobs: Collection[Document], *, disposable: bool = False) -> None:
         self.jobs = jobs
+        self._disposable = disposable
 
     @staticmethod
     def item(entry: Document) -> Document:
@@ -77,10 +83,11 @@ class Outbox:
                 "$unset": {"_outbox_lease": "", "_outbox_tries": ""},
             },
         )
-        self.jobs.update_one(
-            {"_id": job["_id"], "_outbox": [], "_outbox_lease": None},
-            {"$unset": {"_outbox": "", "_outbox_due": ""}},
-        )
+        emptied = {"_id": job["_id"], "_outbox": [], "_outbox_lease": None}
+        if self._disposable:
+            self.jobs.delete_one(emptied)
+        else:
+            self.jobs.update_one(emptied, {"$unset": {"_outbox": "", "_outbox_due": ""}})
 
     def postpone(self, job: Document) -> None:
         """Give the lease back after a failure; the next try is due after a growing delay."""

@@ -43,7 +43,7 @@ class JobReader(LinkedStore):
         super().__init__(mongodb, catalog=catalog)
         self.histories = history.History(self.db)
         self.outbox = Outbox(self.coll)
-        self.outbox_of_removed = Outbox(self.db["jobs_removed"])
+        self.outbox_of_removed = Outbox(self.db["jobs_removed"], disposable=True)
         self.rejected = self.db["rejected_events"]
 
     def load(self, job_uuid: str) -> Document:

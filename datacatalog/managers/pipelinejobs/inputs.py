@@ -47,7 +47,7 @@ def _catalog_path(name: str) -> str | None:
         path = "/" + name.removeprefix(AGAVE).partition("/")[2]
     if not path.startswith("/"):
         return None
-    path = posixpath.normpath(path.replace("//", "/"))
+    path = "/" + posixpath.normpath(path).lstrip("/")
     inside = any(path == root or path.startswith(root + "/") for root in ROOTS)
     return path if inside else None
 

@@ -24,7 +24,20 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 PRODUCTS = "/products/v2"
-PARENTS = ("experiment_design_id", "experiment_id", "sample_id", "measurement_id")
+_STORED = (
+    "pipeline_uuid",
+    "generated_by",
+    "child_of",
+    "acted_on",
+    "acted_using",
+    "data",
+    "archive_system",
+    "archive_path",
+    "archive_patterns",
+    "product_patterns",
+    "agent",
+    "task",
+)
 
 Identifiers = str | list[str] | tuple[str, ...]
 
@@ -113,13 +126,16 @@ class ManagedPipelineJob(JobEvents):
 
         Raises:
             JobCreateFailure: the job cannot be stored.
-            ManagedPipelineJobError: its archive path could not be made.
+            ManagedPipelineJobError: it is hidden, or its archive path could not be made.
         """
         if data:
             self.data.update(data)
             self.acted_on, self.acted_using = find_inputs(self.store.db, self.inputs, self.data)
             self.archive_path = self._make_archive_path()
         stored, _ = self.store.find_or_create(self._fields())
+        if not stored.get("_visible", True):
+            message = f"Job {stored['uuid']} exists and is hidden: undelete it first"
+            raise ManagedPipelineJobError(message)
         self._attach(stored)
         if self.setup_archive_path and self.client is not None:
             archive.make(self.client, self.archive_system, self.archive_path)
@@ -161,10 +177,11 @@ class ManagedPipelineJob(JobEvents):
 
     def _attach(self, stored: Document) -> None:
         super()._attach(stored)
-        self.archive_system = stored["archive_system"]
-        self.archive_path = stored["archive_path"]
-        self.data = documents.decode(stored["data"])
-        self.session = stored.get("session") or self.session
+        known: Document = documents.decode(stored)
+        for name in _STORED:
+            if name in known:
+                setattr(self, name, known[name])
+        self.session = known.get("session") or self.session
         if self.config.get("job_manager_id"):
             self.callback = callback_url(
                 self.api_server,
