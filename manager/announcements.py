@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.linkedstores.pipelinejob.outbox import LEASE
 from manager.exceptions import InvalidSettings
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
@@ -30,18 +32,21 @@ def wanted(rx: Reactor) -> bool:
     return bool(subscriber(rx) and rx.settings.get("state_exit", True))
 
 
-def before(rx: Reactor, message: Message, job: Document) -> None:
+def before(rx: Reactor, message: Message, job: Document) -> bool:
     """Announce an event that is about to be applied, with the state that it finds.
 
-    Only what has happened is kept until it is delivered: this announcement is tried and, if that
-    fails, logged.
+    Returns:
+        False if it was not delivered: it has to go into the outbox, together with the event.
     """
-    if subscriber(rx) and rx.settings.get("state_enter"):
-        text = _announcement(job["uuid"], message.event, job["state"], job["last_event"])
-        try:
-            _send(rx, text)
-        except DeliveryError as error:
-            rx.logger.warning("job %s: %s", job["uuid"], error)
+    if not (subscriber(rx) and rx.settings.get("state_enter")):
+        return True
+    text = _announcement(job["uuid"], message.event, job["state"], job["last_event"])
+    try:
+        _send(rx, text)
+    except DeliveryError as error:
+        rx.logger.warning("job %s: %s; it goes into the outbox", job["uuid"], error)
+        return False
+    return True
 
 
 def deliver(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
@@ -49,7 +54,7 @@ def deliver(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
 
     What cannot be delivered stays in the outbox; the message that was carried out has succeeded.
     """
-    if not wanted(rx):
+    if not subscriber(rx):
         return
     if _empty(rx, jobs.outbox, job_uuid, early=False):
         _drain(rx, jobs, DRAINED_WITH_A_MESSAGE)
@@ -84,16 +89,19 @@ def _empty(rx: Reactor, outbox: Outbox, job_uuid: str, *, early: bool) -> bool:
     """Deliver a job's announcements in their order, until none is left or one fails."""
     while (job := outbox.claim(job_uuid, early=early)) is not None:
         delivered: list[str] = []
-        try:
-            for item in job["_outbox"]:
-                text = _announcement(job_uuid, item["event"], item["state"], item["event"])
+        # one more takes at most a third of the lease: two attempts, 20 s each
+        enough = time.monotonic() + LEASE.total_seconds() / 2
+        for item in job["_outbox"]:
+            text = _announcement(job_uuid, item["event"], item["state"], item["last_event"])
+            try:
                 _send(rx, text)
-                delivered.append(item["id"])
-        except DeliveryError as error:
-            outbox.delivered(job, delivered)
-            outbox.postpone(job)
-            rx.logger.warning("job %s: %s; it stays in the outbox", job_uuid, error)
-            return False
+            except DeliveryError as error:
+                outbox.postpone(job, delivered)
+                rx.logger.warning("job %s: %s; it stays in the outbox", job_uuid, error)
+                return False
+            delivered.append(item["id"])
+            if time.monotonic() > enough:
+                break
         outbox.delivered(job, delivered)
     return True
 

@@ -47,7 +47,7 @@ def test_an_announced_event_is_in_the_outbox(jobs: PipelineJobStore, announced: 
         "id": entry["uuid"],
         "event": "run",
         "state": "RUNNING",
-        "revision": 1,
+        "last_event": "run",
         "date": entry["date"],
     }
 
@@ -68,7 +68,9 @@ def test_the_announcement_goes_along_when_entries_move(
     for _ in range(40):
         announce(jobs, job, "run")
     taken = claimed(jobs, job)
-    assert [item["revision"] for item in taken["_outbox"]] == list(range(1, 41))
+    events = [entry["uuid"] for entry in jobs.history(job["uuid"], skip=1)]
+    assert [item["id"] for item in taken["_outbox"]] == events
+    assert len(events) == 40
 
 
 def test_an_event_that_is_not_announced_is_not_in_the_outbox(
@@ -161,7 +163,7 @@ def test_an_event_read_before_a_delivery_is_due_after_it(
 def test_a_postponed_delivery_is_not_due_until_its_time(
     jobs: PipelineJobStore, announced: Document, db: Db
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced))
+    jobs.outbox.postpone(claimed(jobs, announced), [])
     assert list(jobs.outbox.due()) == []
     assert jobs.outbox.claim(announced["uuid"]) is None
     assert list(jobs.outbox.due(everything=True)) == [announced["uuid"]]
@@ -173,7 +175,7 @@ def test_a_postponed_delivery_is_not_due_until_its_time(
 def test_a_postponed_delivery_can_be_claimed_early(
     jobs: PipelineJobStore, announced: Document
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced))
+    jobs.outbox.postpone(claimed(jobs, announced), [])
     assert pending(claimed(jobs, announced, early=True)) == ["run"]
     assert jobs.outbox.claim(announced["uuid"], early=True) is None
 
@@ -181,7 +183,7 @@ def test_a_postponed_delivery_can_be_claimed_early(
 def test_an_event_does_not_end_the_pause_of_a_postponed_delivery(
     jobs: PipelineJobStore, announced: Document
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced))
+    jobs.outbox.postpone(claimed(jobs, announced), [])
     announce(jobs, announced, "finish")
     assert list(jobs.outbox.due()) == []
 
@@ -190,7 +192,7 @@ def test_pauses_grow_up_to_an_hour(jobs: PipelineJobStore, announced: Document, 
     pauses = []
     for _ in range(14):
         before = datetime.datetime.now(datetime.timezone.utc)
-        jobs.outbox.postpone(claimed(jobs, announced, early=True))
+        jobs.outbox.postpone(claimed(jobs, announced, early=True), [])
         stored = db["jobs"].find_one({})
         assert stored is not None
         pauses.append(round((stored["_outbox_due"] - before).total_seconds()))
@@ -203,12 +205,12 @@ def test_after_a_delivery_pauses_begin_anew(
     jobs: PipelineJobStore, announced: Document, db: Db
 ) -> None:
     for _ in range(5):
-        jobs.outbox.postpone(claimed(jobs, announced, early=True))
+        jobs.outbox.postpone(claimed(jobs, announced, early=True), [])
     taken = claimed(jobs, announced, early=True)
     jobs.outbox.delivered(taken, ids(taken))
     announce(jobs, announced, "finish")
     before = datetime.datetime.now(datetime.timezone.utc)
-    jobs.outbox.postpone(claimed(jobs, announced))
+    jobs.outbox.postpone(claimed(jobs, announced), [])
     stored = db["jobs"].find_one({})
     assert stored is not None
     assert round((stored["_outbox_due"] - before).total_seconds()) == 5
@@ -282,3 +284,44 @@ def test_a_job_created_again_has_an_outbox_of_its_own(
     announce(jobs, again, "update")
     assert pending(claimed(jobs, again)) == ["update"]
     assert list(jobs.outbox_of_removed.due()) == [announced["uuid"]]
+
+
+def test_a_holder_whose_lease_ran_out_leaves_that_of_the_next_alone(
+    jobs: PipelineJobStore, announced: Document, db: Db
+) -> None:
+    slow = claimed(jobs, announced)
+    rewind(db, "_outbox_lease")
+    announce(jobs, announced, "finish")
+    quick = claimed(jobs, announced)
+    jobs.outbox.postpone(slow, [])
+    assert jobs.outbox.claim(announced["uuid"], early=True) is None
+    jobs.outbox.delivered(slow, ids(slow))
+    assert jobs.outbox.claim(announced["uuid"], early=True) is None
+    jobs.outbox.delivered(quick, ids(quick))
+    assert list(jobs.outbox.due(everything=True)) == []
+
+
+def test_what_was_delivered_before_a_failure_is_not_delivered_again(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    announce(jobs, announced, "finish")
+    taken = claimed(jobs, announced)
+    jobs.outbox.postpone(taken, ids(taken)[:1])
+    assert pending(claimed(jobs, announced, early=True)) == ["finish"]
+
+
+def test_what_could_not_be_announced_before_an_event_goes_first(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    asked = []
+
+    def before(found: Document) -> bool:
+        asked.append(found["state"])
+        return False
+
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True, before=before)
+    assert asked == ["CREATED"]
+    entering, entered = claimed(jobs, job)["_outbox"]
+    assert (entering["state"], entering["last_event"]) == ("CREATED", "create")
+    assert (entered["state"], entered["last_event"]) == ("RUNNING", "run")
+    assert entering["id"] != entered["id"]

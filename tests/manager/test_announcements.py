@@ -135,6 +135,23 @@ def test_a_subscriber_that_is_down_before_the_change_does_not_stop_it(
     assert actor.job(job["uuid"])["state"] == "RUNNING"
 
 
+def test_what_could_not_be_announced_before_the_change_is_announced_after_it(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    tenant.plan(*DOWN, *DOWN)
+    actor.send(event(job, "run"), ENTER)
+    assert waiting(actor) == ["run", "run"]
+    announced(tenant)
+
+    assert actor.main(arguments=("drain",)).code == 0
+
+    assert announced(tenant) == [
+        announcement(job, "run", "CREATED", "create"),
+        announcement(job, "run", "RUNNING"),
+    ]
+    assert waiting(actor) == []
+
+
 @pytest.mark.parametrize(
     "off",
     [

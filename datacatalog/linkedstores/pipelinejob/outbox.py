@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Document
 
-LEASE = datetime.timedelta(seconds=60)
-_FIRST_DELAY, _LONGEST_DELAY = 5, 3600
+LEASE = datetime.timedelta(seconds=120)
+_FIRST_DELAY, _LONGEST_DELAY, _DOUBLINGS = 5, 3600, 10
 
 
 class Outbox:
@@ -37,12 +37,23 @@ class Outbox:
 
     @staticmethod
     def item(entry: Document) -> Document:
-        """Return what announces an entry of the history."""
+        """Return what announces that an event was applied, from its entry in the history."""
         return {
             "id": entry["uuid"],
             "event": entry["name"],
             "state": entry["_state"],
-            "revision": entry["_revision"],
+            "last_event": entry["name"],
+            "date": entry["date"],
+        }
+
+    @staticmethod
+    def entering_item(job: Document, entry: Document) -> Document:
+        """Return what announces that an event was about to be applied to a job."""
+        return {
+            "id": f"{entry['uuid']}:enter",
+            "event": entry["name"],
+            "state": job["state"],
+            "last_event": job["last_event"],
             "date": entry["date"],
         }
 
@@ -70,36 +81,37 @@ class Outbox:
                 "$or": [{"_outbox_lease": None}, {"_outbox_lease": {"$lt": moment}}],
             },
             {"$set": {"_outbox_lease": moment + LEASE}},
-            projection={"uuid": 1, "_outbox": 1, "_outbox_tries": 1},
+            projection={"uuid": 1, "_outbox": 1, "_outbox_tries": 1, "_outbox_lease": 1},
             return_document=True,
         )
 
     def delivered(self, job: Document, ids: list[str]) -> None:
         """Take announced items out and give the lease back; others may have come meanwhile."""
-        self.jobs.update_one(
-            {"_id": job["_id"]},
-            {
-                "$pull": {"_outbox": {"id": {"$in": ids}}},
-                "$unset": {"_outbox_lease": "", "_outbox_tries": ""},
-            },
-        )
+        self._give_back(job, ids, {"$unset": {"_outbox_lease": "", "_outbox_tries": ""}})
         emptied = {"_id": job["_id"], "_outbox": [], "_outbox_lease": None}
         if self._disposable:
             self.jobs.delete_one(emptied)
         else:
             self.jobs.update_one(emptied, {"$unset": {"_outbox": "", "_outbox_due": ""}})
 
-    def postpone(self, job: Document) -> None:
-        """Give the lease back after a failure; the next try is due after a growing delay."""
-        tries = int(job.get("_outbox_tries", 0))
-        delay = datetime.timedelta(seconds=min(_LONGEST_DELAY, _FIRST_DELAY * 2**tries))
-        self.jobs.update_one(
-            {"_id": job["_id"]},
-            {
-                "$set": {"_outbox_due": now() + delay, "_outbox_tries": tries + 1},
-                "$unset": {"_outbox_lease": ""},
-            },
+    def postpone(self, job: Document, ids: list[str]) -> None:
+        """Take announced items out and give the lease back after a failure.
+
+        The next try is due after a delay that grows from failure to failure.
+        """
+        tries = 0 if ids else int(job.get("_outbox_tries", 0))
+        delay = datetime.timedelta(
+            seconds=min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(tries, _DOUBLINGS))
         )
+        later = {"_outbox_due": now() + delay, "_outbox_tries": tries + 1}
+        self._give_back(job, ids, {"$set": later, "$unset": {"_outbox_lease": ""}})
+
+    def _give_back(self, job: Document, ids: list[str], update: Document) -> None:
+        announced = {"$pull": {"_outbox": {"id": {"$in": ids}}}}
+        mine = {"_id": job["_id"], "_outbox_lease": job["_outbox_lease"]}
+        if not self.jobs.update_one(mine, {**announced, **update}).matched_count:
+            # it ran out, and may be another's by now
+            self.jobs.update_one({"_id": job["_id"]}, announced)
 
     def due(self, *, everything: bool = False) -> Iterator[str]:
         """Yield the UUIDs of jobs with announcements that are due, the longest waiting first."""

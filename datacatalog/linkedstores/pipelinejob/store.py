@@ -177,7 +177,7 @@ class PipelineJobStore(JobReader):
         sent: Any = None,
         execution_id: str | None = None,
         announce: bool = False,
-        before: Callable[[Document], None] | None = None,
+        before: Callable[[Document], bool] | None = None,
     ) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
 
@@ -189,7 +189,8 @@ class PipelineJobStore(JobReader):
             sent: what tells events with the same key apart, by default `data`.
             execution_id: of the execution that brought the event, for the record of a refusal.
             announce: put the event into the outbox as well.
-            before: called once with the job as it is, when nothing speaks against the event.
+            before: called once with the job as it is, when nothing speaks against the event; what
+                it could not announce then (it returns False) goes into the outbox as well.
 
         Raises:
             UnknownJob, EventRefused, EventConflict, JobUpdateFailure: as for `handle`.
@@ -200,6 +201,7 @@ class PipelineJobStore(JobReader):
             raise JobUpdateFailure(str(error)) from error
         uuid = history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace)
         event_digest = history.digest(name, text if sent is None else documents.canonical(sent))
+        entered: Document | None = None
         for attempt in self.attempts(f"{name} event"):
             if attempt:
                 job = self.load(job["uuid"])
@@ -215,9 +217,6 @@ class PipelineJobStore(JobReader):
                 row_id = f"{uuid}:{event_digest}"
                 self._keep_rejected(job, row_id, name, data, refusal, execution_id)
                 raise
-            if before is not None:
-                before(job)
-                before = None
             entry = history.new_entry(
                 uuid,
                 name,
@@ -227,11 +226,17 @@ class PipelineJobStore(JobReader):
                 revision=(job.get("_properties", {}).get("revision") or 0) + 1,
                 event_digest=event_digest,
             )
-            if self._append(job, entry, announce=announce):
+            if before is not None and not before(job):
+                entered = self.outbox.entering_item(job, entry)
+            before = None
+            announcements = [entered] if entered else []
+            if announce:
+                announcements.append(self.outbox.item(entry))
+            if self._append(job, entry, announcements):
                 return Applied(job, entry, duplicate=False)
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
-    def _append(self, job: Document, entry: Document, *, announce: bool) -> bool:
+    def _append(self, job: Document, entry: Document, announcements: list[Document]) -> bool:
         room = self.histories.make_room(job)
         changes: Document = {
             "state": entry["_state"],
@@ -246,8 +251,8 @@ class PipelineJobStore(JobReader):
         else:
             operators["push"] = {"history": entry}
         guard: Document = {}
-        if announce:
-            operators.setdefault("push", {})["_outbox"] = self.outbox.item(entry)
+        if announcements:
+            operators.setdefault("push", {})["_outbox"] = {"$each": announcements}
             if job.get("_outbox"):
                 # a delivery that empties the outbox meanwhile takes its due date along
                 guard = {"_outbox.0": {"$exists": True}}
@@ -262,8 +267,8 @@ class PipelineJobStore(JobReader):
         self._audit_event(job, entry)
         if room:
             job["_history"] = {**job.get("_history", {}), "moved": room["_history.moved"]}
-        if announce:
-            job["_outbox"] = [*job.get("_outbox", []), self.outbox.item(entry)]
+        if announcements:
+            job["_outbox"] = [*job.get("_outbox", []), *announcements]
         job.update(
             state=entry["_state"], last_event=entry["name"], updated=entry["date"], history=recent
         )
