@@ -35,8 +35,8 @@ format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-stop: $(INSTALLED)  ## stop the local database
-	$(BIN)/python -m local.database stop
+stop:  ## stop the local database
+	@test ! -x $(BIN)/python || $(BIN)/python -m local.database stop
 
 clean:  ## stop the local database, remove it and all that was installed or built
 	-test ! -x $(BIN)/python || $(BIN)/python -m local.database stop

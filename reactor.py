@@ -28,6 +28,7 @@ from manager.actions import act
 from manager.authorization import authorize
 from manager.exceptions import InvalidSettings, Refusal, Unavailable
 from manager.messages import classify
+from reactors import results
 from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
 
@@ -114,7 +115,7 @@ def run(rx: Reactor, *, draining: bool) -> int:
         problem = f"unexpected {type(error).__name__}: set debug: true to see where"
         kind = "unexpected"
     answer(rx, {"error": problem, "kind": kind})
-    rx.logger.error("%s", problem)
+    rx.logger.log(max(logging.ERROR, rx.logger.level), "%s", problem)
     return 1
 
 
@@ -126,6 +127,8 @@ def main(arguments: list[str]) -> int:
     try:
         return run(Reactor(), draining=bool(arguments))
     except SettingsError as error:
+        refusal = {"error": str(error), "kind": InvalidSettings.kind}
+        results.send(json.dumps(refusal).encode(), os.environ)
         sys.stderr.write(f"ERROR {error}\n")
         return 1
     except KeyboardInterrupt:

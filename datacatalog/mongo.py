@@ -61,7 +61,7 @@ def decode_authn(authn: object) -> str:
         ValueError: there is none, or it is no URI. The message does not repeat it.
     """
     if not isinstance(authn, str) or not authn:
-        message = "mongodb.authn is not set: give a MongoDB URI, plain or in base64"
+        message = "mongodb.authn is not set: give a MongoDB URI, plain or in base64, in _REACTOR_MONGODB_AUTHN"
         raise ValueError(message)
     uri = authn
     if not uri.startswith(_SCHEMES):
@@ -95,6 +95,9 @@ def _client(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
     }
     try:
         named = {option.lower() for option in parse_qs(uri.partition("?")[2])}
+        if "serverselectiontimeoutms" in named:
+            # the driver would take the bound on a whole operation instead
+            named.add("timeoutms")
         options: dict[str, Any] = {
             option: value for option, value in defaults.items() if option.lower() not in named
         }

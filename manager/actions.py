@@ -150,7 +150,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
         "revision": job.get("_properties", {}).get("revision"),
     }
     if not job.get("_visible", True):
-        text = f"create action: job {job['uuid']} exists and is hidden: undelete it, or delete it with force first"
+        text = f"create action: job {job['uuid']} exists and is hidden: bring it back with PipelineJobStore.undelete, or delete it with force"
         raise NotAuthorized(text)
     if is_new or _may_have_token(rx, permit, job):
         token = jobs.get_token(job)

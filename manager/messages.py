@@ -106,8 +106,8 @@ def _from_delete(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
 
 
 def _from_create(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
-    fields = {name: value for name, value in body.items() if name != "__options"}
-    return Message(kind, token=rx.environ.get("token"), body=fields)
+    fields = {name: value for name, value in body.items() if name not in ("__options", "token")}
+    return Message(kind, token=body.get("token", rx.environ.get("token")), body=fields)
 
 
 def _from_callback(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
@@ -143,14 +143,15 @@ def _from_url(rx: Reactor, parsed: Parsed | None) -> Message:
     uuid = _job_uuid(rx, f"{event} event")
     token = rx.environ.get("token")
     data: Any
-    if parsed is None or parsed.value in ({}, ""):
-        data = {"note": rx.environ.get("note") or NO_PAYLOAD}
+    if parsed is None or parsed.value == "":
+        data = {}
     elif isinstance(parsed.value, dict):
         # a token is a credential wherever it stands: it counts, and is not kept
         token = parsed.value.get("token", token)
         data = {name: value for name, value in parsed.value.items() if name != "token"}
     else:
         data = {"value": parsed.value}
+    data = data or {"note": rx.environ.get("note") or NO_PAYLOAD}
     return Message(URL, uuid=uuid, token=_text(token), event=event, data=data)
 
 
@@ -240,7 +241,10 @@ def _lower(kind: str, body: dict[str, Any]) -> dict[str, Any]:
 def _explain(rx: Reactor, value: Any) -> str:
     event_parameter = next((name for name in EVENT_PARAMETERS if _parameter(rx, name)), None)
     if isinstance(value, dict) and (kind := _nearest(value)) is not None:
-        return f"{_subject(kind, value)}: {_problem(kind, value)}"
+        problem = _problem(kind, value)
+        if problem == "'uuid' is missing" and _parameter(rx, "uuid"):
+            problem += " in the body; with the uuid in the URL, name the event there as well"
+        return f"{_subject(kind, value)}: {problem}"
     if event_parameter is not None:
         return "event: the URL parameter 'uuid' is missing: add the job's uuid"
     if rx.environ.get("uuid"):

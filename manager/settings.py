@@ -50,22 +50,22 @@ def check(settings: Mapping[str, Any]) -> None:
         if content is None:
             continue
         if not isinstance(content, dict):
-            message = f"config.yml: {section} must be a section with keys"
+            message = f"settings: {section} must be a section with keys"
             raise InvalidSettings(message)
         for key, value in content.items():
             if key not in keys:
-                message = f"config.yml: {section}.{key} means nothing{_nearest(key, keys)}"
+                message = f"settings: {section}.{key} means nothing{_nearest(key, keys)}"
                 raise InvalidSettings(message)
             _check_type(f"{section}.{key}", value, keys[key])
     _check_choice(settings, "level", LEVELS)
     _check_choice(settings, "format", FORMATS)
     timeout = section_of(settings, "mongodb").get("timeout")
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
-        message = "config.yml: mongodb.timeout must be more than 0 seconds"
+        message = "settings: mongodb.timeout must be more than 0 seconds"
         raise InvalidSettings(message)
     users = section_of(settings, "authorization").get("trusted_users") or []
     if not all(isinstance(user, str) and user for user in users):
-        message = "config.yml: authorization.trusted_users must be a list of user names"
+        message = "settings: authorization.trusted_users must be a list of user names"
         raise InvalidSettings(message)
 
 
@@ -79,14 +79,19 @@ def _check_type(name: str, value: Any, expected: type | tuple[type, ...]) -> Non
     if value is None or (isinstance(value, expected) and is_switch == (expected is bool)):
         return
     # the value itself may be a secret in the wrong place
-    message = f"config.yml: {name} must be {_NAMES[expected]}, not a {type(value).__name__}"
+    message = f"settings: {name} must be {_NAMES[expected]}, not {_describe(value)}"
     raise InvalidSettings(message)
+
+
+def _describe(value: Any) -> str:
+    names = {str: "a text", list: "a list", bool: "true or false", dict: "a section"}
+    return names.get(type(value), "a number")
 
 
 def _check_choice(settings: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> None:
     value = section_of(settings, "logs").get(key)
     if value and value.upper() not in (choice.upper() for choice in choices):
-        message = f"config.yml: logs.{key} is {value!r:.20}: use one of {', '.join(choices)}"
+        message = f"settings: logs.{key} is {value!r:.20}: use one of {', '.join(choices)}"
         raise InvalidSettings(message)
 
 

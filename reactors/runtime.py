@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import time
@@ -16,7 +17,6 @@ from reactors.attrdict import AttrDict
 from reactors.exceptions import DeliveryError, MessageError, SettingsError
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
@@ -206,7 +206,7 @@ class Reactor:
     ) -> NoReturn:
         """Log a line, with the error if one is given, and end the process with exit code 1."""
         tail = f": {exceptionObject}" if exceptionObject is not None else ""
-        self.logger.error("%s%s", failMessage, tail)
+        self.logger.log(max(logging.ERROR, self.logger.level), "%s%s", failMessage, tail)
         sys.exit(1)
 
     def send_result(self, result: bytes) -> bool:

@@ -119,6 +119,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
         text
         for name, text in environ.items()
         if name.startswith(PREFIX) or any(mark in name.lower() for mark in _SECRET_NAMES)
+        if not name.endswith("_LIFETIME")
     }
     _collect(settings, found)
     # a switch or a level is no secret, and to black it out would spoil every line

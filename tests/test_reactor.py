@@ -240,7 +240,10 @@ def test_several_servers_are_all_named(offline: Actor, closed_port: int) -> None
 @pytest.mark.parametrize(
     ("authn", "text"),
     [
-        ("", "mongodb.authn is not set: give a MongoDB URI, plain or in base64"),
+        (
+            "",
+            "mongodb.authn is not set: give a MongoDB URI, plain or in base64, in _REACTOR_MONGODB_AUTHN",
+        ),
         (
             base64.b64encode(f"http://cook:{PASSWORD}@host".encode()).decode(),
             "mongodb.authn is neither a MongoDB URI nor the base64 of one",
@@ -287,12 +290,12 @@ def test_a_name_that_no_database_can_have_is_named(offline: Actor, name: str) ->
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("mongodb: {auth: hunter2}", "config.yml: mongodb.auth means nothing: did you mean authn?"),
-        ("mongodb: {timeout: soon}", "config.yml: mongodb.timeout must be a number, not a str"),
-        ("debug: maybe", "config.yml: debug must be true or false, not a str"),
+        ("mongodb: {auth: hunter2}", "settings: mongodb.auth means nothing: did you mean authn?"),
+        ("mongodb: {timeout: soon}", "settings: mongodb.timeout must be a number, not a text"),
+        ("debug: maybe", "settings: debug must be true or false, not a text"),
         (
             "logs: {level: LOUD}",
-            "config.yml: logs.level is 'LOUD': use one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+            "settings: logs.level is 'LOUD': use one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
         ),
     ],
     ids=["key", "type", "switch", "level"],
@@ -311,9 +314,7 @@ def test_a_mistake_in_the_file_is_named(
     )
 
     assert (run.code, len(run.lines)) == (1, 1)
-    assert (
-        run.lines[0].endswith(f"ERROR {text}") or text.removeprefix("config.yml: ") in run.lines[0]
-    )
+    assert run.lines[0].endswith(f"ERROR {text}") or text.removeprefix("settings: ") in run.lines[0]
     assert "hunter2" not in str(run)
 
 
@@ -346,7 +347,10 @@ def test_without_any_settings_the_missing_one_is_named(offline: Actor, tmp_path:
         without=tuple(name for name in offline.environ if name.startswith("_REACTOR_")),
     )
 
-    refused(run, "mongodb.authn is not set: give a MongoDB URI, plain or in base64")
+    refused(
+        run,
+        "mongodb.authn is not set: give a MongoDB URI, plain or in base64, in _REACTOR_MONGODB_AUTHN",
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,7 +361,7 @@ def test_without_any_settings_the_missing_one_is_named(offline: Actor, tmp_path:
         (
             "_REACTOR_MONGODB_AUTH",
             "hunter2",
-            "config.yml: mongodb.auth means nothing: did you mean authn?",
+            "settings: mongodb.auth means nothing: did you mean authn?",
         ),
         (
             "CATALOG_ADMIN_TOKEN_LIFETIME",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, fsm
+from datacatalog.mongo import Db
 from manager import messages, settings
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
@@ -108,3 +110,20 @@ def test_every_link_within_the_repository_leads_somewhere() -> None:
             for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
         ]
         assert not anchor or anchor in titles, target
+
+
+def test_the_examples_in_python_run(
+    mongodb: dict[str, Any], monkeypatch: pytest.MonkeyPatch, db: Db
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("_REACTOR_MONGODB_AUTHN", mongodb["authn"])
+    monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", mongodb["database"])
+    monkeypatch.setenv("_REACTOR_PIPELINES_JOB_MANAGER_ID", "G56vjoAVzGkkq")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - it is our own text
+    stored = db["jobs"].find_one({"uuid": names["job"].uuid})
+    assert stored is not None
+    assert (stored["state"], stored["data"]) == ("RUNNING", {"tacos": 3})
+    urls = [notification["url"] for notification in names["request"]["notifications"]]
+    assert all(names["job"].token in url for url in urls)

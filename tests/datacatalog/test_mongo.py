@@ -81,7 +81,9 @@ def test_times_come_back_in_utc(mongodb: dict[str, Any], job: Document) -> None:
 
 SECRET_URI = f"mongodb://catalog:{PASSWORD}@"
 NO_URI = "mongodb.authn is neither a MongoDB URI nor the base64 of one"
-NOT_SET = "mongodb.authn is not set: give a MongoDB URI, plain or in base64"
+NOT_SET = (
+    "mongodb.authn is not set: give a MongoDB URI, plain or in base64, in _REACTOR_MONGODB_AUTHN"
+)
 INVALID = "mongodb.authn is not a valid MongoDB URI"
 UNUSABLE = {
     "missing": (None, NOT_SET),

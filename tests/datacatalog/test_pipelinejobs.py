@@ -300,10 +300,26 @@ def test_the_catalog_decides_the_default_storage_and_server(make: Make) -> None:
     assert (job.callback or "").startswith("https://api.example.org/actors/v2/")
 
 
-@pytest.mark.parametrize("pipelines", [{}, {"pipeline_uuid": ""}, {"pipeline_uuid": "nope"}])
-def test_a_job_without_a_known_pipeline_is_refused(pipelines: dict[str, str], make: Make) -> None:
-    with pytest.raises(ManagedPipelineJobError, match=r"^Failed to verify pipeline_uuid:"):
+@pytest.mark.parametrize(
+    ("pipelines", "text"),
+    [
+        ({}, "There is no pipeline_uuid: give it, or set pipelines.pipeline_uuid"),
+        (
+            {"pipeline_uuid": ""},
+            "There is no pipeline_uuid: give it, or set pipelines.pipeline_uuid",
+        ),
+        (
+            {"pipeline_uuid": "nope"},
+            "Failed to verify pipeline_uuid:nope exists in store pipeline",
+        ),
+    ],
+)
+def test_a_job_without_a_known_pipeline_is_refused(
+    pipelines: dict[str, str], text: str, make: Make
+) -> None:
+    with pytest.raises(ManagedPipelineJobError) as refused:
         make(pipelines=pipelines)
+    assert str(refused.value) == text
 
 
 def test_the_pipeline_of_the_call_wins_over_the_settings(make: Make) -> None:

@@ -641,8 +641,8 @@ def test_creating_a_hidden_job_is_refused(actor: Actor, job: Document) -> None:
     reply = actor.send(body)
 
     assert reply.error == (
-        f"create action: job {job['uuid']} exists and is hidden: undelete it, or delete it with "
-        "force first"
+        f"create action: job {job['uuid']} exists and is hidden: bring it back with "
+        "PipelineJobStore.undelete, or delete it with force"
     )
     assert actor.dump() == before
 

@@ -407,3 +407,12 @@ def test_there_is_no_default_administrative_key(
     reply = actor.send({"uuid": job["uuid"], "name": "reset", "token": token})
     assert reply.kind == "not_authorized"
     assert actor.dump() == before
+
+
+def test_an_administrative_token_to_create_may_stand_in_the_body(
+    actor: Actor, job: Document, admin_token: str
+) -> None:
+    create = {"pipeline_uuid": job["pipeline_uuid"], "archive_path": "/x", "data": {"new": True}}
+    reply = actor.send({**create, "token": admin_token}, {**BY_NONCE, "token": "0" * 16})
+    assert reply.result["state"] == "CREATED"
+    assert admin_token not in str(actor.dump())

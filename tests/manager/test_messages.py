@@ -467,10 +467,6 @@ URL = {"uuid": UNKNOWN_JOB, "token": "0" * 16}
 KEYS = {
     "event": "uuid, name, data, token",
     "delete": "uuid, action, force, token",
-    "create": (
-        "pipeline_uuid, archive_path, data, session, archive_system, archive_patterns, "
-        "product_patterns, child_of, acted_on, acted_using, agent, task, __options"
-    ),
 }
 MALFORMED: list[tuple[Any, dict[str, str], str]] = [
     # kind 1
@@ -561,10 +557,19 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
     ({**CREATE, "data": []}, {}, "create action: 'data' is an array, expected: object"),
     ({**CREATE, "data": None}, {}, "create action: 'data' is null, expected: object"),
     ({**CREATE, "session": 5}, {}, "create action: 'session' is a number, expected: string"),
+    ({**CREATE, "token": 5}, {}, "create action: 'token' is a number, expected: string"),
     (
-        {**CREATE, "token": "0" * 16},
+        {**CREATE, "child_of": ["a taco"]},
         {},
-        f"create action: 'token' is no key of it: its keys are {KEYS['create']}",
+        "create action: 'child_of.0' is 'a taco', expected: uuids of what the job is about",
+    ),
+    (
+        {"name": "run"},
+        {"uuid": UNKNOWN_JOB},
+        (
+            "run event: 'uuid' is missing in the body; "
+            "with the uuid in the URL, name the event there as well"
+        ),
     ),
     # kinds 4 and 5
     (

@@ -25,27 +25,27 @@ NO_SECTIONS: list[Any] = [[], SECRET, 5, False]
     ("content", "text"),
     [
         # types
-        ({"debug": "yes"}, "debug must be true or false, not a str"),
-        ({"state_enter": 1}, "state_enter must be true or false, not a int"),
+        ({"debug": "yes"}, "debug must be true or false, not a text"),
+        ({"state_enter": 1}, "state_enter must be true or false, not a number"),
         ({"state_exit": []}, "state_exit must be true or false, not a list"),
-        ({"logs": {"level": 10}}, "logs.level must be a text, not a int"),
+        ({"logs": {"level": 10}}, "logs.level must be a text, not a number"),
         ({"logs": {"token": ["x"]}}, "logs.token must be a text, not a list"),
-        ({"mongodb": {"authn": 5}}, "mongodb.authn must be a text, not a int"),
-        ({"mongodb": {"authn": {SECRET: SECRET}}}, "mongodb.authn must be a text, not a dict"),
-        ({"mongodb": {"database": True}}, "mongodb.database must be a text, not a bool"),
-        ({"mongodb": {"timeout": "10"}}, "mongodb.timeout must be a number, not a str"),
-        ({"mongodb": {"timeout": True}}, "mongodb.timeout must be a number, not a bool"),
+        ({"mongodb": {"authn": 5}}, "mongodb.authn must be a text, not a number"),
+        ({"mongodb": {"authn": {SECRET: SECRET}}}, "mongodb.authn must be a text, not a section"),
+        ({"mongodb": {"database": True}}, "mongodb.database must be a text, not true or false"),
+        ({"mongodb": {"timeout": "10"}}, "mongodb.timeout must be a number, not a text"),
+        ({"mongodb": {"timeout": True}}, "mongodb.timeout must be a number, not true or false"),
         *(
-            ({"pipelines": {name: 5}}, f"pipelines.{name} must be a text, not a int")
+            ({"pipelines": {name: 5}}, f"pipelines.{name} must be a text, not a number")
             for name in PIPELINES.split(", ")
         ),
         (
             {"authorization": {"trusted_users": "operator"}},
-            "authorization.trusted_users must be a list, not a str",
+            "authorization.trusted_users must be a list, not a text",
         ),
         (
             {"authorization": {"nonce_may_create": "yes"}},
-            "authorization.nonce_may_create must be true or false, not a str",
+            "authorization.nonce_may_create must be true or false, not a text",
         ),
         *(
             ({section: value}, f"{section} must be a section with keys")
@@ -89,7 +89,7 @@ def test_each_mistake_is_named(content: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidSettings) as refusal:
         settings.check(content)
 
-    assert str(refusal.value) == f"config.yml: {text}"
+    assert str(refusal.value) == f"settings: {text}"
     assert refusal.value.kind == "invalid_settings"
 
 

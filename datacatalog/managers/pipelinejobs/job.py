@@ -220,6 +220,9 @@ class ManagedPipelineJob(JobEvents):
         ]
 
     def _verified(self, pipeline_uuid: str | None) -> str:
+        if not pipeline_uuid:
+            message = "There is no pipeline_uuid: give it, or set pipelines.pipeline_uuid"
+            raise ManagedPipelineJobError(message)
         if not self.store.has_pipeline(pipeline_uuid):
             message = f"Failed to verify pipeline_uuid:{pipeline_uuid} exists in store pipeline"
             raise ManagedPipelineJobError(message)
