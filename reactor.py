@@ -40,7 +40,7 @@ INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 def process(rx: Reactor) -> dict[str, Any]:
-    """Carry out the message of a Reactor; return what a synchronous caller is answered.
+    """Carry out the message of a Reactor; return what a synchronous caller was answered.
 
     Raises:
         Refusal: it was not carried out; the text is one line that says why.
@@ -51,9 +51,18 @@ def process(rx: Reactor) -> dict[str, Any]:
     with database_errors(rx):
         permit = authorize(rx, message, jobs)
         outcome = act(rx, message, permit, jobs)
-        rx.logger.info("%s", outcome.line)
-        announcements.deliver(rx, jobs, outcome.job_uuid)
+    rx.logger.info("%s", outcome.line)
+    answer(rx, outcome.result)
+    announce(rx, jobs, outcome.job_uuid)
     return outcome.result
+
+
+def announce(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
+    """Tell the subscribers; what that does not achieve now is left to the next message."""
+    try:
+        announcements.deliver(rx, jobs, job_uuid)
+    except PyMongoError as error:
+        rx.logger.warning("job %s: not announced yet: %s", job_uuid, type(error).__name__)
 
 
 def drain(rx: Reactor) -> bool:
@@ -106,7 +115,7 @@ def run(rx: Reactor, *, draining: bool) -> int:
     try:
         if draining:
             return 0 if drain(rx) else 1
-        answer(rx, process(rx))
+        process(rx)
         return 0
     except Refusal as refusal:
         problem, kind = rx.redact(str(refusal)), refusal.kind

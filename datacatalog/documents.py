@@ -16,6 +16,10 @@ MAX_DATA_BYTES = 1024 * 1024
 _INT64 = 2**63
 
 
+# Where a value stands: the place that it is in, and the last step to it; joined only for an error
+Place = tuple[Any, str]
+
+
 class DocumentError(ValueError):
     """The value cannot be stored faithfully; the message says where and why."""
 
@@ -31,7 +35,7 @@ def check(value: Any, name: str = "data", most_bytes: int = MAX_DATA_BYTES) -> s
     Raises:
         DocumentError: it is nested too deeply, too large, or no JSON that BSON can hold.
     """
-    _check(value, name, 0)
+    _check(value, (None, name), 0)
     text = canonical(value)
     size = len(text.encode())
     if size > most_bytes:
@@ -45,17 +49,17 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _check(value: Any, place: str, depth: int) -> None:
+def _check(value: Any, place: Place, depth: int) -> None:
     if depth > MAX_DEPTH:
         message = f"'{_head(place)}' is nested more than {MAX_DEPTH} levels deep"
         raise DocumentError(message)
     if isinstance(value, dict):
         for key, member in value.items():
             _check_key(key, place)
-            _check(member, f"{place}.{key}", depth + 1)
+            _check(member, (place, f".{key}"), depth + 1)
     elif isinstance(value, list):
         for index, member in enumerate(value):
-            _check(member, f"{place}[{index}]", depth + 1)
+            _check(member, (place, f"[{index}]"), depth + 1)
     elif isinstance(value, str):
         _check_text(value, place)
     elif isinstance(value, int | float):
@@ -65,14 +69,14 @@ def _check(value: Any, place: str, depth: int) -> None:
         raise DocumentError(message)
 
 
-def _check_key(key: Any, place: str) -> None:
+def _check_key(key: Any, place: Place) -> None:
     if not isinstance(key, str):
         message = f"'{_head(place)}' has the key {key!r:.60}, and only texts can be keys"
         raise DocumentError(message)
     _check_text(key, place)
 
 
-def _check_number(value: float, place: str) -> None:
+def _check_number(value: float, place: Place) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         message = f"'{_head(place)}' is {value}, which JSON cannot say"
         raise DocumentError(message)
@@ -81,7 +85,7 @@ def _check_number(value: float, place: str) -> None:
         raise DocumentError(message)
 
 
-def _check_text(text: str, place: str) -> None:
+def _check_text(text: str, place: Place) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -89,9 +93,14 @@ def _check_text(text: str, place: str) -> None:
         raise DocumentError(message) from None
 
 
-def _head(place: str) -> str:
-    limit = 80
-    shown = place if len(place) <= limit else place[:limit] + "…"
+def _head(place: Place) -> str:
+    parts = []
+    step: Place | None = place
+    while step is not None:
+        step, part = step
+        parts.append(part)
+    text, limit = "".join(reversed(parts)), 80
+    shown = text if len(text) <= limit else text[:limit] + "…"
     return shown.encode(errors="replace").decode()
 
 

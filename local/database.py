@@ -34,6 +34,7 @@ PROGRAM = "secantusd-py"
 DEFAULT_FOLDER = Path(".local")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+HIGHEST_PORT = 65535
 _POLL_SECONDS = 0.05
 
 
@@ -61,7 +62,7 @@ class LocalDatabase:
     """
 
     def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
-        self.folder = folder.absolute()
+        self.folder = folder.resolve()
         self.data = self.folder / "database"
         self.log = self.folder / "database.log"
         self._note = self.folder / "database.json"
@@ -152,9 +153,10 @@ class LocalDatabase:
     def _read(self) -> Server | None:
         try:
             note = json.loads(self._note.read_text())
-            return Server(int(note["pid"]), int(note["port"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            server = Server(int(note["pid"]), int(note["port"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError):
             return None
+        return server if 0 < server.port <= HIGHEST_PORT else None
 
     def _write(self, server: Server) -> None:
         draft = self._note.with_suffix(".new")

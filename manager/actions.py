@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from manager.messages import Message
     from reactors.runtime import Reactor
 
+LONGEST_SESSION = 256
 FORWARDED = ("index", "indexed")
 _RUNNING = "RUNNING"
 
@@ -141,8 +142,9 @@ def _delete(message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
 def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
     from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415
 
-    fields = {"session": rx.session, **message.body}
-    job, is_new = jobs.find_or_create(fields, owner=rx.username)
+    fields = {"session": rx.session[:LONGEST_SESSION], **message.body}
+    execution = rx.environ.get("_abaco_execution_id")
+    job, is_new = jobs.find_or_create(fields, owner=rx.username, key=execution)
     result = {
         "uuid": job["uuid"],
         "state": job["state"],
@@ -152,7 +154,8 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     if not job.get("_visible", True):
         text = f"create action: job {job['uuid']} exists and is hidden: bring it back with PipelineJobStore.undelete, or delete it with force"
         raise NotAuthorized(text)
-    if is_new or _may_have_token(rx, permit, job):
+    redelivered = execution is not None and jobs.was_created_by(job, execution)
+    if is_new or redelivered or _may_have_token(rx, permit, job):
         token = jobs.get_token(job)
         rx.redact.add(token)
         pipelines = section_of(rx.settings, "pipelines")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from datacatalog.linkedstores.pipelinejob.outbox import LEASE
 from manager.exceptions import InvalidSettings
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
@@ -56,7 +54,9 @@ def deliver(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
     """
     if not subscriber(rx):
         return
-    if _empty(rx, jobs.outbox, job_uuid, early=False):
+    # what a removed job of this uuid has yet to announce goes before what its successor has
+    both = (jobs.outbox_of_removed, jobs.outbox)
+    if all(_empty(rx, outbox, job_uuid, early=False) for outbox in both):
         _drain(rx, jobs, DRAINED_WITH_A_MESSAGE)
 
 
@@ -71,7 +71,7 @@ def drain(rx: Reactor, jobs: PipelineJobStore) -> tuple[int, int]:
 
 def _drain(rx: Reactor, jobs: PipelineJobStore, limit: int | None) -> tuple[int, int]:
     emptied = left = 0
-    for outbox in (jobs.outbox, jobs.outbox_of_removed):
+    for outbox in (jobs.outbox_of_removed, jobs.outbox):
         for job_uuid in outbox.due(everything=limit is None):
             if limit is not None and emptied + left >= limit:
                 break
@@ -88,22 +88,19 @@ def _drain(rx: Reactor, jobs: PipelineJobStore, limit: int | None) -> tuple[int,
 def _empty(rx: Reactor, outbox: Outbox, job_uuid: str, *, early: bool) -> bool:
     """Deliver a job's announcements in their order, until none is left or one fails."""
     while (job := outbox.claim(job_uuid, early=early)) is not None:
-        delivered: list[str] = []
-        # one more takes at most a third of the lease: two attempts, 20 s each
-        enough = time.monotonic() + LEASE.total_seconds() / 2
         for item in job["_outbox"]:
             text = _announcement(job_uuid, item["event"], item["state"], item["last_event"])
             try:
                 _send(rx, text)
             except DeliveryError as error:
-                outbox.postpone(job, delivered)
+                outbox.postpone(job)
                 rx.logger.warning("job %s: %s; it stays in the outbox", job_uuid, error)
                 return False
-            delivered.append(item["id"])
-            if time.monotonic() > enough:
-                break
-        outbox.delivered(job, delivered)
-    return True
+            if not outbox.delivered(job, item["id"]):
+                return False
+        outbox.release(job)
+    # somebody else may be at it, or a failed delivery not be due again yet
+    return not outbox.holds(job_uuid)
 
 
 def _announcement(job_uuid: str, event: str, state: str, last_event: str) -> dict[str, Any]:

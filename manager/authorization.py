@@ -93,6 +93,14 @@ def _read(message: Message, jobs: PipelineJobStore) -> Document | None:
             return jobs.load_deletable(message.uuid)
         return jobs.load(message.uuid)
     except UnknownJob:
+        return _read_removed(message, jobs) if message.force else None
+
+
+def _read_removed(message: Message, jobs: PipelineJobStore) -> Document | None:
+    """Return the job that an earlier delivery of a forced delete has removed, perhaps not wholly."""
+    try:
+        return jobs.load_removed(message.uuid)
+    except UnknownJob:
         return None
 
 

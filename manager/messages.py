@@ -32,9 +32,9 @@ EVENT, DELETE, CREATE, ALOE, AGAVE, URL = (
 KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE)
 EVENT_PARAMETERS = ("name", "event", "status", "state")
 NO_PAYLOAD = "The message had no payload"
-_DROPPED = ("_links", "retries", "localId")
+_DROPPED = ("_links", "retries", "localId", "token")
 _LONGEST_VALUE = 60
-_TOKEN = re.compile(r"\s*[0-9a-fA-F]{16}\s*")
+_TOKEN = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def classify(rx: Reactor) -> Message:
         raise InvalidMessage(str(error)) from error
     body = parsed.value if parsed is not None and parsed.structured else None
     if isinstance(body, dict):
+        rx.redact.add(body.get("token"))
         for kind in KINDS:
             if _fits(kind, body):
                 return _BUILDERS[kind](rx, kind, body)
@@ -315,8 +316,6 @@ def _type(value: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, str) and _TOKEN.fullmatch(value):
-        # in the wrong place, it is a secret all the same
-        return "a token"
-    shown = repr(value).encode(errors="replace").decode()
+    # a token in the wrong place is a secret all the same
+    shown = _TOKEN.sub("(a token)", repr(value)).encode(errors="replace").decode()
     return shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT = 10.0
+MOST_BYTES = 4 * 1024 * 1024
+_PART_BYTES = 64 * 1024
 
 
 def make_client(
@@ -55,17 +58,32 @@ def make_client(
     client = agave.Agave(api_server=server, resources=resources, proxies=proxies, **credentials)
     client.host = parts.hostname
     client.refresh_aris()
-    _limit_time(client.all.http_client.session, timeout)
+    _limit(client.all.http_client.session, timeout)
     return client
 
 
-def _limit_time(session: Any, timeout: float) -> None:
+def _limit(session: Any, timeout: float) -> None:
+    """Bound the time and the size of every answer, however slowly its bytes come."""
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
+    from requests.exceptions import ContentDecodingError, ReadTimeout  # noqa: PLC0415
 
-    class TimeLimited(HTTPAdapter):
+    class Limited(HTTPAdapter):
         def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
-            options["timeout"] = options.get("timeout") or timeout
-            return super().send(request, **options)
+            deadline = time.monotonic() + timeout
+            options["timeout"] = timeout
+            response = super().send(request, **options)
+            content = bytearray()
+            while part := response.raw.read1(_PART_BYTES, decode_content=True):
+                content += part
+                if len(content) > MOST_BYTES:
+                    response.close()
+                    raise ContentDecodingError(request=request)
+                if time.monotonic() > deadline:
+                    response.close()
+                    raise ReadTimeout(request=request)
+            response._content = bytes(content)  # noqa: SLF001 - where requests keeps it
+            response._content_consumed = True  # noqa: SLF001
+            return response
 
     for scheme in ("https://", "http://"):
-        session.mount(scheme, TimeLimited())
+        session.mount(scheme, Limited())

@@ -91,10 +91,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_keys(names: list[Any]) -> None:
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        message = f"the message has the key {twice!r:.60} twice in one object"
-        raise MessageError(message)
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            message = f"the message has the key {name!r:.60} twice in one object"
+            raise MessageError(message)
+        seen.add(name)
 
 
 def _constant(name: str) -> Any:

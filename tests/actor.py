@@ -132,9 +132,11 @@ class Actor:
         log = io.StringIO()
         rx = Reactor(self.message(body, parameters), folders=[ROOT], log_stream=log)
         try:
-            return Reply(reactor.process(rx), "", "", log.getvalue())
+            result = reactor.process(rx)
         except Refusal as refusal:
             return Reply({}, str(refusal), refusal.kind, log.getvalue())
+        self.answer()
+        return Reply(result, "", "", log.getvalue())
 
     def main(
         self,

@@ -34,6 +34,12 @@ def ids(taken: Document) -> list[str]:
     return [item["id"] for item in taken["_outbox"]]
 
 
+def deliver(box: outbox.Outbox, taken: Document, most: int | None = None) -> None:
+    for item in ids(taken)[:most]:
+        box.delivered(taken, item)
+    box.release(taken)
+
+
 def rewind(db: Db, field: str, collection: str = "jobs") -> None:
     """Let a time in the documents be long ago, as it will be."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -113,9 +119,9 @@ def test_a_claim_whose_holder_died_runs_out(
     claimed(jobs, announced)
     lease = db["jobs"].find_one({})
     assert lease is not None
-    left = lease["_outbox_lease"] - datetime.datetime.now(datetime.timezone.utc)
+    left = lease["_outbox_lease"]["until"] - datetime.datetime.now(datetime.timezone.utc)
     assert datetime.timedelta(0) < left <= outbox.LEASE
-    rewind(db, "_outbox_lease")
+    rewind(db, "_outbox_lease.until")
     assert pending(claimed(jobs, announced)) == ["run"]
     assert jobs.outbox.claim(announced["uuid"]) is None
 
@@ -123,7 +129,7 @@ def test_a_claim_whose_holder_died_runs_out(
 def test_what_is_delivered_is_gone(jobs: PipelineJobStore, announced: Document, db: Db) -> None:
     before = set(db["jobs"].find_one({"uuid": announced["uuid"]}) or {})
     taken = claimed(jobs, announced)
-    jobs.outbox.delivered(taken, ids(taken))
+    deliver(jobs.outbox, taken)
     assert jobs.outbox.claim(announced["uuid"]) is None
     assert list(jobs.outbox.due(everything=True)) == []
     left = set(db["jobs"].find_one({"uuid": announced["uuid"]}) or {})
@@ -133,7 +139,7 @@ def test_what_is_delivered_is_gone(jobs: PipelineJobStore, announced: Document, 
 def test_what_came_during_a_delivery_stays(jobs: PipelineJobStore, announced: Document) -> None:
     taken = claimed(jobs, announced)
     announce(jobs, announced, "finish")
-    jobs.outbox.delivered(taken, ids(taken))
+    deliver(jobs.outbox, taken)
     assert list(jobs.outbox.due()) == [announced["uuid"]]
     assert pending(claimed(jobs, announced)) == ["finish"]
 
@@ -141,7 +147,7 @@ def test_what_came_during_a_delivery_stays(jobs: PipelineJobStore, announced: Do
 def test_a_partial_delivery_leaves_the_rest(jobs: PipelineJobStore, announced: Document) -> None:
     announce(jobs, announced, "finish")
     taken = claimed(jobs, announced)
-    jobs.outbox.delivered(taken, ids(taken)[:1])
+    deliver(jobs.outbox, taken, 1)
     assert list(jobs.outbox.due()) == [announced["uuid"]]
     assert pending(claimed(jobs, announced)) == ["finish"]
 
@@ -155,7 +161,7 @@ def test_an_event_read_before_a_delivery_is_due_after_it(
 ) -> None:
     read = jobs.load(announced["uuid"])
     taken = claimed(jobs, announced)
-    jobs.outbox.delivered(taken, ids(taken))
+    deliver(jobs.outbox, taken)
     jobs.apply(read, "finish", {}, announce=True)
     assert list(jobs.outbox.due()) == [announced["uuid"]]
 
@@ -163,7 +169,7 @@ def test_an_event_read_before_a_delivery_is_due_after_it(
 def test_a_postponed_delivery_is_not_due_until_its_time(
     jobs: PipelineJobStore, announced: Document, db: Db
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced), [])
+    jobs.outbox.postpone(claimed(jobs, announced))
     assert list(jobs.outbox.due()) == []
     assert jobs.outbox.claim(announced["uuid"]) is None
     assert list(jobs.outbox.due(everything=True)) == [announced["uuid"]]
@@ -175,7 +181,7 @@ def test_a_postponed_delivery_is_not_due_until_its_time(
 def test_a_postponed_delivery_can_be_claimed_early(
     jobs: PipelineJobStore, announced: Document
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced), [])
+    jobs.outbox.postpone(claimed(jobs, announced))
     assert pending(claimed(jobs, announced, early=True)) == ["run"]
     assert jobs.outbox.claim(announced["uuid"], early=True) is None
 
@@ -183,7 +189,7 @@ def test_a_postponed_delivery_can_be_claimed_early(
 def test_an_event_does_not_end_the_pause_of_a_postponed_delivery(
     jobs: PipelineJobStore, announced: Document
 ) -> None:
-    jobs.outbox.postpone(claimed(jobs, announced), [])
+    jobs.outbox.postpone(claimed(jobs, announced))
     announce(jobs, announced, "finish")
     assert list(jobs.outbox.due()) == []
 
@@ -192,7 +198,7 @@ def test_pauses_grow_up_to_an_hour(jobs: PipelineJobStore, announced: Document, 
     pauses = []
     for _ in range(14):
         before = datetime.datetime.now(datetime.timezone.utc)
-        jobs.outbox.postpone(claimed(jobs, announced, early=True), [])
+        jobs.outbox.postpone(claimed(jobs, announced, early=True))
         stored = db["jobs"].find_one({})
         assert stored is not None
         pauses.append(round((stored["_outbox_due"] - before).total_seconds()))
@@ -205,12 +211,12 @@ def test_after_a_delivery_pauses_begin_anew(
     jobs: PipelineJobStore, announced: Document, db: Db
 ) -> None:
     for _ in range(5):
-        jobs.outbox.postpone(claimed(jobs, announced, early=True), [])
+        jobs.outbox.postpone(claimed(jobs, announced, early=True))
     taken = claimed(jobs, announced, early=True)
-    jobs.outbox.delivered(taken, ids(taken))
+    deliver(jobs.outbox, taken)
     announce(jobs, announced, "finish")
     before = datetime.datetime.now(datetime.timezone.utc)
-    jobs.outbox.postpone(claimed(jobs, announced), [])
+    jobs.outbox.postpone(claimed(jobs, announced))
     stored = db["jobs"].find_one({})
     assert stored is not None
     assert round((stored["_outbox_due"] - before).total_seconds()) == 5
@@ -243,7 +249,7 @@ def test_the_removal_of_a_job_keeps_what_is_pending(
     taken = jobs.outbox_of_removed.claim(announced["uuid"])
     assert taken is not None
     assert pending(taken) == ["run"]
-    jobs.outbox_of_removed.delivered(taken, ids(taken))
+    deliver(jobs.outbox_of_removed, taken)
     assert list(jobs.outbox_of_removed.due(everything=True)) == []
 
 
@@ -261,7 +267,7 @@ def test_a_removal_made_again_keeps_what_came_in_between(
     # a removal that was interrupted after it took over the outbox, and undone
     jobs.outbox_of_removed.adopt(jobs.load(announced["uuid"]))
     taken = claimed(jobs, announced)
-    jobs.outbox.delivered(taken, ids(taken))
+    deliver(jobs.outbox, taken)
     announce(jobs, announced, "finish")
     jobs.remove(jobs.load(announced["uuid"]))
     left = jobs.outbox_of_removed.claim(announced["uuid"])
@@ -290,14 +296,14 @@ def test_a_holder_whose_lease_ran_out_leaves_that_of_the_next_alone(
     jobs: PipelineJobStore, announced: Document, db: Db
 ) -> None:
     slow = claimed(jobs, announced)
-    rewind(db, "_outbox_lease")
+    rewind(db, "_outbox_lease.until")
     announce(jobs, announced, "finish")
     quick = claimed(jobs, announced)
-    jobs.outbox.postpone(slow, [])
+    jobs.outbox.postpone(slow)
     assert jobs.outbox.claim(announced["uuid"], early=True) is None
-    jobs.outbox.delivered(slow, ids(slow))
+    deliver(jobs.outbox, slow)
     assert jobs.outbox.claim(announced["uuid"], early=True) is None
-    jobs.outbox.delivered(quick, ids(quick))
+    deliver(jobs.outbox, quick)
     assert list(jobs.outbox.due(everything=True)) == []
 
 
@@ -306,8 +312,40 @@ def test_what_was_delivered_before_a_failure_is_not_delivered_again(
 ) -> None:
     announce(jobs, announced, "finish")
     taken = claimed(jobs, announced)
-    jobs.outbox.postpone(taken, ids(taken)[:1])
+    assert jobs.outbox.delivered(taken, ids(taken)[0])
+    jobs.outbox.postpone(taken)
     assert pending(claimed(jobs, announced, early=True)) == ["finish"]
+
+
+def test_each_delivery_extends_the_lease(
+    jobs: PipelineJobStore, announced: Document, db: Db
+) -> None:
+    announce(jobs, announced, "finish")
+    taken = claimed(jobs, announced)
+    rewind(db, "_outbox_lease.until")
+    assert jobs.outbox.delivered(taken, ids(taken)[0])
+    assert jobs.outbox.claim(announced["uuid"]) is None
+
+
+def test_a_long_outbox_is_claimed_in_parts(jobs: PipelineJobStore, job: Document) -> None:
+    for _ in range(outbox.MOST_CLAIMED + 1):
+        announce(jobs, job, "run")
+    taken = claimed(jobs, job)
+    assert len(taken["_outbox"]) == outbox.MOST_CLAIMED
+    deliver(jobs.outbox, taken)
+    assert jobs.outbox.holds(job["uuid"])
+    deliver(jobs.outbox, claimed(jobs, job))
+    assert not jobs.outbox.holds(job["uuid"])
+
+
+def test_what_an_undone_removal_took_over_is_not_announced_twice(
+    jobs: PipelineJobStore, announced: Document
+) -> None:
+    hidden = jobs.load(announced["uuid"])
+    jobs.hide(hidden)
+    jobs.outbox_of_removed.adopt(hidden)
+    jobs.undelete(announced["uuid"], jobs.get_token(hidden))
+    assert list(jobs.outbox_of_removed.due(everything=True)) == []
 
 
 def test_what_could_not_be_announced_before_an_event_goes_first(

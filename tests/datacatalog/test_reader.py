@@ -67,7 +67,7 @@ def test_what_only_the_store_needs_is_not_shown(
         loaded = jobs.apply(loaded, "run", {"number": number}, announce=True).job
     taken = jobs.outbox.claim(job["uuid"])
     assert taken is not None
-    jobs.outbox.postpone(taken, [])
+    jobs.outbox.postpone(taken)
     assert jobs.outbox.claim(job["uuid"], early=True) is not None
     found = jobs.find_one_by_uuid(job["uuid"])
     assert found is not None

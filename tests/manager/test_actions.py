@@ -716,3 +716,64 @@ def test_without_a_caller_nothing_is_missing(actor: Actor, job: Document, tmp_pa
     no_socket = {"_abaco_results_socket": str(tmp_path / "file")}
 
     assert [actor.main(event(job, "update"), where).code for where in (nobody, no_socket)] == [0, 0]
+
+
+# What a worker that died left half done
+
+
+def test_a_forced_delete_delivered_again_is_answered_alike(actor: Actor, job: Document) -> None:
+    delete = {"uuid": job["uuid"], "action": "delete", "force": True}
+    delete["token"] = job["_update_token"]
+    first = actor.send(delete)
+    assert first.result == {"uuid": job["uuid"], "deleted": "removed"}
+    assert actor.send(delete).result == first.result
+    assert actor.send({**delete, "token": "0" * 16}).kind == "not_authorized"
+    assert actor.send({**delete, "force": False}).kind == "not_authorized"
+
+
+def test_a_removal_that_died_before_the_buckets_were_gone_is_completed(
+    actor: Actor, job: Document, jobs: PipelineJobStore
+) -> None:
+    token = job["_update_token"]
+    for _ in range(30):
+        jobs.handle({"uuid": job["uuid"], "name": "run"}, token)
+    kept = list(jobs.histories.buckets.find({}))
+    assert kept
+    jobs.delete(job["uuid"], token, force=True)
+    jobs.histories.buckets.insert_many(kept)
+    delete = {"uuid": job["uuid"], "action": "delete", "force": True, "token": token}
+    assert actor.send(delete).result["deleted"] == "removed"
+    assert jobs.histories.buckets.count_documents({}) == 0
+
+
+def test_a_create_delivered_again_by_nonce_has_its_token_again(actor: Actor, job: Document) -> None:
+    create = {"pipeline_uuid": job["pipeline_uuid"], "archive_path": "/x", "data": {"again": 1}}
+    allowed = {**BY_NONCE, "_REACTOR_AUTHORIZATION_NONCE_MAY_CREATE": "true"}
+    same = {**allowed, "_abaco_execution_id": "execution-7"}
+    first = actor.send(create, same)
+    assert actor.send(create, same).result == first.result
+    other = actor.send(create, {**allowed, "_abaco_execution_id": "execution-8"})
+    assert "token" not in other.result
+    assert "token" in first.result
+
+
+@pytest.mark.parametrize("action", ["create", "hide"])
+def test_a_row_of_the_audit_log_that_was_not_written_is_made_up_for(
+    actor: Actor, job: Document, jobs: PipelineJobStore, action: str
+) -> None:
+    token = job["_update_token"]
+    if action == "hide":
+        jobs.delete(job["uuid"], token)
+    jobs.updates.delete_many({"action": action})
+    if action == "hide":
+        actor.send({"uuid": job["uuid"], "action": "delete", "token": token})
+    else:
+        jobs.create({name: job[name] for name in ("pipeline_uuid", "archive_path", "data")})
+    assert jobs.updates.count_documents({"action": action, "uuid": job["uuid"]}) == 1
+
+
+def test_a_session_that_is_too_long_is_refused(actor: Actor, job: Document) -> None:
+    create = {"pipeline_uuid": job["pipeline_uuid"], "archive_path": "/x", "data": {"new": 1}}
+    reply = actor.send({**create, "session": "s" * 257})
+    assert reply.kind == "invalid_message"
+    assert actor.send(create, {"x_session": "s" * 30_000}).result["state"] == "CREATED"

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import datetime
+import io
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
+from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
-from tests.tenant import TOKEN, Tenant, uses_agavepy
+from tests.conftest import ROOT
+from tests.tenant import TOKEN, Answer, Tenant, uses_agavepy
 
 pytestmark = uses_agavepy
 
@@ -381,7 +386,7 @@ def test_a_lease_that_a_killed_execution_holds_runs_out(
     assert announced(tenant) == []
 
     long_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
-    jobs.coll.update_many({}, {"$set": {"_outbox_lease": long_ago}})
+    jobs.coll.update_many({}, {"$set": {"_outbox_lease.until": long_ago}})
     actor.send(event(job, "update"))
     names = [each["event_name"] for each in announced(tenant)]
     assert names == ["run", "update", "update"]
@@ -525,3 +530,42 @@ def test_without_a_subscriber_drain_sends_nothing_and_drops_nothing(
     assert tenant.requests == []
     assert waiting(actor) == ["run"]
     assert not any("Traceback" in line for line in run.lines)
+
+
+def test_drain_does_not_say_that_all_is_delivered_while_another_holds_it(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    assert jobs.outbox.claim(job["uuid"]) is not None
+    run = actor.main(arguments=("drain",))
+    assert (run.code, run.message) == (1, "INFO outboxes emptied: 0, still waiting: 1")
+
+
+def test_what_a_removed_job_had_to_announce_goes_before_its_successor(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
+    announced(tenant)
+    again = jobs.create({name: job[name] for name in ("pipeline_uuid", "archive_path", "data")})
+    time_passes(jobs)
+    actor.send(event(again, "resource"))
+    names = [each["event_name"] for each in announced(tenant)]
+    assert names == ["run", "resource"]
+
+
+def test_the_caller_is_answered_before_the_announcement(
+    actor: Actor, job: Document, tenant: Tenant
+) -> None:
+    tenant.plan(Answer(delay=1.0))
+    rx = Reactor(actor.message(event(job, "run")), folders=[ROOT], log_stream=io.StringIO())
+    worker = threading.Thread(target=reactor.process, args=(rx,))
+    begin = time.monotonic()
+    worker.start()
+    while (answer := actor.answer()) is None:
+        time.sleep(0.01)
+    waited = time.monotonic() - begin
+    worker.join()
+    assert answer["state"] == "RUNNING"
+    assert waited < 1.0

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from requests.exceptions import ConnectionError as NotConnected
-from requests.exceptions import HTTPError, Timeout
+from requests.exceptions import ContentDecodingError, HTTPError, ReadTimeout, Timeout
 
-from reactors.client import make_client
+from reactors.client import MOST_BYTES, make_client
 from reactors.exceptions import SettingsError
 from tests.conftest import ROOT
 from tests.reactors.conftest import MakeReactor
@@ -165,3 +169,70 @@ def test_a_reactor_without_a_token_says_what_to_do(
     rx, _ = make_reactor({"_abaco_api_server": tenant.url})
     with pytest.raises(SettingsError, match=r"create the actor with .*token"):
         _ = rx.client
+
+
+# Answers that do not end
+
+
+@contextlib.contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Answer one request in a way that no decent server does; give the URL."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_an_answer_that_comes_by_the_byte_is_given_up() -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    with raw_server(drip) as url:
+        client = make_client({"_abaco_api_server": url, "_abaco_access_token": TOKEN}, timeout=0.3)
+        begin = time.monotonic()
+        with pytest.raises(ReadTimeout):
+            client.actors.sendMessage(actorId="other", body={})
+        assert time.monotonic() - begin < 3
+
+
+def test_an_answer_without_end_is_given_up() -> None:
+    sent = 0
+
+    def pour(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(1000):
+            connection.sendall(b" " * 65536)
+            sent += 65536
+
+    with raw_server(pour) as url:
+        client = make_client({"_abaco_api_server": url, "_abaco_access_token": TOKEN})
+        with pytest.raises(ContentDecodingError):
+            client.actors.sendMessage(actorId="other", body={})
+    assert sent < 4 * MOST_BYTES
+
+
+def test_an_answer_in_chunks_is_read_whole() -> None:
+    body = b'{"result": {"executionId": "e-1"}, "status": "success", "version": ":dev"}'
+
+    def chunks(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for position in range(0, len(body), 7):
+            part = body[position : position + 7]
+            connection.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+
+    with raw_server(chunks) as url:
+        client = make_client({"_abaco_api_server": url, "_abaco_access_token": TOKEN})
+        assert client.actors.sendMessage(actorId="other", body={})["executionId"] == "e-1"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -322,3 +323,11 @@ def test_hostile_input_costs_little_and_crashes_nothing(expression: str) -> None
     seconds, megabytes = map(float, child.stdout.split())
     assert seconds < 1
     assert megabytes < 500
+
+
+def test_many_keys_of_which_one_is_given_twice_cost_little() -> None:
+    keys = ",".join(f'"{number}":0' for number in range(20_000))
+    begin = time.process_time()
+    with pytest.raises(MessageError, match="'zz' twice"):
+        parse(f'{{{keys},"zz":1,"zz":2}}')
+    assert time.process_time() - begin < 1

@@ -8,6 +8,7 @@ on the job's outbox first, so that its items leave in their order; a lease that 
 from __future__ import annotations
 
 import datetime
+import secrets
 from typing import TYPE_CHECKING
 
 from datacatalog.linkedstores.basestore.store import now
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 LEASE = datetime.timedelta(seconds=120)
+"""Longer than one announcement takes; extended after each."""
+MOST_CLAIMED = 50
 _FIRST_DELAY, _LONGEST_DELAY, _DOUBLINGS = 5, 3600, 10
 
 
@@ -64,6 +67,10 @@ class Outbox:
         if pending.get("_outbox"):
             self.jobs.replace_one({"_id": job["_id"]}, pending, upsert=True)
 
+    def forget(self, job: Document) -> None:
+        """Drop what was taken over from a job whose removal was not completed."""
+        self.jobs.delete_one({"_id": job["_id"]})
+
     def claim(self, job_uuid: str, *, early: bool = False) -> Document | None:
         """Take the lease on a job's outbox; return the job, or None if there is nothing to do.
 
@@ -78,40 +85,58 @@ class Outbox:
                 "uuid": job_uuid,
                 "_outbox.0": {"$exists": True},
                 **due,
-                "$or": [{"_outbox_lease": None}, {"_outbox_lease": {"$lt": moment}}],
+                "$or": [{"_outbox_lease": None}, {"_outbox_lease.until": {"$lt": moment}}],
             },
-            {"$set": {"_outbox_lease": moment + LEASE}},
-            projection={"uuid": 1, "_outbox": 1, "_outbox_tries": 1, "_outbox_lease": 1},
+            {"$set": {"_outbox_lease": {"holder": secrets.token_hex(8), "until": moment + LEASE}}},
+            projection={
+                "uuid": 1,
+                "_outbox": {"$slice": MOST_CLAIMED},
+                "_outbox_tries": 1,
+                "_outbox_lease": 1,
+            },
             return_document=True,
         )
 
-    def delivered(self, job: Document, ids: list[str]) -> None:
-        """Take announced items out and give the lease back; others may have come meanwhile."""
-        self._give_back(job, ids, {"$unset": {"_outbox_lease": "", "_outbox_tries": ""}})
+    def delivered(self, job: Document, item_id: str) -> bool:
+        """Take an announced item out and extend the lease; tell whether it is still ours."""
+        held = {"_id": job["_id"], "_outbox_lease.holder": job["_outbox_lease"]["holder"]}
+        announced = {"$pull": {"_outbox": {"id": item_id}}}
+        extended = {
+            "$set": {"_outbox_lease.until": now() + LEASE},
+            "$unset": {"_outbox_tries": ""},
+        }
+        if self.jobs.update_one(held, {**announced, **extended}).matched_count:
+            job["_outbox_tries"] = 0
+            return True
+        # it ran out and may be another's by now; what was announced is announced all the same
+        self.jobs.update_one({"_id": job["_id"]}, announced)
+        return False
+
+    def release(self, job: Document) -> None:
+        """Give the lease back; others may have put items in meanwhile."""
+        held = {"_id": job["_id"], "_outbox_lease.holder": job["_outbox_lease"]["holder"]}
+        self.jobs.update_one(held, {"$unset": {"_outbox_lease": ""}})
         emptied = {"_id": job["_id"], "_outbox": [], "_outbox_lease": None}
         if self._disposable:
             self.jobs.delete_one(emptied)
         else:
             self.jobs.update_one(emptied, {"$unset": {"_outbox": "", "_outbox_due": ""}})
 
-    def postpone(self, job: Document, ids: list[str]) -> None:
-        """Take announced items out and give the lease back after a failure.
+    def postpone(self, job: Document) -> None:
+        """Give the lease back after a failure; the delay before the next try grows with each."""
+        tries = int(job.get("_outbox_tries", 0))
+        seconds = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(tries, _DOUBLINGS))
+        held = {"_id": job["_id"], "_outbox_lease.holder": job["_outbox_lease"]["holder"]}
+        later = {
+            "_outbox_due": now() + datetime.timedelta(seconds=seconds),
+            "_outbox_tries": tries + 1,
+        }
+        self.jobs.update_one(held, {"$set": later, "$unset": {"_outbox_lease": ""}})
 
-        The next try is due after a delay that grows from failure to failure.
-        """
-        tries = 0 if ids else int(job.get("_outbox_tries", 0))
-        delay = datetime.timedelta(
-            seconds=min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(tries, _DOUBLINGS))
-        )
-        later = {"_outbox_due": now() + delay, "_outbox_tries": tries + 1}
-        self._give_back(job, ids, {"$set": later, "$unset": {"_outbox_lease": ""}})
-
-    def _give_back(self, job: Document, ids: list[str], update: Document) -> None:
-        announced = {"$pull": {"_outbox": {"id": {"$in": ids}}}}
-        mine = {"_id": job["_id"], "_outbox_lease": job["_outbox_lease"]}
-        if not self.jobs.update_one(mine, {**announced, **update}).matched_count:
-            # it ran out, and may be another's by now
-            self.jobs.update_one({"_id": job["_id"]}, announced)
+    def holds(self, job_uuid: str) -> bool:
+        """Tell whether anything waits to be announced for a job."""
+        query = {"uuid": job_uuid, "_outbox.0": {"$exists": True}}
+        return self.jobs.find_one(query, {"_id": 1}) is not None
 
     def due(self, *, everything: bool = False) -> Iterator[str]:
         """Yield the UUIDs of jobs with announcements that are due, the longest waiting first."""

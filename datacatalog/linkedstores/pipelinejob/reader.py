@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 IDENTIFYING = ("pipeline_uuid", "child_of", "data")
-_PRIVATE = ("_id", "_history", "_outbox", "_outbox_due", "_outbox_lease", "_outbox_tries")
+_PRIVATE = (
+    "_id",
+    "_history",
+    "_outbox",
+    "_outbox_due",
+    "_outbox_lease",
+    "_outbox_tries",
+    "_creation",
+)
 
 
 class JobReader(LinkedStore):
@@ -126,6 +134,18 @@ class JobReader(LinkedStore):
             message = f"No job exists with UUID {job_uuid}"
             raise UnknownJob(message)
         return found
+
+    def load_removed(self, job_uuid: str) -> Document:
+        """Return the last document of a removed job, from the audit log.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        found = self.updates.find_one({"uuid": job_uuid, "action": "remove"}, sort=[("date", -1)])
+        if found is None:
+            message = f"No job was removed with UUID {job_uuid}"
+            raise UnknownJob(message)
+        return dict(found["document"])
 
     def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
         """Return the UUID of a job with these fields (spec: jobs, section 4)."""

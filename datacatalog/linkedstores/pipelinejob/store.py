@@ -86,9 +86,15 @@ class PipelineJobStore(JobReader):
         return self.with_token(stored)
 
     def find_or_create(
-        self, job_document: Mapping[str, Any], *, owner: str | None = None
+        self, job_document: Mapping[str, Any], *, owner: str | None = None, key: str | None = None
     ) -> tuple[Document, bool]:
-        """Do as `create` does; return the job as it is stored, and whether it is new."""
+        """Do as `create` does; return the job as it is stored, and whether it is new.
+
+        Args:
+            job_document: as for `create`.
+            owner: as for `create`.
+            key: what `was_created_by` knows a second delivery by.
+        """
         missing = [name for name in REQUIRED if job_document.get(name) is None]
         if missing:
             message = f"{', '.join(map(repr, missing))} missing"
@@ -101,20 +107,30 @@ class PipelineJobStore(JobReader):
             raise JobCreateFailure(str(error)) from error
         pipeline_uuid = self.check_pipeline(given["pipeline_uuid"])
         given["uuid"] = self.get_typeduuid({"child_of": [], **given})
-        existing = self.coll.find_one({"uuid": given["uuid"]})
-        if existing is not None:
+        for _ in self.attempts(f"create of job {given['uuid']}"):
+            existing = self.coll.find_one({"uuid": given["uuid"]})
+            if existing is None:
+                existing = self._insert(given, pipeline_uuid, owner, key)
+                if existing is not None:
+                    return existing, True
+                continue
+            if history.moved(existing) == 0 and "_revision" in existing["history"][0]:
+                self._keep_row(history.audit_row(existing, existing["history"][0]))
             return existing, False
-        return self._insert(given, pipeline_uuid, owner)
+        raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
     def _insert(
-        self, given: dict[str, Any], pipeline_uuid: str, owner: str | None
-    ) -> tuple[Document, bool]:
+        self, given: dict[str, Any], pipeline_uuid: str, owner: str | None, key: str | None
+    ) -> Document | None:
+        """Write a new job; return it, or None if another writer was faster."""
         self.ensure_indexes()
         data = given["data"]
         fields = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
         if not fields.get("archive_system"):
             fields["archive_system"] = self.catalog.storage_system
         stored = self.managed(fields, owner)
+        if key is not None:
+            stored["_creation"] = history.digest(FIRST_EVENT, key)
         created = stored["_properties"]["created_date"]
         entry = history.new_entry(
             history.entry_uuid(given["uuid"], stored["_salt"], self.catalog.namespace),
@@ -129,9 +145,18 @@ class PipelineJobStore(JobReader):
         try:
             self.coll.insert_one(stored)
         except DuplicateKeyError:
-            return self.coll.find_one({"uuid": given["uuid"]}) or stored, False
-        self.updates.insert_one(history.audit_row(stored, entry))
-        return stored, True
+            return None
+        self._keep_row(history.audit_row(stored, entry))
+        return stored
+
+    def _keep_row(self, row: Document) -> None:
+        """Write a row of the audit log that has a key of its own, unless it is there."""
+        self.updates.update_one({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True)
+
+    @staticmethod
+    def was_created_by(job: Document, key: str) -> bool:
+        """Tell whether a job was created with this key."""
+        return bool(job.get("_creation") == history.digest(FIRST_EVENT, key))
 
     # Events
 
@@ -376,12 +401,18 @@ class PipelineJobStore(JobReader):
         for attempt in self.attempts(f"{action} of job {job['uuid']}"):
             if attempt:
                 job.update(self.load_deletable(job["uuid"]))
-            if job.get(VISIBLE, True) is visible:
-                return
-            if self.commit(job, {VISIBLE: visible}):
-                job[VISIBLE] = visible
-                self.updates.insert_one(self.audit(job, action))
-                return
+            changed = job.get(VISIBLE, True) is not visible
+            if changed and not self.commit(job, {VISIBLE: visible}):
+                continue
+            job[VISIBLE] = visible
+            if changed or not visible:
+                # a hidden job has had no change since: an earlier try may have died before its row
+                revision = job.get("_properties", {}).get("revision")
+                row = {**self.audit(job, action), "_id": f"{job['_id']}:{revision}"}
+                self._keep_row(row)
+            if visible:
+                self.outbox_of_removed.forget(job)
+            return
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:
