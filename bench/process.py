@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,16 +23,16 @@ Sample = tuple[float, float]
 
 def run(command: list[str], environ: dict[str, str]) -> Sample:
     """Return the wall-clock and processor seconds of a process that has to succeed."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE)
-    assert process.stderr is not None  # noqa: S101 - for the type checker
-    log = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode != 0:
-        sys.exit(f"{command}: {log.decode()}")
-    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
+    with tempfile.TemporaryFile() as log:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            log.seek(0)
+            sys.exit(f"{command}: {log.read().decode()}")
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

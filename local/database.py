@@ -104,7 +104,7 @@ class LocalDatabase:
         command += ["--standalone", "--sync-on-commit", "--cache-size", "256M"]
         command += ["--log-level", "WARNING", "--storage-path", str(self.data)]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - the command is made here
+            process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -215,7 +215,7 @@ def _command_line(pid: int) -> str:
         if Path("/proc/self").exists():
             return ""
     command = ["ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()
 
 
 def main() -> int:

@@ -98,7 +98,7 @@ class Platform:
         self._socket_path = folder / "results.sock"
         self._results = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._results.bind(str(self._socket_path))
-        self._results.setblocking(False)  # noqa: FBT003
+        self._results.settimeout(0)
 
     def run(self, step: Step) -> Outcome:
         """Deliver a message and wait for the end of its execution."""

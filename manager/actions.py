@@ -140,7 +140,7 @@ def _delete(message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
 
 
 def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
-    from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415
+    from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415 - for a create only
 
     fields = {"session": rx.session[:LONGEST_SESSION], **message.body}
     execution = rx.environ.get("_abaco_execution_id")

@@ -13,7 +13,7 @@ Exception
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 - not every refusal is an error of ours
+class Refusal(Exception):
     """The message was not carried out; the text is one line for its sender."""
 
     kind = "refused"

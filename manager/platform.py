@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from reactors.runtime import Reactor
@@ -22,15 +23,9 @@ def latest_description(rx: Reactor, post: dict[str, Any]) -> str | None:
 
     try:
         client = make_client(rx.environ, timeout=TIMEOUT)
-        entries = client.jobs.getHistory(jobId=_path_segment(job_id))
+        entries = client.jobs.getHistory(jobId=quote(job_id, safe=""))
         latest = max(entries, key=lambda entry: str(entry.get("created", "")))
         return str(latest["description"])
     except Exception as error:  # noqa: BLE001 - the event does not depend on it
         rx.logger.debug("the platform was asked about its job in vain: %s", type(error).__name__)
         return None
-
-
-def _path_segment(text: str) -> str:
-    from urllib.parse import quote  # noqa: PLC0415
-
-    return quote(text, safe="")

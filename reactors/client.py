@@ -65,10 +65,10 @@ def make_client(
 def _limit(session: Any, timeout: float) -> None:
     """Bound the time and the size of every answer, however slowly its bytes come."""
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
-    from requests.exceptions import ContentDecodingError, ReadTimeout  # noqa: PLC0415
+    from requests.exceptions import ContentDecodingError, ReadTimeout  # noqa: PLC0415 - likewise
 
     class Limited(HTTPAdapter):
-        def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
+        def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]  # as they come
             deadline = time.monotonic() + timeout
             options["timeout"] = timeout
             response = super().send(request, **options)
@@ -82,7 +82,7 @@ def _limit(session: Any, timeout: float) -> None:
                     response.close()
                     raise ReadTimeout(request=request)
             response._content = bytes(content)  # noqa: SLF001 - where requests keeps it
-            response._content_consumed = True  # noqa: SLF001
+            response._content_consumed = True  # noqa: SLF001 - likewise
             return response
 
     for scheme in ("https://", "http://"):

@@ -7,6 +7,7 @@ could choke on (depth, endless numbers) is refused before they see it.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
@@ -150,8 +151,6 @@ def _is_plain_literal(text: str) -> bool:
 
 def _parse_literal(text: str) -> Parsed:
     """Parse a text that is a shallow nest of short tokens, if they make a Python literal."""
-    import ast  # noqa: PLC0415 - a JSON message does without
-
     try:
         tree = ast.parse(text.strip(), mode="eval")
         value = ast.literal_eval(tree)

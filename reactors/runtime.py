@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import sys
 import time
 from functools import cached_property
@@ -160,7 +161,7 @@ class Reactor:
         Raises:
             SettingsError: the platform gave no access token.
         """
-        from reactors.client import make_client  # noqa: PLC0415
+        from reactors.client import make_client  # noqa: PLC0415 - most executions do without
 
         return make_client(self.environ)
 
@@ -194,15 +195,15 @@ class Reactor:
             stream=self._log_stream,
         )
 
-    def on_success(self, successMessage: str = "Success") -> NoReturn:  # noqa: N803
+    def on_success(self, successMessage: str = "Success") -> NoReturn:
         """Log a line and end the process with exit code 0."""
         self.logger.info("%s", successMessage)
         sys.exit(0)
 
     def on_failure(
         self,
-        failMessage: str = "Failure",  # noqa: N803
-        exceptionObject: BaseException | None = None,  # noqa: N803
+        failMessage: str = "Failure",
+        exceptionObject: BaseException | None = None,
     ) -> NoReturn:
         """Log a line, with the error if one is given, and end the process with exit code 1."""
         tail = f": {exceptionObject}" if exceptionObject is not None else ""
@@ -219,7 +220,7 @@ class Reactor:
         self,
         messagedict: Any,
         messageschema: str = "/message.jsonschema",
-        permissive: bool = True,  # noqa: FBT001, FBT002 - the position that callers use
+        permissive: bool = True,
     ) -> bool:
         """Tell whether a message fits the JSON Schema in a file.
 
@@ -238,14 +239,14 @@ class Reactor:
 
     def send_message(
         self,
-        actorId: str,  # noqa: N803
+        actorId: str,
         message: Any,
         environment: Mapping[str, str] | None = None,
-        ignoreErrors: bool = True,  # noqa: FBT001, FBT002, N803
-        senderTags: bool = True,  # noqa: FBT001, FBT002, N803
-        retryMaxAttempts: int = 5,  # noqa: N803
-        retryDelay: float = 1,  # noqa: N803
-        sync: bool = False,  # noqa: FBT001, FBT002
+        ignoreErrors: bool = True,
+        senderTags: bool = True,
+        retryMaxAttempts: int = 5,
+        retryDelay: float = 1,
+        sync: bool = False,
         *,
         nonce: str | None = None,
     ) -> str | None:
@@ -314,7 +315,7 @@ class Reactor:
 
     @cached_property
     def _nonce_client(self) -> Any:
-        from reactors.client import make_client  # noqa: PLC0415
+        from reactors.client import make_client  # noqa: PLC0415 - most executions do without
 
         return make_client(self.environ, use_nonce=True)
 
@@ -332,7 +333,5 @@ class Reactor:
 
     @staticmethod
     def _pause(delay: float, attempt: int) -> None:
-        import random  # noqa: PLC0415
-
         longest = min(_LONGEST_DELAY, delay * 2 ** (attempt - 1))
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret

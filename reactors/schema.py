@@ -34,7 +34,7 @@ def load(path: str | Path) -> Any:
             raise NoSuchResource(uri)
         return DRAFT7.create_resource(read(target))
 
-    registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
+    registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]  # its alias
     resource = DRAFT7.create_resource(schema)
     registry = registry.with_resource(file.as_uri(), resource)
     validator_class = validator_for(schema, default=Draft7Validator)

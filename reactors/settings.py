@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from reactors.attrdict import AttrDict
 from reactors.exceptions import SettingsError
 
@@ -34,8 +36,6 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415
-
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -101,8 +101,6 @@ def _convert(variable: str, text: str, present: Any) -> Any:
 
 
 def _parse_list(variable: str, text: str) -> list[Any]:
-    import yaml  # noqa: PLC0415
-
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

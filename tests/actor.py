@@ -92,7 +92,7 @@ class Actor:
         path = folder / "results.sock"
         self._results = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._results.bind(str(path))
-        self._results.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._results.setblocking(False)
         self.environ = {
             "_abaco_actor_id": ACTOR_ID,
             "_abaco_actor_dbid": f"SD2E_{ACTOR_ID}",

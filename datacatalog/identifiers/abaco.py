@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from functools import lru_cache
+
+from datacatalog.identifiers import hashid
 
 HASHIDS_SALT = "eJa5wZlEX4eWU"
 
 
-@lru_cache(maxsize=1)
-def _hashids() -> object:
-    from hashids import Hashids  # noqa: PLC0415 - an event does without this import
-
-    return Hashids(salt=HASHIDS_SALT)
-
-
 def generate() -> str:
     """Return a new id, as Abaco gives to actors, executions and workers."""
-    return str(_hashids().encode(uuid.uuid1().int >> 64))  # type: ignore[attr-defined]
+    return hashid.encode(uuid.uuid1().int >> 64, HASHIDS_SALT)
 
 
 def validate(text_value: str, *, permissive: bool = False) -> bool:
@@ -26,7 +20,7 @@ def validate(text_value: str, *, permissive: bool = False) -> bool:
     Raises:
         ValueError: it is not, and `permissive` is off.
     """
-    if _hashids().decode(text_value):  # type: ignore[attr-defined]
+    if hashid.decode(text_value, HASHIDS_SALT):
         return True
     if permissive:
         return False

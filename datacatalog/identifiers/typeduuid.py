@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from functools import lru_cache
 
+from datacatalog.identifiers import hashid
 from datacatalog.settings import CatalogSettings
 
 UUID_MOCK_NAMESPACE = uuid.uuid3(uuid.NAMESPACE_DNS, "tacc.cloud.dev")
@@ -109,26 +109,19 @@ def validate(text_value: object, *, permissive: bool = False) -> bool:
     raise ValueError(message)
 
 
-@lru_cache(maxsize=1)
-def _hashids() -> object:
-    from hashids import Hashids  # noqa: PLC0415 - an event does without this import
-
-    return Hashids(salt=HASHIDS_SALT)
-
-
 def uuid_to_hashid(uuid_string: str) -> str:
     """Return the short name of a UUID: hashids (hashids.org) of its value as an integer."""
-    return str(_hashids().encode(uuid.UUID(uuid_string).int))  # type: ignore[attr-defined]
+    return hashid.encode(uuid.UUID(uuid_string).int, HASHIDS_SALT)
 
 
-def hashid_to_uuid(hashid: str) -> str:
+def hashid_to_uuid(text: str) -> str:
     """Return the UUID of a short name made by `uuid_to_hashid`.
 
     Raises:
         ValueError: the text is no such name.
     """
-    numbers = _hashids().decode(hashid)  # type: ignore[attr-defined]
+    numbers = hashid.decode(text, HASHIDS_SALT)
     if len(numbers) != 1:
-        message = f"{hashid} is not the hashid of a UUID"
+        message = f"{text} is not the hashid of a UUID"
         raise ValueError(message)
     return str(uuid.UUID(int=numbers[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import DuplicateKeyError
@@ -148,8 +149,6 @@ def _taken(fields: Mapping[str, Any]) -> str:
 
 def serialize_components(components: list[Mapping[str, Any]]) -> str:
     """Return the JSON text that stands for a pipeline's components in its UUID."""
-    import json  # noqa: PLC0415
-
     reduced = []
     for component in components:
         for required, keys in COMPONENTS:

@@ -51,7 +51,7 @@ def get_admin_token(
 def validate_admin_token(
     token: object,
     key: str | None = None,
-    permissive: bool = True,  # noqa: FBT001, FBT002 - the position that callers use
+    permissive: bool = True,
     *,
     settings: CatalogSettings | None = None,
 ) -> bool:

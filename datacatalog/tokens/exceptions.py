@@ -8,7 +8,7 @@ ValueError
 from __future__ import annotations
 
 
-class InvalidToken(ValueError):  # noqa: N818 - the name that callers import
+class InvalidToken(ValueError):
     """The token is not valid for what it was shown for."""
 
     def __init__(self, message: str = "Token was not valid") -> None:

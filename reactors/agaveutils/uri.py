@@ -8,9 +8,9 @@ SCHEME = "agave://"
 
 
 def to_agave_uri(
-    systemId: str,  # noqa: N803 - the names that callers use
-    dirPath: str,  # noqa: N803
-    fileName: str | None = None,  # noqa: N803
+    systemId: str,
+    dirPath: str,
+    fileName: str | None = None,
 ) -> str:
     """Return the URI of a directory, or of a file in it."""
     path = posixpath.normpath("/".join(["", dirPath, fileName or ""])).lstrip("/")

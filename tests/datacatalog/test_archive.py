@@ -131,7 +131,7 @@ def test_a_reset_clears_the_archive_path(
 def test_a_reset_can_spare_the_archive_path(
     running: ManagedPipelineJob, admin_token: str, storage: Storage
 ) -> None:
-    assert running.reset({}, True, admin_token)["state"] == "RESET"  # noqa: FBT003
+    assert running.reset({}, True, admin_token)["state"] == "RESET"
     assert storage.requests == 0
 
 
@@ -170,7 +170,7 @@ def test_a_reset_whose_clearing_failed_can_be_made_again(
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_setup_makes_the_archive_path_if_it_is_asked_to(
-    wanted: bool,  # noqa: FBT001
+    wanted: bool,
     mongodb: dict[str, Any],
     client: Any,
     storage: Storage,

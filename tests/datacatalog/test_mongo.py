@@ -163,7 +163,7 @@ def test_hosts_names_the_server_of_a_database_that_is_away() -> None:
 
 @pytest.mark.parametrize("listening", [False, True], ids=["away", "silent"])
 def test_a_server_that_does_not_answer_is_an_error_within_the_timeout(
-    listening: bool,  # noqa: FBT001
+    listening: bool,
 ) -> None:
     with silent_server(listening=listening) as port:
         uri = f"{SECRET_URI}127.0.0.1:{port}/?directConnection=true"

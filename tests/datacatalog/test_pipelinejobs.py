@@ -170,7 +170,7 @@ ARGUMENTS = """
 @pytest.mark.parametrize("name", ARGUMENTS.split())
 def test_a_job_takes_the_arguments_that_other_actors_give(name: str) -> None:
     signature = inspect.signature(ManagedPipelineJob)
-    bound = signature.bind({}, PIPELINES, True, "a client", **{name: None})  # noqa: FBT003
+    bound = signature.bind({}, PIPELINES, True, "a client", **{name: None})
     assert (bound.arguments["instanced"], bound.arguments["agave"]) == (True, "a client")
 
 

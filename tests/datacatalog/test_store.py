@@ -149,7 +149,7 @@ def test_a_caller_cannot_set_what_the_catalog_keeps(
 @pytest.mark.parametrize("present", [False, True])
 def test_a_missing_field_is_named(
     missing: str,
-    present: bool,  # noqa: FBT001
+    present: bool,
     jobs: PipelineJobStore,
     pipeline: Document,
     db: Db,
@@ -406,7 +406,7 @@ class Breaking(PipelineJobStore):
 
 @pytest.mark.parametrize("before", [False, True], ids=["after the write", "before the write"])
 def test_an_event_arrives_once_though_the_connection_broke(
-    before: bool,  # noqa: FBT001
+    before: bool,
     mongodb: dict[str, Any],
     job: Document,
     db: Db,

@@ -84,7 +84,7 @@ def test_only_a_token_brings_a_hidden_job_back(
 
 @pytest.mark.parametrize("hidden_before", [False, True])
 def test_a_forced_delete_removes_a_job_and_keeps_its_last_document(
-    hidden_before: bool,  # noqa: FBT001
+    hidden_before: bool,
     jobs: PipelineJobStore,
     job: Document,
     send: Send,

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import parse_headers
 
 import pytest
 from requests.exceptions import ConnectionError as NotConnected
@@ -180,8 +181,10 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
     def serve() -> None:
         connection, _ = listener.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(65536)
+        with connection, connection.makefile("rb") as request, contextlib.suppress(OSError):
+            # what is left unread would reset the connection when it is closed
+            headers = parse_headers(request) if request.readline() else {}
+            request.read(int(headers.get("Content-Length") or 0))
             answer(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -354,7 +354,7 @@ def test_a_message_that_fits_is_true(make_reactor: MakeReactor, schema_path: str
 def test_a_message_that_does_not_fit_is_false(make_reactor: MakeReactor, schema_path: str) -> None:
     rx, _ = make_reactor({})
     assert rx.validate_message({"a": "1"}, messageschema=schema_path) is False
-    assert rx.validate_message({}, schema_path, True) is False  # noqa: FBT003 - as callers do
+    assert rx.validate_message({}, schema_path, True) is False
 
 
 def test_a_message_that_must_fit_and_does_not_raises_with_what_is_wrong(

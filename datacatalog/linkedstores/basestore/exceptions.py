@@ -13,5 +13,5 @@ class CatalogError(Exception):
     """The catalog could not do what was asked."""
 
 
-class CatalogUpdateFailure(CatalogError):  # noqa: N818 - the name that callers import
+class CatalogUpdateFailure(CatalogError):
     """A document was not written."""

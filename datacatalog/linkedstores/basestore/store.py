@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import random
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pymongo import IndexModel
 
 from datacatalog import documents, mongo, tokens
 from datacatalog.identifiers import typeduuid
@@ -160,8 +163,6 @@ class LinkedStore:
         Raises:
             CatalogUpdateFailure: `CONTENTION_SECONDS` have passed.
         """
-        import random  # noqa: PLC0415 - only a lost race needs it
-
         deadline = time.monotonic() + CONTENTION_SECONDS
         attempt = 0
         while time.monotonic() < deadline:
@@ -184,8 +185,6 @@ class LinkedStore:
 
     def ensure_indexes(self) -> None:
         """Create the indexes of this store's collection, where they do not exist yet."""
-        from pymongo import IndexModel  # noqa: PLC0415
-
         unique = [IndexModel(name, unique=True) for name in self.identifiers]
         self.coll.create_indexes(
             unique + [IndexModel(name) for name in _distinct((*self.indexed, *self.links))]

@@ -20,11 +20,11 @@ class JobError(CatalogUpdateFailure):
     """Something about a job is wrong."""
 
 
-class JobCreateFailure(JobError):  # noqa: N818
+class JobCreateFailure(JobError):
     """The job was not created."""
 
 
-class JobUpdateFailure(JobError):  # noqa: N818
+class JobUpdateFailure(JobError):
     """The job was not changed."""
 
 
@@ -53,9 +53,9 @@ class DuplicateJobError(JobError):
     """There is such a job already."""
 
 
-class UnknownPipeline(JobError):  # noqa: N818
+class UnknownPipeline(JobError):
     """There is no such pipeline."""
 
 
-class UnknownJob(JobError):  # noqa: N818
+class UnknownJob(JobError):
     """There is no such job, or it is hidden."""

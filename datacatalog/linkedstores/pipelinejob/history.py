@@ -14,6 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import bson
+from pymongo import IndexModel
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from datacatalog import documents
@@ -43,8 +44,6 @@ class History:
 
     def ensure_indexes(self) -> None:
         """Create the indexes of the buckets, where they do not exist yet."""
-        from pymongo import IndexModel  # noqa: PLC0415
-
         self.buckets.create_indexes(
             [IndexModel([("job_id", 1), ("first", 1)]), IndexModel("entries.uuid")]
         )

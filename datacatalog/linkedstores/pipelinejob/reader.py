@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pymongo import IndexModel
+
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore
 from datacatalog.linkedstores.basestore.store import VISIBLE
@@ -186,8 +188,6 @@ class JobReader(LinkedStore):
 
     def ensure_indexes(self) -> None:
         """Create all indexes that jobs need, where they do not exist yet."""
-        from pymongo import IndexModel  # noqa: PLC0415
-
         super().ensure_indexes()
         self.histories.ensure_indexes()
         self.coll.create_indexes([IndexModel("_outbox_due", sparse=True)])

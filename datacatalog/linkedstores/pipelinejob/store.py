@@ -329,7 +329,7 @@ class PipelineJobStore(JobReader):
         self,
         job_uuid: str,
         token: str | None = None,
-        force: bool = False,  # noqa: FBT001, FBT002
+        force: bool = False,
     ) -> Document:
         """Hide a job, or with `force` remove it for good.
 

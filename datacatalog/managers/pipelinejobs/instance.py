@@ -86,7 +86,7 @@ class JobEvents:
     def reset(
         self,
         data: Data | None = None,
-        no_clear_path: bool = False,  # noqa: FBT001, FBT002 - the position that callers use
+        no_clear_path: bool = False,
         token: str | None = None,
     ) -> Document:
         """Prepare the job for another run; needs an administrative token.

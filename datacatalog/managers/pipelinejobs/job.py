@@ -74,7 +74,7 @@ class ManagedPipelineJob(JobEvents):
         self,
         mongodb: Mapping[str, Any] | Database[Any],
         pipelines: Mapping[str, Any],
-        instanced: bool = False,  # noqa: FBT001, FBT002
+        instanced: bool = False,
         agave: Any = None,
         *,
         experiment_design_id: Identifiers | None = None,
