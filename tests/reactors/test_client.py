@@ -183,8 +183,8 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         connection, _ = listener.accept()
         with connection, connection.makefile("rb") as request, contextlib.suppress(OSError):
             # what is left unread would reset the connection when it is closed
-            headers = parse_headers(request) if request.readline() else {}
-            request.read(int(headers.get("Content-Length") or 0))
+            request.readline()
+            request.read(int(parse_headers(request)["Content-Length"] or 0))
             answer(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
