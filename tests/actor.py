@@ -10,7 +10,8 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -228,3 +229,44 @@ def event(job: Mapping[str, Any], name: str, **more: Any) -> dict[str, Any]:
 def url(job: Mapping[str, Any], **parameters: str) -> dict[str, str]:
     """Return the URL parameters of a job: its uuid and token, and others."""
     return {"uuid": job["uuid"], "token": job["_update_token"], **parameters}
+
+
+def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return a body without some of its keys."""
+    return {name: value for name, value in body.items() if name not in names}
+
+
+def at_once(count: int, do: Callable[[int], Any]) -> list[Any]:
+    """Return what some threads return that start at the same moment."""
+    barrier, results = threading.Barrier(count), [None] * count
+
+    def work(number: int) -> None:
+        barrier.wait()
+        results[number] = do(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def names(actor: Actor, job: Document) -> list[str]:
+    """Return the events in a job's history."""
+    return [entry["name"] for entry in actor.job(job["uuid"])["history"]]
+
+
+def create(pipeline: Document, **more: Any) -> dict[str, Any]:
+    """Return the message that creates a job."""
+    return {
+        "pipeline_uuid": pipeline["uuid"],
+        "archive_path": "/products/v2/salsa",
+        "data": {"salsa": "verde"},
+        **more,
+    }
+
+
+def delete(job: Document, **more: bool) -> dict[str, Any]:
+    """Return the message that deletes a job."""
+    return {"uuid": job["uuid"], "action": "delete", "token": job["_update_token"], **more}

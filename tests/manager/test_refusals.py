@@ -1,0 +1,476 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import event as note
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
+from datacatalog.mongo import Document
+from manager import messages
+from tests.actor import (
+    AGAVE_POST,
+    ALOE_POST,
+    UNKNOWN_JOB,
+    UNKNOWN_PIPELINE,
+    Actor,
+    url,
+    without,
+)
+
+EVENTS = ", ".join(MESSAGE_EVENTS)
+
+# Messages of no kind
+
+EVENT = {"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16}
+DELETE = {"uuid": UNKNOWN_JOB, "action": "delete"}
+CREATE = {"pipeline_uuid": UNKNOWN_PIPELINE, "archive_path": "/x", "data": {}}
+URL = {"uuid": UNKNOWN_JOB, "token": "0" * 16}
+KEYS = {
+    "event": "uuid, name, data, token",
+    "delete": "uuid, action, force, token",
+}
+MALFORMED: list[tuple[Any, dict[str, str], str]] = [
+    # kind 1
+    (without(EVENT, "uuid"), {}, "run event: 'uuid' is missing"),
+    ({"name": "FINISH", "data": {}}, {}, "finish event: 'uuid' is missing"),
+    (without(EVENT, "name"), {}, "event: 'name' is missing"),
+    ({"token": "0" * 16}, {}, "event: 'uuid', 'name' are missing"),
+    ({**EVENT, "uuid": None}, {}, "run event: 'uuid' is null, expected: string"),
+    ({**EVENT, "uuid": 107}, {}, "run event: 'uuid' is a number, expected: string"),
+    (
+        {**EVENT, "uuid": "107"},
+        {},
+        "run event: 'uuid' is '107', expected: the uuid of a job (107...)",
+    ),
+    (
+        {**EVENT, "uuid": UNKNOWN_PIPELINE},
+        {},
+        f"run event: 'uuid' is '{UNKNOWN_PIPELINE}', expected: the uuid of a job (107...)",
+    ),
+    (
+        {**EVENT, "uuid": UNKNOWN_JOB + "\n"},
+        {},
+        f"run event: 'uuid' is '{UNKNOWN_JOB}\\n', expected: the uuid of a job (107...)",
+    ),
+    (
+        {**EVENT, "uuid": "x" * 5000},
+        {},
+        f"run event: 'uuid' is '{'x' * 59}…, expected: the uuid of a job (107...)",
+    ),
+    ({**EVENT, "name": "bake"}, {}, f"event: 'name' is 'bake', expected: one of {EVENTS}"),
+    ({**EVENT, "name": "create"}, {}, f"event: 'name' is 'create', expected: one of {EVENTS}"),
+    ({**EVENT, "name": ["run"]}, {}, "event: 'name' is an array, expected: string"),
+    ({**EVENT, "data": [1]}, {}, "run event: 'data' is an array, expected: object"),
+    ({**EVENT, "data": "text"}, {}, "run event: 'data' is a text, expected: object"),
+    ({**EVENT, "data": None}, {}, "run event: 'data' is null, expected: object"),
+    ({**EVENT, "token": 16}, {}, "run event: 'token' is a number, expected: string"),
+    ({**EVENT, "token": None}, {}, "run event: 'token' is null, expected: string"),
+    (
+        {**EVENT, "extra": 1, "more": 2},
+        {},
+        f"run event: 'extra' is no key of it: its keys are {KEYS['event']}",
+    ),
+    # kind 2
+    ({"action": "delete"}, {}, "delete action: 'uuid' is missing"),
+    ({**DELETE, "uuid": 7}, {}, "delete action: 'uuid' is a number, expected: string"),
+    (
+        {**DELETE, "uuid": "z"},
+        {},
+        "delete action: 'uuid' is 'z', expected: the uuid of a job (107...)",
+    ),
+    (
+        {**DELETE, "action": "hide"},
+        {},
+        "delete action: 'action' is 'hide', expected: one of delete",
+    ),
+    ({**DELETE, "action": None}, {}, "delete action: 'action' is null, expected: string"),
+    ({**DELETE, "force": "true"}, {}, "delete action: 'force' is a text, expected: boolean"),
+    ({**DELETE, "force": 1}, {}, "delete action: 'force' is a number, expected: boolean"),
+    ({**DELETE, "token": {}}, {}, "delete action: 'token' is an object, expected: string"),
+    (
+        {**DELETE, "data": {}},
+        {},
+        f"delete action: 'data' is no key of it: its keys are {KEYS['delete']}",
+    ),
+    (
+        {**DELETE, "name": "run"},
+        {},
+        f"delete action: 'name' is no key of it: its keys are {KEYS['delete']}",
+    ),
+    # kind 3
+    (without(CREATE, "data"), {}, "create action: 'data' is missing"),
+    (without(CREATE, "pipeline_uuid"), {}, "create action: 'pipeline_uuid' is missing"),
+    (
+        without(CREATE, "archive_path", "data"),
+        {},
+        "create action: 'archive_path', 'data' are missing",
+    ),
+    (
+        {**CREATE, "pipeline_uuid": UNKNOWN_JOB},
+        {},
+        f"create action: 'pipeline_uuid' is '{UNKNOWN_JOB}', expected: the uuid of a pipeline (106...)",
+    ),
+    (
+        {**CREATE, "archive_path": "x"},
+        {},
+        "create action: 'archive_path' is 'x', expected: an absolute path on the archive system",
+    ),
+    ({**CREATE, "data": []}, {}, "create action: 'data' is an array, expected: object"),
+    ({**CREATE, "data": None}, {}, "create action: 'data' is null, expected: object"),
+    ({**CREATE, "session": 5}, {}, "create action: 'session' is a number, expected: string"),
+    ({**CREATE, "token": 5}, {}, "create action: 'token' is a number, expected: string"),
+    (
+        {**CREATE, "child_of": ["a taco"]},
+        {},
+        "create action: 'child_of.0' is 'a taco', expected: uuids of what the job is about",
+    ),
+    (
+        {"name": "run"},
+        {"uuid": UNKNOWN_JOB},
+        (
+            "run event: 'uuid' is missing in the body; "
+            "with the uuid in the URL, name the event there as well"
+        ),
+    ),
+    # kinds 4 and 5
+    (
+        ALOE_POST,
+        {},
+        "run event (AloeJobsPost): the URL parameter 'uuid' is missing: add the job's uuid",
+    ),
+    (
+        {**AGAVE_POST, "uuid": UNKNOWN_JOB},
+        {},
+        "run event (AgaveJobsPost): the URL parameter 'uuid' is missing: add the job's uuid",
+    ),
+    (
+        ALOE_POST,
+        {"uuid": "nope"},
+        "run event (AloeJobsPost): the URL parameter 'uuid' is 'nope', not the uuid of a job (107…)",
+    ),
+    (without(ALOE_POST, "status"), {}, "AloeJobsPost: 'status' is missing"),
+    (without(ALOE_POST, "appId", "owner"), {}, "AloeJobsPost: 'appId', 'owner' are missing"),
+    ({**ALOE_POST, "tenantId": None}, {}, "AloeJobsPost: 'tenantId' is null, expected: string"),
+    (without(AGAVE_POST, "inputs"), {}, "AgaveJobsPost: 'inputs' is missing"),
+    (without(AGAVE_POST, "status"), {}, "AgaveJobsPost: 'status' is missing"),
+    ({**AGAVE_POST, "status": 5}, {}, "AgaveJobsPost: 'status' is a number, expected: string"),
+    # kind 6
+    ("", {"name": "run"}, "event: the URL parameter 'uuid' is missing: add the job's uuid"),
+    ("", {"status": "RUNNING"}, "event: the URL parameter 'uuid' is missing: add the job's uuid"),
+    ({}, {"name": "run"}, "event: the URL parameter 'uuid' is missing: add the job's uuid"),
+    (
+        "",
+        URL,
+        "event: 'name' is missing: add it to the body, or to the URL one of name, event, status",
+    ),
+    ("", {**URL, "name": "bake"}, f"event: the URL names 'bake', which is none of {EVENTS}"),
+    ("", {**URL, "event": "create"}, f"event: the URL names 'create', which is none of {EVENTS}"),
+    (
+        "",
+        {**URL, "uuid": "", "name": "run"},
+        "run event: the URL parameter 'uuid' is missing: add the job's uuid",
+    ),
+    (
+        "",
+        {**URL, "uuid": "107", "status": "RUNNING"},
+        "run event: the URL parameter 'uuid' is '107', not the uuid of a job (107…)",
+    ),
+    (
+        {"note": 1},
+        {**URL, "uuid": UNKNOWN_PIPELINE, "name": "run"},
+        f"run event: the URL parameter 'uuid' is '{UNKNOWN_PIPELINE}', not the uuid of a job (107…)",
+    ),
+    # kind 7
+    (
+        "",
+        {},
+        'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}',
+    ),
+    (
+        " \n ",
+        {},
+        'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}',
+    ),
+    ({}, {}, "the message is of no known kind: see message.jsonschema for what it may have"),
+    ({"a": 1}, {}, "the message is of no known kind: see message.jsonschema for what it may have"),
+    ([EVENT], {}, "the message is an array, not an object, and the URL names no job and event"),
+    ("5", {}, "the message is a number, not an object, and the URL names no job and event"),
+    ("True", {}, "the message is true or false, not an object, and the URL names no job and event"),
+    *(
+        (
+            text,
+            {},
+            "the message is neither JSON nor a Python literal, and the URL names no job and event",
+        )
+        for text in (
+            "Make me\na taco",
+            '{"uuid": ',
+            "{'uuid': x}",
+            "{'uuid': open('/etc/passwd').read()}",
+            "[1 for _ in 'abc']",
+            "__import__('os').system('id')",
+            "1 + 1",
+            "[" * 40 + "]" * 39,
+        )
+    ),
+    ("[" * 200_000, {}, "the message is nested more than 64 levels deep"),
+    ('{"a":' * 200_000, {}, "the message is nested more than 64 levels deep"),
+    ("{'a': " * 100 + "1" + "}" * 100, {}, "the message is nested more than 64 levels deep"),
+    ('{"name": "run", "name": "fail"}', {}, "the message has the key 'name' twice in one object"),
+    (
+        '{"uuid": "x", "name": "run", "data": {"a": [{"b": 1, "b": 1}]}}',
+        {},
+        "the message has the key 'b' twice in one object",
+    ),
+    ('{"data": NaN}', {}, "the message has the value NaN, which JSON does not have"),
+    ("[-Infinity]", {}, "the message has the value -Infinity, which JSON does not have"),
+    ('{"data": 1e999}', {}, "the message has the number 1e999, which is too large"),
+    ("9" * 5000, {}, "the message has a number of 5,000 digits"),
+    ("[" + "9" * 5000 + ", None]", {}, "the message has a number of 5,000 digits"),
+]
+SECRET_PARAMETERS = {"token": "0123456789abcdef", "x-nonce": "SD2E_0therN0nce"}
+
+
+def test_every_malformed_message_is_answered_with_one_line_and_writes_nothing(
+    actor: Actor, job: Document
+) -> None:
+    before = actor.dump()
+
+    for body, parameters, text in MALFORMED:
+        run = actor.main(body, parameters)
+
+        assert (run.lines and run.message, run.code) == (f"ERROR {text}", 1)
+        assert len(run.lines) == 1
+        assert run.answer == {"error": text, "kind": "invalid_message"}
+    assert actor.dump() == before
+
+
+def test_no_malformed_message_brings_a_secret_into_the_log(actor: Actor) -> None:
+    body_token = "fedcba9876543210"
+    for body, parameters, _ in MALFORMED:
+        changed = {**body, "token": body_token} if isinstance(body, dict) else body
+        changed = (
+            changed.replace("{", f'{{"token": "{body_token}", ', 1)
+            if isinstance(changed, str)
+            else changed
+        )
+
+        run = actor.main(changed, {**parameters, **SECRET_PARAMETERS})
+
+        shown = " ".join(run.lines) + str(run.answer)
+        for secret in (body_token, *SECRET_PARAMETERS.values(), actor.mongodb["authn"]):
+            assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("body", "parameters"),
+    [
+        ({"uuid": "TOKEN", "name": "run", "token": UNKNOWN_JOB}, {}),
+        ({"uuid": UNKNOWN_JOB, "name": "TOKEN"}, {}),
+        ("", {"uuid": "TOKEN", "name": "run"}),
+        ("", {"uuid": UNKNOWN_JOB, "name": "TOKEN"}),
+    ],
+    ids=["body uuid", "body name", "url uuid", "url name"],
+)
+def test_a_token_in_the_wrong_place_is_not_logged(
+    actor: Actor, job: Document, body: Any, parameters: dict[str, str]
+) -> None:
+    token = job["_update_token"]
+    text = body if isinstance(body, str) else json.dumps(body).replace("TOKEN", token)
+    swapped = {name: value.replace("TOKEN", token) for name, value in parameters.items()}
+
+    run = actor.main(text, swapped)
+
+    assert run.code == 1
+    assert token not in " ".join(run.lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'uuid': '%s', 'name': 'run', 'name': 'fail'}",
+        "{'uuid': '%s', 'name': 'run', 'data': {'a': 1, 'a': 2}}",
+    ],
+)
+def test_a_literal_that_says_two_things_at_once_is_refused(
+    actor: Actor, job: Document, text: str
+) -> None:
+    before = actor.dump()
+
+    reply = actor.send(text % job["uuid"], url(job))
+
+    assert reply.kind == "invalid_message"
+    assert actor.dump() == before
+
+
+UNFAITHFUL = [
+    ("{'a': 1e999}", "the message has the number 1e999, which is too large"),
+    ("{'a': (1, 2)}", "run event: 'data.a' is a tuple, which JSON does not have"),
+    ("{'a': {1, 2}}", "run event: 'data.a' is a set, which JSON does not have"),
+    ("{1: 2}", "run event: 'data' has the key 1, and only texts can be keys"),
+    (
+        '{"a": 9223372036854775808}',
+        "run event: 'data.a' is a number beyond 64 bits: send it as text",
+    ),
+    (
+        '{"a": ["\\ud83c"]}',
+        "run event: 'data.a[0]' has half of a surrogate pair, which is no character",
+    ),
+    (
+        '{"a": {"\\udf2e": 1}}',
+        "run event: 'data.a' has half of a surrogate pair, which is no character",
+    ),
+    (
+        '{"a": ' * 70 + "1" + "}" * 70,
+        "the message is nested more than 64 levels deep",
+    ),
+]
+
+
+def test_what_cannot_be_stored_faithfully_is_refused(actor: Actor, job: Document) -> None:
+    before = actor.dump()
+
+    for data, problem in UNFAITHFUL:
+        quote = '"' if "\\u" in data or '"' in data else "'"
+        body = (
+            f"{{'uuid': '{job['uuid']}', 'name': 'run', 'data': ".replace("'", quote) + data + "}"
+        )
+        run = actor.main(body, url(job))
+        lines = [line.partition(" ERROR ")[2] for line in run.lines]
+        assert (run.code, lines) == (1, [problem])
+
+    assert actor.dump() == before
+
+
+NO_UNICODE: list[tuple[str, dict[str, str], int]] = [
+    ('{"uuid": "%s", "name": "run", "token": "0123456789abcde\\ud800"}', {}, 1),
+    ('{"uuid": "%s", "name": "run"}', {"token": "0123456789abcde\udcff"}, 1),
+    ('{"uuid": "%s", "name": "\\ud800"}', {}, 1),
+    ('{"uuid": "\\ud800", "name": "run"}', {}, 1),
+    ('{"uuid": "%s", "name": "run", "\\ud800": 1}', {"name": ""}, 1),
+    ("", {"uuid": "\udcff", "name": "run"}, 1),
+    ("", {"name": "\udcff"}, 1),
+    ("", {"name": "run", "note": "\udcff"}, 1),
+    ("\udcff", {"name": "run"}, 1),
+    ("{'a': '\udcff'}", {"name": "run"}, 1),
+    ("", {"name": "run", "x-nonce": "SD2E_n0nce\udcff"}, 0),
+    ("", {"status": "RUNNING\udcff"}, 0),
+]
+
+
+def test_text_that_is_no_unicode_is_answered_with_one_line(actor: Actor, job: Document) -> None:
+    for body, parameters, code in NO_UNICODE:
+        before = actor.dump()
+
+        run = actor.main(body.replace("%s", job["uuid"]), {**url(job), **parameters})
+
+        assert (body, parameters, run.code, len(run.lines)) == (body, parameters, code, 1)
+        assert "unexpected" not in run.message
+        assert (actor.dump() == before) == bool(code)
+
+
+def test_an_event_id_that_is_no_unicode_is_answered_with_one_line(
+    actor: Actor, job: Document
+) -> None:
+    run = actor.main("", url(job, name="run", event_id="event \udcff"))
+
+    assert len(run.lines) == 1
+    assert "unexpected" not in run.message
+
+
+# The schemas and the short cut beside them
+
+UUIDS = st.sampled_from(
+    [
+        UNKNOWN_JOB,
+        UNKNOWN_JOB.upper(),
+        UNKNOWN_PIPELINE,
+        UNKNOWN_JOB + "\n",
+        " " + UNKNOWN_JOB,
+        UNKNOWN_JOB[:-1],
+        "",
+    ]
+)
+ANYTHING = st.one_of(
+    UUIDS,
+    st.sampled_from([*MESSAGE_EVENTS, "RUN", "create", "delete", "Delete", "run\n", "/x"]),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.integers(0, 40).map(lambda exponent: "x" * int(1.4**exponent)),
+    st.lists(st.integers(), max_size=2),
+    st.just((1, 2)),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+FITTING: dict[str, dict[str, Any]] = {
+    messages.EVENT: {**EVENT, "data": {}},
+    messages.DELETE: {**DELETE, "force": True, "token": ""},
+    messages.CREATE: {**CREATE, "session": "s"},
+    messages.ALOE: ALOE_POST,
+    messages.AGAVE: AGAVE_POST,
+}
+
+
+@st.composite
+def near_messages(draw: st.DrawFn) -> tuple[str, dict[Any, Any]]:
+    """Return a message that fits a kind, or would but for a few keys."""
+    kind = draw(st.sampled_from(messages.KINDS))
+    body: dict[Any, Any] = dict(FITTING[draw(st.sampled_from([kind, kind, *messages.KINDS]))])
+    names = st.sampled_from([*body, "extra", "", "uuid", "__proto__"])
+    for name in draw(st.lists(names, max_size=2)):
+        body.pop(name, None)
+    for name in draw(st.lists(names, max_size=2)):
+        body[name] = draw(ANYTHING)
+    return kind, body
+
+
+@settings(max_examples=400, deadline=None)
+@given(near_messages())
+def test_the_short_cut_accepts_nothing_that_the_schema_refuses(
+    message: tuple[str, dict[Any, Any]],
+) -> None:
+    kind, body = message
+    schema = json.loads((messages.SCHEMAS / f"{kind}.jsonschema").read_text())
+    lowered = {
+        name: value.lower() if name in ("uuid", "name") and isinstance(value, str) else value
+        for name, value in body.items()
+    }
+    subject = lowered if kind in (messages.EVENT, messages.DELETE) else body
+    valid = jsonschema.Draft7Validator(schema).is_valid(subject)
+    complete = body.keys() >= set(schema["required"])
+    surely = complete and messages._surely_fits(schema, subject)
+    note(f"{kind}: surely {surely}, valid {valid}")
+
+    assert valid or not surely
+    assert messages._fits(kind, body) == valid
+
+
+@pytest.mark.parametrize("kind", [messages.EVENT, messages.DELETE, messages.ALOE, messages.AGAVE])
+def test_the_short_cut_is_taken_for_plain_messages(kind: str) -> None:
+    schema = json.loads((messages.SCHEMAS / f"{kind}.jsonschema").read_text())
+
+    assert messages._surely_fits(schema, FITTING[kind])
+
+
+def test_the_messages_schema_accepts_each_kind_and_any_object() -> None:
+    from reactors import schema
+    from tests.conftest import ROOT
+
+    validator = schema.load(ROOT / "message.jsonschema")
+
+    assert all(validator.is_valid(body) for body in [*FITTING.values(), {}, {"any": 1}])
+    assert not any(validator.is_valid(body) for body in [[], "text", 5, None])
+
+
+def test_the_schemas_name_every_event(jobs: PipelineJobStore) -> None:
+    schema = json.loads((messages.SCHEMAS / "event.jsonschema").read_text())
+
+    assert tuple(schema["properties"]["name"]["enum"]) == MESSAGE_EVENTS
