@@ -11,10 +11,15 @@ import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
-from datacatalog.mongo import Document
+from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from datacatalog.mongo import Db, Document
 from local.database import Server
+from tests.datacatalog.vectors import VECTORS
 
 Send = Callable[..., Document]
+Make = Callable[..., ManagedPipelineJob]
+PIPELINES = {**VECTORS["pipelines"], "job_manager_nonce": "TEST_nonce"}
+EXPERIMENT, SAMPLE, SAMPLE_2 = "experiment.tacc.10001", "sample.tacc.20001", "sample.tacc.20002"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,3 +79,24 @@ def recorded_jobs(
     """A store whose commands are noted."""
     with pymongo.MongoClient[Document](server.uri, event_listeners=[recorder]) as client:
         yield PipelineJobStore(client[mongodb["database"]])
+
+
+@pytest.fixture
+def make(mongodb: dict[str, Any], db: Db) -> Make:
+    """Make a job, with the documents that the vectors refer to in the catalog."""
+    collections: dict[str, list[Document]] = {}
+    for collection, key, name, uuid in VECTORS["catalog"]:
+        collections.setdefault(collection, []).append({"uuid": uuid, key: name})
+    for collection, documents in collections.items():
+        db[collection].insert_many(documents)
+
+    def make_job(**given: Any) -> ManagedPipelineJob:
+        return ManagedPipelineJob(mongodb, given.pop("pipelines", PIPELINES), **given)
+
+    return make_job
+
+
+@pytest.fixture
+def managed(make: Make) -> ManagedPipelineJob:
+    """A job that is set up."""
+    return make(experiment_id=EXPERIMENT, data={"tacos": 3}, session="solid-snake").setup()

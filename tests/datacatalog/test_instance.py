@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
+from datacatalog.managers.pipelinejobs import (
+    ManagedPipelineJob,
+    ManagedPipelineJobError,
+    ManagedPipelineJobInstance,
+)
+from datacatalog.mongo import Db
+from datacatalog.tokens import InvalidToken
+from tests.datacatalog.conftest import Make
+
+EVENTS = [
+    ("run", "RUNNING"),
+    ("resource", "RUNNING"),
+    ("update", "RUNNING"),
+    ("finish", "FINISHED"),
+    ("index", "INDEXING"),
+    ("indexed", "FINISHED"),
+    ("validate", "VALIDATING"),
+    ("validated", "VALIDATED"),
+    ("finalize", "FINALIZED"),
+    ("retire", "RETIRED"),
+]
+
+
+# Events
+
+
+def test_each_event_has_a_method(managed: ManagedPipelineJob, admin_token: str) -> None:
+    for number, (event, state) in enumerate(EVENTS):
+        result = getattr(managed, event)({"number": number})
+        assert (result["state"], result["last_event"]) == (state, event)
+        assert result["history"][-1]["data"] == {"number": number}
+        assert managed.job == result
+    assert [entry["name"] for entry in managed.history()] == ["create", *(e for e, _ in EVENTS)]
+
+
+def test_a_job_can_be_rejected(managed: ManagedPipelineJob) -> None:
+    for event in ("run", "finish", "validate"):
+        getattr(managed, event)()
+    assert managed.reject({"because": "cold"})["state"] == "REJECTED"
+
+
+def test_a_job_that_has_begun_can_fail(managed: ManagedPipelineJob) -> None:
+    managed.run()
+    assert managed.fail({"because": "burnt"})["state"] == "FAILED"
+
+
+def test_reset_and_ready_need_an_administrative_token(admin_token: str, make: Make) -> None:
+    job = make().setup()
+    job.run()
+    with pytest.raises(InvalidToken):
+        job.reset()
+    assert job.reset(token=admin_token)["state"] == "RESET"
+    with pytest.raises(InvalidToken):
+        job.ready()
+    assert job.ready(token=admin_token)["state"] == "CREATED"
+    assert job.run()["state"] == "RUNNING"
+
+
+def test_an_event_may_be_sent_with_another_token(managed: ManagedPipelineJob) -> None:
+    with pytest.raises(InvalidToken):
+        managed.run(token="0123456789abcdef")
+    assert managed.run(token=managed.token)["state"] == "RUNNING"
+
+
+def test_a_refused_event_leaves_the_job_as_it_was(managed: ManagedPipelineJob) -> None:
+    managed.run()
+    with pytest.raises(EventRefused):
+        managed.index()
+    assert managed.job is not None
+    assert managed.job["state"] == "RUNNING"
+    assert managed.finish()["state"] == "FINISHED"
+
+
+@pytest.mark.parametrize("call", ["run", "fail", "cancel", "delete", "history"])
+def test_a_job_that_is_not_set_up_says_so(call: str, make: Make) -> None:
+    with pytest.raises(ManagedPipelineJobError) as refused:
+        getattr(make(), call)()
+    assert str(refused.value) == "The job is not set up yet: call setup() first"
+
+
+def test_the_history_can_be_read_in_parts(managed: ManagedPipelineJob) -> None:
+    for number in range(4):
+        managed.run({"number": number})
+    assert [e["data"] for e in managed.history(limit=2, skip=2)] == [{"number": 1}, {"number": 2}]
+
+
+# Cancelling and deleting
+
+
+@pytest.mark.parametrize("call", ["cancel", "fail"])
+def test_a_job_without_events_is_cancelled_and_gone(
+    call: str, managed: ManagedPipelineJob, db: Db
+) -> None:
+    removed = getattr(managed, call)()
+    assert removed["uuid"] == managed.uuid
+    assert db["jobs"].count_documents({}) == 0
+    assert db["updates"].count_documents({"uuid": managed.uuid, "action": "remove"}) == 1
+
+
+def test_a_cancelled_job_can_be_set_up_again(managed: ManagedPipelineJob) -> None:
+    managed.cancel()
+    assert managed.setup().run()["state"] == "RUNNING"
+    assert [entry["name"] for entry in managed.history()] == ["create", "run"]
+
+
+def test_a_job_with_events_cannot_be_cancelled(managed: ManagedPipelineJob) -> None:
+    managed.run()
+    with pytest.raises(ManagedPipelineJobError, match=r"it has had events already; use fail\(\)"):
+        managed.cancel()
+    assert managed.finish()["state"] == "FINISHED"
+
+
+def test_a_job_is_cancelled_with_a_token_only(managed: ManagedPipelineJob, db: Db) -> None:
+    with pytest.raises(InvalidToken):
+        managed.cancel("0123456789abcdef")
+    assert db["jobs"].count_documents({}) == 1
+
+
+def test_a_deleted_job_is_hidden_or_with_force_removed(
+    managed: ManagedPipelineJob, jobs: PipelineJobStore, db: Db
+) -> None:
+    managed.run()
+    managed.delete()
+    assert jobs.find_one_by_uuid(str(managed.uuid)) is None
+    assert db["jobs"].count_documents({}) == 1
+    managed.delete(force=True)
+    assert db["jobs"].count_documents({}) == 0
+
+
+# A job that exists
+
+
+def test_an_existing_job_is_followed_by_its_uuid(
+    managed: ManagedPipelineJob, mongodb: dict[str, Any]
+) -> None:
+    managed.run()
+    job = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
+    assert (job.uuid, job.token) == (managed.uuid, managed.token)
+    assert job.archive_uri() == managed.archive_uri()
+    assert job.finish({"tacos": 3})["state"] == "FINISHED"
+    assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
+
+
+def test_an_existing_job_without_events_is_cancelled(
+    managed: ManagedPipelineJob, mongodb: dict[str, Any], db: Db
+) -> None:
+    ManagedPipelineJobInstance(mongodb, str(managed.uuid)).fail()
+    assert db["jobs"].count_documents({}) == 0
+
+
+def test_a_job_that_does_not_exist_cannot_be_followed(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    unknown = "107deadb-dead-5ead-8ead-deaddeaddead"
+    with pytest.raises(ManagedPipelineJobError, match=unknown):
+        ManagedPipelineJobInstance(mongodb, unknown)
+    managed.delete()
+    with pytest.raises(ManagedPipelineJobError, match=str(managed.uuid)):
+        ManagedPipelineJobInstance(mongodb, str(managed.uuid))
