@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reactor", "agaveutils"]
 
+_BINARY = "application/octet-stream"
 _NOT_FOUND = 404
 _LONGEST_DELAY = 30.0
 
@@ -65,11 +66,10 @@ class Reactor:
         """
         environ = self.environ
         named: dict[str, Any] = {
-            "raw_message": environ.get("MSG", ""),
+            "raw_message": self._raw_message,
             "message_dict": self.message_dict,
             "raw_message_parse_log": self._parse_log,
-            "content_type": environ.get("_abaco_Content_Type")
-            or environ.get("_abaco_Content-Type"),
+            "content_type": self._content_type,
             "execution_id": environ.get("_abaco_execution_id"),
             "username": environ.get("_abaco_username"),
             "state": environ.get("_abaco_actor_state"),
@@ -85,7 +85,7 @@ class Reactor:
         Raises:
             MessageError: it cannot be read.
         """
-        text = self.environ.get("MSG", "")
+        text = self._text()
         return message.parse(text) if text.strip() else None
 
     @cached_property
@@ -95,6 +95,59 @@ class Reactor:
             if self.message is not None and isinstance(self.message.value, dict):
                 return AttrDict(self.message.value)
         return AttrDict()
+
+    def get_binary_message(self) -> bytes:
+        """Return the message as it was posted, if it is binary (`application/octet-stream`).
+
+        Returns:
+            The same bytes each time; none where the message is not binary.
+
+        Raises:
+            MessageError: it is too large, does not come to an end, or cannot be read.
+        """
+        if isinstance(self._binary, MessageError):
+            raise self._binary
+        return self._binary
+
+    @cached_property
+    def _binary(self) -> bytes | MessageError:
+        """The binary message, or why there is none: what was taken from the FIFO is gone."""
+        if not self._is_binary:
+            return b""
+        from reactors import binary  # noqa: PLC0415 - most messages are not binary
+
+        try:
+            return binary.read(self.environ)
+        except MessageError as error:
+            return error
+
+    @property
+    def _is_binary(self) -> bool:
+        return self._content_type == _BINARY and "MSG" not in self.environ
+
+    @property
+    def _content_type(self) -> str | None:
+        environ = self.environ
+        return environ.get("_abaco_Content_Type") or environ.get("_abaco_Content-Type")
+
+    def _text(self) -> str:
+        if not self._is_binary:
+            return self.environ.get("MSG", "")
+        try:
+            return self.get_binary_message().decode()
+        except UnicodeDecodeError as error:
+            problem = (
+                f"the binary message is not UTF-8 (byte {error.start:,} is "
+                f"0x{error.object[error.start]:02x}): send JSON or text in UTF-8"
+            )
+            raise MessageError(problem) from error
+
+    @property
+    def _raw_message(self) -> str:
+        try:
+            return self._text()
+        except MessageError:
+            return ""
 
     @property
     def _parse_log(self) -> str:
