@@ -17,6 +17,9 @@ $(INSTALLED): pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	touch $@
 
+up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C
+	@exec $(BIN)/python -m abaco serve
+
 demo: $(INSTALLED)  ## run the actor on messages of every kind and show what happens
 	$(BIN)/python -m local.demo
 
@@ -43,4 +46,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install demo test bench format stop clean
+.PHONY: help install up demo test bench format stop clean

@@ -33,7 +33,7 @@ from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 USAGE = 2
 INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
@@ -128,9 +128,9 @@ def run(rx: Reactor, *, draining: bool) -> int:
     return 1
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Run the actor for the message in the environment; return the exit code."""
-    if arguments not in ([], ["drain"]):
+    if list(arguments) not in ([], ["drain"]):
         sys.stderr.write(f"{__doc__}\n")
         return 0 if "--help" in arguments else USAGE
     try:

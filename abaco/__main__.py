@@ -1,0 +1,179 @@
+"""The command line: serve the gateway, make and revoke tokens."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from abaco import clientcache, clock
+from abaco import settings as configuration
+from abaco.exceptions import AbacoError, SettingsError
+
+if TYPE_CHECKING:
+    from abaco.settings import Settings
+    from abaco.store.database import Database
+
+INTERRUPTED = 130
+_DAY = 86_400
+_EXAMPLES = """\
+examples:
+  python -m abaco serve --port 8000
+  python -m abaco token create --user ada --days 30
+  python -m abaco token create --user ada --cache ~/.agave/current
+  python -m abaco token list
+  python -m abaco token revoke 3Zb8XQkKOvWwD
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # these tell of themselves what nobody asked for
+    for name in ("alembic", "httpx", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        settings = configuration.load(
+            options.config, overrides={"port": getattr(options, "port", None)}
+        )
+        code: int = options.run(settings, options)
+    except AbacoError as error:
+        print(f"ERROR {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _serve(settings: Settings, _options: argparse.Namespace) -> int:
+    from abaco.server import serve  # noqa: PLC0415 - the other commands do without
+
+    asyncio.run(serve(settings, lambda line: print(line, flush=True)))
+    return 0
+
+
+def _create_token(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - `serve` imports more, `--help` nothing
+
+    tenant = (options.tenant or settings.default_tenant).upper()
+    if tenant not in settings.tenants:
+        message = f"tenant {tenant} is not in {settings.file}: it has {', '.join(settings.tenants)}"
+        raise SettingsError(message)
+    with _open(settings).write() as tx:
+        grant = tokens.create(
+            tx,
+            tenant,
+            options.user,
+            options.role or ["Internal/everyone"],
+            lifetime=round(options.days * _DAY),
+            label=options.label,
+        )
+    if options.cache is None:
+        print(grant.access)
+        return 0
+    server = options.server or settings.public_url or f"http://{settings.host}:{settings.port}"
+    clientcache.write(options.cache, grant, tenant=tenant, user=options.user, server=server)
+    print(f"token {grant.id} is in {options.cache}")
+    return 0
+
+
+def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - as above
+
+    with _open(settings).read() as tx:
+        found = tokens.all_tokens(tx)
+    for record in found:
+        state = "until" if record["expires"] > clock.now() else "expired"
+        columns: list[Any] = [record[name] for name in ("id", "tenant", "user")]
+        columns += [",".join(record["roles"]), f"{state} {clock.iso(record['expires'])}"]
+        print("\t".join([*columns, record["label"]]))
+    return 0
+
+
+def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - as above
+
+    with _open(settings).write() as tx:
+        found = tokens.revoke(tx, options.id)
+    if not found:
+        print(f"ERROR there is no token {options.id}: see token list", file=sys.stderr)
+        return 1
+    print("revoked")
+    return 0
+
+
+def _open(settings: Settings) -> Database:
+    from abaco.store.database import Database  # noqa: PLC0415 - as above
+
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.umask(0o077)
+    return Database(settings.database)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m abaco",
+        description="A local Abaco: actors behind HTTP, on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path(configuration.FILE_NAME),
+        help=f"the configuration file, by default {configuration.FILE_NAME}",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    serve = commands.add_parser("serve", help="serve until Ctrl-C")
+    serve.add_argument("--port", type=int, help="in place of the configured one; 0 for a free one")
+    serve.set_defaults(run=_serve)
+    token = commands.add_parser("token", help="make, list and revoke access tokens")
+    verbs = token.add_subparsers(required=True, metavar="verb")
+    create = verbs.add_parser("create", help="make a token and print it, this once")
+    create.add_argument("--user", required=True, help="whose token it is")
+    create.add_argument("--tenant", help="by default the first of the configuration")
+    create.add_argument(
+        "--role",
+        action="append",
+        help="Internal/everyone by default; Internal/abaco-admin may do all; may be repeated",
+    )
+    create.add_argument("--days", type=_days, default=30.0, help="until it expires; 30 by default")
+    create.add_argument("--label", default="", help="what it is for")
+    create.add_argument("--cache", type=Path, help="write a file for the clients of Abaco instead")
+    create.add_argument("--server", help="the base URL that is written into that file")
+    create.set_defaults(run=_create_token)
+    verbs.add_parser("list", help="list tokens, without what is secret").set_defaults(
+        run=_list_tokens
+    )
+    revoke = verbs.add_parser("revoke", help="end a token")
+    revoke.add_argument("id", help="as token list shows it")
+    revoke.set_defaults(run=_revoke_token)
+    return parser
+
+
+_MOST_DAYS = 3650
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= _MOST_DAYS:
+        message = f"{text} is not a number of days from 0 to {_MOST_DAYS}"
+        raise argparse.ArgumentTypeError(message)
+    return days
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""A certificate authority of the gateway's own, for clients that speak only https."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import ipaddress
+import os
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+import trustme
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from abaco.exceptions import AbacoError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CERTIFICATE_NAME = "ca.pem"
+KEY_NAME = "ca-key.pem"
+MOST_CONTEXTS = 256
+LONGEST_HOST = 253
+_ORGANIZATION = "Abaco gateway of this machine"
+_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+# a name whose last label is a number would be a mistyped address
+_NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+_BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+)
+
+
+class AuthorityUnusable(ServerError):
+    """The authority's folder or files cannot be used; the text names them and the remedy."""
+
+
+class InvalidHost(AbacoError, ValueError):
+    """No certificate can be made for such a host."""
+
+
+class CertificateAuthority:
+    """The authority that is kept in a folder; it is made where there is none.
+
+    Args:
+        folder: one of its own, made where it does not exist; only its owner may enter it.
+
+    Raises:
+        AuthorityUnusable: the folder cannot be used, or what is in it is no authority.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate = folder / CERTIFICATE_NAME
+        self._key = folder / KEY_NAME
+        try:
+            with _private(folder):
+                # one without the other is of no use
+                if not (self.certificate.exists() and self._key.exists()):
+                    self._make()
+                self._authority = self._load()
+        except OSError as error:
+            message = f"the folder {folder} cannot be used ({error.strerror}): choose another"
+            raise AuthorityUnusable(message) from error
+        self._contexts = functools.lru_cache(maxsize=MOST_CONTEXTS)(self._make_context)
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """Return what a server needs to be taken for a host by those who trust `certificate`.
+
+        It may be called in any thread. Only the authority is kept on disk, no host's key.
+
+        Args:
+            host: a DNS name, in its ASCII form, or an IP address.
+
+        Raises:
+            InvalidHost: it is neither.
+        """
+        return self._contexts(_normal(host))
+
+    def _make_context(self, host: str) -> ssl.SSLContext:
+        try:
+            leaf = self._authority.issue_cert(host, organization_name=_ORGANIZATION)
+        except UnicodeError as error:
+            raise InvalidHost(_refusal(host)) from error
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        leaf.configure_cert(context)
+        return context
+
+    def _make(self) -> None:
+        authority = trustme.CA(path_length=0, organization_name=_ORGANIZATION)
+        _write(self._key, authority.private_key_pem.bytes(), 0o600)
+        _write(self.certificate, authority.cert_pem.bytes(), 0o644)
+
+    def _load(self) -> trustme.CA:
+        broken = self.certificate
+        try:
+            certificate = self.certificate.read_bytes()
+            issuer = x509.load_pem_x509_certificate(certificate)
+            broken = self._key
+            key = self._key.read_bytes()
+            load_pem_private_key(key, password=None)
+            authority = trustme.CA.from_pem(certificate, key)
+            # it proves that the two belong together
+            leaf = authority.issue_cert("localhost").cert_chain_pems[0].bytes()
+            x509.load_pem_x509_certificate(leaf).verify_directly_issued_by(issuer)
+        except _BROKEN as error:
+            message = (
+                f"{broken} cannot be read, or is no part of an authority: delete it,"
+                f" and an authority is made anew; clients must then trust the new {CERTIFICATE_NAME}"
+            )
+            raise AuthorityUnusable(message) from error
+        return authority
+
+
+def _normal(host: str) -> str:
+    name = host.lower().removesuffix(".")
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(name)
+        if "%" not in name:
+            return str(address)
+    if len(name) > LONGEST_HOST or not _NAME.fullmatch(name):
+        raise InvalidHost(_refusal(host))
+    return name
+
+
+def _refusal(host: str) -> str:
+    shown = repr(host[:LONGEST_HOST])
+    return f"{shown} is neither a DNS name of at most {LONGEST_HOST} characters nor an IP address"
+
+
+@contextlib.contextmanager
+def _private(folder: Path) -> Iterator[None]:
+    """Let only the folder's owner enter it, and only one process at a time use it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write a file as a whole or not at all, never readable by more than its mode says."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    draft.replace(path)

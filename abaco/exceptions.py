@@ -1,0 +1,75 @@
+"""What can go wrong in the gateway.
+
+AbacoError
+ ├─ SettingsError      a configuration file, or the data folder, cannot be used
+ ├─ ServerError        the gateway cannot be started
+ └─ ApiError           a request is refused: a status and a text for the client
+     ├─ BadRequest
+     ├─ Unauthorized
+     ├─ NotFound
+     ├─ NotAllowed
+     ├─ TooLarge
+     └─ Unavailable
+"""
+
+from __future__ import annotations
+
+
+class AbacoError(Exception):
+    """Anything that the gateway says of itself."""
+
+
+class SettingsError(AbacoError):
+    """The configuration cannot be used; the text names the file, the key and the remedy."""
+
+
+class ServerError(AbacoError):
+    """The gateway cannot be started; the text says why."""
+
+
+class ApiError(AbacoError):
+    """A request is refused; the text is the `message` of the envelope."""
+
+    status = 500
+
+
+class BadRequest(ApiError):
+    """The request cannot be understood or is not permitted: Abaco says 400 to both."""
+
+    status = 400
+
+
+class Unauthorized(ApiError):
+    """A token is wrong or has expired; the body is the fault that Abaco's API manager answers."""
+
+    status = 401
+
+
+class NotFound(ApiError):
+    """There is no such thing."""
+
+    status = 404
+
+
+class NotAllowed(ApiError):
+    """The path exists, but not with this method."""
+
+    status = 405
+
+
+class RequestTimeout(ApiError):
+    """The body did not come in time."""
+
+    status = 408
+
+
+class TooLarge(ApiError):
+    """The body is larger than what is accepted."""
+
+    status = 413
+
+
+class Unavailable(ApiError):
+    """The gateway is stopping, or its database does not answer."""
+
+    status = 503

@@ -1,0 +1,70 @@
+"""The parts of a running gateway, as the endpoints use them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from abaco.http.metrics import Metrics
+from abaco.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from abaco.settings import Settings
+    from abaco.store.database import Database
+    from abaco.workers.worker import Worker
+
+T = TypeVar("T")
+_CALL_SECONDS = 60.0
+
+
+class Gateway:
+    """What is shared by all requests; made in the event loop in which the pool lives.
+
+    Args:
+        settings: the configuration.
+        database: of the platform.
+        address: the base URL at which it listens.
+    """
+
+    def __init__(self, settings: Settings, database: Database, address: str) -> None:
+        self.settings = settings
+        self.database = database
+        self.address = address
+        self.pool = Pool(settings, database, self.api_server)
+        self.metrics = Metrics(database, self.pool)
+        self.stopping = False
+        self._loop = asyncio.get_running_loop()
+
+    def api_server(self, tenant: str) -> str:
+        """Return the base URL that links and actors of a tenant are told."""
+        own = self.settings.tenants.get(tenant)
+        return (own and own.public_url) or self.settings.public_url or self.address
+
+    # From the threads of endpoints into the event loop
+
+    def wake(self, actor_id: str) -> None:
+        """Say that an actor has a new message."""
+        self._loop.call_soon_threadsafe(self.pool.wake, actor_id)
+
+    def announce_ended(self, execution_ids: list[str]) -> None:
+        """Tell who waits for executions that they will never run."""
+        for execution_id in execution_ids:
+            self._loop.call_soon_threadsafe(self.pool.ended, {"id": execution_id}, None)
+
+    def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run a coroutine of the pool and wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_SECONDS)
+
+    def ask_pool(self, question: Callable[[Pool], T]) -> T:
+        """Ask the pool something."""
+
+        async def ask() -> T:
+            return question(self.pool)
+
+        return self.on_loop(ask())
+
+    def workers_of(self, actor_id: str) -> list[Worker]:
+        """Return the workers of an actor."""
+        return self.ask_pool(lambda pool: pool.workers_of(actor_id))

@@ -1,0 +1,1 @@
+"""The gateway's HTTP side: its connections, and the API that it serves on them."""

@@ -1,0 +1,238 @@
+"""Who sends a request, and whether they may (spec: abaco-v2, 0.1 and 0.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jwt
+from jwt.exceptions import PyJWTError
+
+from abaco import identifiers
+from abaco.exceptions import BadRequest, NotFound, Unauthorized
+from abaco.http.call import ADMIN, NONCE, PUBLIC, ROLE, Principal, Subject
+from abaco.store import actors, aliases, configs, nonces, permissions, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from abaco.gateway import Gateway
+    from abaco.http.call import Endpoint
+    from abaco.settings import Tenant
+    from abaco.store.records import Record
+
+_ROLES = frozenset(
+    f"Internal/{name}"
+    for name in (
+        "everyone",
+        "abaco-user",
+        "abaco-limited",
+        "abaco-privileged",
+        "abaco-admin",
+    )
+)
+_ASSERTION = "x-jwt-assertion-"
+_LEGACY_ASSERTION = "assertion"
+_USER_CLAIM = "http://wso2.org/claims/enduser"
+_ROLE_CLAIM = "http://wso2.org/claims/role"
+_NOBODY = Principal("", "", ())
+
+
+def admit(
+    gateway: Gateway,
+    endpoint: Endpoint,
+    path: Mapping[str, str],
+    headers: Mapping[str, str],
+    parameters: Mapping[str, str],
+) -> tuple[Principal, Subject]:
+    """Authenticate and authorize a request, before its body is read.
+
+    Returns:
+        The sender, and what the path names.
+
+    Raises:
+        Unauthorized: the token or assertion does not hold.
+        BadRequest: the nonce does not hold, or the sender may not.
+        NotFound: the path names nothing.
+    """
+    if endpoint.needs == PUBLIC:
+        return _NOBODY, Subject()
+    principal = _by_token(gateway, headers) or _by_assertion(gateway, headers)
+    if principal is None:
+        if NONCE not in parameters:
+            message = "No JWT or nonce provided."
+            raise BadRequest(message)
+        with gateway.database.write() as tx:
+            principal = _by_nonce(tx, endpoint, path, parameters[NONCE])
+    with gateway.database.read() as tx:
+        _check_role(principal, endpoint)
+        subject = _find_subject(tx, principal, endpoint, path)
+        _check_level(tx, principal, endpoint, subject)
+    return principal, subject
+
+
+def _by_token(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if not scheme:
+        return None
+    with gateway.database.read() as tx:
+        record = tokens.find(tx, token.strip()) if scheme.lower() == "bearer" else None
+    if record is None or record["tenant"] not in gateway.settings.tenants:
+        message = "Access failure for API: /actors, version: v2. The token is unknown or expired."
+        raise Unauthorized(message)
+    return Principal(record["tenant"], record["user"], tuple(record["roles"]))
+
+
+def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:
+    tenants = gateway.settings.tenants
+    for header, assertion in headers.items():
+        if header == _LEGACY_ASSERTION:
+            name = gateway.settings.default_tenant
+        elif header.startswith(_ASSERTION):
+            name = header.removeprefix(_ASSERTION).upper()
+        else:
+            continue
+        claims = _verify(tenants.get(name), assertion)
+        user = str(claims.get(_USER_CLAIM, "")).partition("@")[0]
+        roles = str(claims.get(_ROLE_CLAIM, "")).split(",")
+        if not user:
+            raise Unauthorized(_ASSERTION_REFUSED)
+        shown = "-".join(part.capitalize() for part in header.split("-"))
+        return Principal(
+            name, user.rpartition("/")[2], tuple(role.strip() for role in roles), jwt_header=shown
+        )
+    return None
+
+
+_ASSERTION_REFUSED = "Access failure for API: /actors, version: v2. The assertion does not hold."
+
+
+def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
+    if tenant is None or tenant.jwt is None:
+        raise Unauthorized(_ASSERTION_REFUSED)
+    try:
+        claims: dict[str, object] = jwt.decode(
+            assertion,
+            tenant.jwt.key,
+            algorithms=[tenant.jwt.algorithm],
+            options={"verify_aud": False},
+        )
+    except (PyJWTError, ValueError) as error:
+        raise Unauthorized(_ASSERTION_REFUSED) from error
+    return claims
+
+
+def _by_nonce(
+    tx: Connection, endpoint: Endpoint, path: Mapping[str, str], nonce_id: str
+) -> Principal:
+    if "actor" in path:
+        named = path["actor"]
+    elif "alias" in path:
+        named = path["alias"]
+    elif endpoint.path.startswith("/actors/search/"):
+        raise NotFound(_NOT_AUTHORIZED)
+    else:
+        raise BadRequest(_NOT_AUTHORIZED)
+    is_actor = "actor" in path and identifiers.is_identifier(named)
+    kind = permissions.ACTOR if is_actor else permissions.ALIAS
+    tenant = nonce_id.rpartition("_")[0]
+    nonce = nonces.find(tx, tenant, kind, named, nonce_id)
+    if nonce is None:
+        message = "Nonce does not exist."
+        raise BadRequest(message)
+    levels = permissions.LEVELS
+    if levels.index(nonce["level"]) < levels.index(_level_of_nonce(endpoint)):
+        message = "Nonce does not have sufficient permissions level."
+        raise BadRequest(message)
+    if not nonces.redeem(tx, nonce):
+        message = "No remaining uses left for this nonce."
+        raise BadRequest(message)
+    return Principal(tenant, nonce["owner"], tuple(nonce["roles"]), nonce=True)
+
+
+_NOT_AUTHORIZED = "Not authorized."
+
+
+def _level_of_nonce(endpoint: Endpoint) -> str:
+    if endpoint.method == "GET":
+        return permissions.READ
+    is_message = endpoint.method == "POST" and endpoint.path.endswith("/messages")
+    return permissions.EXECUTE if is_message else permissions.UPDATE
+
+
+def _check_role(principal: Principal, endpoint: Endpoint) -> None:
+    if not _ROLES.intersection(principal.roles):
+        message = "Not authorized -- missing required role."
+        raise BadRequest(message)
+    if endpoint.needs == ADMIN and not principal.admin:
+        what = "update workers" if endpoint.path.endswith("/workers") else "do this"
+        message = f"Not authorized -- only admins are authorized to {what}."
+        raise BadRequest(message)
+
+
+def _find_subject(
+    tx: Connection, principal: Principal, endpoint: Endpoint, path: Mapping[str, str]
+) -> Subject:
+    tenant = principal.tenant
+    if "actor" in path:
+        return Subject(actor=find_actor(tx, tenant, path["actor"]))
+    if "alias" in path:
+        alias = aliases.find(tx, tenant, path["alias"])
+        if alias is None:
+            message = f"No alias found: {path['alias']}."
+            raise NotFound(message)
+        if not endpoint.path.endswith("/{alias}"):
+            actor = actors.find(tx, tenant, alias["actor_id"])
+            return Subject(alias=alias, actor=actor or {"id": alias["actor_id"]})
+        return Subject(alias=alias)
+    if "config" in path:
+        config = configs.find(tx, tenant, path["config"])
+        if config is None:
+            message = f"No config found: {path['config']}."
+            raise NotFound(message)
+        return Subject(config=config)
+    return Subject()
+
+
+def find_actor(tx: Connection, tenant: str, named: str) -> Record:
+    """Return the actor that an id or alias names.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if identifiers.is_identifier(named):
+        actor = actors.find(tx, tenant, named)
+        message = f"No actor found with identifier: {named}."
+    else:
+        actor = actors.find_by_alias(tx, tenant, named)
+        message = f"Actor with identifier '{named:.200}' not found"
+    if actor is None:
+        raise NotFound(message)
+    return actor
+
+
+def _check_level(
+    tx: Connection, principal: Principal, endpoint: Endpoint, subject: Subject
+) -> None:
+    if endpoint.needs in (ROLE, ADMIN) or principal.admin:
+        return
+    if subject.config:
+        named = [(permissions.CONFIG, subject.config["name"])]
+        what = "actor config"
+    elif subject.alias and subject.actor:
+        named = [
+            (permissions.ALIAS, subject.alias["alias"]),
+            (permissions.ACTOR, subject.actor["id"]),
+        ]
+        what = "alias and actor"
+    elif subject.alias:
+        named = [(permissions.ALIAS, subject.alias["alias"])]
+        what = "alias"
+    else:
+        named = [(permissions.ACTOR, subject.actor["id"])]
+        what = "actor"
+    for kind, name in named:
+        if not permissions.allows(tx, principal.tenant, kind, name, principal.user, endpoint.needs):
+            message = f"Not authorized -- you do not have access to this {what}."
+            raise BadRequest(message)

@@ -1,0 +1,196 @@
+"""The ASGI application: from a request to an endpoint, and from its result to a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import re
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from abaco.exceptions import (
+    ApiError,
+    BadRequest,
+    NotAllowed,
+    NotFound,
+    RequestTimeout,
+    TooLarge,
+    Unavailable,
+)
+from abaco.http import access, envelope
+from abaco.http.arguments import media_type
+from abaco.http.call import Call, Endpoint, Reply
+from abaco.http.endpoints import ENDPOINTS
+from abaco.store.executions import BINARY
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from abaco.gateway import Gateway
+
+_SLASHES = re.compile(r"/{2,}")
+_VERSIONED = re.compile(r"^/actors/v2(?=/|$)")
+_MOST_PARAMETERS = 1000
+_NO_ENDPOINT = (
+    "Invalid request: the API endpoint does not exist or the provided HTTP method is not allowed."
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def make_application(gateway: Gateway) -> ASGIApp:
+    """Return the application that serves the API of a gateway."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for endpoint in ENDPOINTS:
+        by_path[endpoint.path][endpoint.method] = endpoint
+    routes = [Route(path, _Path(gateway, methods)) for path, methods in by_path.items()]
+    router = Router(routes, redirect_slashes=False, default=_not_found)
+    return _Front(router)
+
+
+class _Front:
+    """What holds for every path: its spelling, OPTIONS, and who may read the reply in a browser."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in envelope.CORS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if scope["method"] == "OPTIONS":
+            await Response()(scope, receive, send_with_headers)
+            return
+        path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
+        path = _VERSIONED.sub("/actors", path)
+        await self._router({**scope, "path": path, "root_path": ""}, receive, send_with_headers)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await envelope.failure(NotFound(_NO_ENDPOINT))(scope, receive, send)
+
+
+class _Path:
+    """The endpoints of one path."""
+
+    def __init__(self, gateway: Gateway, methods: dict[str, Endpoint]) -> None:
+        self._gateway = gateway
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; whatever happens, the reply is one that the API documents."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        endpoint = self._methods.get(method)
+        if endpoint is None:
+            allowed = {"Allow": ", ".join(sorted(self._methods))}
+            await envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)(scope, receive, send)
+            return
+        began = time.perf_counter()
+        try:
+            response = await self._serve(endpoint, scope, receive)
+        except ClientDisconnect:
+            return
+        except ApiError as error:
+            response = _refuse(error)
+        except SQLAlchemyError as error:
+            _logger.error("%s %s: %s", method, endpoint.path, getattr(error, "orig", error))
+            message = "The platform's database does not answer: try again later."
+            response = _refuse(Unavailable(message))
+        except Exception:
+            _logger.exception("%s %s", method, endpoint.path)
+            response = _refuse(ApiError("The gateway failed: see its log."))
+        labels = (method, endpoint.path)
+        self._gateway.metrics.requests.labels(*labels, response.status_code).inc()
+        self._gateway.metrics.seconds.labels(*labels).observe(time.perf_counter() - began)
+        await response(scope, receive, send)
+
+    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
+        gateway, headers = self._gateway, Headers(scope=scope)
+        query = _parse(scope["query_string"])
+        parameters = dict(reversed(query))
+        path = {name: str(value) for name, value in scope["path_params"].items()}
+        principal, subject = await asyncio.to_thread(
+            access.admit, gateway, endpoint, path, headers, parameters
+        )
+        body = await _read_body(endpoint, gateway, headers, receive)
+        call = Call(gateway, endpoint, principal, subject, path, query, headers, body)
+        if inspect.iscoroutinefunction(endpoint.handle):
+            result = await endpoint.handle(call)
+        else:
+            result = await asyncio.to_thread(endpoint.handle, call)
+        return _render(result)
+
+
+def _render(result: Any) -> Response:
+    if isinstance(result, Reply):
+        return envelope.success(result.result, result.message)
+    response: Response = result
+    return response
+
+
+def _refuse(error: ApiError) -> Response:
+    # of a body that was refused, the rest is not read
+    unread = isinstance(error, TooLarge | RequestTimeout)
+    return envelope.failure(error, {"Connection": "close"} if unread else None)
+
+
+def _parse(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            query.decode("ascii", errors="replace"),
+            keep_blank_values=True,
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError:
+        message = f"The URL has more than {_MOST_PARAMETERS} parameters."
+        raise BadRequest(message) from None
+
+
+async def _read_body(
+    endpoint: Endpoint, gateway: Gateway, headers: Headers, receive: Receive
+) -> bytes:
+    limits = gateway.settings.limits
+    binary = endpoint.large and media_type(headers.get("content-type", "")) == BINARY
+    most = limits.binary_bytes if binary else limits.body_bytes
+    too_large = TooLarge(f"The request body is larger than {most} bytes.")
+    announced = headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:20]) > most:
+        if binary:
+            error = f"Message exceeds max content length of: {most}"
+            raise BadRequest(error)
+        raise too_large
+    body = bytearray()
+    deadline = time.monotonic() + limits.body_seconds
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+        except asyncio.TimeoutError:
+            error = f"The request body did not come within {limits.body_seconds:g} s."
+            raise RequestTimeout(error) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise too_large
+        more = message.get("more_body", False)
+    return bytes(body)

@@ -1,0 +1,233 @@
+"""Named arguments of a request: from a JSON object, a form or the URL (spec: abaco-v2, section 0)."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from python_multipart import parse_form
+from python_multipart.exceptions import FormParserError
+
+from abaco.exceptions import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LARGEST_INTEGER = 2**31 - 1
+MOST_FIELDS = 1000
+_TRUE = ("true", "1")
+_FALSE = ("false", "0")
+_MAX_DIGITS = 400
+_FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One named argument.
+
+    Attributes:
+        kind: `text`, `integer`, `boolean`, `object` (of JSON), or `any` (checked by the endpoint).
+        help: what Abaco says when it is missing or of another kind.
+        choices: for the API document; the endpoint checks them.
+    """
+
+    name: str
+    kind: str
+    help: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def read_json(body: bytes) -> Any:
+    """Parse JSON from outside.
+
+    Raises:
+        BadRequest: it is malformed, too deep, or says two things at once.
+    """
+    try:
+        return json.loads(
+            body,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_number,
+            parse_int=_integer,
+        )
+    except RecursionError:
+        reason = "it is nested too deep"
+    except _Ambiguous as error:
+        reason = str(error)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at line {error.lineno} column {error.colno}"
+    message = f"The request body is not valid JSON: {reason}."
+    raise BadRequest(message)
+
+
+def read_fields(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return the named values of a body; those of another content type are none.
+
+    Args:
+        body: the whole body.
+        content_type: the header of that name.
+
+    Raises:
+        BadRequest: it is not what the header says it is.
+    """
+    kind = media_type(content_type)
+    if is_json(kind):
+        content = read_json(body) if body.strip() else {}
+        return content if isinstance(content, dict) else {}
+    if kind not in (_FORM, _MULTIPART):
+        return {}
+    fields: dict[str, Any] = {}
+
+    def keep(name: bytes | None, value: bytes | None) -> None:
+        fields.setdefault((name or b"").decode(), (value or b"").decode())
+
+    def keep_file(file: Any) -> None:
+        file.file_object.seek(0)
+        keep(file.field_name, file.file_object.read())
+        file.close()
+
+    try:
+        if kind == _FORM:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+            for name, value in pairs:
+                fields.setdefault(name, value)
+        else:
+            parse_form(
+                {"Content-Type": content_type.encode(), "Content-Length": str(len(body)).encode()},
+                io.BytesIO(body),
+                lambda field: keep(field.field_name, field.value),
+                keep_file,
+            )
+    except (FormParserError, ValueError):
+        message = "The form in the request body cannot be read: it is malformed."
+        raise BadRequest(message) from None
+    return fields
+
+
+def media_type(content_type: str) -> str:
+    """Return `application/json` of `application/json; charset=utf-8`."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_json(kind: str) -> bool:
+    """Tell whether a media type is JSON, also of a special kind (`application/*json`)."""
+    return kind.startswith("application/") and kind.endswith("json")
+
+
+def collect(
+    arguments: Sequence[Argument],
+    fields: Mapping[str, Any],
+    parameters: Mapping[str, str],
+    thing: str,
+) -> dict[str, Any]:
+    """Return the values of the arguments that were given, each of its kind.
+
+    Args:
+        arguments: what the endpoint takes; other fields are ignored.
+        fields: of the body, they win.
+        parameters: of the URL.
+        thing: what is described, for the error.
+
+    Raises:
+        BadRequest: an argument is missing or of another kind.
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        given = fields.get(argument.name)
+        if given is None:
+            given = parameters.get(argument.name)
+        if given is None:
+            if argument.required:
+                raise _invalid(thing, argument)
+            continue
+        try:
+            values[argument.name] = _convert(argument.kind, given)
+        except (ValueError, TypeError, OverflowError):
+            raise _invalid(thing, argument) from None
+    return values
+
+
+def _invalid(thing: str, argument: Argument) -> BadRequest:
+    return BadRequest(f"Invalid {thing} description: { {argument.name: argument.help} }")
+
+
+def _convert(kind: str, given: Any) -> Any:
+    if kind == "text":
+        if isinstance(given, dict | list):
+            raise TypeError
+        text = str(given)
+        text.encode()
+        if "\0" in text:
+            raise ValueError
+        return text
+    if kind == "integer":
+        return _to_integer(given)
+    if kind == "boolean":
+        return _to_boolean(given)
+    if kind == "object":
+        value = read_json(given.encode()) if isinstance(given, str) else given
+        if not isinstance(value, dict):
+            raise TypeError
+        return value
+    return given
+
+
+def _to_integer(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise TypeError
+    number = int(given)
+    if abs(number) > LARGEST_INTEGER:
+        raise OverflowError
+    return number
+
+
+def _to_boolean(given: Any) -> bool:
+    text = str(given).lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError
+
+
+class _Ambiguous(Exception):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        message = f"it has the key {twice!r:.60} twice in one object"
+        raise _Ambiguous(message)
+    return content
+
+
+def _constant(name: str) -> Any:
+    message = f"it has the value {name}, which JSON does not have"
+    raise _Ambiguous(message)
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if len(digits) > _MAX_DIGITS or not math.isfinite(number):
+        message = f"it has the number {digits:.20}, which is too large"
+        raise _Ambiguous(message)
+    return number
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        message = f"it has the number {digits:.20}, which is too large"
+        raise _Ambiguous(message)
+    return int(digits)

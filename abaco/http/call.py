@@ -1,0 +1,159 @@
+"""A request as an endpoint sees it, what an endpoint is, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from abaco.http import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from abaco.gateway import Gateway
+    from abaco.http.arguments import Argument
+    from abaco.store.records import Record
+
+PUBLIC = "public"
+ROLE = "role"
+ADMIN = "admin"
+
+NONCE = "x-nonce"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who sends a request.
+
+    Attributes:
+        nonce: whether by a nonce, as its owner.
+        jwt_header: the name of the header with the assertion, where there was one.
+    """
+
+    tenant: str
+    user: str
+    roles: tuple[str, ...]
+    nonce: bool = False
+    jwt_header: str | None = None
+
+    @property
+    def admin(self) -> bool:
+        """Whether no permission is asked for."""
+        return "Internal/abaco-admin" in self.roles
+
+    @property
+    def privileged(self) -> bool:
+        """Whether the resources of an actor may be chosen."""
+        return self.admin or "Internal/abaco-privileged" in self.roles
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the path of a request names, as far as it names something."""
+
+    actor: Record = field(default_factory=dict)
+    alias: Record = field(default_factory=dict)
+    config: Record = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that has been authenticated, authorized and read.
+
+    Attributes:
+        path: what stands for the braces of the endpoint's path.
+        query: the parameters of the URL in their order.
+    """
+
+    gateway: Gateway
+    endpoint: Endpoint
+    principal: Principal
+    subject: Subject
+    path: Mapping[str, str]
+    query: list[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def actor(self) -> Record:
+        """The actor that the path names."""
+        return self.subject.actor
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the sender."""
+        return self.principal.tenant
+
+    @property
+    def content_type(self) -> str:
+        """The header of that name."""
+        return self.headers.get("content-type", "")
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the URL; of a name that comes twice, the first."""
+        first: dict[str, str] = {}
+        for name, value in self.query:
+            first.setdefault(name, value)
+        return first
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """The named values of the body."""
+        return arguments.read_fields(self.body, self.content_type)
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The endpoint's arguments that were given."""
+        endpoint = self.endpoint
+        return arguments.collect(endpoint.arguments, self.fields, self.parameters, endpoint.thing)
+
+    def link(self, *parts: str) -> str:
+        """Return a URL below the API's actors."""
+        base = f"{self.gateway.api_server(self.tenant)}/actors/v2"
+        return "/".join((base, *parts))
+
+    def profile(self, user: str) -> str:
+        """Return the URL of a user."""
+        return f"{self.gateway.api_server(self.tenant)}/profiles/v2/{user}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes into the envelope."""
+
+    result: Any
+    message: str = "The request was successful"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and a path, and what is known about them.
+
+    Attributes:
+        path: below the server; `{actor}` is an id or an alias.
+        handle: runs in a thread, or, if it is a coroutine, in the event loop.
+        needs: `PUBLIC`, `ROLE`, `ADMIN`, or the level on what the path names.
+        summary: for the API document.
+        thing: what the arguments describe, for errors and the document.
+        result: the name of a schema of the document.
+        raw: the media type of a reply without envelope.
+        arguments: that are named in body or URL.
+        parameters: of the URL only, names with their descriptions.
+        free_body: whether the body may be anything.
+        large: whether the limit of binary messages holds for the body.
+    """
+
+    method: str
+    path: str
+    handle: Callable[[Call], Any]
+    needs: str
+    summary: str
+    thing: str = "request"
+    result: str = "Nothing"
+    raw: tuple[str, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    free_body: bool = False
+    large: bool = False

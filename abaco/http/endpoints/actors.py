@@ -1,0 +1,193 @@
+"""Actors (spec: abaco-v2, 1.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abaco import events
+from abaco.exceptions import BadRequest
+from abaco.http import envelope
+from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
+from abaco.http.endpoints import description, search
+from abaco.store import actors, executions, permissions
+from abaco.store.permissions import READ, UPDATE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from abaco.store.records import Record
+
+_HIDDEN = ("tenant", "wanted_workers")
+_SECRET = "***"  # noqa: S105 - in place of one
+
+
+def show(call: Call, actor: Record, *, whole: bool = True) -> Record:
+    """Return an actor as clients see it.
+
+    Args:
+        call: the request.
+        actor: the actor's record.
+        whole: show the values of its environment, which may be secrets.
+    """
+    environment = actor["default_environment"]
+    shown = environment if whole else dict.fromkeys(environment, _SECRET)
+    return {
+        **envelope.show({**actor, "default_environment": shown}, without=_HIDDEN),
+        "mounts": [],
+        "_links": {
+            "self": call.link(actor["id"]),
+            "owner": call.profile(actor["owner"]),
+            "executions": call.link(actor["id"], "executions"),
+        },
+    }
+
+
+def list_actors(call: Call) -> Reply:
+    """List the actors that the sender may read; with parameters, search among them."""
+    if any(name != NONCE for name in call.parameters):
+        return search.search_in(call, "actors")
+    whose = (call.tenant, permissions.ACTOR, call.principal.user)
+    with call.gateway.database.read() as tx:
+        found = actors.all_of(tx, call.tenant)
+        mine = {actor["id"] for actor in found}
+        changeable = mine if call.principal.admin else permissions.subjects(tx, *whose, UPDATE)
+        if not call.principal.admin:
+            mine &= permissions.subjects(tx, *whose)
+    shown = [
+        show(call, actor, whole=actor["id"] in changeable) for actor in found if actor["id"] in mine
+    ]
+    return Reply(shown, "Actors retrieved successfully.")
+
+
+def create(call: Call) -> Reply:
+    """Register an actor and start its workers."""
+    described = description.read(call)
+    with call.gateway.database.write() as tx:
+        _check_link(tx, call, described.get("link", ""), ())
+        actor = actors.create(tx, call.tenant, call.principal.user, described)
+    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    return Reply(show(call, actor), "Actor created successfully.")
+
+
+def get(call: Call) -> Reply:
+    """Return an actor; the values of its environment are for those who may change it."""
+    user = call.principal.user
+    with call.gateway.database.read() as tx:
+        whole = call.principal.admin or permissions.allows(
+            tx, call.tenant, permissions.ACTOR, call.actor["id"], user, UPDATE
+        )
+    # a nonce that is good for reading is not good for the secrets of its owner
+    shown = show(call, call.actor, whole=whole and not call.principal.nonce)
+    return Reply(shown, "Actor retrieved successfully.")
+
+
+def update(call: Call) -> Reply:
+    """Describe an actor anew: what is left out gets its default back."""
+    described = description.read(call)
+    actor = call.actor
+    if not actor["stateless"] and described.get("stateless", True):
+        message = (
+            "Invalid actor description: an actor that was not stateless cannot be updated to be "
+            "stateless."
+        )
+        raise BadRequest(message)
+    force = bool(call.arguments.get("force"))
+    with call.gateway.database.write() as tx:
+        _check_link(tx, call, described.get("link", ""), (actor["id"], call.path["actor"]))
+        renewed = actors.describe(tx, actor, described, force=force)
+        user = call.principal.user
+        if not permissions.allows(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE):
+            permissions.grant(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE)
+        changed = actors.get(tx, actor["id"]) or actor
+    if renewed or actor["status"] == actors.ERROR:
+        call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    return Reply(show(call, changed), "Actor updated successfully.")
+
+
+def delete(call: Call) -> Reply:
+    """Remove an actor when what its workers are doing has ended, at most 20 seconds later."""
+    gateway, actor = call.gateway, call.actor
+    with gateway.database.write() as tx:
+        actors.change(tx, actor["id"], status=actors.SHUTTING_DOWN)
+    gateway.on_loop(gateway.pool.dismiss(actor["id"]))
+    with gateway.database.write() as tx:
+        dropped = executions.abandon(tx, actor["id"])
+        actors.remove(tx, actor)
+    gateway.announce_ended(dropped)
+    return Reply(None, "Actor deleted successfully.")
+
+
+def utilization(call: Call) -> Reply:
+    """Count what there is in the tenant."""
+    with call.gateway.database.read() as tx:
+        mine = actors.all_of(tx, call.tenant)
+        waiting = sum(executions.waiting(tx, actor["id"]) for actor in mine)
+        total = actors.ever(tx, call.tenant)
+    workers = call.gateway.ask_pool(
+        lambda pool: sum(len(pool.workers_of(actor["id"])) for actor in mine)
+    )
+    result = {
+        "currentActors": len(mine),
+        "totalActors": total,
+        "workers": workers,
+        "commandQueue": waiting,
+    }
+    return Reply(result, "Abaco utilization returned successfully.")
+
+
+def _check_link(tx: Connection, call: Call, link: str, own: tuple[str, ...]) -> None:
+    if not link:
+        return
+    target = events.find_linked(tx, call.tenant, link)
+    if target is None:
+        message = f"Invalid link parameter; unable to retrieve linked actor data: {link:.200}"
+        raise BadRequest(message)
+    if not call.principal.admin and not permissions.allows(
+        tx, call.tenant, permissions.ACTOR, target["id"], call.principal.user, permissions.EXECUTE
+    ):
+        message = "Not authorized -- you do not have access to the actor in the link parameter."
+        raise BadRequest(message)
+    seen: set[str] = set(own)
+    follow: Record | None = target
+    while follow is not None:
+        if follow["id"] in seen:
+            message = "Error: this update would result in a cycle of linked actors."
+            raise BadRequest(message)
+        seen.add(follow["id"])
+        follow = events.find_linked(tx, call.tenant, follow["link"]) if follow["link"] else None
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/actors",
+        list_actors,
+        ROLE,
+        "List actors, or search among them where there are parameters",
+        result="ActorsOrSearch",
+        parameters=search.PARAMETERS,
+    ),
+    Endpoint(
+        "POST",
+        "/actors",
+        create,
+        ROLE,
+        "Register an actor",
+        thing="actor",
+        result="Actor",
+        arguments=description.ARGUMENTS,
+    ),
+    Endpoint("GET", "/actors/utilization", utilization, ROLE, "Count", result="Utilization"),
+    Endpoint("GET", "/actors/{actor}", get, READ, "Return an actor", result="Actor"),
+    Endpoint(
+        "PUT",
+        "/actors/{actor}",
+        update,
+        UPDATE,
+        "Describe an actor anew",
+        thing="actor",
+        result="Actor",
+        arguments=description.ARGUMENTS,
+    ),
+    Endpoint("DELETE", "/actors/{actor}", delete, UPDATE, "Remove an actor"),
+)

@@ -1,0 +1,157 @@
+"""Aliases (spec: abaco-v2, 1.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abaco import identifiers
+from abaco.exceptions import BadRequest, NotFound
+from abaco.http.arguments import Argument
+from abaco.http.call import ROLE, Call, Endpoint, Reply
+from abaco.store import actors, aliases, permissions
+from abaco.store.permissions import READ, UPDATE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from abaco.store.records import Record
+
+_FORBIDDEN = "\\ \":/?#[]@!$&'()*+,;="
+_RESERVED = (
+    "executions",
+    "nonces",
+    "logs",
+    "messages",
+    "adapters",
+    "admin",
+    # further first parts of paths
+    "aliases",
+    "configs",
+    "search",
+    "utilization",
+    "v2",
+)
+_LONGEST = 255
+_ACTOR = Argument("actorId", "text", "The id of the actor for this alias.", required=True)
+_ALIAS = Argument("alias", "text", "The alias.", required=True)
+
+
+def list_aliases(call: Call) -> Reply:
+    """List the aliases of the tenant."""
+    with call.gateway.database.read() as tx:
+        found = aliases.all_of(tx, call.tenant)
+    return Reply([_show(call, alias) for alias in found], "Aliases retrieved successfully.")
+
+
+def create(call: Call) -> Reply:
+    """Name an actor."""
+    alias = call.arguments["alias"]
+    _check(alias)
+    with call.gateway.database.write() as tx:
+        actor = _find_target(tx, call)
+        if aliases.find(tx, call.tenant, alias) is not None:
+            message = f"Alias {alias} already exists."
+            raise BadRequest(message)
+        record = aliases.create(tx, call.tenant, alias, actor["id"], call.principal.user)
+    return Reply(_show(call, record), "Actor alias created successfully.")
+
+
+def get(call: Call) -> Reply:
+    """Return an alias."""
+    return Reply(_show(call, call.subject.alias), "Alias retrieved successfully.")
+
+
+def update(call: Call) -> Reply:
+    """Let an alias stand for another actor."""
+    if "alias" in call.fields:
+        message = (
+            "Invalid alias update description. The alias itself cannot be updated in a PUT request."
+        )
+        raise BadRequest(message)
+    alias = call.subject.alias
+    with call.gateway.database.write() as tx:
+        actor = _find_target(tx, call)
+        aliases.point(tx, call.tenant, alias["alias"], actor["id"])
+    changed = {**alias, "actor_id": actor["id"]}
+    return Reply(_show(call, changed), "Actor alias updated successfully.")
+
+
+def delete(call: Call) -> Reply:
+    """Remove an alias."""
+    alias = call.subject.alias["alias"]
+    with call.gateway.database.write() as tx:
+        aliases.remove(tx, call.tenant, alias)
+    return Reply(None, f"Alias {alias} deleted successfully.")
+
+
+def _check(alias: str) -> None:
+    if alias in _RESERVED:
+        message = f"{alias} is a reserved word. The following reserved words cannot be used for "
+        message += f"an alias: {', '.join(_RESERVED)}."
+        raise BadRequest(message)
+    for character in alias:
+        if character in _FORBIDDEN or not character.isprintable():
+            message = f"{character!r} is a forbidden character. The following characters cannot "
+            message += f"be used for an alias: {_FORBIDDEN}"
+            raise BadRequest(message)
+    if not 0 < len(alias) <= _LONGEST or set(alias) == {"."}:
+        message = f"Invalid alias description. An alias has 1 to {_LONGEST} characters."
+        raise BadRequest(message)
+    if identifiers.is_identifier(alias):
+        message = "Invalid alias description. Alias cannot be an Abaco hash id."
+        raise BadRequest(message)
+
+
+def _find_target(tx: Connection, call: Call) -> Record:
+    actor_id = call.arguments["actorId"]
+    actor = actors.find(tx, call.tenant, actor_id)
+    if actor is None:
+        message = f"No actor found with id: {actor_id:.100}."
+        raise NotFound(message)
+    if not call.principal.admin and not permissions.allows(
+        tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
+    ):
+        message = "Not authorized -- you do not have access to this actor."
+        raise BadRequest(message)
+    return actor
+
+
+def _show(call: Call, record: Record) -> Record:
+    return {
+        "alias": record["alias"],
+        "actorId": record["actor_id"],
+        "owner": record["owner"],
+        "_links": {
+            "self": call.link("aliases", record["alias"]),
+            "owner": call.profile(record["owner"]),
+            "actor": call.link(record["actor_id"]),
+        },
+    }
+
+
+_ONE = "/actors/aliases/{alias}"
+ENDPOINTS = (
+    Endpoint("GET", "/actors/aliases", list_aliases, ROLE, "List aliases", result="Aliases"),
+    Endpoint(
+        "POST",
+        "/actors/aliases",
+        create,
+        ROLE,
+        "Name an actor",
+        thing="alias",
+        result="Alias",
+        arguments=(_ALIAS, _ACTOR),
+    ),
+    Endpoint("GET", _ONE, get, READ, "Return an alias", result="Alias"),
+    Endpoint(
+        "PUT",
+        _ONE,
+        update,
+        UPDATE,
+        "Let an alias stand for another actor",
+        thing="alias",
+        result="Alias",
+        arguments=(_ACTOR,),
+    ),
+    Endpoint("DELETE", _ONE, delete, UPDATE, "Remove an alias"),
+)

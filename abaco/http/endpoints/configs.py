@@ -1,0 +1,129 @@
+"""Configs: values for the environment of actors (spec: abaco-v2, 1.9)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from abaco.exceptions import BadRequest
+from abaco.http.access import find_actor
+from abaco.http.arguments import Argument
+from abaco.http.call import ROLE, Call, Endpoint, Reply
+from abaco.store import configs, permissions
+from abaco.store.permissions import READ, UPDATE
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+    from abaco.store.records import Record
+
+_NAME = re.compile(r"[A-Za-z0-9_.~-]{1,255}")
+_VALUE = (
+    Argument("value", "text", "The value of the config.", required=True),
+    Argument("isSecret", "boolean", "Whether the value is not shown."),
+    Argument("actors", "text", "Ids and aliases of actors, with commas between.", required=True),
+)
+_ARGUMENTS = (Argument("name", "text", "The name of the config.", required=True), *_VALUE)
+
+
+def list_configs(call: Call) -> Reply:
+    """List the configs that the sender may read."""
+    with call.gateway.database.read() as tx:
+        found = configs.all_of(tx, call.tenant)
+        if not call.principal.admin:
+            mine = permissions.subjects(tx, call.tenant, permissions.CONFIG, call.principal.user)
+            found = [config for config in found if config["name"] in mine]
+    return Reply([_show(config) for config in found], "Configs retrieved successfully.")
+
+
+def create(call: Call) -> Reply:
+    """Keep a value for some actors."""
+    name = call.arguments["name"]
+    if not _NAME.fullmatch(name):
+        message = "Invalid config description: a name is 1 to 255 letters, digits and _ . ~ -"
+        raise BadRequest(message)
+    with call.gateway.database.write() as tx:
+        record = {"name": name, **_read(tx, call)}
+        if configs.find(tx, call.tenant, name) is not None:
+            message = f"Config {name} already exists."
+            raise BadRequest(message)
+        configs.create(tx, call.tenant, call.principal.user, record)
+    return Reply(_show(record), "Config created successfully.")
+
+
+def get(call: Call) -> Reply:
+    """Return a config."""
+    return Reply(_show(call.subject.config), "Config retrieved successfully.")
+
+
+def update(call: Call) -> Reply:
+    """Replace the value of a config, and for whom it is."""
+    name = call.subject.config["name"]
+    with call.gateway.database.write() as tx:
+        record = _read(tx, call)
+        configs.change(tx, call.tenant, name, record)
+    return Reply(_show({"name": name, **record}), "Config updated successfully.")
+
+
+def delete(call: Call) -> Reply:
+    """Remove a config."""
+    name = call.subject.config["name"]
+    with call.gateway.database.write() as tx:
+        configs.remove(tx, call.tenant, name)
+    return Reply(None, f"Config {name} deleted successfully.")
+
+
+def _read(tx: Connection, call: Call) -> dict[str, Any]:
+    given = call.arguments
+    names = [name.strip() for name in given["actors"].split(",") if name.strip()]
+    for name in names:
+        actor = find_actor(tx, call.tenant, name)
+        if not call.principal.admin and not permissions.allows(
+            tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
+        ):
+            message = f"Not authorized -- you do not have access to the specified actor: {name}."
+            raise BadRequest(message)
+    return {
+        "value": given["value"],
+        "is_secret": given.get("isSecret", False),
+        "actors": ",".join(names),
+    }
+
+
+def _show(config: Record) -> Record:
+    return {
+        "name": config["name"],
+        "value": "***" if config["is_secret"] else config["value"],
+        "isSecret": config["is_secret"],
+        "actors": config["actors"],
+    }
+
+
+_ONE = "/actors/configs/{config}"
+ENDPOINTS = (
+    Endpoint("GET", "/actors/configs", list_configs, ROLE, "List configs", result="Configs"),
+    Endpoint(
+        "POST",
+        "/actors/configs",
+        create,
+        ROLE,
+        "Keep a value for some actors",
+        thing="config",
+        result="Config",
+        arguments=_ARGUMENTS,
+    ),
+    Endpoint("GET", _ONE, get, READ, "Return a config", result="Config"),
+    Endpoint(
+        "PUT",
+        _ONE,
+        update,
+        UPDATE,
+        "Replace a value",
+        thing="config",
+        result="Config",
+        arguments=_VALUE,
+    ),
+    Endpoint("DELETE", _ONE, delete, UPDATE, "Remove a config"),
+)

@@ -1,0 +1,138 @@
+"""Executions, their logs and results (spec: abaco-v2, 1.3)."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from abaco import clock
+from abaco.exceptions import BadRequest
+from abaco.http import envelope
+from abaco.http.call import NONCE, Call, Endpoint, Reply
+from abaco.http.endpoints import search
+from abaco.store import executions
+from abaco.store.executions import BINARY, RUNNING
+from abaco.store.permissions import READ, UPDATE
+
+if TYPE_CHECKING:
+    from abaco.store.records import Record
+
+_HIDDEN = ("sequence", "tenant", "attempts")
+
+
+def list_executions(call: Call) -> Reply:
+    """List the executions of an actor, oldest first; with parameters, search among them."""
+    if any(name != NONCE for name in call.parameters):
+        return search.search_in(call, "executions")
+    actor = call.actor
+    with call.gateway.database.read() as tx:
+        found = executions.all_of(tx, actor["id"])
+        totals = executions.totals(tx, actor["id"])
+    result = {
+        "actorId": actor["id"],
+        "apiServer": call.gateway.api_server(call.tenant),
+        "owner": actor["owner"],
+        **{f"total{name.capitalize()}": int(value) for name, value in totals.items()},
+        "executions": [_brief(execution) for execution in found],
+        "_links": {
+            "self": call.link(actor["id"], "executions"),
+            "owner": call.profile(actor["owner"]),
+        },
+    }
+    return Reply(result, "Actor executions retrieved successfully.")
+
+
+def _brief(execution: Record) -> dict[str, Any]:
+    return {
+        envelope.camel(name): clock.iso(value) if isinstance(value, datetime.datetime) else value
+        for name, value in execution.items()
+    }
+
+
+def get(call: Call) -> Reply:
+    """Return an execution."""
+    execution = _find(call)
+    result = {
+        **envelope.show(execution, without=_HIDDEN),
+        "apiServer": call.gateway.api_server(call.tenant),
+        "_links": _links(call, execution),
+    }
+    return Reply(result, "Actor execution retrieved successfully.")
+
+
+def stop(call: Call) -> Reply:
+    """Force an execution to end: its process is asked, and killed where it goes on."""
+    execution = _find(call)
+    execution_id = execution["id"]
+    if not call.gateway.ask_pool(lambda pool: pool.stop_execution(execution_id)):
+        status = _find(call)["status"]
+        message = (
+            "Cannot force quit an execution not in RUNNING status. "
+            f"Execution was found in status: {status}"
+        )
+        raise BadRequest(message)
+    return Reply(None, f"Issued force quit command for execution {execution_id}.")
+
+
+def logs(call: Call) -> Reply:
+    """Return what an execution has written, also while it runs."""
+    execution = _find(call)
+    text = None
+    if execution["status"] == RUNNING:
+        text = call.gateway.ask_pool(lambda pool: pool.live_log(execution["id"]))
+    if text is None:
+        with call.gateway.database.read() as tx:
+            text = executions.log_of(tx, execution["id"])
+    links = {**_links(call, execution), "execution": _links(call, execution)["self"]}
+    links["self"] = links.pop("logs")
+    return Reply({"logs": text, "_links": links}, "Logs retrieved successfully.")
+
+
+def result(call: Call) -> Response:
+    """Take the oldest result of an execution; the body is empty where there is none."""
+    with call.gateway.database.write() as tx:
+        body = executions.pop_result(tx, call.actor["id"], call.path["execution"])
+    return Response(body or b"", media_type=BINARY)
+
+
+def _find(call: Call) -> Record:
+    actor_id, execution_id = call.actor["id"], call.path["execution"]
+    with call.gateway.database.read() as tx:
+        execution = executions.find(tx, actor_id, execution_id)
+    if execution is None:
+        message = (
+            f"No executions found with actor id of {actor_id} and "
+            f"execution id of {execution_id:.100}."
+        )
+        raise BadRequest(message)
+    return execution
+
+
+def _links(call: Call, execution: Record) -> dict[str, str]:
+    parts = (call.actor["id"], "executions", execution["id"])
+    return {
+        "self": call.link(*parts),
+        "owner": call.profile(call.actor["owner"]),
+        "logs": call.link(*parts, "logs"),
+    }
+
+
+_PATH = "/actors/{actor}/executions"
+_ONE = f"{_PATH}/{{execution}}"
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        _PATH,
+        list_executions,
+        READ,
+        "List executions, or search among them where there are parameters",
+        result="ExecutionsOrSearch",
+        parameters=search.PARAMETERS,
+    ),
+    Endpoint("GET", _ONE, get, READ, "Return an execution", result="Execution"),
+    Endpoint("DELETE", _ONE, stop, UPDATE, "Force a running execution to end"),
+    Endpoint("GET", f"{_ONE}/logs", logs, READ, "Return a log", result="Log"),
+    Endpoint("GET", f"{_ONE}/results", result, READ, "Take the oldest result", raw=(BINARY,)),
+)

@@ -1,0 +1,135 @@
+"""Nonces of actors and aliases (spec: abaco-v2, 1.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abaco.exceptions import BadRequest
+from abaco.http import envelope
+from abaco.http.arguments import Argument
+from abaco.http.call import Call, Endpoint, Reply
+from abaco.store import nonces, permissions
+from abaco.store.nonces import UNLIMITED
+from abaco.store.permissions import EXECUTE, LEVELS, READ, UPDATE
+
+if TYPE_CHECKING:
+    from abaco.store.records import Record
+
+_HIDDEN = ("tenant", "kind", "subject")
+_ARGUMENTS = (
+    Argument("level", "text", "Permission level of the nonce.", choices=LEVELS),
+    Argument("maxUses", "integer", "How often it may be used; -1 for no limit."),
+    Argument("description", "text", "What it is for."),
+)
+
+
+def create(call: Call) -> Reply:
+    """Make a nonce with the sender's roles."""
+    kind, subject = _whose(call)
+    levels = LEVELS if kind == permissions.ACTOR else LEVELS[: LEVELS.index(UPDATE)]
+    level = call.arguments.get("level", EXECUTE).upper()
+    if level not in levels:
+        message = (
+            "Invalid nonce description. The level attribute must be one of: "
+            f"({', '.join(map(repr, levels))})"
+        )
+        raise BadRequest(message)
+    most = call.arguments.get("maxUses", UNLIMITED)
+    if most < 1 and most != UNLIMITED:
+        message = (
+            "The max uses parameter must be a positive integer or -1 (to denote unlimited uses)."
+        )
+        raise BadRequest(message)
+    with call.gateway.database.write() as tx:
+        nonce = nonces.create(
+            tx,
+            call.tenant,
+            kind,
+            subject,
+            owner=call.principal.user,
+            roles=list(call.principal.roles),
+            level=level,
+            max_uses=most,
+            description=call.arguments.get("description", ""),
+        )
+    return Reply(_show(call, nonce), f"{kind.capitalize()} nonce created successfully.")
+
+
+def list_nonces(call: Call) -> Reply:
+    """List nonces; the identifier of a nonce is the credential itself."""
+    kind, subject = _whose(call)
+    with call.gateway.database.read() as tx:
+        found = nonces.all_of(tx, call.tenant, kind, subject)
+    shown = [_show(call, nonce) for nonce in found]
+    return Reply(shown, f"{kind.capitalize()} nonces retrieved successfully.")
+
+
+def get(call: Call) -> Reply:
+    """Return a nonce."""
+    kind, _ = _whose(call)
+    return Reply(_show(call, _find(call)), f"{kind.capitalize()} nonce retrieved successfully.")
+
+
+def delete(call: Call) -> Reply:
+    """Revoke a nonce."""
+    kind, _ = _whose(call)
+    nonce = _find(call)
+    with call.gateway.database.write() as tx:
+        nonces.remove(tx, nonce)
+    return Reply(None, f"{kind.capitalize()} nonce deleted successfully.")
+
+
+def _whose(call: Call) -> tuple[str, str]:
+    if call.subject.alias:
+        return permissions.ALIAS, call.subject.alias["alias"]
+    return permissions.ACTOR, call.actor["id"]
+
+
+def _find(call: Call) -> Record:
+    kind, subject = _whose(call)
+    with call.gateway.database.read() as tx:
+        nonce = nonces.find(tx, call.tenant, kind, subject, call.path["nonce"])
+    if nonce is None:
+        message = "Nonce not found."
+        raise BadRequest(message)
+    return nonce
+
+
+def _show(call: Call, nonce: Record) -> Record:
+    alias = call.subject.alias
+    whose = {"alias": alias["alias"]} if alias else {"actorId": call.actor["id"]}
+    base = ("aliases", alias["alias"]) if alias else (call.actor["id"],)
+    shown = envelope.show(nonce, without=_HIDDEN)
+    shown.setdefault("lastUseTime", "None")
+    return {
+        **shown,
+        **whose,
+        "apiServer": call.gateway.api_server(call.tenant),
+        "_links": {
+            "self": call.link(*base, "nonces", nonce["id"]),
+            "owner": call.profile(nonce["owner"]),
+            "actor": call.link(call.actor["id"]),
+        },
+    }
+
+
+def _endpoints(base: str) -> tuple[Endpoint, ...]:
+    every, one = f"{base}/nonces", f"{base}/nonces/{{nonce}}"
+    return (
+        Endpoint("GET", every, list_nonces, READ, "List nonces", result="Nonces"),
+        Endpoint(
+            "POST",
+            every,
+            create,
+            UPDATE,
+            "Make a nonce",
+            thing="nonce",
+            result="Nonce",
+            arguments=_ARGUMENTS,
+        ),
+        Endpoint("GET", one, get, READ, "Return a nonce", result="Nonce"),
+        Endpoint("DELETE", one, delete, UPDATE, "Revoke a nonce"),
+    )
+
+
+ENDPOINTS = (*_endpoints("/actors/aliases/{alias}"), *_endpoints("/actors/{actor}"))

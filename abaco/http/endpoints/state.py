@@ -1,0 +1,41 @@
+"""The state that an actor keeps between executions (spec: abaco-v2, 1.8)."""
+
+from __future__ import annotations
+
+from abaco.exceptions import BadRequest, NotFound
+from abaco.http import arguments
+from abaco.http.call import Call, Endpoint, Reply
+from abaco.http.endpoints.actors import show
+from abaco.store import actors
+from abaco.store.permissions import READ, UPDATE
+
+
+def get(call: Call) -> Reply:
+    """Return the state."""
+    _check(call)
+    return Reply({"state": call.actor["state"]}, "Actor state retrieved successfully.")
+
+
+def replace(call: Call) -> Reply:
+    """Replace the state."""
+    _check(call)
+    state = arguments.read_json(call.body)
+    if not state:
+        message = "Invalid actor state description: state must be JSON serializable."
+        raise BadRequest(message)
+    with call.gateway.database.write() as tx:
+        actors.change(tx, call.actor["id"], state=state)
+    return Reply(show(call, {**call.actor, "state": state}), "State updated successfully.")
+
+
+def _check(call: Call) -> None:
+    if call.actor["stateless"]:
+        message = "actor is stateless."
+        raise NotFound(message)
+
+
+_PATH = "/actors/{actor}/state"
+ENDPOINTS = (
+    Endpoint("GET", _PATH, get, READ, "Return the state of an actor", result="State"),
+    Endpoint("POST", _PATH, replace, UPDATE, "Replace it", result="Actor", free_body=True),
+)

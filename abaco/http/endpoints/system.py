@@ -1,0 +1,72 @@
+"""Health, metrics, and the document of the API with a page to read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from abaco.exceptions import Unavailable
+from abaco.http import openapi
+from abaco.http.call import PUBLIC, Call, Endpoint, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HTML = "text/html"
+_JSON = "application/json"
+
+
+def alive(_call: Call) -> Reply:
+    """Say that the process answers."""
+    return Reply(None, "The gateway is alive.")
+
+
+def ready(call: Call) -> Reply:
+    """Say whether messages are accepted."""
+    if call.gateway.stopping:
+        message = "The gateway is stopping."
+        raise Unavailable(message)
+    try:
+        with call.gateway.database.read() as tx:
+            tx.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        message = f"The platform's database does not answer: {type(error).__name__}."
+        raise Unavailable(message) from error
+    return Reply(None, "The gateway is ready.")
+
+
+def metrics(call: Call) -> Response:
+    """Return what Prometheus reads."""
+    return Response(call.gateway.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def document(call: Call) -> JSONResponse:
+    """Return the OpenAPI document."""
+    return JSONResponse(openapi.document(_endpoints(), call.gateway.api_server("")))
+
+
+def page(call: Call) -> HTMLResponse:
+    """Return a page to read the document."""
+    return HTMLResponse(
+        openapi.page(openapi.document(_endpoints(), call.gateway.api_server(""))),
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )
+
+
+def _endpoints() -> Sequence[Endpoint]:
+    from abaco.http.endpoints import ENDPOINTS as ALL  # noqa: PLC0415 - this module is a part of it
+
+    return ALL
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/healthz", alive, PUBLIC, "Whether the process answers"),
+    Endpoint("GET", "/readyz", ready, PUBLIC, "Whether messages are accepted"),
+    Endpoint("GET", "/metrics", metrics, PUBLIC, "Metrics for Prometheus", raw=("text/plain",)),
+    Endpoint("GET", "/openapi.json", document, PUBLIC, "This document", raw=(_JSON,)),
+    Endpoint("GET", "/docs", page, PUBLIC, "This document as a page", raw=(_HTML,)),
+)

@@ -1,0 +1,98 @@
+"""Workers (spec: abaco-v2, 1.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from abaco import clock
+from abaco.exceptions import BadRequest, NotFound
+from abaco.http.arguments import Argument
+from abaco.http.call import ADMIN, Call, Endpoint, Reply
+from abaco.store import actors
+from abaco.store.permissions import READ, UPDATE
+
+if TYPE_CHECKING:
+    from abaco.workers.worker import Worker
+
+
+def list_workers(call: Call) -> Reply:
+    """List the workers of an actor."""
+    found = call.gateway.workers_of(call.actor["id"])
+    return Reply([_show(worker) for worker in found], "Workers retrieved successfully.")
+
+
+def add(call: Call) -> Reply:
+    """See to it that an actor has at least so many workers."""
+    actor, limits = call.actor, call.gateway.settings.limits
+    wanted = call.arguments.get("num", 1)
+    most = min(actor["max_workers"] or limits.workers, limits.workers)
+    most = most if actor["stateless"] else 1
+    if not 1 <= wanted <= most:
+        message = f"Invalid worker description: num must be from 1 to {most} for this actor."
+        raise BadRequest(message)
+    before = len(call.gateway.workers_of(actor["id"]))
+    if before >= wanted:
+        return Reply(None, f"Actor {actor['id']} already had {wanted} worker(s).")
+    with call.gateway.database.write() as tx:
+        actors.change(tx, actor["id"], wanted_workers=wanted)
+    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    message = (
+        f"Scheduled {wanted - before} new worker(s) to start. "
+        f"Previously, there were {before} workers."
+    )
+    return Reply(None, message)
+
+
+def get(call: Call) -> Reply:
+    """Return a worker."""
+    return Reply(_show(_find(call)), "Worker retrieved successfully.")
+
+
+def stop(call: Call) -> Reply:
+    """End a worker after its current message; the last one comes back with the next message."""
+    worker = _find(call)
+    actor = call.actor
+    with call.gateway.database.write() as tx:
+        actors.change(tx, actor["id"], wanted_workers=max(1, actor["wanted_workers"] - 1))
+    call.gateway.ask_pool(lambda pool: pool.retire(actor["id"], worker.id))
+    return Reply(None, "Worker scheduled to be stopped.")
+
+
+def _find(call: Call) -> Worker:
+    for worker in call.gateway.workers_of(call.actor["id"]):
+        if worker.id == call.path["worker"]:
+            return worker
+    message = "Worker not found."
+    raise NotFound(message)
+
+
+def _show(worker: Worker) -> dict[str, Any]:
+    last = worker.last_execution_time
+    return {
+        "id": worker.id,
+        "status": worker.status,
+        "tenant": worker.tenant,
+        "createTime": clock.iso(worker.create_time),
+        "lastExecutionTime": clock.iso(last) if last else "None",
+        "lastHealthCheckTime": "None",
+        "image": worker.image.name,
+        "chName": f"worker_{worker.id}",
+    }
+
+
+_PATH = "/actors/{actor}/workers"
+_ONE = f"{_PATH}/{{worker}}"
+ENDPOINTS = (
+    Endpoint("GET", _PATH, list_workers, READ, "List workers", result="Workers"),
+    Endpoint(
+        "POST",
+        _PATH,
+        add,
+        ADMIN,
+        "See to it that there are at least so many workers",
+        thing="worker",
+        arguments=(Argument("num", "integer", "The number of workers to ensure."),),
+    ),
+    Endpoint("GET", _ONE, get, READ, "Return a worker", result="Worker"),
+    Endpoint("DELETE", _ONE, stop, UPDATE, "End a worker after its current message"),
+)

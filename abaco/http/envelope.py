@@ -1,0 +1,77 @@
+"""What replies look like (spec: abaco-v2, section 0)."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from abaco import clock
+from abaco.exceptions import Unauthorized
+
+if TYPE_CHECKING:
+    from abaco.exceptions import ApiError
+    from abaco.store.records import Record
+
+VERSION = metadata.version("pipelinejobs-manager")
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+}
+_JSON = "application/json"
+
+
+def camel(name: str) -> str:
+    """Return `lastUpdateTime` for `last_update_time`."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def snake(name: str) -> str:
+    """Return `last_update_time` for `lastUpdateTime`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def show(record: Record, *, without: tuple[str, ...] = ()) -> Record:
+    """Return a record as clients see it: names in camel case, no top-level attribute without a value."""
+    return {
+        camel(name): clock.iso(value) if isinstance(value, datetime.datetime) else value
+        for name, value in record.items()
+        if value is not None and name not in without
+    }
+
+
+def success(result: Any, message: str) -> Response:
+    """Return the reply to a request that was carried out."""
+    return _respond(200, {"status": "success", "message": message, "result": result})
+
+
+def failure(error: ApiError, headers: dict[str, str] | None = None) -> Response:
+    """Return the reply to a request that was not."""
+    if isinstance(error, Unauthorized):
+        return _json(401, _fault(str(error)), {"WWW-Authenticate": "Bearer", **(headers or {})})
+    body = {"status": "error", "message": str(error), "result": None}
+    return _respond(error.status, body, headers)
+
+
+def error_body(message: str) -> bytes:
+    """Return the body of an error that is answered before there is a request."""
+    content = {"status": "error", "message": message, "result": None, "version": VERSION}
+    return json.dumps(content).encode()
+
+
+def _respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return _json(status, {**body, "version": VERSION}, headers)
+
+
+def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(body), status, headers, _JSON)
+
+
+def _fault(detail: str) -> dict[str, Any]:
+    """Return what Abaco's API manager answers; agavepy looks for this message."""
+    return {"fault": {"code": 900904, "message": "Invalid Credentials", "description": detail}}

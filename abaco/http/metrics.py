@@ -1,0 +1,76 @@
+"""What Prometheus reads at `/metrics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from abaco.store import actors, executions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from abaco.store.database import Database
+    from abaco.workers.pool import Pool
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+
+
+class Metrics:
+    """The counters of a gateway, and what is counted when they are read."""
+
+    def __init__(self, database: Database, pool: Pool) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "abaco_requests",
+            "Requests that were answered.",
+            ("method", "path", "status"),
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "abaco_request_seconds",
+            "Time until a request was answered.",
+            ("method", "path"),
+            registry=self._registry,
+            buckets=_BUCKETS,
+        )
+        self.dropped = Counter(
+            "abaco_dropped_parameters",
+            "URL parameters that a process does not get, since they could change how it runs.",
+            registry=self._registry,
+        )
+        self._registry.register(_State(database, pool))
+
+    def text(self) -> bytes:
+        """Return all values in the text format."""
+        return generate_latest(self._registry)
+
+
+class _State(Collector):
+    """What the database and the pool say at the moment."""
+
+    def __init__(self, database: Database, pool: Pool) -> None:
+        self._database = database
+        self._pool = pool
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Say nothing at registration, when there are no tables yet."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Count."""
+        with self._database.read() as tx:
+            of_actors, of_executions = actors.count(tx), executions.count(tx)
+        for noun, counts in (("actors", of_actors), ("executions", of_executions)):
+            family = GaugeMetricFamily(
+                f"abaco_{noun}", f"{noun.title()} by status.", labels=["status"]
+            )
+            for status, number in sorted(counts.items()):
+                family.add_metric([status], number)
+            yield family
+        yield GaugeMetricFamily(
+            "abaco_workers_busy", "Workers that run a message.", value=self._pool.busy()
+        )

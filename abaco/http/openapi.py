@@ -1,0 +1,304 @@
+"""The OpenAPI document, made from the table of endpoints, and a page to read it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader
+
+from abaco.http import envelope
+from abaco.http.call import ADMIN, PUBLIC, ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from abaco.http.arguments import Argument
+    from abaco.http.call import Endpoint
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_LINKS: Schema = {"type": "object", "additionalProperties": {"type": "string", "format": "uri"}}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(name: str) -> Schema:
+    return {"type": "array", "items": _reference(name)}
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _with(schema: Schema, **optional: Schema) -> Schema:
+    return {**schema, "properties": {**schema["properties"], **optional}}
+
+
+_BRIEF = _object(
+    id=_TEXT,
+    status=_TEXT,
+    messageReceivedTime=_TIME,
+    startTime={"type": ["string", "null"]},
+    finishTime={"type": ["string", "null"]},
+)
+_SCHEMAS: dict[str, Schema] = {
+    "Nothing": {"type": "null"},
+    "Actor": _with(
+        _object(
+            id=_TEXT,
+            image=_TEXT,
+            owner=_TEXT,
+            status={"enum": ["SUBMITTED", "READY", "ERROR", "SHUTTING_DOWN"]},
+            statusMessage=_TEXT,
+            state={},
+            revision=_COUNT,
+            stateless={"type": "boolean"},
+            defaultEnvironment={"type": "object"},
+            createTime=_TIME,
+            lastUpdateTime=_TIME,
+            _links=_LINKS,
+        ),
+        name=_TEXT,
+        description=_TEXT,
+    ),
+    "Search": _object(
+        _metadata=_object(
+            totalCount=_COUNT, recordsSkipped=_COUNT, recordLimit=_COUNT, countReturned=_COUNT
+        ),
+        search={"type": "array", "items": {"type": "object"}},
+    ),
+    "ActorsOrSearch": {"anyOf": [_list("Actor"), _reference("Search")]},
+    "Utilization": _object(
+        currentActors=_COUNT, totalActors=_COUNT, workers=_COUNT, commandQueue=_COUNT
+    ),
+    "Accepted": _object(executionId=_TEXT, msg={}, _links=_LINKS),
+    "Mailbox": _object(messages=_COUNT, _links=_LINKS),
+    "Purged": _object(msg=_TEXT, _links=_LINKS),
+    "Execution": _with(
+        _object(
+            id=_TEXT,
+            actorId=_TEXT,
+            apiServer=_TEXT,
+            executor=_TEXT,
+            status={"enum": ["SUBMITTED", "RUNNING", "COMPLETE", "ERROR"]},
+            cpu=_COUNT,
+            io=_COUNT,
+            runtime=_COUNT,
+            messageReceivedTime=_TIME,
+            _links=_LINKS,
+        ),
+        workerId=_TEXT,
+        startTime=_TIME,
+        finishTime=_TIME,
+        exitCode=_COUNT,
+        finalState={"type": "object"},
+    ),
+    "ExecutionsOrSearch": {
+        "anyOf": [
+            _object(
+                actorId=_TEXT,
+                apiServer=_TEXT,
+                owner=_TEXT,
+                totalExecutions=_COUNT,
+                totalCpu=_COUNT,
+                totalIo=_COUNT,
+                totalRuntime=_COUNT,
+                executions={"type": "array", "items": _BRIEF},
+                _links=_LINKS,
+            ),
+            _reference("Search"),
+        ]
+    },
+    "Log": _object(logs=_TEXT, _links=_LINKS),
+    "Nonce": _with(
+        _object(
+            id=_TEXT,
+            owner=_TEXT,
+            apiServer=_TEXT,
+            roles={"type": "array", "items": _TEXT},
+            level=_TEXT,
+            maxUses=_COUNT,
+            remainingUses=_COUNT,
+            currentUses=_COUNT,
+            description=_TEXT,
+            createTime=_TIME,
+            lastUseTime=_TEXT,
+            _links=_LINKS,
+        ),
+        actorId=_TEXT,
+        alias=_TEXT,
+    ),
+    "Nonces": _list("Nonce"),
+    "Alias": _object(alias=_TEXT, actorId=_TEXT, owner=_TEXT, _links=_LINKS),
+    "Aliases": _list("Alias"),
+    "Permissions": {"type": "object", "additionalProperties": _TEXT},
+    "Worker": _object(
+        id=_TEXT,
+        status=_TEXT,
+        tenant=_TEXT,
+        createTime=_TIME,
+        lastExecutionTime=_TEXT,
+        lastHealthCheckTime=_TEXT,
+    ),
+    "Workers": _list("Worker"),
+    "State": _object(state={}),
+    "Config": _object(name=_TEXT, value=_TEXT, isSecret={"type": "boolean"}, actors=_TEXT),
+    "Configs": _list("Config"),
+    "Profile": _object(username=_TEXT, email=_TEXT),
+    "Error": _object(
+        message=_TEXT, result={"type": "null"}, status={"const": "error"}, version=_TEXT
+    ),
+    "Fault": _object(fault=_object(code=_COUNT, message=_TEXT, description=_TEXT)),
+}
+_KINDS: dict[str, Schema] = {
+    "text": _TEXT,
+    "integer": _COUNT,
+    "boolean": {"type": "boolean"},
+    "object": {"type": "object"},
+    "any": {},
+}
+_ERRORS = {
+    "400": "The request cannot be understood, or is not permitted.",
+    "404": "There is no such thing.",
+    "405": "The path exists, but not with this method.",
+    "408": "The body did not come in time.",
+    "413": "The body is too large.",
+    "431": "The head of the request is too large.",
+    "503": "The gateway is stopping, or its database does not answer.",
+}
+_TAGS = re.compile(r"^/actors/(?:\{actor\}/|aliases/\{alias\}/)?(\w+)")
+
+
+def document(endpoints: Sequence[Endpoint], server: str) -> Schema:
+    """Return the document of the API.
+
+    Args:
+        endpoints: all of them.
+        server: the base URL.
+    """
+    paths: dict[str, Schema] = {}
+    for endpoint in endpoints:
+        path = re.sub(r"^/actors(?=/|$)", "/actors/v2", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Abaco",
+            "version": envelope.VERSION,
+            "description": "Actors that are executed once for each message. Every path below "
+            "/actors/v2 is also served below /actors; an actor's alias stands for its id.",
+        },
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "nonce": {"type": "apiKey", "in": "query", "name": "x-nonce"},
+            },
+        },
+    }
+
+
+def page(content: Schema) -> str:
+    """Return a document as a page of HTML."""
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in content["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return _TEMPLATES.get_template("openapi.html").render(document=content, operations=operations)
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("abaco.http"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def _operation(endpoint: Endpoint) -> Schema:
+    tag = _TAGS.match(endpoint.path)
+    operation: Schema = {
+        "summary": endpoint.summary,
+        "description": _who(endpoint),
+        "operationId": f"{endpoint.method.lower()}_{re.sub(r'[^a-z]+', '_', endpoint.path)}",
+        "tags": [tag[1] if tag else "actors" if "/actors" in endpoint.path else "system"],
+        "parameters": _parameters(endpoint),
+        "responses": _responses(endpoint),
+        "security": [] if endpoint.needs == PUBLIC else [{"bearer": []}],
+    }
+    if endpoint.needs not in (PUBLIC, ROLE, ADMIN):
+        operation["security"].append({"nonce": []})
+    if endpoint.arguments:
+        operation["requestBody"] = _body(endpoint.arguments)
+    elif endpoint.free_body:
+        kinds = ("application/json", "text/plain", "application/octet-stream")
+        operation["requestBody"] = {"content": {kind: {"schema": {}} for kind in kinds}}
+    return operation
+
+
+def _who(endpoint: Endpoint) -> str:
+    if endpoint.needs == PUBLIC:
+        return "For everybody."
+    if endpoint.needs == ROLE:
+        return "For users with a role of the tenant."
+    if endpoint.needs == ADMIN:
+        return "For administrators of the tenant."
+    return f"For users with the permission {endpoint.needs} on what the path names."
+
+
+def _parameters(endpoint: Endpoint) -> list[Schema]:
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "minLength": 1}}
+        for name in re.findall(r"\{(\w+)\}", endpoint.path)
+    ]
+    return named + [
+        {"name": name, "in": "query", "description": text, "schema": _TEXT}
+        for name, text in endpoint.parameters.items()
+    ]
+
+
+def _body(arguments: Sequence[Argument]) -> Schema:
+    properties: Schema = {}
+    for argument in arguments:
+        schema = {**_KINDS[argument.kind], "description": argument.help}
+        if argument.choices:
+            schema["enum"] = list(argument.choices)
+        properties[argument.name] = schema
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": [argument.name for argument in arguments if argument.required],
+    }
+    content = {"application/json": {"schema": schema}}
+    if not any(argument.kind in ("object", "any") for argument in arguments):
+        content["application/x-www-form-urlencoded"] = {"schema": schema}
+    return {"required": bool(schema["required"]), "content": content}
+
+
+def _responses(endpoint: Endpoint) -> Schema:
+    content: Schema = {kind: {"schema": {}} for kind in endpoint.raw}
+    if endpoint.result != "Nothing" or not endpoint.raw:
+        answer = _object(
+            message=_TEXT,
+            status={"const": "success"},
+            version=_TEXT,
+            result=_reference(endpoint.result),
+        )
+        content["application/json"] = {"schema": answer}
+    responses: Schema = {"200": {"description": "Success.", "content": content}}
+    if endpoint.needs != PUBLIC or endpoint.path == "/token":
+        responses["401"] = _failure("The token is wrong or has expired.", "Fault")
+    for status, text in _ERRORS.items():
+        responses[status] = _failure(text, "Error")
+    return responses
+
+
+def _failure(text: str, schema: str) -> Schema:
+    content = {"application/json": {"schema": _reference(schema)}}
+    return {"description": text, "content": content}

@@ -1,0 +1,99 @@
+"""What a setup module may do with the platform before it serves requests.
+
+The setting `setup` names a module with a function `prepare(platform)`, which is called in a thread at
+every start, before any actor runs. It registers what should be there, and returns a `Prepared`:
+the lines to be printed, and what is to be done at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from abaco.store import actors, aliases, nonces, permissions, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from abaco.settings import Settings
+    from abaco.store.database import Database
+    from abaco.store.records import Record
+    from abaco.store.tokens import Grant
+
+
+class Prepared(NamedTuple):
+    """What a setup module has done.
+
+    Attributes:
+        lines: to be printed when the gateway serves.
+        close: called when it has ended.
+    """
+
+    lines: list[str]
+    close: Callable[[], None]
+
+
+class Platform:
+    """The platform in the hands of a setup module.
+
+    Attributes:
+        address: the base URL at which the gateway will listen.
+        data: the folder of the platform's files.
+    """
+
+    def __init__(self, settings: Settings, database: Database, address: str) -> None:
+        self.address = settings.public_url or address
+        self.data: Path = settings.data
+        self.tenant = settings.default_tenant
+        self._database = database
+
+    def actor(
+        self,
+        owner: str,
+        alias: str,
+        description: Mapping[str, Any],
+    ) -> Record:
+        """Return the actor of an alias, described so; it is registered where there is none.
+
+        Args:
+            owner: a user's name.
+            alias: what it is found by.
+            description: columns of the actor, `image` at least.
+        """
+        with self._database.write() as tx:
+            actor = actors.find_by_alias(tx, self.tenant, alias)
+            if actor is None:
+                aliases.remove(tx, self.tenant, alias)
+                actor = actors.create(tx, self.tenant, owner, description)
+                aliases.create(tx, self.tenant, alias, actor["id"], owner)
+            else:
+                actors.change(tx, actor["id"], **description)
+            return actors.get(tx, actor["id"]) or actor
+
+    def holds(self, access: str) -> bool:
+        """Tell whether an access token is good."""
+        with self._database.read() as tx:
+            return tokens.find(tx, access) is not None
+
+    def token(self, user: str, roles: list[str], lifetime: int, label: str) -> Grant:
+        """Make a token for a user; lifetime in seconds."""
+        with self._database.write() as tx:
+            return tokens.create(tx, self.tenant, user, roles, lifetime=lifetime, label=label)
+
+    def nonce(self, actor: Record, owner: str, roles: list[str], description: str) -> Record:
+        """Return the nonce of an actor that has this description; made where there is none."""
+        with self._database.write() as tx:
+            for nonce in nonces.all_of(tx, self.tenant, permissions.ACTOR, actor["id"]):
+                if nonce["description"] == description and nonce["remaining_uses"] != 0:
+                    return nonce
+            return nonces.create(
+                tx,
+                self.tenant,
+                permissions.ACTOR,
+                actor["id"],
+                owner=owner,
+                roles=roles,
+                level=permissions.EXECUTE,
+                max_uses=nonces.UNLIMITED,
+                description=description,
+            )

@@ -1,0 +1,244 @@
+"""A gateway from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import logging
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from abaco import cron, events
+from abaco.certificates import CertificateAuthority
+from abaco.exceptions import ServerError, SettingsError
+from abaco.gateway import Gateway
+from abaco.http import protocol
+from abaco.http.application import make_application
+from abaco.http.envelope import VERSION
+from abaco.platform import Platform, Prepared
+from abaco.store import actors, executions, tokens
+from abaco.store.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from abaco.settings import Settings
+
+THREADS = 48
+STOP_SECONDS = 8.0
+"""Until whoever is still connected is let go."""
+_BACKLOG = 1024
+_TICK_SECONDS = 1.0
+_FORGET_TICKS = 60
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, show: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then end in order.
+
+    Args:
+        settings: the configuration.
+        show: prints a line.
+
+    Raises:
+        ServerError: the port or the data folder is in use.
+        SettingsError: the database or the setup module cannot be used.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="abaco"))
+    stop = asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_own_folder(settings))
+        listening = stack.enter_context(_listen(settings.host, settings.port))
+        address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
+        database = await asyncio.to_thread(Database, settings.database)
+        stack.callback(database.close)
+        prepared = await asyncio.to_thread(_prepare, settings, database, address)
+        stack.callback(prepared.close)
+        await _run(settings, database, address, [listening], stop, prepared.lines, show)
+
+
+async def _run(
+    settings: Settings,
+    database: Database,
+    address: str,
+    sockets: list[socket.socket],
+    stop: asyncio.Event,
+    lines: list[str],
+    show: Callable[[str], None],
+) -> None:
+    gateway = Gateway(settings, database, address)
+    servers = [_make_server(gateway, None)]
+    if settings.tls_port is not None:
+        servers.append(_make_server(gateway, settings.host))
+        with _listen(settings.host, settings.tls_port) as listening:
+            sockets = [*sockets, listening.dup()]
+    serving = [
+        asyncio.create_task(server.serve(sockets=[listening]))
+        for server, listening in zip(servers, sockets, strict=True)
+    ]
+    background: list[asyncio.Task[None]] = []
+    try:
+        await gateway.pool.start()
+        webhooks = events.Webhooks(database, lambda: gateway.stopping)
+        background += [
+            asyncio.create_task(_repeat(webhooks.deliver)),
+            asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
+            asyncio.create_task(
+                _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
+            ),
+        ]
+        while not all(server.started for server in servers):
+            if any(task.done() for task in serving):
+                break
+            await asyncio.sleep(_TICK_SECONDS / 100)
+        for line in (f"The gateway is at {address}", *lines):
+            show(line)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({waiting, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+    finally:
+        gateway.stopping = True
+        for task in background:
+            task.cancel()
+        for server in servers:
+            server.should_exit = True
+        # who waits for an execution is answered before the connections are closed
+        await gateway.pool.stop()
+        await asyncio.wait(serving, timeout=STOP_SECONDS)
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its signal handlers: a signal ends more than this."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+
+def _make_server(gateway: Gateway, tls_host: str | None) -> uvicorn.Server:
+    limits = gateway.settings.limits
+    authority = CertificateAuthority(gateway.settings.data / "authority")
+    connections = protocol.Limits(
+        head_seconds=limits.head_seconds, most_connections=limits.connections
+    )
+    configuration = uvicorn.Config(
+        make_application(gateway),
+        http=protocol.gateway_protocol(
+            authority, version=VERSION, limits=connections, tls_host=tls_host
+        ),
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,  # URLs hold nonces and tokens
+        server_header=False,
+        timeout_graceful_shutdown=int(STOP_SECONDS) - 1,
+        backlog=_BACKLOG,
+    )
+    return _Server(configuration)
+
+
+def _prepare(settings: Settings, database: Database, address: str) -> Prepared:
+    if settings.setup is None:
+        return Prepared([], lambda: None)
+    try:
+        module = importlib.import_module(settings.setup)
+    except ImportError as error:
+        message = f"{settings.file}: setup: {settings.setup} cannot be imported: {error}"
+        raise SettingsError(message) from error
+    prepared: Prepared = module.prepare(Platform(settings, database, address))
+    return prepared
+
+
+@contextlib.contextmanager
+def _own_folder(settings: Settings) -> Iterator[None]:
+    """Make the data folder, for its owner only, and keep other gateways out of it."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.data.chmod(0o700)
+        lock = (settings.data / "lock").open("w")
+    except OSError as error:
+        message = f"the data folder {settings.data} cannot be used: {error.strerror}"
+        raise ServerError(message) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another gateway is running with the data folder {settings.data}: stop it, "
+            message += "or name another folder (data) in the configuration"
+            raise ServerError(message) from None
+        os.umask(0o077)
+        yield
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"{host}:{port} cannot be listened on ({reason}): choose another with --port"
+            raise ServerError(message) from error
+        yield listening
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
+    while True:
+        await asyncio.sleep(_TICK_SECONDS * ticks)
+        try:
+            await work()
+        except SQLAlchemyError as error:
+            _logger.error("in the background: the database: %s", type(error).__name__)
+        except Exception:
+            _logger.exception("in the background")
+
+
+async def _run_crons(gateway: Gateway) -> None:
+    for actor_id in await asyncio.to_thread(_submit_crons, gateway.database):
+        gateway.pool.wake(actor_id)
+
+
+def _submit_crons(database: Database) -> list[str]:
+    with database.read() as tx:
+        due = actors.due(tx)
+    if not due:
+        return []
+    message = executions.Message(
+        cron.MESSAGE.encode(), executions.TEXT, {"_abaco_Content_Type": executions.TEXT}
+    )
+    with database.write() as tx:
+        for actor in due:
+            following = cron.following(actor["cron_schedule"], actor["cron_next_ex"])
+            actors.change(tx, actor["id"], cron_next_ex=following)
+            executions.submit(tx, actor, cron.SENDER, message)
+    return [actor["id"] for actor in due]
+
+
+def _forget(database: Database) -> None:
+    with database.write() as tx:
+        executions.forget_expired(tx)
+        tokens.forget_expired(tx)

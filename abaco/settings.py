@@ -1,0 +1,308 @@
+"""The configuration file `abaco.yml`, and the images that actors can be made of (`images.yml`)."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from abaco.exceptions import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "abaco.yml"
+MEBIBYTE = 1024 * 1024
+_TEXT = {"type": "string", "minLength": 1}
+_COUNT = {"type": "integer", "minimum": 1}
+_PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
+_SECONDS = {"type": "number", "exclusiveMinimum": 0}
+
+_LIMITS = {
+    "body_bytes": _COUNT,
+    "binary_bytes": _COUNT,
+    "body_seconds": _SECONDS,
+    "head_seconds": _SECONDS,
+    "connections": _COUNT,
+    "synchronous_seconds": _SECONDS,
+    "execution_seconds": _SECONDS,
+    "stop_seconds": _SECONDS,
+    "log_characters": _COUNT,
+    "log_seconds": _COUNT,
+    "longest_log_seconds": _COUNT,
+    "result_seconds": _COUNT,
+    "results": _COUNT,
+    "workers": _COUNT,
+    "growth_bytes": _COUNT,
+}
+_SETTINGS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "host": _TEXT,
+        "port": _PORT,
+        "tls_port": _PORT,
+        "data": _TEXT,
+        "database": _TEXT,
+        "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
+        "images": _TEXT,
+        "setup": _TEXT,
+        "tenants": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[A-Z0-9]{1,32}$"},
+            "additionalProperties": {
+                "type": ["object", "null"],
+                "additionalProperties": False,
+                "properties": {
+                    "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
+                    "jwt": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["algorithm"],
+                        "properties": {
+                            "algorithm": {"enum": ["RS256", "HS256"]},
+                            "key": _TEXT,
+                            "key_file": _TEXT,
+                        },
+                        "oneOf": [{"required": ["key"]}, {"required": ["key_file"]}],
+                    },
+                },
+            },
+        },
+        "limits": {"type": "object", "additionalProperties": False, "properties": _LIMITS},
+    },
+}
+_IMAGES = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["folder", "command"],
+        "properties": {
+            "folder": _TEXT,
+            "command": {"type": "array", "items": _TEXT, "minItems": 1},
+            "mode": {"enum": ["cold", "warm"]},
+            "handler": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
+            "environment": {"type": "object", "additionalProperties": {"type": "string"}},
+            "protected": {"type": "array", "items": _TEXT},
+            "seconds": _SECONDS,
+        },
+        "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
+        "then": {"required": ["handler"]},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is bounded; sizes in bytes or characters, times in seconds."""
+
+    body_bytes: int = 2 * MEBIBYTE
+    binary_bytes: int = 16 * MEBIBYTE
+    body_seconds: float = 30.0
+    head_seconds: float = 10.0
+    connections: int = 1000
+    synchronous_seconds: float = 600.0
+    execution_seconds: float = 3600.0
+    stop_seconds: float = 10.0
+    log_characters: int = 1_000_000
+    log_seconds: int = 43_200
+    longest_log_seconds: int = 86_400
+    result_seconds: int = 1_200
+    results: int = 100
+    workers: int = 8
+    growth_bytes: int = 256 * MEBIBYTE
+
+
+@dataclass(frozen=True)
+class JwtKey:
+    """What assertions of a tenant are checked with."""
+
+    algorithm: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant: its name is the prefix of its nonces and part of the assertion's header."""
+
+    name: str
+    jwt: JwtKey | None = None
+    public_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """What runs under the name of an image.
+
+    Attributes:
+        command: of a cold worker, and what the actor is told that it is.
+        handler: of a warm worker, `module:function`; called for each message, without arguments,
+            it returns the exit code.
+        environment: what every process gets, under everything else.
+        protected: names of variables, `*` for any ending, that no URL parameter may set.
+        seconds: the longest execution; by default that of the gateway.
+    """
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    mode: str = "cold"
+    handler: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    protected: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of a gateway; paths are absolute.
+
+    Attributes:
+        database: the URL of the platform's database.
+        public_url: what links and actors call the gateway; by default its address.
+        setup: a module that prepares what the actors need (see `abaco.server`).
+        images_file: where images are looked up by `load_images`.
+    """
+
+    file: Path
+    data: Path
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tls_port: int | None = None
+    public_url: str | None = None
+    setup: str | None = None
+    images_file: Path = Path("images.yml")
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def default_tenant(self) -> str:
+        """The first tenant of the file."""
+        return next(iter(self.tenants))
+
+
+def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the configuration; a file that does not exist means the defaults.
+
+    Args:
+        file: its folder is what relative paths in it refer to.
+        overrides: keys that win over the file's; None counts as absent.
+
+    Raises:
+        SettingsError: a key or value cannot be used.
+    """
+    content = read_yaml(file)
+    content.update({key: value for key, value in (overrides or {}).items() if value is not None})
+    _check(_SETTINGS, content, file)
+    folder = file.resolve().parent
+    data = folder / content.get("data", ".local/abaco")
+    tenants = {
+        name: _tenant(name, section or {}, folder)
+        for name, section in (content.get("tenants") or {"SD2E": {}}).items()
+    }
+    plain = {
+        key: content[key]
+        for key in ("host", "port", "tls_port", "public_url", "setup")
+        if key in content
+    }
+    return Settings(
+        file=file.resolve(),
+        data=data,
+        database=content.get("database", f"sqlite:///{data / 'abaco.db'}"),
+        images_file=folder / content.get("images", "images.yml"),
+        tenants=tenants,
+        limits=Limits(**content.get("limits", {})),
+        **plain,
+    )
+
+
+def load_images(file: Path) -> dict[str, Image]:
+    """Read the images by name; a file that does not exist has none.
+
+    Raises:
+        SettingsError: a key or value cannot be used.
+    """
+    content = read_yaml(file)
+    _check(_IMAGES, content, file)
+    return {
+        name: Image(
+            name=name,
+            folder=(file.resolve().parent / entry["folder"]).resolve(),
+            command=tuple(entry["command"]),
+            mode=entry.get("mode", "cold"),
+            handler=entry.get("handler", ""),
+            environment=entry.get("environment", {}),
+            protected=tuple(entry.get("protected", ())),
+            seconds=entry.get("seconds"),
+        )
+        for name, entry in content.items()
+    }
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program: beside this interpreter, else where the shell finds it."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name) or name
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a YAML file that holds an object.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not valid UTF-8"
+        message = f"{file}: cannot be read: {reason}"
+        raise SettingsError(message) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        message = f"{file}{place}: not valid YAML"
+        raise SettingsError(message) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        message = f"{file}: holds a {type(content).__name__}, not keys with values"
+        raise SettingsError(message)
+    return content
+
+
+def _tenant(name: str, section: dict[str, Any], folder: Path) -> Tenant:
+    jwt = section.get("jwt")
+    key = None
+    if jwt is not None:
+        text = jwt.get("key")
+        if text is None:
+            path = folder / jwt["key_file"]
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                message = f"tenants.{name}.jwt.key_file: {path} cannot be read"
+                raise SettingsError(message) from error
+        key = JwtKey(jwt["algorithm"], text)
+    return Tenant(name, key, section.get("public_url"))
+
+
+def _check(schema: dict[str, Any], content: dict[str, Any], file: Path) -> None:
+    error = best_match(Draft202012Validator(schema).iter_errors(content))
+    if error is None:
+        return
+    place = ".".join(str(part) for part in error.absolute_path) or "the file"
+    # a value under `jwt` may be a key
+    reason = "cannot be used" if "jwt" in error.absolute_path else error.message
+    message = f"{file}: {place}: {reason:.300}"
+    raise SettingsError(message)

@@ -1,0 +1,179 @@
+"""Actors (spec: abaco-v2, 1.1) and their state (1.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from abaco import clock, identifiers
+from abaco.store import permissions
+from abaco.store.records import Record, every, one
+from abaco.store.tables import (
+    actors,
+    aliases,
+    executions,
+    logs,
+    nonces,
+    posts,
+    results,
+)
+from abaco.store.tables import permissions as permission_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+SUBMITTED = "SUBMITTED"
+READY = "READY"
+ERROR = "ERROR"
+SHUTTING_DOWN = "SHUTTING_DOWN"
+
+DEFAULTS: Record = {
+    "name": None,
+    "description": "",
+    "type": "none",
+    "stateless": True,
+    "token": "false",
+    "link": "",
+    "webhook": "",
+    "hints": [],
+    "privileged": False,
+    "max_workers": None,
+    "mem_limit": None,
+    "max_cpus": None,
+    "use_container_uid": False,
+    "default_environment": {},
+    "queue": "default",
+    "log_ex": None,
+    "cron_on": False,
+    "cron_schedule": None,
+    "cron_next_ex": None,
+}
+"""What a description may leave out."""
+
+
+def create(tx: Connection, tenant: str, owner: str, description: Mapping[str, Any]) -> Record:
+    """Register an actor; its owner may do everything with it.
+
+    Args:
+        tx: a transaction that writes.
+        tenant: the tenant's name.
+        owner: the user's name.
+        description: `image`, and what is not as in `DEFAULTS`.
+    """
+    moment = clock.now()
+    actor = {
+        **DEFAULTS,
+        **description,
+        "id": identifiers.new(),
+        "tenant": tenant,
+        "owner": owner,
+        "status": SUBMITTED,
+        "status_message": " ",
+        "state": {},
+        "revision": 1,
+        "wanted_workers": 1,
+        "create_time": moment,
+        "last_update_time": moment,
+    }
+    tx.execute(insert(actors).values(actor))
+    permissions.grant(tx, tenant, permissions.ACTOR, actor["id"], owner, permissions.UPDATE)
+    return actor
+
+
+def find(tx: Connection, tenant: str, actor_id: str) -> Record | None:
+    """Return an actor of a tenant."""
+    return one(tx, select(actors).where(actors.c.tenant == tenant, actors.c.id == actor_id))
+
+
+def find_by_alias(tx: Connection, tenant: str, alias: str) -> Record | None:
+    """Return the actor that an alias stands for."""
+    query = (
+        select(actors)
+        .join(aliases, (aliases.c.actor_id == actors.c.id) & (aliases.c.tenant == actors.c.tenant))
+        .where(aliases.c.tenant == tenant, aliases.c.alias == alias)
+    )
+    return one(tx, query)
+
+
+def get(tx: Connection, actor_id: str) -> Record | None:
+    """Return an actor of any tenant."""
+    return one(tx, select(actors).where(actors.c.id == actor_id))
+
+
+def all_of(tx: Connection, tenant: str) -> list[Record]:
+    """Return the actors of a tenant, oldest first."""
+    query = select(actors).where(actors.c.tenant == tenant).order_by(actors.c.create_time)
+    return every(tx, query)
+
+
+def everywhere(tx: Connection) -> list[Record]:
+    """Return the actors of all tenants."""
+    return every(tx, select(actors).order_by(actors.c.create_time))
+
+
+def change(tx: Connection, actor_id: str, **values: Any) -> None:
+    """Set columns of an actor."""
+    tx.execute(update(actors).where(actors.c.id == actor_id).values(values))
+
+
+def describe(tx: Connection, actor: Record, description: Mapping[str, Any], *, force: bool) -> bool:
+    """Replace an actor's description; what it leaves out gets its default back.
+
+    Returns:
+        Whether there is a new revision, so that its workers have to be replaced.
+    """
+    values = {**DEFAULTS, **description, "last_update_time": clock.now()}
+    values["name"] = actor["name"]
+    renewed = force or description["image"] != actor["image"]
+    if renewed:
+        values |= {
+            "status": SUBMITTED,
+            "status_message": " ",
+            "revision": actor["revision"] + 1,
+        }
+    change(tx, actor["id"], **values)
+    return renewed
+
+
+def remove(tx: Connection, actor: Record) -> None:
+    """Remove an actor with its permissions, nonces, logs, results and waiting posts.
+
+    Executions and aliases stay (spec: abaco-v2, 1.1).
+    """
+    actor_id = actor["id"]
+    own = (
+        (permission_table, permissions.ACTOR),
+        (nonces, permissions.ACTOR),
+    )
+    for table, kind in own:
+        tx.execute(
+            delete(table).where(
+                table.c.tenant == actor["tenant"], table.c.kind == kind, table.c.subject == actor_id
+            )
+        )
+    for table in (logs, results, posts):
+        tx.execute(delete(table).where(table.c.actor_id == actor_id))
+    tx.execute(delete(actors).where(actors.c.id == actor_id))
+
+
+def due(tx: Connection) -> list[Record]:
+    """Return the actors whose cron schedule says now."""
+    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now())
+    return every(tx, query)
+
+
+def ever(tx: Connection, tenant: str) -> int:
+    """Return how many actors a tenant has or had, as far as they were executed."""
+    query = select(executions.c.actor_id).where(executions.c.tenant == tenant)
+    present = select(actors.c.id).where(actors.c.tenant == tenant)
+    both = query.union(present).subquery()
+    return int(tx.execute(select(func.count()).select_from(both)).scalar_one())
+
+
+def count(tx: Connection) -> dict[str, int]:
+    """Return how many actors have each status."""
+    query = select(actors.c.status, func.count()).group_by(actors.c.status)
+    return {str(status): int(number) for status, number in tx.execute(query)}

@@ -1,0 +1,95 @@
+"""Nonces: credentials in a URL, for one actor or alias (spec: abaco-v2, 1.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import case, delete, insert, or_, select, update
+
+from abaco import clock, identifiers
+from abaco.store.records import Record, every, one
+from abaco.store.tables import nonces
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection
+
+UNLIMITED = -1
+
+
+def create(
+    tx: Connection,
+    tenant: str,
+    kind: str,
+    subject: str,
+    *,
+    owner: str,
+    roles: list[str],
+    level: str,
+    max_uses: int,
+    description: str,
+) -> Record:
+    """Make a nonce; whoever has it acts as the owner, with these roles.
+
+    Args:
+        tx: a transaction that writes.
+        tenant: the tenant's name.
+        kind: `permissions.ACTOR` or `permissions.ALIAS`.
+        subject: the actor's id, or the alias.
+        owner: the user's name.
+        roles: of the owner, as they are now.
+        level: the highest level at which it holds.
+        max_uses: at least 1, or `UNLIMITED`.
+        description: free text.
+    """
+    record = {
+        "id": f"{tenant}_{identifiers.new()}",
+        "tenant": tenant,
+        "kind": kind,
+        "subject": subject,
+        "owner": owner,
+        "roles": roles,
+        "level": level,
+        "max_uses": max_uses,
+        "current_uses": 0,
+        "remaining_uses": max_uses,
+        "description": description,
+        "create_time": clock.now(),
+        "last_use_time": None,
+    }
+    tx.execute(insert(nonces).values(record))
+    return record
+
+
+def find(tx: Connection, tenant: str, kind: str, subject: str, nonce_id: str) -> Record | None:
+    """Return a nonce of an actor or alias."""
+    return one(tx, select(nonces).where(*_is(tenant, kind, subject), nonces.c.id == nonce_id))
+
+
+def all_of(tx: Connection, tenant: str, kind: str, subject: str) -> list[Record]:
+    """Return the nonces of an actor or alias, oldest first."""
+    query = select(nonces).where(*_is(tenant, kind, subject)).order_by(nonces.c.create_time)
+    return every(tx, query)
+
+
+def redeem(tx: Connection, nonce: Record) -> bool:
+    """Use a nonce once; tell whether a use was left."""
+    remaining = nonces.c.remaining_uses
+    query = (
+        update(nonces)
+        .where(nonces.c.id == nonce["id"], or_(remaining == UNLIMITED, remaining > 0))
+        .values(
+            current_uses=nonces.c.current_uses + 1,
+            remaining_uses=case((remaining == UNLIMITED, UNLIMITED), else_=remaining - 1),
+            last_use_time=clock.now(),
+        )
+    )
+    return tx.execute(query).rowcount == 1
+
+
+def remove(tx: Connection, nonce: Record) -> None:
+    """Remove a nonce."""
+    tx.execute(delete(nonces).where(nonces.c.id == nonce["id"]))
+
+
+def _is(tenant: str, kind: str, subject: str) -> tuple[ColumnElement[bool], ...]:
+    return (nonces.c.tenant == tenant, nonces.c.kind == kind, nonces.c.subject == subject)

@@ -1,0 +1,70 @@
+"""Who may do what with an actor, an alias or a config (spec: abaco-v2, 0.2 and 1.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select
+
+from abaco.store.tables import permissions
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+ACTOR = "actor"
+ALIAS = "alias"
+CONFIG = "config"
+
+NONE = "NONE"
+READ = "READ"
+EXECUTE = "EXECUTE"
+UPDATE = "UPDATE"
+LEVELS = (NONE, READ, EXECUTE, UPDATE)
+"""From the lowest to the highest; each includes those before it."""
+
+WORLD = "ABACO_WORLD"
+"""Everybody: what this user may do, all may."""
+
+
+def grant(tx: Connection, tenant: str, kind: str, subject: str, user: str, level: str) -> None:
+    """Give a user a level, in place of what the user had."""
+    table = permissions
+    mine = (table.c.tenant == tenant, table.c.kind == kind, table.c.subject == subject)
+    tx.execute(delete(table).where(*mine, table.c.user == user))
+    tx.execute(
+        insert(table).values(tenant=tenant, kind=kind, subject=subject, user=user, level=level)
+    )
+
+
+def of(tx: Connection, tenant: str, kind: str, subject: str) -> dict[str, str]:
+    """Return the level of each user."""
+    table = permissions
+    query = select(table.c.user, table.c.level).where(
+        table.c.tenant == tenant, table.c.kind == kind, table.c.subject == subject
+    )
+    return {str(user): str(level) for user, level in tx.execute(query)}
+
+
+def allows(tx: Connection, tenant: str, kind: str, subject: str, user: str, needed: str) -> bool:
+    """Tell whether a user, or everybody, has a level or a higher one."""
+    table = permissions
+    query = select(table.c.level).where(
+        table.c.tenant == tenant,
+        table.c.kind == kind,
+        table.c.subject == subject,
+        table.c.user.in_((user, WORLD)),
+    )
+    levels = [LEVELS.index(str(level)) for level in tx.execute(query).scalars()]
+    return bool(levels) and max(levels) >= LEVELS.index(needed)
+
+
+def subjects(tx: Connection, tenant: str, kind: str, user: str, needed: str = READ) -> set[str]:
+    """Return everything of a kind on which a user, or everybody, has a level."""
+    table = permissions
+    query = select(table.c.subject).where(
+        table.c.tenant == tenant,
+        table.c.kind == kind,
+        table.c.user.in_((user, WORLD)),
+        table.c.level.in_(LEVELS[LEVELS.index(needed) :]),
+    )
+    return {str(subject) for subject in tx.execute(query).scalars()}

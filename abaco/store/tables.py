@@ -1,0 +1,205 @@
+"""The tables. A change here needs a migration and a new `VERSION`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+VERSION = "0001"
+"""The revision of the newest migration."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+actors = Table(
+    "actors",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False, index=True),
+    Column("owner", String(255), nullable=False),
+    Column("name", Text),
+    Column("image", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("stateless", Boolean, nullable=False),
+    Column("token", JSON, nullable=False),
+    Column("link", Text, nullable=False),
+    Column("webhook", Text, nullable=False),
+    Column("hints", JSON, nullable=False),
+    Column("privileged", Boolean, nullable=False),
+    Column("max_workers", Integer),
+    Column("mem_limit", Text),
+    Column("max_cpus", Text),
+    Column("use_container_uid", Boolean, nullable=False),
+    Column("default_environment", JSON, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("log_ex", Integer),
+    Column("cron_on", Boolean, nullable=False),
+    Column("cron_schedule", Text),
+    Column("cron_next_ex", DateTime),
+    Column("status", String(32), nullable=False),
+    Column("status_message", Text, nullable=False),
+    Column("state", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("wanted_workers", Integer, nullable=False),
+    Column("create_time", DateTime, nullable=False),
+    Column("last_update_time", DateTime, nullable=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("alias", String(255), primary_key=True),
+    Column("actor_id", String(32), nullable=False),
+    Column("owner", String(255), nullable=False),
+)
+
+permissions = Table(
+    "permissions",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user", String(255), primary_key=True),
+    Column("level", String(16), nullable=False),
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("owner", String(255), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("max_uses", Integer, nullable=False),
+    Column("current_uses", Integer, nullable=False),
+    Column("remaining_uses", Integer, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("create_time", DateTime, nullable=False),
+    Column("last_use_time", DateTime),
+    Index("ix_nonces_subject", "tenant", "kind", "subject"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("id", String(32), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("actor_id", String(32), nullable=False),
+    Column("executor", String(255), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("worker_id", String(32)),
+    Column("attempts", Integer, nullable=False),
+    Column("cpu", BigInteger, nullable=False),
+    Column("io", BigInteger, nullable=False),
+    Column("runtime", Integer, nullable=False),
+    Column("message_received_time", DateTime, nullable=False),
+    Column("start_time", DateTime),
+    Column("finish_time", DateTime),
+    Column("exit_code", Integer),
+    Column("final_state", JSON),
+    UniqueConstraint("id"),
+    Index("ix_executions_queue", "actor_id", "status", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column(
+        "sequence",
+        Integer,
+        ForeignKey("executions.sequence", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_type", String(64), nullable=False),
+    Column("environment", JSON, nullable=False),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("execution_id", String(32), primary_key=True),
+    Column("actor_id", String(32), nullable=False, index=True),
+    Column("tenant", String(64), nullable=False),
+    Column("logs", Text, nullable=False),
+    Column("expires", DateTime, nullable=False, index=True),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("execution_id", String(32), nullable=False, index=True),
+    Column("actor_id", String(32), nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires", DateTime, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+configs = Table(
+    "configs",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("is_secret", Boolean, nullable=False),
+    Column("actors", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("access_hash", String(64), nullable=False, unique=True),
+    Column("refresh_hash", String(64), unique=True),
+    Column("client_key", String(64)),
+    Column("secret_hash", String(64)),
+    Column("lifetime", Integer, nullable=False),
+    Column("create_time", DateTime, nullable=False),
+    Column("expires", DateTime, nullable=False, index=True),
+)
+
+posts = Table(
+    "posts",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("actor_id", String(32), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt", DateTime, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+"""Events on their way to webhooks."""

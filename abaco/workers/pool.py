@@ -1,0 +1,241 @@
+"""All workers: makes them for actors, wakes them for messages, ends them with their actors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from abaco import events
+from abaco.exceptions import SettingsError
+from abaco.settings import load_images
+from abaco.store import actors, executions
+from abaco.workers.processes import end_left
+from abaco.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from abaco.settings import Image, Settings
+    from abaco.store.database import Database
+    from abaco.store.records import Record
+
+_ABORT_SECONDS = 5.0
+_RETIRE_SECONDS = 20.0
+
+_logger = logging.getLogger(__name__)
+
+
+class UnknownImage(Exception):
+    """There is no image of that name; the text says where to add it."""
+
+
+class Pool:
+    """The workers of all actors; used from the event loop only.
+
+    Args:
+        settings: of the gateway.
+        database: of the platform.
+        api_server: returns the base URL that an actor of a tenant is told.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, api_server: Callable[[str], str]
+    ) -> None:
+        self.database = database
+        self.limits = settings.limits
+        self._images_file = settings.images_file
+        self._api_server = api_server
+        self._workers: dict[str, list[Worker]] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._adopting = asyncio.Lock()
+        self._stopping = False
+
+    # For the gateway
+
+    async def start(self) -> None:
+        """Put back what an earlier gateway was doing, and make the workers of all actors."""
+        for actor in await asyncio.to_thread(self._recover):
+            await self.adopt(actor["id"])
+
+    async def stop(self, seconds: float = _ABORT_SECONDS) -> None:
+        """End all workers; what is still running after some seconds goes back into the mailbox."""
+        self._stopping = True
+        workers = [worker for each in self._workers.values() for worker in each]
+        for worker in workers:
+            worker.retire()
+        tasks = {worker.task for worker in workers}
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for worker in workers:
+            if not worker.task.done():
+                worker.abort()
+        if tasks:
+            await asyncio.wait(tasks)
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+
+    # For the API
+
+    def wake(self, actor_id: str) -> None:
+        """Say that an actor has a new message."""
+        for worker in self._workers.get(actor_id, ()):
+            worker.wake()
+
+    async def adopt(self, actor_id: str) -> None:
+        """Make the workers that an actor should have; replace those of earlier revisions."""
+        async with self._adopting:
+            actor = await asyncio.to_thread(self._get, actor_id)
+            if actor is None or self._stopping:
+                return
+            try:
+                image = await asyncio.to_thread(self._find_image, actor["image"])
+            except (UnknownImage, SettingsError) as error:
+                await self._set_status(actor_id, actors.ERROR, str(error))
+                return
+            mine = self._workers.setdefault(actor_id, [])
+            mine[:] = [worker for worker in mine if not worker.task.done()]
+            for worker in mine:
+                if worker.revision != actor["revision"]:
+                    worker.retire()
+            current = sum(worker.revision == actor["revision"] for worker in mine)
+            for _ in range(current, self._allowed(actor, actor["wanted_workers"])):
+                mine.append(Worker(actor, image, self))
+
+    async def dismiss(self, actor_id: str) -> None:
+        """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
+        workers = self._workers.pop(actor_id, [])
+        for worker in workers:
+            worker.retire()
+        if workers:
+            await asyncio.wait({worker.task for worker in workers}, timeout=_RETIRE_SECONDS)
+        for worker in workers:
+            if not worker.task.done():
+                worker.abort()
+        self.wake(actor_id)
+
+    def retire(self, actor_id: str, worker_id: str) -> None:
+        """End one worker of an actor after its current message."""
+        for worker in self._workers.get(actor_id, ()):
+            if worker.id == worker_id:
+                worker.retire()
+
+    def workers_of(self, actor_id: str) -> list[Worker]:
+        """Return the workers of an actor."""
+        return [worker for worker in self._workers.get(actor_id, ()) if not worker.task.done()]
+
+    def stop_execution(self, execution_id: str) -> bool:
+        """Force an execution to end; tell whether it was running."""
+        worker = self._find_running(execution_id)
+        if worker is not None:
+            worker.stop("the execution was stopped on request")
+        return worker is not None
+
+    def live_log(self, execution_id: str) -> str | None:
+        """Return what a running execution has written so far."""
+        worker = self._find_running(execution_id)
+        return None if worker is None or worker.running is None else worker.running.log.text
+
+    def ending(self, execution_id: str) -> asyncio.Future[None]:
+        """Return a future that is done when an execution ends from now on."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(execution_id, []).append(future)
+        return future
+
+    def forget(self, execution_id: str, future: asyncio.Future[None]) -> None:
+        """Drop a future, whether it is done or not."""
+        left = [other for other in self._waiting.pop(execution_id, ()) if other is not future]
+        if left:
+            self._waiting[execution_id] = left
+
+    def busy(self) -> int:
+        """Return how many workers are running a message."""
+        return sum(worker.running is not None for each in self._workers.values() for worker in each)
+
+    # For the workers
+
+    def api_server(self, tenant: str) -> str:
+        """Return the base URL that an actor of a tenant is told."""
+        return self._api_server(tenant)
+
+    async def ready(self, worker: Worker) -> None:
+        """Set the actor of a worker READY."""
+        await self._set_status(worker.actor_id, actors.READY, " ", worker.revision)
+
+    async def failed(self, worker: Worker, reason: str) -> None:
+        """Set the actor of a worker ERROR."""
+        _logger.error("actor %s: %s", worker.actor_id, reason)
+        await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
+
+    def ended(self, execution: Record, linked: str | None) -> None:
+        """Tell who waits for an execution, and the actor that has a message by its end."""
+        for future in self._waiting.pop(execution["id"], ()):
+            if not future.done():
+                future.set_result(None)
+        if linked is not None:
+            self.wake(linked)
+
+    def _find_running(self, execution_id: str) -> Worker | None:
+        for each in self._workers.values():
+            for worker in each:
+                running = worker.running
+                if running is not None and running.claim.execution["id"] == execution_id:
+                    return worker
+        return None
+
+    def _allowed(self, actor: Record, wanted: int) -> int:
+        if not actor["stateless"]:
+            return 1
+        return min(wanted, actor["max_workers"] or self.limits.workers, self.limits.workers)
+
+    async def _set_status(
+        self, actor_id: str, status: str, reason: str, revision: int | None = None
+    ) -> None:
+        linked = await asyncio.to_thread(self._write_status, actor_id, status, reason, revision)
+        if linked is not None:
+            self.wake(linked)
+
+    # What is done with the database and files, in threads
+
+    def _recover(self) -> list[Record]:
+        with self.database.write() as tx:
+            left = executions.interrupted(tx)
+            if left:
+                ended = end_left({execution["worker_id"] for execution in left})
+                _logger.warning(
+                    "%d executions were interrupted and start again; processes ended: %d",
+                    len(left),
+                    ended,
+                )
+            for execution in left:
+                executions.put_back(tx, execution)
+            return actors.everywhere(tx)
+
+    def _get(self, actor_id: str) -> Record | None:
+        with self.database.read() as tx:
+            return actors.get(tx, actor_id)
+
+    def _find_image(self, name: str) -> Image:
+        images = load_images(self._images_file)
+        if name not in images:
+            message = (
+                f"image {name:.200} is not known here: add it to {self._images_file} "
+                "with its folder and command, then update the actor"
+            )
+            raise UnknownImage(message)
+        return images[name]
+
+    def _write_status(
+        self, actor_id: str, status: str, reason: str, revision: int | None
+    ) -> str | None:
+        with self.database.write() as tx:
+            actor = actors.get(tx, actor_id)
+            if actor is None or (actor["status"], actor["status_message"]) == (status, reason):
+                return None
+            if revision is not None and actor["revision"] != revision:
+                return None
+            actors.change(tx, actor_id, status=status, status_message=reason)
+            kind = events.ACTOR_READY if status == actors.READY else events.ACTOR_ERROR
+            api_server = self._api_server(actor["tenant"])
+            return events.emit(tx, actor, kind, api_server, status_message=reason)

@@ -1,0 +1,381 @@
+"""One worker: takes the messages of its actor in order and runs each in a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from abaco import clock, events, identifiers
+from abaco.store import actors, aliases, configs, executions, tokens
+from abaco.workers import environment
+from abaco.workers.processes import Cold, Ending, NotStarted, Warm
+from abaco.workers.workspace import Log, Workspace
+
+if TYPE_CHECKING:
+    import datetime
+
+    from sqlalchemy import Connection
+
+    from abaco.settings import Image, Limits
+    from abaco.store.database import Database
+    from abaco.store.executions import Message
+    from abaco.store.records import Record
+    from abaco.workers.processes import Process
+
+CREATING = "CREATING CONTAINER"
+READY = "READY"
+BUSY = "BUSY"
+SHUTTING_DOWN = "SHUTTING_DOWN"
+FAILED = "ERROR"
+
+MOST_ATTEMPTS = 10
+"""How often an execution is begun whose process, or gateway, is killed from outside."""
+MOST_FAILURES = 5
+"""How often a program is started that does not start."""
+_RETRY_SECONDS = 0.2
+_LOG_SECONDS = 2.0
+_TOKEN_MARGIN = 60
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+_ROLES = ["Internal/everyone"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Home(Protocol):
+    """What a worker needs of the pool."""
+
+    database: Database
+    limits: Limits
+
+    def api_server(self, tenant: str) -> str:
+        """Return the base URL that an actor of a tenant is told."""
+
+    async def ready(self, worker: Worker) -> None:
+        """Take notice that a worker can run messages."""
+
+    async def failed(self, worker: Worker, reason: str) -> None:
+        """Take notice that a worker's program does not start."""
+
+    def ended(self, execution: Record, linked: str | None) -> None:
+        """Take notice of the end of an execution, and of the actor that has a message by it."""
+
+
+class Claim(NamedTuple):
+    """A message to run, with what its process is told."""
+
+    execution: Record
+    message: Message
+    actor: Record
+    configs: dict[str, str]
+    token: tokens.Grant | None
+
+
+@dataclass
+class Running:
+    """An execution in progress."""
+
+    claim: Claim
+    log: Log
+    began: float = field(default_factory=time.monotonic)
+    stop_reason: str = ""
+
+
+class Worker:
+    """A worker of one revision of an actor; it works until it is retired."""
+
+    def __init__(self, actor: Record, image: Image, home: Home) -> None:
+        self.id = identifiers.new()
+        self.actor_id: str = actor["id"]
+        self.tenant: str = actor["tenant"]
+        self.revision: int = actor["revision"]
+        self.image = image
+        self.status = CREATING
+        self.create_time = clock.now()
+        self.last_execution_time: datetime.datetime | None = None
+        self.running: Running | None = None
+        self._home = home
+        self._process: Process = (
+            Warm(image, self.id, home.limits.growth_bytes) if image.mode == "warm" else Cold(image)
+        )
+        self._wanted = asyncio.Event()
+        self._retired = False
+        self._aborted = False
+        self._failures = 0
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def wake(self) -> None:
+        """Say that there may be a message."""
+        self._wanted.set()
+
+    def retire(self) -> None:
+        """End after the current message."""
+        self._retired = True
+        self.status = SHUTTING_DOWN
+        self._wanted.set()
+
+    def abort(self) -> None:
+        """End now; the current message goes back into the mailbox."""
+        self._aborted = True
+        self.retire()
+        self._process.signal(signal.SIGKILL)
+
+    def stop(self, reason: str) -> None:
+        """End the current execution: the process is asked, then forced."""
+        running = self.running
+        if running is None or running.stop_reason:
+            return
+        running.stop_reason = reason
+        self._process.signal(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(self._home.limits.stop_seconds, self._force, running)
+
+    def _force(self, running: Running) -> None:
+        if self.running is running:
+            self._process.signal(signal.SIGKILL)
+
+    async def _run(self) -> None:
+        try:
+            await self._prepare()
+            while not self._retired:
+                await self._step()
+        except NotStarted as error:
+            self.status = FAILED
+            await self._home.failed(self, str(error))
+        except Exception:
+            self.status = FAILED
+            _logger.exception("worker %s of actor %s ended", self.id, self.actor_id)
+            await self._home.failed(self, "its worker ended: see the gateway's log")
+        finally:
+            await self._process.close()
+
+    async def _prepare(self) -> None:
+        await self._process.prepare()
+        if not self._retired:
+            self.status = READY
+            await self._home.ready(self)
+
+    async def _step(self) -> None:
+        """Run the next message, or wait until there may be one."""
+        self._wanted.clear()
+        try:
+            claim = await asyncio.to_thread(self._claim)
+        except SQLAlchemyError as error:
+            _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
+            await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
+            return
+        if claim is None:
+            await self._wanted.wait()
+            return
+        self.status = BUSY
+        await self._execute(claim)
+        self.last_execution_time = clock.now()
+        if not self._retired:
+            self.status = READY
+
+    async def _execute(self, claim: Claim) -> None:
+        limits = self._home.limits
+        seconds = self.image.seconds or limits.execution_seconds
+        log = Log(limits.log_characters)
+        running = self.running = Running(claim, log)
+        results = _Results(self, claim.execution)
+        binary = claim.message.body if claim.message.content_type == executions.BINARY else None
+        workspace = Workspace(results.keep, binary)
+        timer = asyncio.get_running_loop().call_later(
+            seconds, self.stop, f"the execution reached its time limit of {seconds:g} s"
+        )
+        problem = ""
+        ending = Ending(-signal.SIGKILL)
+        try:
+            if not self._aborted:
+                ending = await self._process.run(
+                    self._environment(claim, workspace), log.descriptor
+                )
+        except NotStarted as error:
+            problem = str(error)
+        finally:
+            timer.cancel()
+            log.handed_over()
+            await log.close(_LOG_SECONDS)
+            await workspace.close()
+            await results.stored()
+        await self._settle(running, ending, problem)
+
+    async def _settle(self, running: Running, ending: Ending, problem: str) -> None:
+        """Write down how an execution ended, however often that takes."""
+        self._failures = self._failures + 1 if problem else 0
+        attempts = running.claim.execution["attempts"]
+        killed = ending.code in _KILLED and not running.stop_reason
+        again = self._failures < MOST_FAILURES if problem else killed and attempts < MOST_ATTEMPTS
+        if running.stop_reason:
+            running.log.note(running.stop_reason)
+        elif problem:
+            running.log.note(problem)
+        elif killed:
+            running.log.note(f"the process was killed from outside, {attempts} times")
+        while True:
+            try:
+                if again or self._aborted:
+                    await asyncio.to_thread(self._put_back, running.claim)
+                    linked = None
+                else:
+                    linked = await asyncio.to_thread(self._finish, running, ending, problem)
+                break
+            except SQLAlchemyError as error:
+                _logger.error(
+                    "execution %s: its end is not written yet: %s",
+                    running.claim.execution["id"],
+                    type(error).__name__,
+                )
+                await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
+        self.running = None
+        if not again and not self._aborted:
+            self._home.ended(running.claim.execution, linked)
+        if problem:
+            if not again:
+                raise NotStarted(problem)
+            await asyncio.sleep(_RETRY_SECONDS * 2**self._failures)
+
+    # What is done with the database, in threads
+
+    def _claim(self) -> Claim | None:
+        with self._home.database.write() as tx:
+            actor = actors.get(tx, self.actor_id)
+            if actor is None or actor["revision"] != self.revision:
+                return None
+            claimed = executions.claim(tx, self.actor_id, self.id)
+            if claimed is None:
+                return None
+            names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
+            return Claim(
+                *claimed,
+                actor,
+                configs.for_actor(tx, actor["tenant"], names),
+                self._make_token(tx, actor),
+            )
+
+    def _make_token(self, tx: Connection, actor: Record) -> tokens.Grant | None:
+        if str(actor["token"]).lower() != "true":
+            return None
+        seconds = self.image.seconds or self._home.limits.execution_seconds
+        return tokens.create(
+            tx,
+            actor["tenant"],
+            actor["owner"],
+            _ROLES,
+            lifetime=int(seconds) + _TOKEN_MARGIN,
+            label=f"for an execution of actor {actor['id']}",
+            renewable=False,
+        )
+
+    def _put_back(self, claim: Claim) -> None:
+        with self._home.database.write() as tx:
+            executions.put_back(tx, claim.execution)
+            if claim.token is not None:
+                tokens.revoke(tx, claim.token.id)
+
+    def _finish(self, running: Running, ending: Ending, problem: str) -> str | None:
+        claim, execution = running.claim, running.claim.execution
+        exit_code = ending.code if ending.code >= 0 else 128 - ending.code
+        status = executions.ERROR if problem else executions.COMPLETE
+        outcome = {} if problem else {"exit_code": exit_code}
+        facts = {"execution_id": execution["id"], "status": status, **outcome}
+        with self._home.database.write() as tx:
+            executions.finish(
+                tx,
+                execution,
+                status=status,
+                log=running.log.text,
+                log_seconds=self._log_seconds(claim.actor),
+                runtime=round(time.monotonic() - running.began),
+                cpu=ending.cpu,
+                final_state=_final_state(execution, exit_code, problem),
+                **outcome,
+            )
+            if claim.token is not None:
+                tokens.revoke(tx, claim.token.id)
+            actor = actors.get(tx, self.actor_id) or claim.actor
+            return events.emit(
+                tx, actor, events.EXECUTION_COMPLETE, self._home.api_server(self.tenant), **facts
+            )
+
+    def _log_seconds(self, actor: Record) -> int:
+        limits = self._home.limits
+        return min(actor["log_ex"] or limits.log_seconds, limits.longest_log_seconds)
+
+    def _environment(self, claim: Claim, workspace: Workspace) -> dict[str, str]:
+        text = claim.message.content_type != executions.BINARY
+        return environment.build(
+            self.image,
+            claim.actor,
+            claim.execution,
+            sent=claim.message.environment,
+            folder=workspace.folder,
+            given={
+                "_abaco_access_token": claim.token.access if claim.token else "",
+                environment.RESULTS: workspace.results_path,
+                environment.BINARY: workspace.fifo_path,
+                "_actor_configs": claim.configs,
+                "MSG": claim.message.body.decode() if text else None,
+            },
+        )
+
+
+class _Results:
+    """Stores the results of an execution as they come."""
+
+    def __init__(self, worker: Worker, execution: Record) -> None:
+        self._worker = worker
+        self._execution = execution
+        self._waiting: list[bytes] = []
+        self._left = worker._home.limits.results  # noqa: SLF001 - a part of the worker
+        self._storing: asyncio.Task[None] | None = None
+
+    def keep(self, body: bytes) -> None:
+        """Store a result, if there is room for one more."""
+        if self._left <= 0:
+            return
+        self._left -= 1
+        self._waiting.append(body)
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.get_running_loop().create_task(self._store_all())
+
+    async def stored(self) -> None:
+        """Wait until all is stored."""
+        if self._storing is not None:
+            await self._storing
+
+    async def _store_all(self) -> None:
+        while self._waiting:
+            bodies, self._waiting = self._waiting, []
+            try:
+                await asyncio.to_thread(self._store, bodies)
+            except SQLAlchemyError as error:
+                _logger.error("results are lost: the database: %s", type(error).__name__)
+
+    def _store(self, bodies: list[bytes]) -> None:
+        home = self._worker._home  # noqa: SLF001 - a part of the worker
+        with home.database.write() as tx:
+            for body in bodies:
+                executions.add_result(tx, self._execution, body, home.limits.result_seconds)
+
+
+def _final_state(execution: Record, exit_code: int, problem: str) -> dict[str, Any]:
+    """Return what docker says of a container that has ended."""
+    return {
+        "Status": "exited",
+        "Running": False,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": 0,
+        "ExitCode": exit_code,
+        "Error": problem,
+        "StartedAt": clock.iso(execution["start_time"]),
+        "FinishedAt": clock.iso(clock.now()),
+    }

@@ -1,0 +1,172 @@
+"""What an execution has for itself: a folder, the results socket, the FIFO, the log (spec: abaco-v2, 2.2)."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import codecs
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULT_BYTES = 131_072
+_TRUNCATED = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
+_READ_BYTES = 65_536
+_POLL_SECONDS = 0.05
+
+
+class Log:
+    """The text that a process writes into a pipe, up to a limit; read while it comes.
+
+    Attributes:
+        descriptor: the end of the pipe for the process; closed here by `handed_over`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._parts: list[str] = []
+        self._size = 0
+        self._ended = asyncio.Event()
+        self._reader, self.descriptor = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._reader, self._read)
+
+    @property
+    def text(self) -> str:
+        """What has been written so far."""
+        text = "".join(self._parts)
+        return text if self._size <= self._limit else text + _TRUNCATED
+
+    def note(self, line: str) -> None:
+        """Add a line of the gateway's own."""
+        start = "" if not self._size or self.text.endswith("\n") else "\n"
+        self._add(f"{start}[abaco] {line}\n")
+
+    def handed_over(self) -> None:
+        """Close the process's end here, so that the end of the process is the end of the log."""
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+
+    async def close(self, seconds: float) -> None:
+        """Wait until all has been read, or for some seconds, then stop reading."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if not self._ended.is_set():
+            self._stop()
+
+    def _read(self) -> None:
+        try:
+            content = os.read(self._reader, _READ_BYTES)
+        except BlockingIOError:
+            return
+        self._add(self._decoder.decode(content, final=not content))
+        if not content:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.remove_reader(self._reader)
+        os.close(self._reader)
+        self._ended.set()
+
+    def _add(self, text: str) -> None:
+        room = self._limit - self._size
+        if room > 0 and text:
+            self._parts.append(text[:room])
+        self._size += len(text)
+
+
+class Results:
+    """The datagram socket to which an actor sends results."""
+
+    def __init__(self, path: Path, keep: Callable[[bytes], None]) -> None:
+        self._keep = keep
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * RESULT_BYTES)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)  # noqa: FBT003 - its signature
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._read)
+
+    def close(self) -> None:
+        """Take what has arrived, then stop."""
+        self._read()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._keep(self._socket.recv(RESULT_BYTES))
+
+
+class Fifo:
+    """The named pipe through which an actor reads a binary message."""
+
+    def __init__(self, path: Path, message: bytes) -> None:
+        os.mkfifo(path, 0o600)
+        # both ends are open here, so that nothing is lost before the process opens it
+        self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        self._rest = memoryview(message)
+        self._task = asyncio.get_running_loop().create_task(self._serve())
+        self._write()
+
+    async def close(self) -> None:
+        """Stop; what has not been read is dropped."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._end()
+        os.close(self._reader)
+
+    async def _serve(self) -> None:
+        """Write on as there is room; when all has been read, say so by closing."""
+        while self._rest or self._unread():
+            await asyncio.sleep(_POLL_SECONDS if not self._rest else _POLL_SECONDS / 10)
+            self._write()
+        self._end()
+
+    def _write(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._rest:
+                self._rest = self._rest[os.write(self._writer, self._rest) :]
+
+    def _unread(self) -> int:
+        count = array.array("i", [0])
+        fcntl.ioctl(self._reader, termios.FIONREAD, count)
+        return count[0]
+
+    def _end(self) -> None:
+        if self._writer >= 0:
+            os.close(self._writer)
+            self._writer = -1
+
+
+class Workspace:
+    """The folder of one execution, removed with it."""
+
+    def __init__(self, keep_result: Callable[[bytes], None], binary: bytes | None) -> None:
+        # a socket's path must be short
+        self.folder = Path(tempfile.mkdtemp(prefix="abaco-"))
+        self.results_path = self.folder / "results.sock"
+        self.fifo_path = self.folder / "binary" if binary is not None else None
+        self._results = Results(self.results_path, keep_result)
+        self._fifo = Fifo(self.fifo_path, binary or b"") if self.fifo_path else None
+
+    async def close(self) -> None:
+        """Take the last results and remove the folder."""
+        self._results.close()
+        if self._fifo is not None:
+            await self._fifo.close()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)

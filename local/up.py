@@ -1,0 +1,155 @@
+"""What the local gateway is prepared with: a database, this actor, credentials, a job to try them with.
+
+The gateway calls `prepare` at every start (`setup` in `abaco.yml`). What is there is found again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from pymongo.errors import PyMongoError
+
+from abaco import clientcache
+from abaco.exceptions import ServerError
+from abaco.platform import Prepared
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from local.database import LocalDatabase, LocalDatabaseError
+from local.demo import TACOBOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from abaco.platform import Platform
+
+ALIAS = "jobs-manager"
+IMAGE = "pipelinejobs-manager"
+USER = "operator"
+ROLES = ["Internal/everyone", "Internal/abaco-admin"]
+DATABASE = "catalog"
+AUTHN_VARIABLE = "_REACTOR_MONGODB_AUTHN"
+DATABASE_VARIABLE = "_REACTOR_MONGODB_DATABASE"
+_SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
+_PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
+_LIFETIME = 365 * 86_400
+_NONCE = "made by make up"
+
+
+def prepare(platform: Platform) -> Prepared:
+    """Start the database if none is configured; register the actor; make credentials and a job.
+
+    A MongoDB is configured by `_REACTOR_MONGODB_AUTHN` in the environment, where further settings
+    of the actor are taken from as well.
+
+    Raises:
+        ServerError: the database does not start or answer.
+    """
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    close: Callable[[], Any] = bool
+    try:
+        if not environment.get(AUTHN_VARIABLE):
+            database = LocalDatabase(platform.data.parent)
+            found = database.status()
+            environment[AUTHN_VARIABLE] = (found or database.start()).uri
+            # one that was running before is somebody else's to stop
+            close = bool if found else database.stop
+        environment.setdefault(DATABASE_VARIABLE, DATABASE)
+        for name in _SECRETS:
+            environment.setdefault(name, _secret(platform.data / name.lower()))
+        return _register(platform, environment, close)
+    except LocalDatabaseError as error:
+        raise ServerError(str(error)) from error
+    except PyMongoError as error:
+        close()
+        message = f"the database does not answer ({type(error).__name__}): {AUTHN_VARIABLE}"
+        raise ServerError(message) from error
+
+
+def _register(
+    platform: Platform, environment: dict[str, str], close: Callable[[], Any]
+) -> Prepared:
+    description = {
+        "image": IMAGE,
+        "name": IMAGE,
+        "description": "The actor to which pipelines report.",
+        "token": True,
+        "default_environment": environment,
+    }
+    actor = platform.actor(USER, ALIAS, description)
+    token = _token(platform)
+    nonce = platform.nonce(actor, USER, ["Internal/everyone"], _NONCE)["id"]
+    job = _job(environment, actor["id"])
+    url = f"{platform.address}/actors/v2/{actor['id']}/messages"
+    query = f"uuid={job.uuid}&token={job.token}&event=finish"
+    lines = [
+        f"actor    {actor['id']} (alias {ALIAS})",
+        f"token    {token}",
+        f"nonce    {nonce}",
+        f"job      {job.uuid} with token {job.token}",
+        "",
+        "Move the job with the token:",
+        f"  curl -X POST '{url}' \\",
+        f"    -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\",
+        f'    -d \'{{"uuid": "{job.uuid}", "name": "run", "token": "{job.token}"}}\'',
+        "Move it with the nonce, and wait for the answer:",
+        f"  curl -X POST '{url}?x-nonce={nonce}&_abaco_synchronous=true&{query}' \\",
+        "    -H 'Content-Type: application/json' -d '{}'",
+        "",
+        f"The API is described at {platform.address}/docs. Clients of Abaco find the token with",
+        f"  export AGAVE_CACHE_DIR='{_cache(platform).parent}'",
+        "Ctrl-C stops it.",
+    ]
+    return Prepared(lines, close)
+
+
+def _token(platform: Platform) -> str:
+    """Return the user's token, of which the platform keeps the hash and this file the rest."""
+    file = _cache(platform)
+    kept = str(clientcache.read(file).get("access_token", ""))
+    if kept and platform.holds(kept):
+        return kept
+    grant = platform.token(USER, ROLES, _LIFETIME, "made by make up")
+    clientcache.write(file, grant, tenant=platform.tenant, user=USER, server=platform.address)
+    return grant.access
+
+
+def _cache(platform: Platform) -> Path:
+    return platform.data / "agave" / "current"
+
+
+def _job(environment: dict[str, str], actor_id: str) -> ManagedPipelineJob:
+    """Return a job to which nothing has happened yet; each one that is used up has a successor."""
+    mongodb = _mongodb(environment)
+    pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
+    for order in itertools.count(1):
+        job = ManagedPipelineJob(
+            mongodb,
+            {"job_manager_id": actor_id},
+            pipeline_uuid=pipeline["uuid"],
+            data={"order": order},
+            archive_path=f"/products/v2/tacos/{order}",
+        ).setup()
+        document = PipelineJobStore(mongodb).find_one_by_uuid(str(job.uuid))
+        if document is not None and document["state"] == "CREATED":
+            return job
+    raise AssertionError  # the numbers do not end
+
+
+def _mongodb(environment: dict[str, str]) -> dict[str, str]:
+    return {
+        "authn": environment[AUTHN_VARIABLE],
+        "database": environment[DATABASE_VARIABLE],
+    }
+
+
+def _secret(file: Path) -> str:
+    """Return a secret that is made once and kept in a file."""
+    if not file.exists():
+        file.write_text(secrets.token_hex(24))
+        file.chmod(0o600)
+    return file.read_text().strip()

@@ -1,0 +1,193 @@
+"""A gateway as people run it: a process of its own, on a free port, with a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from abaco.settings import load
+from abaco.store import tokens
+from abaco.store.database import Database
+from tests.conftest import ROOT
+
+ACTORS = Path(__file__).parent / "actors"
+EVERYONE = "Internal/everyone"
+ADMIN = "Internal/abaco-admin"
+SECONDS = 30.0
+PROBE: dict[str, Any] = {
+    "cold": {"folder": str(ACTORS), "command": ["python3", "probe.py"]},
+    "warm": {
+        "folder": str(ACTORS),
+        "command": ["python3", "probe.py"],
+        "mode": "warm",
+        "handler": "probe:main",
+    },
+}
+"""The images `cold` and `warm`, both of the actor `probe`."""
+
+
+class RunningGateway:
+    """A gateway that is started, stopped, killed and started again.
+
+    Args:
+        folder: where its configuration, data and log are.
+        images: what `images.yml` says.
+        settings: what `abaco.yml` says.
+        environ: of the process, beside PATH.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        images: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.configuration = folder / "abaco.yml"
+        self.configuration.write_text(yaml.safe_dump({"data": "data", **(settings or {})}))
+        (folder / "images.yml").write_text(yaml.safe_dump(PROBE if images is None else images))
+        self.log = folder / "gateway.log"
+        self.settings = load(self.configuration)
+        self.lines: list[str] = []
+        self.port = 0
+        self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> RunningGateway:
+        """Start it, at the port that it had before; return when it says that it serves."""
+        began = self.log.stat().st_size if self.log.exists() else 0
+        command = [sys.executable, "-m", "abaco", "--config", str(self.configuration), "serve"]
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                cwd=self.folder,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+        start = "The gateway is at http://127.0.0.1:"
+
+        def written() -> list[str]:
+            with self.log.open() as log:
+                log.seek(began)
+                self.lines = log.read().splitlines()
+            assert self._process is not None
+            assert self._process.poll() is None, "\n".join(self.lines)
+            return [line for line in self.lines if line.startswith(start)]
+
+        self.port = int(eventually(written)[0].removeprefix(start))
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send it a signal; return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._process.wait(SECONDS)
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(SECONDS)
+
+    def token(
+        self, user: str = "ada", roles: Sequence[str] = (EVERYONE,), tenant: str = "SD2E"
+    ) -> str:
+        """Make an access token."""
+        database = Database(self.settings.database)
+        try:
+            with database.write() as tx:
+                return tokens.create(tx, tenant, user, list(roles), lifetime=3600).access
+        finally:
+            database.close()
+
+    def client(
+        self, user: str = "ada", roles: Sequence[str] = (EVERYONE,), tenant: str = "SD2E"
+    ) -> Client:
+        """Return a client with a token of a user."""
+        return Client(self.url, self.token(user, roles, tenant))
+
+    def admin(self) -> Client:
+        """Return a client with the token of an administrator."""
+        return self.client("root", (EVERYONE, ADMIN))
+
+
+class Client(httpx.Client):
+    """A client of the API; without a token, one that nobody knows."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        super().__init__(base_url=f"{url}/actors/v2", headers=headers, timeout=SECONDS)
+
+    def result(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request that succeeds; return what is in the envelope."""
+        reply = self.request(method, path, **options)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["status"] == "success"
+        return reply.json()["result"]
+
+    def actor(self, image: str = "cold", **description: Any) -> str:
+        """Register an actor; return its id when it is ready."""
+        actor_id = self.result("POST", "", json={"image": image, **description})["id"]
+        eventually(lambda: self.result("GET", f"/{actor_id}")["status"] == "READY")
+        return str(actor_id)
+
+    def submit(self, actor: str, message: Any, **options: Any) -> str:
+        """Send a message as JSON; return the execution's id."""
+        reply = self.result("POST", f"/{actor}/messages", json=message, **options)
+        return str(reply["executionId"])
+
+    def ended(self, actor: str, execution_id: str) -> dict[str, Any]:
+        """Return an execution when it has ended."""
+
+        def find() -> dict[str, Any] | None:
+            execution: dict[str, Any] = self.result("GET", f"/{actor}/executions/{execution_id}")
+            return execution if execution["status"] in ("COMPLETE", "ERROR") else None
+
+        found: dict[str, Any] = eventually(find)
+        return found
+
+    def run(self, actor: str, message: Any, **options: Any) -> dict[str, Any]:
+        """Send a message; return its execution when that has ended."""
+        return self.ended(actor, self.submit(actor, message, **options))
+
+    def ask(self, actor: str, message: Any, **parameters: str) -> httpx.Response:
+        """Send a message and wait for its execution."""
+        parameters = {"_abaco_synchronous": "true", **parameters}
+        return self.post(f"/{actor}/messages", json=message, params=parameters)
+
+    def logs(self, actor: str, execution_id: str) -> str:
+        """Return the log of an execution."""
+        return str(self.result("GET", f"/{actor}/executions/{execution_id}/logs")["logs"])
+
+
+def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """Return what a condition returns as soon as it holds."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it does not come true"
+        time.sleep(0.02)
+    return value

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from abaco.certificates import (
+    MOST_CONTEXTS,
+    AuthorityUnusable,
+    CertificateAuthority,
+    InvalidHost,
+)
+from abaco.exceptions import AbacoError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "tls"
+
+
+@pytest.fixture
+def authority(folder: Path) -> CertificateAuthority:
+    return CertificateAuthority(folder)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def shake_hands(server: ssl.SSLContext, host: str, trusted: Path | None = None) -> ssl.SSLObject:
+    """Let a client that verifies its peer speak to a server, in memory; return its side."""
+    trusting = ssl.create_default_context(cafile=trusted)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(to_client, to_server, server_hostname=host)
+    serving = server.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, serving) * 2:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client
+
+
+@pytest.mark.parametrize(
+    "host", ["api.abaco.local", "localhost", "127.0.0.1", "::1", "xn--caf-dma.example.com"]
+)
+def test_a_client_that_trusts_the_authority_trusts_each_host(
+    authority: CertificateAuthority, host: str
+) -> None:
+    client = shake_hands(authority.context_for(host), host, authority.certificate)
+    assert client.version() == "TLSv1.3"
+
+
+def test_a_client_that_does_not_trust_the_authority_refuses(
+    authority: CertificateAuthority,
+) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        shake_hands(authority.context_for("localhost"), "localhost")
+
+
+def test_a_certificate_is_for_its_host_only(authority: CertificateAuthority) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for 'other\.local'"):
+        shake_hands(authority.context_for("localhost"), "other.local", authority.certificate)
+
+
+def test_old_versions_of_tls_are_not_spoken(authority: CertificateAuthority) -> None:
+    context = authority.context_for("localhost")
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_authority_is_the_same_after_a_restart(
+    authority: CertificateAuthority, folder: Path
+) -> None:
+    before = authority.certificate.read_bytes()
+    again = CertificateAuthority(folder)
+    assert again.certificate.read_bytes() == before
+    shake_hands(again.context_for("localhost"), "localhost", authority.certificate)
+
+
+def test_processes_that_start_at_once_agree_on_the_authority(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from abaco.certificates import *\n"
+        "print(CertificateAuthority(Path(sys.argv[1])).certificate.read_text())"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    children = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    printed = {child.communicate(timeout=30)[0] for child in children}
+    assert printed == {(folder / "ca.pem").read_text() + "\n"}
+
+
+def test_only_the_owner_can_read_the_key(authority: CertificateAuthority, folder: Path) -> None:
+    assert mode(folder) == 0o700
+    assert mode(folder / "ca-key.pem") == 0o600
+    assert sorted(path.name for path in folder.iterdir()) == ["ca-key.pem", "ca.pem"]
+
+
+def test_the_key_is_never_readable_by_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    opened = os.open
+
+    def watched(path: Path, flags: int, *arguments: int) -> int:
+        descriptor = opened(path, flags, *arguments)
+        seen.append((Path(path).name, stat.S_IMODE(os.fstat(descriptor).st_mode)))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", watched)
+    before = os.umask(0)
+    try:
+        CertificateAuthority(folder)
+    finally:
+        os.umask(before)
+    assert seen == [("tls", 0o700), ("ca-key.new", 0o600), ("ca.new", 0o644)]
+
+
+def test_a_folder_that_others_could_enter_is_closed_to_them(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    CertificateAuthority(folder)
+    assert mode(folder) == 0o700
+
+
+def test_what_an_interrupted_start_left_is_replaced(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "ca-key.new").write_text("half a key")
+    (folder / "ca-key.pem").write_text("a key without its certificate")
+    authority = CertificateAuthority(folder)
+    shake_hands(authority.context_for("localhost"), "localhost", authority.certificate)
+
+
+def test_a_host_has_one_context_however_it_is_written(authority: CertificateAuthority) -> None:
+    context = authority.context_for("api.abaco.local")
+    assert authority.context_for("API.Abaco.local.") is context
+    assert authority.context_for("0:0::1") is authority.context_for("::1")
+    assert authority.context_for("other.local") is not context
+
+
+def test_the_contexts_of_many_hosts_are_not_all_kept(authority: CertificateAuthority) -> None:
+    first = authority.context_for("first.local")
+    for number in range(MOST_CONTEXTS):
+        authority.context_for(f"host-{number}.local")
+    assert authority.context_for("first.local") is not first
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        ".",
+        "a..b",
+        "-a.local",
+        "a-.local",
+        "under_score.local",
+        "*.local",
+        "a b",
+        "a/b",
+        "me@local",
+        "10.0.0.0/8",
+        "300.1.1.1",
+        "127.1",
+        "fe80::1%eth0",
+        "[::1]",
+        "café.example.com",
+        "xn--a.local",
+        "a\0.local",
+        "local\n",
+        "a" * 64 + ".local",
+        ".".join(["abcdefg"] * 40),
+    ],
+)
+def test_what_is_no_host_gets_no_certificate(authority: CertificateAuthority, host: str) -> None:
+    with pytest.raises(InvalidHost, match="is neither a DNS name") as caught:
+        authority.context_for(host)
+    assert repr(host[:253]) in str(caught.value)
+    assert isinstance(caught.value, AbacoError)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def of_another_authority(path: Path) -> None:
+    other = CertificateAuthority(path.parent.parent / "other")
+    path.write_bytes((other.certificate.parent / path.name).read_bytes())
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def of_a_host(path: Path) -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    path.write_bytes(
+        leaf.cert_chain_pems[0].bytes() if path.name == "ca.pem" else leaf.private_key_pem.bytes()
+    )
+
+
+@pytest.mark.parametrize("spoil", [truncated, of_another_authority, a_folder, of_a_host])
+@pytest.mark.parametrize("name", ["ca.pem", "ca-key.pem"])
+def test_a_broken_file_is_named_with_its_remedy(
+    authority: CertificateAuthority, folder: Path, name: str, spoil: Callable[[Path], None]
+) -> None:
+    path = folder / name
+    spoil(path)
+    with pytest.raises(AuthorityUnusable) as caught:
+        CertificateAuthority(folder)
+    # of a pair that does not match nobody can tell which of the two is wrong
+    matching = spoil in {truncated, a_folder}
+    named = path if matching else folder / "ca-key.pem"
+    assert f"{named} cannot be read, or is no part of an authority: delete it" in str(caught.value)
+    named.rmdir() if named.is_dir() else named.unlink()
+    fresh = CertificateAuthority(folder)
+    shake_hands(fresh.context_for("localhost"), "localhost", fresh.certificate)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AuthorityUnusable, match=r"file/tls cannot be used \(Not a directory\)"):
+        CertificateAuthority(tmp_path / "file" / "tls")
