@@ -33,6 +33,7 @@ test: $(INSTALLED)  ## run the linters and all tests
 bench: $(INSTALLED)  ## print what an event costs, as ratios
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.process
+	$(BIN)/python -m bench.gateway
 
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -225,12 +226,21 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     )
 
 
-def load_images(file: Path) -> dict[str, Image]:
-    """Read the images by name; a file that does not exist has none.
+def load_images(file: Path) -> Mapping[str, Image]:
+    """Return the images by name, read again when the file has changed; one that is missing has none.
 
     Raises:
         SettingsError: a key or value cannot be used.
     """
+    try:
+        state = file.stat()
+    except OSError:
+        return {}
+    return _load_images(file, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
     content = read_yaml(file)
     _check(_IMAGES, content, file)
     return {

@@ -22,6 +22,8 @@ MOST_FIELDS = 1000
 _TRUE = ("true", "1")
 _FALSE = ("false", "0")
 _MAX_DIGITS = 400
+_MOST_LEVELS = 100
+"""Of nesting; beyond some more, actors cannot read it (Python's parser), nor databases keep it."""
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 
@@ -50,13 +52,16 @@ def read_json(body: bytes) -> Any:
         BadRequest: it is malformed, too deep, or says two things at once.
     """
     try:
-        return json.loads(
+        content = json.loads(
             body,
             object_pairs_hook=_object,
             parse_constant=_constant,
             parse_float=_number,
             parse_int=_integer,
         )
+        if body.count(b"[") + body.count(b"{") > _MOST_LEVELS:
+            _check_levels(content)
+        return content
     except RecursionError:
         reason = "it is nested too deep"
     except _Ambiguous as error:
@@ -197,6 +202,19 @@ def _to_boolean(given: Any) -> bool:
     if text in _FALSE:
         return False
     raise ValueError
+
+
+def _check_levels(content: Any) -> None:
+    level = [content]
+    for _ in range(_MOST_LEVELS + 1):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    if level:
+        raise RecursionError
 
 
 class _Ambiguous(Exception):

@@ -259,10 +259,8 @@ class _TunnelProtocol(_BoundedProtocol):
             self._start(self._serve_tls(self._terms.context))
 
     def data_received(self, data: bytes) -> None:
-        if self._opening is None:
+        if self._opening is None or self._refused:
             super().data_received(data)
-            return
-        if self._refused:
             return
         self._opening += data
         if self._opening.startswith(_CONNECT):

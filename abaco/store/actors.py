@@ -119,23 +119,23 @@ def change(tx: Connection, actor_id: str, **values: Any) -> None:
     tx.execute(update(actors).where(actors.c.id == actor_id).values(values))
 
 
-def describe(tx: Connection, actor: Record, description: Mapping[str, Any], *, force: bool) -> bool:
+def describe(tx: Connection, actor: Record, description: Mapping[str, Any], *, force: bool) -> None:
     """Replace an actor's description; what it leaves out gets its default back.
 
-    Returns:
-        Whether there is a new revision, so that its workers have to be replaced.
+    Args:
+        tx: a transaction that writes.
+        actor: the actor's record.
+        description: `image`, and what is not as in `DEFAULTS`.
+        force: make a new revision, whose workers replace the old, though the image is the same.
     """
     values = {**DEFAULTS, **description, "last_update_time": clock.now()}
     values["name"] = actor["name"]
     renewed = force or description["image"] != actor["image"]
     if renewed:
-        values |= {
-            "status": SUBMITTED,
-            "status_message": " ",
-            "revision": actor["revision"] + 1,
-        }
+        values["revision"] = actor["revision"] + 1
+    if renewed or actor["status"] == ERROR:
+        values |= {"status": SUBMITTED, "status_message": " "}
     change(tx, actor["id"], **values)
-    return renewed
 
 
 def remove(tx: Connection, actor: Record) -> None:

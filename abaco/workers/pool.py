@@ -49,6 +49,7 @@ class Pool:
         self._workers: dict[str, list[Worker]] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._adopting = asyncio.Lock()
+        self._reviving: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
     # For the gateway
@@ -79,33 +80,50 @@ class Pool:
     # For the API
 
     def wake(self, actor_id: str) -> None:
-        """Say that an actor has a new message."""
-        for worker in self._workers.get(actor_id, ()):
+        """Say that an actor has a new message; one without a worker gets one for it."""
+        workers = self._workers.get(actor_id, ())
+        for worker in workers:
             worker.wake()
+        if actor_id not in self._reviving and all(worker.retired for worker in workers):
+            reviving = asyncio.get_running_loop().create_task(self.adopt(actor_id))
+            self._reviving[actor_id] = reviving
+            reviving.add_done_callback(lambda _: self._reviving.pop(actor_id))
 
     async def adopt(self, actor_id: str) -> None:
-        """Make the workers that an actor should have; replace those of earlier revisions."""
+        """Let an actor have the workers that it should have; replace those of earlier revisions."""
         async with self._adopting:
             actor = await asyncio.to_thread(self._get, actor_id)
-            if actor is None or self._stopping:
+            if actor is None or actor["status"] == actors.SHUTTING_DOWN:
                 return
             try:
                 image = await asyncio.to_thread(self._find_image, actor["image"])
             except (UnknownImage, SettingsError) as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
                 return
+            if self._stopping:
+                return
             mine = self._workers.setdefault(actor_id, [])
             mine[:] = [worker for worker in mine if not worker.task.done()]
+            allowed = self._allowed(actor, actor["wanted_workers"])
+            current = [
+                worker
+                for worker in mine
+                if worker.revision == actor["revision"] and not worker.retired
+            ]
+            if len(current) > allowed:
+                # of several workers that were at work, none is the only one
+                current = current[:allowed] if actor["stateless"] else []
             for worker in mine:
-                if worker.revision != actor["revision"]:
+                if worker not in current:
                     worker.retire()
-            current = sum(worker.revision == actor["revision"] for worker in mine)
-            for _ in range(current, self._allowed(actor, actor["wanted_workers"])):
-                mine.append(Worker(actor, image, self))
+            before = () if actor["stateless"] else [worker.task for worker in mine]
+            for _ in range(len(current), allowed):
+                mine.append(Worker(actor, image, self, after=before))
 
     async def dismiss(self, actor_id: str) -> None:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
-        workers = self._workers.pop(actor_id, [])
+        async with self._adopting:
+            workers = self._workers.pop(actor_id, [])
         for worker in workers:
             worker.retire()
         if workers:
@@ -113,7 +131,6 @@ class Pool:
         for worker in workers:
             if not worker.task.done():
                 worker.abort()
-        self.wake(actor_id)
 
     def retire(self, actor_id: str, worker_id: str) -> None:
         """End one worker of an actor after its current message."""
@@ -234,6 +251,8 @@ class Pool:
             if actor is None or (actor["status"], actor["status_message"]) == (status, reason):
                 return None
             if revision is not None and actor["revision"] != revision:
+                return None
+            if actor["status"] == actors.SHUTTING_DOWN:
                 return None
             actors.change(tx, actor_id, status=status, status_message=reason)
             kind = events.ACTOR_READY if status == actors.READY else events.ACTOR_ERROR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -19,6 +20,7 @@ from abaco.workers.workspace import Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
@@ -40,6 +42,7 @@ MOST_FAILURES = 5
 """How often a program is started that does not start."""
 _RETRY_SECONDS = 0.2
 _LOG_SECONDS = 2.0
+_STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
 _KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 _ROLES = ["Internal/everyone"]
@@ -87,9 +90,18 @@ class Running:
 
 
 class Worker:
-    """A worker of one revision of an actor; it works until it is retired."""
+    """A worker of one revision of an actor; it works until it is retired.
 
-    def __init__(self, actor: Record, image: Image, home: Home) -> None:
+    Args:
+        actor: the actor's record.
+        image: what it runs.
+        home: the pool.
+        after: the tasks of workers that it must not work beside.
+    """
+
+    def __init__(
+        self, actor: Record, image: Image, home: Home, *, after: Iterable[asyncio.Task[None]] = ()
+    ) -> None:
         self.id = identifiers.new()
         self.actor_id: str = actor["id"]
         self.tenant: str = actor["tenant"]
@@ -107,7 +119,14 @@ class Worker:
         self._retired = False
         self._aborted = False
         self._failures = 0
+        self._next: Claim | None = None
+        self._after = set(after)
         self.task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def retired(self) -> bool:
+        """Whether it takes no further message."""
+        return self._retired or self.task.done()
 
     def wake(self) -> None:
         """Say that there may be a message."""
@@ -141,7 +160,7 @@ class Worker:
     async def _run(self) -> None:
         try:
             await self._prepare()
-            while not self._retired:
+            while self._next is not None or not self._retired:
                 await self._step()
         except NotStarted as error:
             self.status = FAILED
@@ -154,7 +173,11 @@ class Worker:
             await self._process.close()
 
     async def _prepare(self) -> None:
-        await self._process.prepare()
+        if self._after:
+            await asyncio.wait(self._after)
+            self._after.clear()
+        if not self._retired:
+            await self._process.prepare()
         if not self._retired:
             self.status = READY
             await self._home.ready(self)
@@ -162,8 +185,9 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
+        claim, self._next = self._next, None
         try:
-            claim = await asyncio.to_thread(self._claim)
+            claim = claim or await asyncio.to_thread(self._claim)
         except SQLAlchemyError as error:
             _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
@@ -202,10 +226,11 @@ class Worker:
             log.handed_over()
             await log.close(_LOG_SECONDS)
             await workspace.close()
-            await results.stored()
-        await self._settle(running, ending, problem)
+        await self._settle(running, ending, problem, await results.rest())
 
-    async def _settle(self, running: Running, ending: Ending, problem: str) -> None:
+    async def _settle(
+        self, running: Running, ending: Ending, problem: str, results: list[bytes]
+    ) -> None:
         """Write down how an execution ended, however often that takes."""
         self._failures = self._failures + 1 if problem else 0
         attempts = running.claim.execution["attempts"]
@@ -219,11 +244,13 @@ class Worker:
             running.log.note(f"the process was killed from outside, {attempts} times")
         while True:
             try:
-                if again or self._aborted:
-                    await asyncio.to_thread(self._put_back, running.claim)
-                    linked = None
-                else:
-                    linked = await asyncio.to_thread(self._finish, running, ending, problem)
+                linked = await asyncio.to_thread(
+                    self._put_back if again or self._aborted else self._finish,
+                    running,
+                    ending,
+                    problem,
+                    results,
+                )
                 break
             except SQLAlchemyError as error:
                 _logger.error(
@@ -244,19 +271,22 @@ class Worker:
 
     def _claim(self) -> Claim | None:
         with self._home.database.write() as tx:
-            actor = actors.get(tx, self.actor_id)
-            if actor is None or actor["revision"] != self.revision:
-                return None
-            claimed = executions.claim(tx, self.actor_id, self.id)
-            if claimed is None:
-                return None
-            names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
-            return Claim(
-                *claimed,
-                actor,
-                configs.for_actor(tx, actor["tenant"], names),
-                self._make_token(tx, actor),
-            )
+            return self._take(tx)
+
+    def _take(self, tx: Connection) -> Claim | None:
+        actor = actors.get(tx, self.actor_id)
+        if actor is None or actor["revision"] != self.revision:
+            return None
+        claimed = executions.claim(tx, self.actor_id, self.id)
+        if claimed is None:
+            return None
+        names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
+        return Claim(
+            *claimed,
+            actor,
+            configs.for_actor(tx, actor["tenant"], names),
+            self._make_token(tx, actor),
+        )
 
     def _make_token(self, tx: Connection, actor: Record) -> tokens.Grant | None:
         if str(actor["token"]).lower() != "true":
@@ -272,19 +302,26 @@ class Worker:
             renewable=False,
         )
 
-    def _put_back(self, claim: Claim) -> None:
+    def _put_back(
+        self, running: Running, _ending: Ending, _problem: str, results: list[bytes]
+    ) -> None:
         with self._home.database.write() as tx:
-            executions.put_back(tx, claim.execution)
-            if claim.token is not None:
-                tokens.revoke(tx, claim.token.id)
+            self._keep(tx, running.claim.execution, results)
+            executions.put_back(tx, running.claim.execution)
+            if running.claim.token is not None:
+                tokens.revoke(tx, running.claim.token.id)
 
-    def _finish(self, running: Running, ending: Ending, problem: str) -> str | None:
+    def _finish(
+        self, running: Running, ending: Ending, problem: str, results: list[bytes]
+    ) -> str | None:
+        """End an execution and take the next message in one transaction; return the linked actor."""
         claim, execution = running.claim, running.claim.execution
         exit_code = ending.code if ending.code >= 0 else 128 - ending.code
         status = executions.ERROR if problem else executions.COMPLETE
         outcome = {} if problem else {"exit_code": exit_code}
         facts = {"execution_id": execution["id"], "status": status, **outcome}
         with self._home.database.write() as tx:
+            self._keep(tx, execution, results)
             executions.finish(
                 tx,
                 execution,
@@ -299,9 +336,16 @@ class Worker:
             if claim.token is not None:
                 tokens.revoke(tx, claim.token.id)
             actor = actors.get(tx, self.actor_id) or claim.actor
-            return events.emit(
+            linked = events.emit(
                 tx, actor, events.EXECUTION_COMPLETE, self._home.api_server(self.tenant), **facts
             )
+            following = None if problem or self._retired else self._take(tx)
+        self._next = following
+        return linked
+
+    def _keep(self, tx: Connection, execution: Record, results: list[bytes]) -> None:
+        for body in results:
+            executions.add_result(tx, execution, body, self._home.limits.result_seconds)
 
     def _log_seconds(self, actor: Record) -> int:
         limits = self._home.limits
@@ -326,42 +370,48 @@ class Worker:
 
 
 class _Results:
-    """Stores the results of an execution as they come."""
+    """The results of an execution, stored now and then while it runs."""
 
     def __init__(self, worker: Worker, execution: Record) -> None:
         self._worker = worker
         self._execution = execution
         self._waiting: list[bytes] = []
         self._left = worker._home.limits.results  # noqa: SLF001 - a part of the worker
+        self._ended = asyncio.Event()
         self._storing: asyncio.Task[None] | None = None
 
     def keep(self, body: bytes) -> None:
-        """Store a result, if there is room for one more."""
+        """Take a result, if there is room for one more."""
         if self._left <= 0:
             return
         self._left -= 1
         self._waiting.append(body)
-        if self._storing is None or self._storing.done():
-            self._storing = asyncio.get_running_loop().create_task(self._store_all())
+        if self._storing is None:
+            self._storing = asyncio.get_running_loop().create_task(self._store_now_and_then())
 
-    async def stored(self) -> None:
-        """Wait until all is stored."""
+    async def rest(self) -> list[bytes]:
+        """Return what is not stored yet, at the end of the execution."""
+        self._ended.set()
         if self._storing is not None:
             await self._storing
+        return self._waiting
 
-    async def _store_all(self) -> None:
-        while self._waiting:
-            bodies, self._waiting = self._waiting, []
+    async def _store_now_and_then(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _STORE_SECONDS)
+                return
+            bodies = list(self._waiting)
             try:
                 await asyncio.to_thread(self._store, bodies)
             except SQLAlchemyError as error:
-                _logger.error("results are lost: the database: %s", type(error).__name__)
+                _logger.error("results are not stored yet: the database: %s", type(error).__name__)
+            else:
+                del self._waiting[: len(bodies)]
 
     def _store(self, bodies: list[bytes]) -> None:
-        home = self._worker._home  # noqa: SLF001 - a part of the worker
-        with home.database.write() as tx:
-            for body in bodies:
-                executions.add_result(tx, self._execution, body, home.limits.result_seconds)
+        with self._worker._home.database.write() as tx:  # noqa: SLF001 - a part of the worker
+            self._worker._keep(tx, self._execution, bodies)  # noqa: SLF001 - likewise
 
 
 def _final_state(execution: Record, exit_code: int, problem: str) -> dict[str, Any]:

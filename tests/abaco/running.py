@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,3 +192,18 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
         assert time.monotonic() < deadline, "it does not come true"
         time.sleep(0.02)
     return value
+
+
+def shell(script: str, **variables: str) -> str:
+    """Run lines of a shell, which find the variables in their environment; return what they print."""
+    done = subprocess.run(
+        [shutil.which("bash") or "bash", "-euc", script],
+        env={"PATH": os.environ["PATH"], **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -94,13 +94,12 @@ def update(call: Call) -> Reply:
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
         _check_link(tx, call, described.get("link", ""), (actor["id"], call.path["actor"]))
-        renewed = actors.describe(tx, actor, described, force=force)
+        actors.describe(tx, actor, described, force=force)
         user = call.principal.user
         if not permissions.allows(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE):
             permissions.grant(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE)
         changed = actors.get(tx, actor["id"]) or actor
-    if renewed or actor["status"] == actors.ERROR:
-        call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
     return Reply(show(call, changed), "Actor updated successfully.")
 
 

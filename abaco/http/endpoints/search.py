@@ -112,7 +112,7 @@ def _count(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:20]) > LARGEST_INTEGER:
         message = f"{name} must be a number from 0 on, not {text!r:.50}."
         raise BadRequest(message)
-    return int(text)
+    return int(text[:20])
 
 
 def _has_word(words: list[str]) -> Callable[[Record], bool]:

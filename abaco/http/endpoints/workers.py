@@ -30,7 +30,7 @@ def add(call: Call) -> Reply:
     if not 1 <= wanted <= most:
         message = f"Invalid worker description: num must be from 1 to {most} for this actor."
         raise BadRequest(message)
-    before = len(call.gateway.workers_of(actor["id"]))
+    before = sum(not worker.retired for worker in call.gateway.workers_of(actor["id"]))
     if before >= wanted:
         return Reply(None, f"Actor {actor['id']} already had {wanted} worker(s).")
     with call.gateway.database.write() as tx:
