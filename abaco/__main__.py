@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from abaco import clientcache, clock
+from abaco import clientcache, clock, roles
 from abaco import settings as configuration
 from abaco.exceptions import AbacoError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from abaco.settings import Settings
     from abaco.store.database import Database
 
@@ -24,7 +27,7 @@ _EXAMPLES = """\
 examples:
   python -m abaco serve --port 8000
   python -m abaco token create --user ada --days 30
-  python -m abaco token create --user ada --cache ~/.agave/current
+  python -m abaco token create --user ada --cache ada/current
   python -m abaco token list
   python -m abaco token revoke 3Zb8XQkKOvWwD
 """
@@ -39,9 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     # these tell of themselves what nobody asked for
     for name in ("alembic", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     try:
         settings = configuration.load(
-            options.config, overrides={"port": getattr(options, "port", None)}
+            _configuration(options), overrides={"port": getattr(options, "port", None)}
         )
         code: int = options.run(settings, options)
     except AbacoError as error:
@@ -53,6 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _configuration(options: argparse.Namespace) -> Path:
+    """Return the file of the configuration, which may be absent unless it was named."""
+    if options.config is not None and not options.config.exists():
+        message = f"{options.config}: there is no such file"
+        raise SettingsError(message)
+    return options.config or Path(configuration.FILE_NAME)
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
@@ -69,28 +81,27 @@ def _create_token(settings: Settings, options: argparse.Namespace) -> int:
     if tenant not in settings.tenants:
         message = f"tenant {tenant} is not in {settings.file}: it has {', '.join(settings.tenants)}"
         raise SettingsError(message)
-    with _open(settings).write() as tx:
+    server = options.server or settings.public_url or f"http://{settings.host}:{settings.port}"
+    with _open(settings) as database, database.write() as tx:
         grant = tokens.create(
             tx,
             tenant,
             options.user,
-            options.role or ["Internal/everyone"],
-            lifetime=round(options.days * _DAY),
+            options.role or [roles.EVERYONE],
+            lifetime=max(1, round(options.days * _DAY)),
             label=options.label,
         )
-    if options.cache is None:
-        print(grant.access)
-        return 0
-    server = options.server or settings.public_url or f"http://{settings.host}:{settings.port}"
-    clientcache.write(options.cache, grant, tenant=tenant, user=options.user, server=server)
-    print(f"token {grant.id} is in {options.cache}")
+        # a token that nobody gets is not made
+        if options.cache is not None:
+            clientcache.write(options.cache, grant, tenant=tenant, user=options.user, server=server)
+    print(grant.access if options.cache is None else f"token {grant.id} is in {options.cache}")
     return 0
 
 
 def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
     from abaco.store import tokens  # noqa: PLC0415 - as above
 
-    with _open(settings).read() as tx:
+    with _open(settings) as database, database.read() as tx:
         found = tokens.all_tokens(tx)
     for record in found:
         state = "until" if record["expires"] > clock.now() else "expired"
@@ -103,7 +114,7 @@ def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
 def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
     from abaco.store import tokens  # noqa: PLC0415 - as above
 
-    with _open(settings).write() as tx:
+    with _open(settings) as database, database.write() as tx:
         found = tokens.revoke(tx, options.id)
     if not found:
         print(f"ERROR there is no token {options.id}: see token list", file=sys.stderr)
@@ -112,12 +123,25 @@ def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _open(settings: Settings) -> Database:
-    from abaco.store.database import Database  # noqa: PLC0415 - as above
+@contextlib.contextmanager
+def _open(settings: Settings) -> Iterator[Database]:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
 
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from abaco.store.database import Database, explain  # noqa: PLC0415 - as above
+
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = f"the data folder {settings.data} cannot be used: {error.strerror}"
+        raise SettingsError(message) from error
     os.umask(0o077)
-    return Database(settings.database)
+    database = Database(settings.database)
+    try:
+        yield database
+    except SQLAlchemyError as error:
+        raise SettingsError(explain(settings.database, error)) from error
+    finally:
+        database.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,7 +154,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        default=Path(configuration.FILE_NAME),
         help=f"the configuration file, by default {configuration.FILE_NAME}",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -140,12 +163,14 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="make, list and revoke access tokens")
     verbs = token.add_subparsers(required=True, metavar="verb")
     create = verbs.add_parser("create", help="make a token and print it, this once")
-    create.add_argument("--user", required=True, help="whose token it is")
+    create.add_argument("--user", required=True, type=_user, help="whose token it is")
     create.add_argument("--tenant", help="by default the first of the configuration")
     create.add_argument(
         "--role",
         action="append",
-        help="Internal/everyone by default; Internal/abaco-admin may do all; may be repeated",
+        choices=roles.ROLES,
+        metavar="ROLE",
+        help=f"{roles.EVERYONE} by default; {roles.ADMIN} may do all; may be repeated",
     )
     create.add_argument("--days", type=_days, default=30.0, help="until it expires; 30 by default")
     create.add_argument("--label", default="", help="what it is for")
@@ -162,6 +187,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _MOST_DAYS = 3650
+_LONGEST_USER = 255
+
+
+def _user(text: str) -> str:
+    if not 0 < len(text) <= _LONGEST_USER or not text.isprintable():
+        message = f"a user's name has 1 to {_LONGEST_USER} characters that can be printed"
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _days(text: str) -> float:

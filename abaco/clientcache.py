@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from abaco.exceptions import SettingsError
 
+if TYPE_CHECKING:
     from abaco.store.tokens import Grant
 
 
@@ -22,6 +24,9 @@ def write(file: Path, grant: Grant, *, tenant: str, user: str, server: str) -> N
         tenant: the tenant's name.
         user: whose token it is.
         server: the base URL of the gateway.
+
+    Raises:
+        SettingsError: the file cannot be written.
     """
     created = int(time.time())
     content = {
@@ -38,12 +43,42 @@ def write(file: Path, grant: Grant, *, tenant: str, user: str, server: str) -> N
         "expires_at": time.strftime("%c", time.localtime(created + grant.lifetime)),
         "verify": False,
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-    draft.replace(file)
+    _write(file, content)
+
+
+def point(file: Path, server: str) -> None:
+    """Let the clients that use such a file find the gateway at another base URL.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    content = read(file)
+    if content.get("baseurl") != server:
+        _write(file, {**content, "baseurl": server})
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    try:
+        _replace(file, json.dumps(content))
+    except IsADirectoryError as error:
+        message = f"{file} is a folder: name a file in it, such as {file / 'current'}"
+        raise SettingsError(message) from error
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}"
+        raise SettingsError(message) from error
+
+
+def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        draft.replace(file)
+    except OSError:
+        draft.unlink()
+        raise
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def parse(text: str) -> Schedule:
         raise BadRequest(message)
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     try:
-        start = hour if first == "now" else datetime.datetime.strptime(first, "%Y-%m-%d %H")  # noqa: DTZ007 - in UTC
+        start = hour if first == "now" else _moment(first)
         schedule = Schedule(start, number, unit)
         schedule.after(hour)
     except (ValueError, OverflowError):
@@ -86,8 +86,13 @@ def following(text: str, planned: datetime.datetime) -> datetime.datetime:
         planned: the time that has come.
     """
     found = _FORM.fullmatch(text)
-    number, unit = (int(found[2]), found[3]) if found else (1, "day")
-    return Schedule(planned, number, unit).after(clock.now())
+    first, number, unit = (found[1], int(found[2]), found[3]) if found else ("now", 1, "day")
+    start = planned if first == "now" else _moment(first)
+    return Schedule(start, number, unit).after(clock.now())
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.strptime(text, "%Y-%m-%d %H")  # noqa: DTZ007 - in UTC
 
 
 def _add_months(moment: datetime.datetime, number: int) -> datetime.datetime:

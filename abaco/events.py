@@ -7,13 +7,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
 from abaco.store import actors, executions, posts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Connection
 
     from abaco.store.database import Database
@@ -80,35 +79,72 @@ def find_linked(tx: Connection, tenant: str, name: str) -> Record | None:
     return actors.find_by_alias(tx, tenant, name)
 
 
+def come_back(tx: Connection, actor: Record) -> bool:
+    """Tell whether the events of an actor are sent, from link to link, to itself."""
+    seen: set[str] = set()
+    linked: Record | None = actor
+    while linked is not None and linked["id"] not in seen:
+        seen.add(linked["id"])
+        linked = find_linked(tx, linked["tenant"], linked["link"]) if linked["link"] else None
+    return linked is not None and linked["id"] == actor["id"]
+
+
 class Webhooks:
     """Delivers events by POST, those of one URL in order, each until it is taken or given up."""
 
-    def __init__(self, database: Database, stopping: Callable[[], bool]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._stopping = stopping
+        self._client: httpx.AsyncClient | None = None
+        self._posting: dict[str, asyncio.Task[None]] = {}
 
     async def deliver(self) -> None:
-        """Post what is due now."""
-        due = await asyncio.to_thread(self._due)
-        if not due:
-            return
-        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as client:
-            await asyncio.gather(*(self._post(client, post) for post in due))
+        """Begin to post what is due now; who is slow keeps nobody else waiting."""
+        for url in await asyncio.to_thread(self._due):
+            if url not in self._posting and len(self._posting) < _AT_ONCE:
+                self._posting[url] = asyncio.create_task(self._post_all(url))
 
-    def _due(self) -> list[Record]:
+    async def close(self) -> None:
+        """Stop; what is under way is posted again after the next start."""
+        tasks = list(self._posting.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _due(self) -> list[str]:
         with self._database.read() as tx:
-            return posts.due(tx, _AT_ONCE)
+            return posts.due(tx)
 
-    async def _post(self, client: httpx.AsyncClient, post: Record) -> None:
+    def _first(self, url: str) -> Record | None:
+        with self._database.read() as tx:
+            return posts.first(tx, url)
+
+    async def _post_all(self, url: str) -> None:
         try:
-            async with client.stream("POST", post["url"], json=post["body"]) as response:
-                taken = response.is_success
-                reason = f"status {response.status_code}"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            while (post := await asyncio.to_thread(self._first, url)) is not None:
+                await self._post(post)
+        except SQLAlchemyError as error:
+            _logger.error("webhooks: the database: %s", type(error).__name__)
+        finally:
+            del self._posting[url]
+
+    async def _post(self, post: Record) -> None:
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
+        try:
+            # however slowly it answers, piece by piece
+            answering = self._status(self._client, post)
+            status = await asyncio.wait_for(answering, _SECONDS)
+            taken, reason = httpx.codes.is_success(status), f"status {status}"
+        except (asyncio.TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             taken, reason = False, type(error).__name__
-        if self._stopping():
-            return
         await asyncio.to_thread(self._settle, post, taken=taken, reason=reason)
+
+    @staticmethod
+    async def _status(client: httpx.AsyncClient, post: Record) -> int:
+        async with client.stream("POST", post["url"], json=post["body"]) as response:
+            return response.status_code
 
     def _settle(self, post: Record, *, taken: bool, reason: str) -> None:
         with self._database.write() as tx:

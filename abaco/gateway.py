@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent import futures
 from typing import TYPE_CHECKING, TypeVar
 
+from abaco.exceptions import Unavailable
 from abaco.http.metrics import Metrics
 from abaco.workers.pool import Pool
 
@@ -54,8 +56,17 @@ class Gateway:
             self._loop.call_soon_threadsafe(self.pool.ended, {"id": execution_id}, None)
 
     def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
-        """Run a coroutine of the pool and wait for it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_CALL_SECONDS)
+        """Run a coroutine of the pool and wait for it.
+
+        Raises:
+            Unavailable: it takes too long, or the gateway ends.
+        """
+        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return running.result(_CALL_SECONDS)
+        except (futures.TimeoutError, futures.CancelledError):
+            message = "The gateway is busy or stopping: try again later."
+            raise Unavailable(message) from None
 
     def ask_pool(self, question: Callable[[Pool], T]) -> T:
         """Ask the pool something."""

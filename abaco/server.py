@@ -8,6 +8,7 @@ import fcntl
 import importlib
 import logging
 import os
+import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
 from abaco.platform import Platform, Prepared
 from abaco.store import actors, executions, tokens
-from abaco.store.database import Database
+from abaco.store.database import Database, explain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -36,38 +37,48 @@ THREADS = 48
 STOP_SECONDS = 8.0
 """Until whoever is still connected is let go."""
 _BACKLOG = 1024
+_DESCRIPTORS = 1024
+"""For the database, processes, logs and sockets of executions."""
 _TICK_SECONDS = 1.0
 _FORGET_TICKS = 60
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _logger = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, show: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, then end in order.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end in order.
 
     Args:
         settings: the configuration.
         show: prints a line.
 
     Raises:
-        ServerError: the port or the data folder is in use.
+        ServerError: the port or the data folder is in use, or the database cannot be written to.
         SettingsError: the database or the setup module cannot be used.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="abaco"))
     stop = asyncio.Event()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        # nohup ignores it, so that what it starts outlives the terminal
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
+    _allow_descriptors(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_folder(settings))
-        listening = stack.enter_context(_listen(settings.host, settings.port))
+        option = f"--port, or port in {settings.file}"
+        listening = stack.enter_context(_listen(settings, settings.port, option))
         address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
         database = await asyncio.to_thread(Database, settings.database)
         stack.callback(database.close)
-        prepared = await asyncio.to_thread(_prepare, settings, database, address)
-        stack.callback(prepared.close)
-        await _run(settings, database, address, [listening], stop, prepared.lines, show)
+        try:
+            await asyncio.to_thread(database.check)
+            prepared = await asyncio.to_thread(_prepare, settings, database, address)
+            stack.callback(prepared.close)
+            await _run(settings, database, address, [listening], stop, prepared.lines, show)
+        except SQLAlchemyError as error:
+            raise ServerError(explain(settings.database, error)) from error
 
 
 async def _run(
@@ -83,16 +94,19 @@ async def _run(
     servers = [_make_server(gateway, None)]
     if settings.tls_port is not None:
         servers.append(_make_server(gateway, settings.host))
-        with _listen(settings.host, settings.tls_port) as listening:
+        option = f"tls_port in {settings.file}"
+        with _listen(settings, settings.tls_port, option) as listening:
             sockets = [*sockets, listening.dup()]
-    serving = [
-        asyncio.create_task(server.serve(sockets=[listening]))
-        for server, listening in zip(servers, sockets, strict=True)
-    ]
+    serving: list[asyncio.Task[None]] = []
     background: list[asyncio.Task[None]] = []
+    webhooks = events.Webhooks(database)
     try:
+        # what is running before anybody can send a message was left by an earlier gateway
         await gateway.pool.start()
-        webhooks = events.Webhooks(database, lambda: gateway.stopping)
+        serving += [
+            asyncio.create_task(server.serve(sockets=[listening]))
+            for server, listening in zip(servers, sockets, strict=True)
+        ]
         background += [
             asyncio.create_task(_repeat(webhooks.deliver)),
             asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
@@ -117,8 +131,10 @@ async def _run(
             server.should_exit = True
         # who waits for an execution is answered before the connections are closed
         await gateway.pool.stop()
-        await asyncio.wait(serving, timeout=STOP_SECONDS)
+        if serving:
+            await asyncio.wait(serving, timeout=STOP_SECONDS)
         await asyncio.gather(*background, return_exceptions=True)
+        await webhooks.close()
 
 
 class _Server(uvicorn.Server):
@@ -147,6 +163,7 @@ def _make_server(gateway: Gateway, tls_host: str | None) -> uvicorn.Server:
         log_config=None,
         access_log=False,  # URLs hold nonces and tokens
         server_header=False,
+        proxy_headers=False,  # whoever may connect could forge them
         timeout_graceful_shutdown=int(STOP_SECONDS) - 1,
         backlog=_BACKLOG,
     )
@@ -157,17 +174,38 @@ def _prepare(settings: Settings, database: Database, address: str) -> Prepared:
     if settings.setup is None:
         return Prepared([], lambda: None)
     try:
-        module = importlib.import_module(settings.setup)
-    except ImportError as error:
-        message = f"{settings.file}: setup: {settings.setup} cannot be imported: {error}"
+        prepare = importlib.import_module(settings.setup).prepare
+    except (ImportError, AttributeError) as error:
+        message = f"{settings.file}: setup: {settings.setup} cannot be used: {error}"
         raise SettingsError(message) from error
-    prepared: Prepared = module.prepare(Platform(settings, database, address))
+    prepared: Prepared = prepare(Platform(settings, database, address))
     return prepared
+
+
+def _allow_descriptors(settings: Settings) -> None:
+    """Let there be descriptors for as many connections as the settings allow, and for the rest."""
+    ports = 1 if settings.tls_port is None else 2
+    wanted = settings.limits.connections * ports + _DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        _logger.warning(
+            "%d connections need %d open files, and the system allows %d: raise ulimit -Hn, or "
+            "lower limits.connections in %s",
+            settings.limits.connections,
+            wanted,
+            hard,
+            settings.file,
+        )
+        wanted = hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager
 def _own_folder(settings: Settings) -> Iterator[None]:
     """Make the data folder, for its owner only, and keep other gateways out of it."""
+    os.umask(0o077)
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.data.chmod(0o700)
@@ -182,21 +220,29 @@ def _own_folder(settings: Settings) -> Iterator[None]:
             message = f"another gateway is running with the data folder {settings.data}: stop it, "
             message += "or name another folder (data) in the configuration"
             raise ServerError(message) from None
-        os.umask(0o077)
         yield
 
 
 @contextlib.contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
+def _listen(settings: Settings, port: int, option: str) -> Iterator[socket.socket]:
+    """Take a port; who connects before the gateway serves is served then."""
+    host = settings.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small packets at once only where it is told that this is TCP
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(AttributeError):
+            # Linux lets a client go that takes nothing of its answer for as long
+            milliseconds = int(settings.limits.body_seconds * 1000)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         try:
             listening.bind((host, port))
+            listening.listen(_BACKLOG)
         except OSError as error:
             reason = error.strerror or str(error)
-            message = f"{host}:{port} cannot be listened on ({reason}): choose another with --port"
+            message = (
+                f"{host}:{port} cannot be listened on ({reason}): choose another with {option}"
+            )
             raise ServerError(message) from error
         yield listening
 
@@ -232,6 +278,7 @@ def _submit_crons(database: Database) -> list[str]:
         cron.MESSAGE.encode(), executions.TEXT, {"_abaco_Content_Type": executions.TEXT}
     )
     with database.write() as tx:
+        due = actors.due(tx)
         for actor in due:
             following = cron.following(actor["cron_schedule"], actor["cron_next_ex"])
             actors.change(tx, actor["id"], cron_next_ex=following)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
 _COUNT = {"type": "integer", "minimum": 1}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
-_SECONDS = {"type": "number", "exclusiveMinimum": 0}
+_YEAR = 366 * 86_400
+_SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
 
 _LIMITS = {
     "body_bytes": _COUNT,
@@ -42,7 +44,7 @@ _LIMITS = {
     "workers": _COUNT,
     "growth_bytes": _COUNT,
 }
-_SETTINGS = {
+SETTINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
@@ -53,11 +55,11 @@ _SETTINGS = {
         "database": _TEXT,
         "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
         "images": _TEXT,
-        "setup": _TEXT,
+        "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
         "tenants": {
             "type": "object",
             "minProperties": 1,
-            "propertyNames": {"pattern": "^[A-Z0-9]{1,32}$"},
+            "propertyNames": {"type": "string", "pattern": "^[A-Z0-9]{1,32}$"},
             "additionalProperties": {
                 "type": ["object", "null"],
                 "additionalProperties": False,
@@ -80,8 +82,9 @@ _SETTINGS = {
         "limits": {"type": "object", "additionalProperties": False, "properties": _LIMITS},
     },
 }
-_IMAGES = {
+IMAGES_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "propertyNames": {"type": "string"},
     "additionalProperties": {
         "type": "object",
         "additionalProperties": False,
@@ -203,7 +206,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     """
     content = read_yaml(file)
     content.update({key: value for key, value in (overrides or {}).items() if value is not None})
-    _check(_SETTINGS, content, file)
+    _check(SETTINGS_SCHEMA, content, file)
     folder = file.resolve().parent
     data = folder / content.get("data", ".local/abaco")
     tenants = {
@@ -242,7 +245,7 @@ def load_images(file: Path) -> Mapping[str, Image]:
 @functools.lru_cache(maxsize=1)
 def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
     content = read_yaml(file)
-    _check(_IMAGES, content, file)
+    _check(IMAGES_SCHEMA, content, file)
     return {
         name: Image(
             name=name,
@@ -259,7 +262,12 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program: beside this interpreter, else where the shell finds it."""
+    """Return the path of a program: beside this interpreter, else where the shell finds it.
+
+    A path, `./run` or `/bin/sh`, stays as it is.
+    """
+    if os.sep in name:
+        return name
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name) or name
 
@@ -304,7 +312,20 @@ def _tenant(name: str, section: dict[str, Any], folder: Path) -> Tenant:
                 message = f"tenants.{name}.jwt.key_file: {path} cannot be read"
                 raise SettingsError(message) from error
         key = JwtKey(jwt["algorithm"], text)
+        _check_key(f"tenants.{name}.jwt", key)
     return Tenant(name, key, section.get("public_url"))
+
+
+def _check_key(place: str, key: JwtKey) -> None:
+    import jwt  # noqa: PLC0415 - most gateways do without
+
+    try:
+        jwt.get_algorithm_by_name(key.algorithm).prepare_key(key.key)
+    except (jwt.InvalidKeyError, ValueError) as error:
+        message = f"{place}: the key is none for {key.algorithm}, which needs a public key in PEM"
+        if key.algorithm == "HS256":
+            message = f"{place}: the key is none for HS256, which needs a secret, not a PEM"
+        raise SettingsError(message) from error
 
 
 def _check(schema: dict[str, Any], content: dict[str, Any], file: Path) -> None:

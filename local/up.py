@@ -5,16 +5,19 @@ The gateway calls `prepare` at every start (`setup` in `abaco.yml`). What is the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
-from typing import TYPE_CHECKING, Any
+import shlex
+from typing import TYPE_CHECKING
 
 from pymongo.errors import PyMongoError
 
 from abaco import clientcache
 from abaco.exceptions import ServerError
 from abaco.platform import Prepared
+from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
@@ -22,7 +25,6 @@ from local.database import LocalDatabase, LocalDatabaseError
 from local.demo import TACOBOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from abaco.platform import Platform
@@ -47,32 +49,48 @@ def prepare(platform: Platform) -> Prepared:
     of the actor are taken from as well.
 
     Raises:
-        ServerError: the database does not start or answer.
+        ServerError: the database does not start or answer, or a file cannot be written.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    close: Callable[[], Any] = bool
-    try:
-        if not environment.get(AUTHN_VARIABLE):
-            database = LocalDatabase(platform.data.parent)
-            found = database.status()
-            environment[AUTHN_VARIABLE] = (found or database.start()).uri
-            # one that was running before is somebody else's to stop
-            close = bool if found else database.stop
-        environment.setdefault(DATABASE_VARIABLE, DATABASE)
-        for name in _SECRETS:
-            environment.setdefault(name, _secret(platform.data / name.lower()))
-        return _register(platform, environment, close)
-    except LocalDatabaseError as error:
-        raise ServerError(str(error)) from error
-    except PyMongoError as error:
-        close()
-        message = f"the database does not answer ({type(error).__name__}): {AUTHN_VARIABLE}"
-        raise ServerError(message) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            if not environment.get(AUTHN_VARIABLE):
+                environment[AUTHN_VARIABLE] = _start_database(platform.data, stack)
+            environment.setdefault(DATABASE_VARIABLE, DATABASE)
+            for name in _SECRETS:
+                environment.setdefault(name, _secret(platform.data / name.lower()))
+            lines = _register(platform, environment)
+        except (LocalDatabaseError, ValueError) as error:
+            # the catalog says so what is wrong with its settings, and nothing that is secret
+            raise ServerError(str(error)) from error
+        except PyMongoError as error:
+            hosts = mongo.hosts(_mongodb(environment))
+            reason = f"{AUTHN_VARIABLE} names {hosts}, which cannot be used: {type(error).__name__}"
+            raise ServerError(reason) from error
+        except OSError as error:
+            message = f"{error.filename}: {error.strerror}"
+            raise ServerError(message) from error
+        close = stack.pop_all().close
+    return Prepared(lines, close)
 
 
-def _register(
-    platform: Platform, environment: dict[str, str], close: Callable[[], Any]
-) -> Prepared:
+def _start_database(data: Path, stack: contextlib.ExitStack) -> str:
+    """Return the URI of the embedded database; what was started here is stopped at the end.
+
+    One that runs already is somebody else's to stop, unless a gateway left it that was killed.
+    """
+    database = LocalDatabase(data.parent)
+    note = data / "database.pid"
+    found = database.status()
+    server = found or database.start()
+    pid = str(server.pid)
+    if found is None or (note.exists() and note.read_text() == pid):
+        stack.callback(database.stop)
+        note.write_text(pid)
+    return server.uri
+
+
+def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
     description = {
         "image": IMAGE,
         "name": IMAGE,
@@ -83,10 +101,10 @@ def _register(
     actor = platform.actor(USER, ALIAS, description)
     token = _token(platform)
     nonce = platform.nonce(actor, USER, ["Internal/everyone"], _NONCE)["id"]
-    job = _job(environment, actor["id"])
+    job = _job(environment, actor["id"], platform.data / "job")
     url = f"{platform.address}/actors/v2/{actor['id']}/messages"
     query = f"uuid={job.uuid}&token={job.token}&event=finish"
-    lines = [
+    return [
         f"actor    {actor['id']} (alias {ALIAS})",
         f"token    {token}",
         f"nonce    {nonce}",
@@ -101,10 +119,9 @@ def _register(
         "    -H 'Content-Type: application/json' -d '{}'",
         "",
         f"The API is described at {platform.address}/docs. Clients of Abaco find the token with",
-        f"  export AGAVE_CACHE_DIR='{_cache(platform).parent}'",
+        f"  export AGAVE_CACHE_DIR={shlex.quote(str(_cache(platform).parent))}",
         "Ctrl-C stops it.",
     ]
-    return Prepared(lines, close)
 
 
 def _token(platform: Platform) -> str:
@@ -112,6 +129,7 @@ def _token(platform: Platform) -> str:
     file = _cache(platform)
     kept = str(clientcache.read(file).get("access_token", ""))
     if kept and platform.holds(kept):
+        clientcache.point(file, platform.address)
         return kept
     grant = platform.token(USER, ROLES, _LIFETIME, "made by make up")
     clientcache.write(file, grant, tenant=platform.tenant, user=USER, server=platform.address)
@@ -122,11 +140,18 @@ def _cache(platform: Platform) -> Path:
     return platform.data / "agave" / "current"
 
 
-def _job(environment: dict[str, str], actor_id: str) -> ManagedPipelineJob:
-    """Return a job to which nothing has happened yet; each one that is used up has a successor."""
+def _job(environment: dict[str, str], actor_id: str, file: Path) -> ManagedPipelineJob:
+    """Return a job to which nothing has happened yet; each one that is used up has a successor.
+
+    Args:
+        environment: of the actor.
+        actor_id: whose callback the job has.
+        file: keeps the job's number, so that those before it are not looked at again.
+    """
     mongodb = _mongodb(environment)
     pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
-    for order in itertools.count(1):
+    former = file.read_text() if file.exists() else ""
+    for order in itertools.count(int(former) if former.isdecimal() else 1):
         job = ManagedPipelineJob(
             mongodb,
             {"job_manager_id": actor_id},
@@ -136,6 +161,7 @@ def _job(environment: dict[str, str], actor_id: str) -> ManagedPipelineJob:
         ).setup()
         document = PipelineJobStore(mongodb).find_one_by_uuid(str(job.uuid))
         if document is not None and document["state"] == "CREATED":
+            file.write_text(str(order))
             return job
     raise AssertionError  # the numbers do not end
 
@@ -150,6 +176,8 @@ def _mongodb(environment: dict[str, str]) -> dict[str, str]:
 def _secret(file: Path) -> str:
     """Return a secret that is made once and kept in a file."""
     if not file.exists():
-        file.write_text(secrets.token_hex(24))
-        file.chmod(0o600)
+        draft = file.with_suffix(".new")
+        draft.write_text(secrets.token_hex(24))
+        draft.chmod(0o600)
+        draft.replace(file)
     return file.read_text().strip()

@@ -9,11 +9,12 @@ from jwt.exceptions import PyJWTError
 
 from abaco import identifiers
 from abaco.exceptions import BadRequest, NotFound, Unauthorized
-from abaco.http.call import ADMIN, NONCE, PUBLIC, ROLE, Principal, Subject
+from abaco.http.call import ADMIN, NONCE, ROLE, Principal, Subject
+from abaco.roles import ROLES
 from abaco.store import actors, aliases, configs, nonces, permissions, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from sqlalchemy import Connection
 
@@ -22,21 +23,12 @@ if TYPE_CHECKING:
     from abaco.settings import Tenant
     from abaco.store.records import Record
 
-_ROLES = frozenset(
-    f"Internal/{name}"
-    for name in (
-        "everyone",
-        "abaco-user",
-        "abaco-limited",
-        "abaco-privileged",
-        "abaco-admin",
-    )
-)
 _ASSERTION = "x-jwt-assertion-"
 _LEGACY_ASSERTION = "assertion"
 _USER_CLAIM = "http://wso2.org/claims/enduser"
 _ROLE_CLAIM = "http://wso2.org/claims/role"
-_NOBODY = Principal("", "", ())
+NOBODY = Principal("", "", ())
+"""Who asks for what is for everybody."""
 
 
 def admit(
@@ -56,15 +48,14 @@ def admit(
         BadRequest: the nonce does not hold, or the sender may not.
         NotFound: the path names nothing.
     """
-    if endpoint.needs == PUBLIC:
-        return _NOBODY, Subject()
     principal = _by_token(gateway, headers) or _by_assertion(gateway, headers)
     if principal is None:
         if NONCE not in parameters:
             message = "No JWT or nonce provided."
             raise BadRequest(message)
         with gateway.database.write() as tx:
-            principal = _by_nonce(tx, endpoint, path, parameters[NONCE])
+            tenants = gateway.settings.tenants
+            principal = _by_nonce(tx, tenants, endpoint, path, parameters[NONCE])
     with gateway.database.read() as tx:
         _check_role(principal, endpoint)
         subject = _find_subject(tx, principal, endpoint, path)
@@ -96,7 +87,7 @@ def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | N
         claims = _verify(tenants.get(name), assertion)
         user = str(claims.get(_USER_CLAIM, "")).partition("@")[0]
         roles = str(claims.get(_ROLE_CLAIM, "")).split(",")
-        if not user:
+        if not user or not user.isprintable():
             raise Unauthorized(_ASSERTION_REFUSED)
         shown = "-".join(part.capitalize() for part in header.split("-"))
         return Principal(
@@ -124,7 +115,11 @@ def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
 
 
 def _by_nonce(
-    tx: Connection, endpoint: Endpoint, path: Mapping[str, str], nonce_id: str
+    tx: Connection,
+    tenants: Container[str],
+    endpoint: Endpoint,
+    path: Mapping[str, str],
+    nonce_id: str,
 ) -> Principal:
     if "actor" in path:
         named = path["actor"]
@@ -138,7 +133,7 @@ def _by_nonce(
     kind = permissions.ACTOR if is_actor else permissions.ALIAS
     tenant = nonce_id.rpartition("_")[0]
     nonce = nonces.find(tx, tenant, kind, named, nonce_id)
-    if nonce is None:
+    if nonce is None or tenant not in tenants:
         message = "Nonce does not exist."
         raise BadRequest(message)
     levels = permissions.LEVELS
@@ -162,7 +157,7 @@ def _level_of_nonce(endpoint: Endpoint) -> str:
 
 
 def _check_role(principal: Principal, endpoint: Endpoint) -> None:
-    if not _ROLES.intersection(principal.roles):
+    if not set(ROLES).intersection(principal.roles):
         message = "Not authorized -- missing required role."
         raise BadRequest(message)
     if endpoint.needs == ADMIN and not principal.admin:
@@ -180,16 +175,18 @@ def _find_subject(
     if "alias" in path:
         alias = aliases.find(tx, tenant, path["alias"])
         if alias is None:
-            message = f"No alias found: {path['alias']}."
+            message = f"Actor with identifier '{path['alias']:.200}' not found"
+            if principal.admin:
+                message = f"No alias found: {path['alias']:.200}."
             raise NotFound(message)
-        if not endpoint.path.endswith("/{alias}"):
+        if "/nonces" in endpoint.path:
             actor = actors.find(tx, tenant, alias["actor_id"])
             return Subject(alias=alias, actor=actor or {"id": alias["actor_id"]})
         return Subject(alias=alias)
     if "config" in path:
         config = configs.find(tx, tenant, path["config"])
         if config is None:
-            message = f"No config found: {path['config']}."
+            message = f"No config found: {path['config']:.200}."
             raise NotFound(message)
         return Subject(config=config)
     return Subject()
@@ -219,20 +216,19 @@ def _check_level(
         return
     if subject.config:
         named = [(permissions.CONFIG, subject.config["name"])]
-        what = "actor config"
+        failure = "You do not have sufficient access to this actor config."
     elif subject.alias and subject.actor:
         named = [
             (permissions.ALIAS, subject.alias["alias"]),
             (permissions.ACTOR, subject.actor["id"]),
         ]
-        what = "alias and actor"
+        failure = "Not authorized -- you do not have access to this alias and actor."
     elif subject.alias:
         named = [(permissions.ALIAS, subject.alias["alias"])]
-        what = "alias"
+        failure = "Not authorized -- you do not have access to this alias."
     else:
         named = [(permissions.ACTOR, subject.actor["id"])]
-        what = "actor"
+        failure = "Not authorized -- you do not have access to this actor."
     for kind, name in named:
         if not permissions.allows(tx, principal.tenant, kind, name, principal.user, endpoint.needs):
-            message = f"Not authorized -- you do not have access to this {what}."
-            raise BadRequest(message)
+            raise BadRequest(failure)

@@ -23,12 +23,13 @@ from abaco.exceptions import (
     NotAllowed,
     NotFound,
     RequestTimeout,
+    SettingsError,
     TooLarge,
     Unavailable,
 )
 from abaco.http import access, envelope
 from abaco.http.arguments import media_type
-from abaco.http.call import Call, Endpoint, Reply
+from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
 from abaco.http.endpoints import ENDPOINTS
 from abaco.store.executions import BINARY
 
@@ -109,11 +110,19 @@ class _Path:
             response = await self._serve(endpoint, scope, receive)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            if not self._gateway.stopping:
+                raise
+            response = _refuse(Unavailable("The gateway is stopping: try again later."))
         except ApiError as error:
             response = _refuse(error)
         except SQLAlchemyError as error:
             _logger.error("%s %s: %s", method, endpoint.path, getattr(error, "orig", error))
             message = "The platform's database does not answer: try again later."
+            response = _refuse(Unavailable(message))
+        except SettingsError as error:
+            _logger.error("%s %s: %s", method, endpoint.path, error)
+            message = "The gateway's images cannot be read: see its log."
             response = _refuse(Unavailable(message))
         except Exception:
             _logger.exception("%s %s", method, endpoint.path)
@@ -128,11 +137,13 @@ class _Path:
         query = _parse(scope["query_string"])
         parameters = dict(reversed(query))
         path = {name: str(value) for name, value in scope["path_params"].items()}
-        principal, subject = await asyncio.to_thread(
-            access.admit, gateway, endpoint, path, headers, parameters
-        )
+        principal, subject = access.NOBODY, Subject()
+        if endpoint.needs != PUBLIC:
+            principal, subject = await asyncio.to_thread(
+                access.admit, gateway, endpoint, path, headers, parameters
+            )
         body = await _read_body(endpoint, gateway, headers, receive)
-        call = Call(gateway, endpoint, principal, subject, path, query, headers, body)
+        call = Call(gateway, endpoint, principal, subject, path, query, headers, receive, body)
         if inspect.iscoroutinefunction(endpoint.handle):
             result = await endpoint.handle(call)
         else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -74,8 +76,8 @@ def read_json(body: bytes) -> Any:
     raise BadRequest(message)
 
 
-def read_fields(body: bytes, content_type: str) -> dict[str, Any]:
-    """Return the named values of a body; those of another content type are none.
+def read_form(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return the named values of a form; a body of another content type has none.
 
     Args:
         body: the whole body.
@@ -85,20 +87,22 @@ def read_fields(body: bytes, content_type: str) -> dict[str, Any]:
         BadRequest: it is not what the header says it is.
     """
     kind = media_type(content_type)
-    if is_json(kind):
-        content = read_json(body) if body.strip() else {}
-        return content if isinstance(content, dict) else {}
     if kind not in (_FORM, _MULTIPART):
         return {}
     fields: dict[str, Any] = {}
+    files = contextlib.ExitStack()
+    room = iter(range(MOST_FIELDS))
 
     def keep(name: bytes | None, value: bytes | None) -> None:
+        if next(room, None) is None:
+            raise ValueError
         fields.setdefault((name or b"").decode(), (value or b"").decode())
 
     def keep_file(file: Any) -> None:
         file.file_object.seek(0)
         keep(file.field_name, file.file_object.read())
-        file.close()
+        # the parser still needs it
+        files.callback(file.close)
 
     try:
         if kind == _FORM:
@@ -106,12 +110,17 @@ def read_fields(body: bytes, content_type: str) -> dict[str, Any]:
             for name, value in pairs:
                 fields.setdefault(name, value)
         else:
-            parse_form(
-                {"Content-Type": content_type.encode(), "Content-Length": str(len(body)).encode()},
-                io.BytesIO(body),
-                lambda field: keep(field.field_name, field.value),
-                keep_file,
-            )
+            headers = {
+                "Content-Type": content_type.encode(),
+                "Content-Length": str(len(body)).encode(),
+            }
+            with files:
+                parse_form(
+                    headers,
+                    io.BytesIO(body),
+                    lambda field: keep(field.field_name, field.value),
+                    keep_file,
+                )
     except (FormParserError, ValueError):
         message = "The form in the request body cannot be read: it is malformed."
         raise BadRequest(message) from None
@@ -205,16 +214,18 @@ def _to_boolean(given: Any) -> bool:
 
 
 def _check_levels(content: Any) -> None:
+    # as it was parsed just now, everything is of one of few types
     level = [content]
-    for _ in range(_MOST_LEVELS + 1):
+    for _ in range(_MOST_LEVELS):
         level = [
             child
             for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is list or type(child) is dict
         ]
-    if level:
-        raise RecursionError
+        if not level:
+            return
+    raise RecursionError
 
 
 class _Ambiguous(Exception):
@@ -224,8 +235,7 @@ class _Ambiguous(Exception):
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         message = f"it has the key {twice!r:.60} twice in one object"
         raise _Ambiguous(message)
     return content

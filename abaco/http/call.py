@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from abaco import roles
 from abaco.http import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from starlette.types import Receive
 
     from abaco.gateway import Gateway
     from abaco.http.arguments import Argument
@@ -40,12 +44,12 @@ class Principal:
     @property
     def admin(self) -> bool:
         """Whether no permission is asked for."""
-        return "Internal/abaco-admin" in self.roles
+        return roles.ADMIN in self.roles
 
     @property
     def privileged(self) -> bool:
         """Whether the resources of an actor may be chosen."""
-        return self.admin or "Internal/abaco-privileged" in self.roles
+        return self.admin or roles.PRIVILEGED in self.roles
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Call:
     path: Mapping[str, str]
     query: list[tuple[str, str]]
     headers: Mapping[str, str]
+    receive: Receive
     body: bytes = b""
 
     @property
@@ -99,9 +104,17 @@ class Call:
         return first
 
     @cached_property
+    def content(self) -> Any:
+        """What the body says in JSON."""
+        return arguments.read_json(self.body)
+
+    @cached_property
     def fields(self) -> dict[str, Any]:
         """The named values of the body."""
-        return arguments.read_fields(self.body, self.content_type)
+        if not arguments.is_json(arguments.media_type(self.content_type)):
+            return arguments.read_form(self.body, self.content_type)
+        content = self.content if self.body.strip() else {}
+        return content if isinstance(content, dict) else {}
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
@@ -109,14 +122,19 @@ class Call:
         endpoint = self.endpoint
         return arguments.collect(endpoint.arguments, self.fields, self.parameters, endpoint.thing)
 
+    async def left(self) -> None:
+        """Wait until the sender has hung up; the body has been received before."""
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
+
     def link(self, *parts: str) -> str:
         """Return a URL below the API's actors."""
         base = f"{self.gateway.api_server(self.tenant)}/actors/v2"
-        return "/".join((base, *parts))
+        return "/".join((base, *(quote(part, safe="") for part in parts)))
 
     def profile(self, user: str) -> str:
         """Return the URL of a user."""
-        return f"{self.gateway.api_server(self.tenant)}/profiles/v2/{user}"
+        return f"{self.gateway.api_server(self.tenant)}/profiles/v2/{quote(user, safe='')}"
 
 
 @dataclass(frozen=True)

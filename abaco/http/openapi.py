@@ -20,6 +20,8 @@ Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer"}
+_FLAG: Schema = {"type": "boolean"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _LINKS: Schema = {"type": "object", "additionalProperties": {"type": "string", "format": "uri"}}
 
@@ -58,7 +60,7 @@ _SCHEMAS: dict[str, Schema] = {
             statusMessage=_TEXT,
             state={},
             revision=_COUNT,
-            stateless={"type": "boolean"},
+            stateless=_FLAG,
             defaultEnvironment={"type": "object"},
             createTime=_TIME,
             lastUpdateTime=_TIME,
@@ -66,6 +68,22 @@ _SCHEMAS: dict[str, Schema] = {
         ),
         name=_TEXT,
         description=_TEXT,
+        type=_TEXT,
+        token={"type": ["boolean", "string"]},
+        link=_TEXT,
+        webhook=_TEXT,
+        hints=_TEXTS,
+        privileged=_FLAG,
+        maxWorkers=_COUNT,
+        memLimit=_TEXT,
+        maxCpus=_TEXT,
+        useContainerUid=_FLAG,
+        queue=_TEXT,
+        logEx=_COUNT,
+        cronOn=_FLAG,
+        cronSchedule=_TEXT,
+        cronNextEx=_TIME,
+        mounts={"type": "array"},
     ),
     "Search": _object(
         _metadata=_object(
@@ -121,7 +139,7 @@ _SCHEMAS: dict[str, Schema] = {
             id=_TEXT,
             owner=_TEXT,
             apiServer=_TEXT,
-            roles={"type": "array", "items": _TEXT},
+            roles=_TEXTS,
             level=_TEXT,
             maxUses=_COUNT,
             remainingUses=_COUNT,
@@ -145,12 +163,21 @@ _SCHEMAS: dict[str, Schema] = {
         createTime=_TIME,
         lastExecutionTime=_TEXT,
         lastHealthCheckTime=_TEXT,
+        image=_TEXT,
+        chName=_TEXT,
     ),
     "Workers": _list("Worker"),
     "State": _object(state={}),
-    "Config": _object(name=_TEXT, value=_TEXT, isSecret={"type": "boolean"}, actors=_TEXT),
+    "Config": _object(name=_TEXT, value=_TEXT, isSecret=_FLAG, actors=_TEXT),
     "Configs": _list("Config"),
-    "Profile": _object(username=_TEXT, email=_TEXT),
+    "Profile": _object(
+        username=_TEXT,
+        email=_TEXT,
+        first_name=_TEXT,
+        last_name=_TEXT,
+        full_name=_TEXT,
+        _links={"type": "object"},
+    ),
     "Error": _object(
         message=_TEXT, result={"type": "null"}, status={"const": "error"}, version=_TEXT
     ),
@@ -159,7 +186,7 @@ _SCHEMAS: dict[str, Schema] = {
 _KINDS: dict[str, Schema] = {
     "text": _TEXT,
     "integer": _COUNT,
-    "boolean": {"type": "boolean"},
+    "boolean": _FLAG,
     "object": {"type": "object"},
     "any": {},
 }
@@ -172,6 +199,9 @@ _ERRORS = {
     "431": "The head of the request is too large.",
     "503": "The gateway is stopping, or its database does not answer.",
 }
+_NUMBERS = ("limit", "skip")
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+_TOKEN = "/token"  # noqa: S105 - a path
 _TAGS = re.compile(r"^/actors/(?:\{actor\}/|aliases/\{alias\}/)?(\w+)")
 
 
@@ -199,6 +229,7 @@ def document(endpoints: Sequence[Endpoint], server: str) -> Schema:
         "components": {
             "schemas": _SCHEMAS,
             "securitySchemes": {
+                "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "nonce": {"type": "apiKey", "in": "query", "name": "x-nonce"},
             },
@@ -232,7 +263,9 @@ def _operation(endpoint: Endpoint) -> Schema:
         "responses": _responses(endpoint),
         "security": [] if endpoint.needs == PUBLIC else [{"bearer": []}],
     }
-    if endpoint.needs not in (PUBLIC, ROLE, ADMIN):
+    if endpoint.path == _TOKEN:
+        operation["security"] = [{"basic": []}]
+    if "{actor}" in endpoint.path or "{alias}" in endpoint.path:
         operation["security"].append({"nonce": []})
     if endpoint.arguments:
         operation["requestBody"] = _body(endpoint.arguments)
@@ -258,7 +291,12 @@ def _parameters(endpoint: Endpoint) -> list[Schema]:
         for name in re.findall(r"\{(\w+)\}", endpoint.path)
     ]
     return named + [
-        {"name": name, "in": "query", "description": text, "schema": _TEXT}
+        {
+            "name": name,
+            "in": "query",
+            "description": text,
+            "schema": _NUMBER if name in _NUMBERS else _TEXT,
+        }
         for name, text in endpoint.parameters.items()
     ]
 
@@ -292,7 +330,7 @@ def _responses(endpoint: Endpoint) -> Schema:
         )
         content["application/json"] = {"schema": answer}
     responses: Schema = {"200": {"description": "Success.", "content": content}}
-    if endpoint.needs != PUBLIC or endpoint.path == "/token":
+    if endpoint.needs != PUBLIC or endpoint.path == _TOKEN:
         responses["401"] = _failure("The token is wrong or has expired.", "Fault")
     for status, text in _ERRORS.items():
         responses[status] = _failure(text, "Error")

@@ -165,6 +165,13 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._awaits_head = True
+        self._expect_no_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._awaits_head:
+            # nobody wants the rest of the body: it has as long as a head has
+            self._expect_head()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade is an offer, and what was asked is answered without it."""
@@ -202,7 +209,6 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._expect_no_head()
-        self._unset_keepalive_if_required()
         if self._is_answering():
             if self._awaits_head:
                 # what is refused was sent ahead: the answer to the request before it is the last
@@ -298,8 +304,7 @@ class _TunnelProtocol(_BoundedProtocol):
             self.logger.error("no certificate for %s: %s", host, error)
             self._refuse(500, f"no certificate could be made for {host}")
         else:
-            if not self.transport.is_closing():
-                self.transport.write(_ESTABLISHED)
+            self.transport.write(_ESTABLISHED)
             await self._serve_tls(context)
 
     async def _serve_tls(self, context: ssl.SSLContext) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -18,8 +19,44 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-_BUSY_SECONDS = 10
-_READERS = 48
+BUSY_SECONDS = 4
+"""How long a writer waits for the writers of this process, and then for those of others."""
+_CONNECTIONS = 64
+
+
+class Turns:
+    """A lock that threads get in the order in which they ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def take(self, seconds: float) -> bool:
+        """Wait for one's turn; tell whether it came in time."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=seconds):
+            return True
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        # it came just now
+        return True
+
+    def give(self) -> None:
+        """End one's turn."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
 
 
 class Database:
@@ -33,15 +70,16 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._writing = threading.Lock()
+        self._turns = Turns()
         try:
             self.engine = _engine(url)
-            self._migrate()
+            try:
+                self._migrate()
+            except BaseException:
+                self.close()
+                raise
         except (SQLAlchemyError, ImportError) as error:
-            shown = sqlalchemy.make_url(url).render_as_string() if "://" in url else "it"
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            message = f"the platform's database cannot be opened: {reason} (database: {shown})"
-            raise SettingsError(message) from error
+            raise SettingsError(explain(url, error)) from error
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -55,11 +93,29 @@ class Database:
 
         Writers of one process wait for each other here, in order, rather than in SQLite, which
         makes them sleep and try again.
+
+        Raises:
+            SQLAlchemyError: others write for too long, or what was written is not on disk.
         """
-        with self._writing, self.engine.connect() as connection:
-            connection.execution_options(writing=True)
-            with connection.begin():
-                yield connection
+        if not self._turns.take(BUSY_SECONDS):
+            message = f"other writers did not end within {BUSY_SECONDS} s"
+            raise sqlalchemy.exc.TimeoutError(message)
+        try:
+            with self.engine.connect() as connection:
+                connection.execution_options(writing=True)
+                with connection.begin():
+                    yield connection
+        finally:
+            self._turns.give()
+
+    def check(self) -> None:
+        """Show that it can be written to.
+
+        Raises:
+            SQLAlchemyError: it cannot.
+        """
+        with self.write() as tx:
+            tx.execute(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
 
     def close(self) -> None:
         """Close all connections."""
@@ -81,8 +137,18 @@ class Database:
             return None if row is None else str(row[0])
 
 
+def explain(url: str, error: Exception) -> str:
+    """Return one line that says what is wrong with a database, without its password."""
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    try:
+        shown = sqlalchemy.make_url(url).render_as_string()
+    except sqlalchemy.exc.ArgumentError:
+        shown = "the value of database in the configuration"
+    return f"the platform's database cannot be used: {reason} ({shown})"
+
+
 def _engine(url: str) -> Engine:
-    engine = sqlalchemy.create_engine(url, pool_size=_READERS, max_overflow=0, pool_timeout=30)
+    engine = sqlalchemy.create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=30)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
@@ -97,7 +163,7 @@ def _prepare(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # in WAL mode, anything less acknowledges what is not on disk
         "foreign_keys=ON",
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -107,13 +107,25 @@ def claim(tx: Connection, actor_id: str, worker_id: str) -> tuple[Record, Messag
     return execution, Message(message["body"], message["content_type"], message["environment"])
 
 
-def put_back(tx: Connection, execution: Record) -> None:
-    """Return the message of an execution that was interrupted to its place in the mailbox."""
-    tx.execute(
+def put_back(tx: Connection, execution: Record, *, counts: bool) -> None:
+    """Return the message of an execution that was interrupted to its place in the mailbox.
+
+    What it has sent as results is dropped: it will be sent again. One that has ended meanwhile,
+    since its actor was deleted, stays so.
+
+    Args:
+        tx: a transaction that writes.
+        execution: the record, as it was claimed.
+        counts: whether it is to count as an attempt.
+    """
+    attempts = executions.c.attempts if counts else executions.c.attempts - 1
+    interrupted = tx.execute(
         update(executions)
-        .where(executions.c.sequence == execution["sequence"])
-        .values(status=SUBMITTED, worker_id=None, start_time=None)
+        .where(executions.c.sequence == execution["sequence"], executions.c.status == RUNNING)
+        .values(status=SUBMITTED, worker_id=None, start_time=None, attempts=attempts)
     )
+    if interrupted.rowcount:
+        tx.execute(delete(results).where(results.c.execution_id == execution["id"]))
 
 
 def finish(

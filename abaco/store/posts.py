@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from abaco import clock
-from abaco.store.records import Record, every
+from abaco.store.records import Record, one
 from abaco.store.tables import posts
 
 if TYPE_CHECKING:
@@ -24,13 +24,20 @@ def add(tx: Connection, actor_id: str, url: str, body: Record) -> None:
     tx.execute(insert(posts).values(**values, next_attempt=clock.now()))
 
 
-def due(tx: Connection, limit: int) -> list[Record]:
-    """Return posts whose time has come, the oldest of each URL only: they go in order."""
-    query = select(posts).where(posts.c.next_attempt <= clock.now()).order_by(posts.c.sequence)
-    first: dict[str, Record] = {}
-    for post in every(tx, query.limit(limit)):
-        first.setdefault(post["url"], post)
-    return list(first.values())
+def due(tx: Connection) -> list[str]:
+    """Return the URLs whose oldest post may be tried now."""
+    oldest = select(func.min(posts.c.sequence)).group_by(posts.c.url)
+    query = select(posts.c.url).where(
+        posts.c.sequence.in_(oldest), posts.c.next_attempt <= clock.now()
+    )
+    return [str(url) for url in tx.execute(query.order_by(posts.c.next_attempt)).scalars()]
+
+
+def first(tx: Connection, url: str) -> Record | None:
+    """Return the oldest post of a URL, if it may be tried now: they go in order."""
+    query = select(posts).where(posts.c.url == url).order_by(posts.c.sequence).limit(1)
+    post = one(tx, query)
+    return post if post is not None and post["next_attempt"] <= clock.now() else None
 
 
 def delivered(tx: Connection, post: Record) -> None:
@@ -39,12 +46,12 @@ def delivered(tx: Connection, post: Record) -> None:
 
 
 def failed(tx: Connection, post: Record) -> bool:
-    """Try a post and what waits behind it later, or give it up; tell whether it was given up."""
+    """Let a post, and what waits behind it, be tried later, or give it up; tell whether that."""
     attempts = post["attempts"] + 1
     if attempts >= MOST_ATTEMPTS:
         delivered(tx, post)
         return True
     later = clock.now() + datetime.timedelta(seconds=_FIRST_DELAY * 2 ** (attempts - 1))
-    tx.execute(update(posts).where(posts.c.sequence == post["sequence"]).values(attempts=attempts))
-    tx.execute(update(posts).where(posts.c.url == post["url"]).values(next_attempt=later))
+    this = posts.c.sequence == post["sequence"]
+    tx.execute(update(posts).where(this).values(attempts=attempts, next_attempt=later))
     return False

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 131_072 - 1
 """Of one variable, with its name: what Linux passes to a new program (MAX_ARG_STRLEN)."""
 
+CONFIGS = "_actor_configs"
+STATE = "_abaco_actor_state"
 WORKER = "_abaco_worker_id"
 RESULTS = "_abaco_results_socket"
 BINARY = "_abaco_binary_fifo"
@@ -44,7 +46,7 @@ _PROTECTED = (
     "LOCALDOMAIN",
     # what shells and their like obey
     "ENV",
-    "BASH_*",
+    "BASH*",
     "SHELL*",
     "IFS",
     "PS[0-9]",
@@ -73,13 +75,13 @@ _PROTECTED = (
     "LC_*",
     "TERM*",
     # whom programs talk to, and trust
-    "*_PROXY",
-    "*_proxy",
+    "*_[Pp][Rr][Oo][Xx][Yy]",
     "SSL_*",
     "SSLKEYLOGFILE",
     "OPENSSL_*",
     "CURL_*",
     "REQUESTS_*",
+    "NETRC",
     "AGAVE*",
     "TAPIS*",
     # what the platform says
@@ -105,7 +107,7 @@ def split(
     kept: dict[str, str] = {}
     dropped: list[str] = []
     for name, value in parameters:
-        if is_protected(name, protected) or not _fits(name, value):
+        if is_protected(name, protected) or not fits(name, value):
             dropped.append(name)
         else:
             kept.setdefault(name, value)
@@ -119,10 +121,14 @@ def is_protected(name: str, protected: tuple[str, ...] = ()) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in (*_PROTECTED, *protected))
 
 
-def _fits(name: str, value: str) -> bool:
+def fits(name: str, value: str) -> bool:
+    """Tell whether a program can be started with a variable."""
     if not name or "=" in name or "\0" in name + value:
         return False
-    return len(f"{name}={value}".encode(errors="surrogatepass")) <= MOST_BYTES
+    try:
+        return len(f"{name}={value}".encode()) <= MOST_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def build(
@@ -163,7 +169,7 @@ def build(
             "_abaco_actor_name": actor["name"] or "None",
             "_abaco_container_repo": actor["image"],
             "_abaco_actor_revision": actor["revision"],
-            "_abaco_actor_state": actor["state"],
+            STATE: actor["state"],
         },
         given,
     )

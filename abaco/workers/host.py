@@ -8,12 +8,15 @@ gateway. A message comes as four bytes of length, with the descriptor for its lo
 processor time in nanoseconds. The first answer, before any message, is `{"ready": true}`.
 
 Of one message nothing is left for the next but what the actor's modules keep: environment, working
-directory, arguments, import path, file mode mask, signal handlers and timers are as they were, and
-threads that go on do not write into another message's log.
+directory, arguments, import path, file mode mask, signal handlers, blocked signals and timers are as
+they were, and threads that go on do not write into another message's log.
+
+An actor may close the descriptor, or become another program: then its end is the message's end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import json
@@ -40,11 +43,14 @@ _LARGEST_CODE = 255
 def main(descriptor: int, name: str) -> None:
     """Serve messages until the gateway is gone."""
     control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
     sys.path[0] = str(os.getcwd())  # noqa: PTH109 - pathlib would be imported for nothing else
+    # before the import, since it may make loggers
+    outputs = Outputs()
     module, _, function = name.partition(":")
     handler = getattr(importlib.import_module(module), function)
     start = State()
-    silence()
+    outputs.close()
     answer(control, {"ready": True})
     while True:
         head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 1)
@@ -52,84 +58,127 @@ def main(descriptor: int, name: str) -> None:
             return
         head += receive(control, LENGTH.size - len(head))
         request = json.loads(receive(control, LENGTH.unpack(head)[0]))
-        reply = run(handler, request["environment"], descriptors[0])
+        outputs.open(descriptors[0])
+        reply = run(handler, request["environment"], outputs)
+        outputs.close()
         start.restore()
         answer(control, reply)
 
 
-def run(handler: Callable[[], Any], environment: dict[str, str], log: int) -> dict[str, Any]:
+def run(
+    handler: Callable[[], Any], environment: dict[str, str], outputs: Outputs
+) -> dict[str, Any]:
     """Call the actor's function for one message."""
     before = cpu()
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    for output in _OUTPUTS:
-        os.dup2(log, output)
-    os.close(log)
-    outsiders = {
-        thread for thread in threading.enumerate() if thread is not threading.main_thread()
-    }
-    sys.stdout, sys.stderr = (Stream(output, outsiders) for output in _OUTPUTS)
+    said = ""
     try:
-        exit_code = code_of(handler())
+        result = handler()
     except SystemExit as error:
-        exit_code = code_of(error.code)
+        result = error.code
     except KeyboardInterrupt:
-        exit_code = INTERRUPTED
+        result = INTERRUPTED
     except BaseException:  # noqa: BLE001 - whatever it is, it ends one message, not the worker
-        traceback.print_exc()
-        exit_code = 1
+        result, said = 1, traceback.format_exc()
+    exit_code, last = code_of(result)
+    outputs.complain(said + last)
     lingering = {
         thread
         for thread in threading.enumerate()
         if not thread.daemon and thread is not threading.main_thread()
     }
-    silence()
     tidy = not lingering and not has_children()
     return {"exit_code": exit_code, "cpu": cpu() - before, "tidy": tidy}
 
 
-def code_of(result: object) -> int:
-    """Return the exit code that the interpreter would make of a value."""
+def code_of(result: object) -> tuple[int, str]:
+    """Return the exit code that the interpreter would make of a value, and what it would print."""
     if result is None:
-        return 0
+        return 0, ""
     if isinstance(result, int):
-        return result & _LARGEST_CODE
-    print(result, file=sys.stderr)  # noqa: T201 - what the interpreter does with it
-    return 1
+        return result & _LARGEST_CODE, ""
+    return 1, f"{result}\n"
+
+
+class _Output(io.FileIO):
+    """A descriptor that is one pipe after the other, of which none can be sought in."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class Stream(io.TextIOWrapper):
-    """Standard output or error of one message; what threads of earlier ones write is dropped."""
+    """Standard output or error; what threads of earlier messages write is dropped."""
 
-    def __init__(self, descriptor: int, outsiders: set[threading.Thread]) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__(
-            io.FileIO(os.dup(descriptor), "w"),
+            _Output(descriptor, "w", closefd=False),
             encoding="utf-8",
             errors="backslashreplace",
             write_through=True,
         )
-        self._outsiders = outsiders
+        self.outsiders: set[threading.Thread] = set()
 
     def write(self, text: str) -> int:
         """Write a text, unless it comes from a thread that another message left."""
-        if threading.current_thread() in self._outsiders:
+        if threading.current_thread() in self.outsiders:
             return len(text)
         return super().write(text)
 
-
-def silence() -> None:
-    """Let go of the message's log."""
-    for stream in (sys.stdout, sys.stderr):
+    @property
+    def usable(self) -> bool:
+        """Whether the actor has neither closed nor taken it apart."""
         try:
-            stream.close()
-        except (OSError, ValueError):
-            continue
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for output in _OUTPUTS:
-        os.dup2(nowhere, output)
-    os.close(nowhere)
-    sys.stdout, sys.stderr = (Stream(output, set()) for output in _OUTPUTS)
+            return not self.closed
+        except ValueError:
+            return False
+
+
+class Outputs:
+    """Standard output and error: the same for all messages, so that a logger goes on as it was made."""
+
+    def __init__(self) -> None:
+        self._streams = [Stream(output) for output in _OUTPUTS]
+        self._install()
+
+    def open(self, log: int) -> None:
+        """Let all that is written from now on go into a message's log."""
+        self._redirect(log)
+        self._streams = [
+            stream if stream.usable else Stream(output)
+            for stream, output in zip(self._streams, _OUTPUTS, strict=True)
+        ]
+        self._install()
+        main = threading.main_thread()
+        outsiders = {thread for thread in threading.enumerate() if thread is not main}
+        for stream in self._streams:
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", write_through=True)
+            stream.outsiders = outsiders
+
+    def complain(self, text: str) -> None:
+        """Write to standard error, whatever the actor has made of it."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        with contextlib.suppress(OSError):
+            os.write(_OUTPUTS[1], text.encode(errors="backslashreplace"))
+
+    def close(self) -> None:
+        """Let go of the message's log."""
+        self._redirect(os.open(os.devnull, os.O_WRONLY))
+
+    def _install(self) -> None:
+        output, errors = self._streams
+        vars(sys).update(stdout=output, stderr=errors, __stdout__=output, __stderr__=errors)
+
+    @staticmethod
+    def _redirect(descriptor: int) -> None:
+        for output in _OUTPUTS:
+            os.dup2(descriptor, output)
+        if descriptor not in _OUTPUTS:
+            os.close(descriptor)
 
 
 class State:
@@ -141,6 +190,8 @@ class State:
         self._path = list(sys.path)
         self._mask = os.umask(0)
         os.umask(self._mask)
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._environment = os.environ
         self._handlers = {
             number: signal.getsignal(number)
             for number in signal.valid_signals()
@@ -150,15 +201,18 @@ class State:
 
     def restore(self) -> None:
         """Make it so again."""
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        os.environ = self._environment  # noqa: B003 - it is the same object
         os.environ.clear()
         os.chdir(self._folder)
         sys.argv[:] = self._arguments
         sys.path[:] = self._path
         os.umask(self._mask)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
 
 
 def has_children() -> bool:
@@ -190,12 +244,12 @@ def receive(control: socket.socket, size: int) -> bytes:
 
 
 def answer(control: socket.socket, reply: dict[str, Any]) -> None:
-    """Tell the gateway something."""
+    """Tell the gateway something; where it cannot be told, the exit code says how the message ended."""
     content = json.dumps(reply).encode()
     try:
         control.sendall(LENGTH.pack(len(content)) + content)
     except OSError:
-        raise SystemExit from None
+        os._exit(reply.get("exit_code", 0))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from abaco import events
 from abaco.exceptions import SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions
+from abaco.workers import threads
 from abaco.workers.processes import end_left
 from abaco.workers.worker import Worker
+from abaco.workers.workspace import remove_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
+_RETRY_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -44,6 +49,7 @@ class Pool:
     ) -> None:
         self.database = database
         self.limits = settings.limits
+        self.data = settings.data
         self._images_file = settings.images_file
         self._api_server = api_server
         self._workers: dict[str, list[Worker]] = {}
@@ -55,8 +61,11 @@ class Pool:
     # For the gateway
 
     async def start(self) -> None:
-        """Put back what an earlier gateway was doing, and make the workers of all actors."""
-        for actor in await asyncio.to_thread(self._recover):
+        """Put back what an earlier gateway was doing, and make the workers of all actors.
+
+        An actor that was being deleted is gone then.
+        """
+        for actor in await threads.run(self._recover):
             await self.adopt(actor["id"])
 
     async def stop(self, seconds: float = _ABORT_SECONDS) -> None:
@@ -85,18 +94,18 @@ class Pool:
         for worker in workers:
             worker.wake()
         if actor_id not in self._reviving and all(worker.retired for worker in workers):
-            reviving = asyncio.get_running_loop().create_task(self.adopt(actor_id))
+            reviving = asyncio.get_running_loop().create_task(self._revive(actor_id))
             self._reviving[actor_id] = reviving
             reviving.add_done_callback(lambda _: self._reviving.pop(actor_id))
 
     async def adopt(self, actor_id: str) -> None:
         """Let an actor have the workers that it should have; replace those of earlier revisions."""
         async with self._adopting:
-            actor = await asyncio.to_thread(self._get, actor_id)
+            actor = await threads.run(self._get, actor_id)
             if actor is None or actor["status"] == actors.SHUTTING_DOWN:
                 return
             try:
-                image = await asyncio.to_thread(self._find_image, actor["image"])
+                image = await threads.run(self._find_image, actor["image"])
             except (UnknownImage, SettingsError) as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
                 return
@@ -206,12 +215,30 @@ class Pool:
             return 1
         return min(wanted, actor["max_workers"] or self.limits.workers, self.limits.workers)
 
+    async def _revive(self, actor_id: str) -> None:
+        while not self._stopping:
+            try:
+                await self.adopt(actor_id)
+            except SQLAlchemyError as error:
+                _logger.error("actor %s: no worker yet: %s", actor_id, type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
     async def _set_status(
         self, actor_id: str, status: str, reason: str, revision: int | None = None
     ) -> None:
-        linked = await asyncio.to_thread(self._write_status, actor_id, status, reason, revision)
-        if linked is not None:
-            self.wake(linked)
+        """Write down a status, however often that takes."""
+        while not self._stopping:
+            try:
+                linked = await threads.run(self._write_status, actor_id, status, reason, revision)
+            except SQLAlchemyError as error:
+                _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                if linked is not None:
+                    self.wake(linked)
+                return
 
     # What is done with the database and files, in threads
 
@@ -225,8 +252,13 @@ class Pool:
                     len(left),
                     ended,
                 )
+            remove_left(self.data)
             for execution in left:
-                executions.put_back(tx, execution)
+                executions.put_back(tx, execution, counts=False)
+            for actor in actors.everywhere(tx):
+                if actor["status"] == actors.SHUTTING_DOWN:
+                    executions.abandon(tx, actor["id"])
+                    actors.remove(tx, actor)
             return actors.everywhere(tx)
 
     def _get(self, actor_id: str) -> Record | None:

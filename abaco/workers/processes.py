@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psutil
 
 from abaco.settings import find_program
+from abaco.workers import threads
 from abaco.workers.environment import WORKER
 from abaco.workers.host import LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
+    from typing import BinaryIO
 
     from abaco.settings import Image
 
 HOST = Path(__file__).with_name("host.py")
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""How a process ends that somebody kills."""
+SHORTAGES = (
+    errno.EAGAIN,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+)
+"""What passes, and is not the fault of an actor."""
 READY_SECONDS = 60.0
+_MOST_STARTS = 10
+_END_SECONDS = 5.0
 _DIAGNOSIS_BYTES = 4096
-_END_SECONDS = 1.0
+_LOOKS = 20
+_LOOK_SECONDS = 0.005
 _LARGEST_REPLY = 4096
 
 
@@ -69,6 +88,7 @@ class Cold:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._process: subprocess.Popen[bytes] | None = None
+        self._early: signal.Signals | None = None
 
     async def prepare(self) -> None:
         """Look whether there is something to start.
@@ -76,6 +96,9 @@ class Cold:
         Raises:
             NotStarted: there is not.
         """
+        await threads.run(self._check)
+
+    def _check(self) -> None:
         if not self._image.folder.is_dir():
             message = f"its folder {self._image.folder} does not exist"
             raise NotStarted(message)
@@ -90,21 +113,31 @@ class Cold:
         Raises:
             NotStarted: the program does not start.
         """
-        command = [find_program(self._image.command[0]), *self._image.command[1:]]
-        self._process = await asyncio.to_thread(
-            _spawn, command, self._image.folder, environment, log
-        )
+        self._early = None
+        known, process = await threads.run(self._begin, environment, log)
+        self._process = process
+        if self._early is not None:
+            self.signal(self._early)
         try:
-            ending = await asyncio.to_thread(_wait, self._process)
+            ending = await threads.wait(_wait, process)
         finally:
             # as with a container, what it left running ends with it
-            _signal_group(self._process.pid, signal.SIGKILL)
+            _signal_group(process.pid, signal.SIGKILL)
             self._process = None
+            await threads.run(end_left, {environment[WORKER]}, known)
         return ending
 
+    def _begin(
+        self, environment: Mapping[str, str], log: int
+    ) -> tuple[frozenset[int], subprocess.Popen[bytes]]:
+        command = [find_program(self._image.command[0]), *self._image.command[1:]]
+        return frozenset(psutil.pids()), _spawn(command, self._image.folder, environment, log)
+
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to what it started."""
-        if self._process is not None:
+        """Send a signal to the process and to what it started, also if it is just being started."""
+        if self._process is None:
+            self._early = number
+        else:
             _signal_group(self._process.pid, number)
 
     async def close(self) -> None:
@@ -120,10 +153,13 @@ class Warm:
         self._growth_bytes = growth_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._signalled: signal.Signals | None = None
         self._first_size = 0
 
     async def prepare(self) -> None:
         """Start the process and wait until it has imported the actor's code.
+
+        One that is killed from outside meanwhile is started again.
 
         Raises:
             NotStarted: it does not; the text ends with what it wrote last.
@@ -132,36 +168,56 @@ class Warm:
             if self._process.poll() is None:
                 return
             await self.close()
+        for _ in range(_MOST_STARTS):
+            if await self._start():
+                return
+        message = f"{self._image.handler}: the process was killed {_MOST_STARTS} times at its start"
+        raise NotStarted(message)
+
+    async def _start(self) -> bool:
+        """Start the process; tell whether it is there, rather than killed from outside."""
         ours, theirs = socket.socketpair()
-        reader, writer = os.pipe()
-        command = [sys.executable, str(HOST), str(theirs.fileno()), self._image.handler]
-        environment = {"LANG": "C.UTF-8", **self._image.environment, WORKER: self._worker_id}
-        try:
-            self._process = await asyncio.to_thread(
-                _spawn, command, self._image.folder, environment, writer, theirs.fileno()
-            )
-        except NotStarted:
-            ours.close()
-            os.close(reader)
-            raise
-        finally:
+        with theirs, tempfile.TemporaryFile() as output:
+            command = [sys.executable, str(HOST), str(theirs.fileno()), self._image.handler]
+            environment = {"LANG": "C.UTF-8", **self._image.environment, WORKER: self._worker_id}
+            try:
+                self._process = await threads.run(
+                    _spawn,
+                    command,
+                    self._image.folder,
+                    environment,
+                    output.fileno(),
+                    theirs.fileno(),
+                )
+            except NotStarted:
+                ours.close()
+                raise
             theirs.close()
-            os.close(writer)
-        ours.setblocking(False)  # noqa: FBT003 - its signature
-        self._control = ours
-        self._first_size = 0
+            ours.setblocking(False)  # noqa: FBT003 - its signature
+            self._control = ours
+            self._first_size = 0
+            if self._signalled is not None:
+                self.signal(self._signalled)
+            return await self._is_imported(self._process, output)
+
+    async def _is_imported(self, process: subprocess.Popen[bytes], output: BinaryIO) -> bool:
         try:
             reply = await asyncio.wait_for(self._receive(), READY_SECONDS)
-            if reply is None:
-                await self.close()
-                message = f"{self._image.handler} cannot be imported: {_last_line(reader)}"
-                raise NotStarted(message)
         except asyncio.TimeoutError:
             await self.close()
             message = f"{self._image.handler} is not imported within {READY_SECONDS:g} s"
             raise NotStarted(message) from None
-        finally:
-            os.close(reader)
+        if reply is None:
+            ending = asyncio.create_task(threads.wait(_wait, process))
+            ended, _ = await asyncio.wait({ending}, timeout=_END_SECONDS)
+            killed = bool(ended) and ending.result().code in KILLED
+            await self.close()
+            await ending
+            if killed and self._signalled is None:
+                return False
+            message = f"{self._image.handler} cannot be imported: {_last_line(output)}"
+            raise NotStarted(message)
+        return True
 
     async def run(self, environment: Mapping[str, str], log: int) -> Ending:
         """Run one message.
@@ -169,12 +225,14 @@ class Warm:
         Raises:
             NotStarted: the process does not start.
         """
+        self._signalled = None
         await self.prepare()
         process, control = self._process, self._control
         if process is None or control is None:
             message = "it was closed"
             raise NotStarted(message)
         content = json.dumps({"environment": dict(environment)}).encode()
+        known = await threads.run(lambda: frozenset(psutil.pids()))
         loop = asyncio.get_running_loop()
         reply = None
         with contextlib.suppress(OSError):
@@ -182,13 +240,18 @@ class Warm:
             await loop.sock_sendall(control, content)
             reply = await self._receive()
         if reply is None:
-            return await self._ended(process)
-        if not reply["tidy"] or self._has_grown(process.pid):
+            # it has ended, or closed what it answers by, or become another program
+            ending = await threads.wait(_wait, process)
+        else:
+            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]))
+        fresh = await threads.run(self._is_fresh, process.pid, known)
+        if reply is None or not reply["tidy"] or not fresh:
             await self.close()
-        return Ending(int(reply["exit_code"]), int(reply["cpu"]))
+        return ending
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to what it started."""
+        """Send a signal to the process and to what it started, also if it is just being started."""
+        self._signalled = number
         if self._process is not None:
             _signal_group(self._process.pid, number)
 
@@ -202,25 +265,17 @@ class Warm:
             # as with a container, what it left running ends with it
             _signal_group(process.pid, signal.SIGKILL)
             if process.returncode is None:
-                await asyncio.to_thread(_wait, process)
+                await threads.wait(_wait, process)
 
-    async def _ended(self, process: subprocess.Popen[bytes]) -> Ending:
-        """Return how a process ended that answers no more; one that goes on is ended."""
-        waiting = asyncio.create_task(asyncio.to_thread(_wait, process))
-        done, _ = await asyncio.wait({waiting}, timeout=_END_SECONDS)
-        if not done:
-            _signal_group(process.pid, signal.SIGKILL)
-        ending = await waiting
-        await self.close()
-        return ending
-
-    def _has_grown(self, pid: int) -> bool:
+    def _is_fresh(self, pid: int, known: frozenset[int]) -> bool:
+        """Tell whether a message left no processes, which are ended here, and not much memory."""
+        left = end_left({self._worker_id}, known)
         try:
             size = int(psutil.Process(pid).memory_info().rss)
         except psutil.Error:
-            return True
+            return False
         self._first_size = self._first_size or size
-        return size > self._first_size + self._growth_bytes
+        return not left and size <= self._first_size + self._growth_bytes
 
     async def _receive(self) -> dict[str, Any] | None:
         """Return the next answer; None where the process has ended instead."""
@@ -249,22 +304,35 @@ class Warm:
         return bytes(content)
 
 
-def end_left(worker_ids: Container[str]) -> int:
-    """End the processes that workers of an earlier gateway left; return their number.
+def end_left(worker_ids: Collection[str], known: Collection[int] = ()) -> int:
+    """End the processes that workers left; return their number.
 
     Args:
         worker_ids: the workers; their processes have the id in the environment.
+        known: processes that were there before.
     """
     ended = 0
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(WORKER) in worker_ids:
-                _signal_group(process.pid, signal.SIGKILL)
+    for pid in psutil.pids():
+        if pid in known:
+            continue
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if _worker_of(process) in worker_ids:
+                _signal_group(pid, signal.SIGKILL)
                 process.kill()
                 ended += 1
-        except psutil.Error:
-            continue
     return ended
+
+
+def _worker_of(process: psutil.Process) -> str | None:
+    environment: dict[str, str] = {}
+    for _ in range(_LOOKS):
+        environment = process.environ()
+        if environment or not process.exe():
+            break
+        # it is just becoming a program, and has no environment yet
+        time.sleep(_LOOK_SECONDS)
+    return environment.get(WORKER)
 
 
 def _spawn(
@@ -286,18 +354,17 @@ def _spawn(
             pass_fds=inherited,
         )
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) in SHORTAGES:
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{command[0]} does not start in {folder}: {reason}"
         raise NotStarted(message) from error
 
 
-def _last_line(reader: int) -> str:
-    os.set_blocking(reader, False)
-    text = bytearray()
-    with contextlib.suppress(BlockingIOError):
-        while part := os.read(reader, _DIAGNOSIS_BYTES):
-            text = (text + part)[-_DIAGNOSIS_BYTES:]
-    lines = text.decode(errors="replace").strip().splitlines()
+def _last_line(output: BinaryIO) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _DIAGNOSIS_BYTES))
+    lines = output.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it ended without a word"
 
 

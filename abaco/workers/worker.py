@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock, events, identifiers
+from abaco import clock, events, identifiers, roles
 from abaco.store import actors, aliases, configs, executions, tokens
-from abaco.workers import environment
-from abaco.workers.processes import Cold, Ending, NotStarted, Warm
+from abaco.workers import environment, threads
+from abaco.workers.processes import KILLED, SHORTAGES, Cold, Ending, NotStarted, Warm
 from abaco.workers.workspace import Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import ParamSpec, TypeVar
 
     from sqlalchemy import Connection
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from abaco.store.records import Record
     from abaco.workers.processes import Process
 
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
 CREATING = "CREATING CONTAINER"
 READY = "READY"
 BUSY = "BUSY"
@@ -37,15 +42,13 @@ SHUTTING_DOWN = "SHUTTING_DOWN"
 FAILED = "ERROR"
 
 MOST_ATTEMPTS = 10
-"""How often an execution is begun whose process, or gateway, is killed from outside."""
+"""How often an execution is begun whose process is killed from outside; its gateway may be, too."""
 MOST_FAILURES = 5
 """How often a program is started that does not start."""
 _RETRY_SECONDS = 0.2
 _LOG_SECONDS = 2.0
 _STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
-_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
-_ROLES = ["Internal/everyone"]
 
 _logger = logging.getLogger(__name__)
 
@@ -55,9 +58,13 @@ class Home(Protocol):
 
     database: Database
     limits: Limits
+    data: Path
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
+
+    def wake(self, actor_id: str) -> None:
+        """Take notice that an actor has a message, new or put back."""
 
     async def ready(self, worker: Worker) -> None:
         """Take notice that a worker can run messages."""
@@ -164,7 +171,11 @@ class Worker:
                 await self._step()
         except NotStarted as error:
             self.status = FAILED
-            await self._home.failed(self, str(error))
+            if not self._aborted:
+                await self._home.failed(self, str(error))
+        except SQLAlchemyError as error:
+            # the next start finds its execution as one that was interrupted
+            _logger.error("worker %s ended: %s", self.id, type(error).__name__)
         except Exception:
             self.status = FAILED
             _logger.exception("worker %s of actor %s ended", self.id, self.actor_id)
@@ -187,7 +198,7 @@ class Worker:
         self._wanted.clear()
         claim, self._next = self._next, None
         try:
-            claim = claim or await asyncio.to_thread(self._claim)
+            claim = claim or await threads.run(self._claim)
         except SQLAlchemyError as error:
             _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
@@ -196,7 +207,18 @@ class Worker:
             await self._wanted.wait()
             return
         self.status = BUSY
-        await self._execute(claim)
+        try:
+            await self._execute(claim)
+        except (NotStarted, SQLAlchemyError):
+            raise
+        except Exception as error:
+            await self._write(self._put_back, claim, counts=False)
+            self.running = None
+            if getattr(error, "errno", None) not in SHORTAGES:
+                raise
+            _logger.error("execution %s is tried again: %s", claim.execution["id"], error)
+            await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
+            return
         self.last_execution_time = clock.now()
         if not self._retired:
             self.status = READY
@@ -207,65 +229,75 @@ class Worker:
         log = Log(limits.log_characters)
         running = self.running = Running(claim, log)
         results = _Results(self, claim.execution)
-        binary = claim.message.body if claim.message.content_type == executions.BINARY else None
-        workspace = Workspace(results.keep, binary)
+        workspace = Workspace(self._home.data)
         timer = asyncio.get_running_loop().call_later(
             seconds, self.stop, f"the execution reached its time limit of {seconds:g} s"
         )
         problem = ""
         ending = Ending(-signal.SIGKILL)
         try:
-            if not self._aborted:
+            await workspace.open(results.keep, claim.message)
+            if not (self._aborted or running.stop_reason):
                 ending = await self._process.run(
                     self._environment(claim, workspace), log.descriptor
                 )
-        except NotStarted as error:
+        except (NotStarted, OSError) as error:
+            if getattr(error, "errno", None) in SHORTAGES:
+                raise
             problem = str(error)
         finally:
             timer.cancel()
             log.handed_over()
             await log.close(_LOG_SECONDS)
             await workspace.close()
-        await self._settle(running, ending, problem, await results.rest())
+            rest = await results.rest()
+        await self._settle(running, ending, problem, rest)
 
     async def _settle(
         self, running: Running, ending: Ending, problem: str, results: list[bytes]
     ) -> None:
-        """Write down how an execution ended, however often that takes."""
+        """Write down how an execution ended, and take the next message."""
+        if running.stop_reason or self._aborted:
+            # it may have been stopped before its program had started
+            problem = ""
         self._failures = self._failures + 1 if problem else 0
         attempts = running.claim.execution["attempts"]
-        killed = ending.code in _KILLED and not running.stop_reason
-        again = self._failures < MOST_FAILURES if problem else killed and attempts < MOST_ATTEMPTS
-        if running.stop_reason:
-            running.log.note(running.stop_reason)
-        elif problem:
-            running.log.note(problem)
-        elif killed:
-            running.log.note(f"the process was killed from outside, {attempts} times")
-        while True:
-            try:
-                linked = await asyncio.to_thread(
-                    self._put_back if again or self._aborted else self._finish,
-                    running,
-                    ending,
-                    problem,
-                    results,
-                )
-                break
-            except SQLAlchemyError as error:
-                _logger.error(
-                    "execution %s: its end is not written yet: %s",
-                    running.claim.execution["id"],
-                    type(error).__name__,
-                )
-                await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
-        self.running = None
-        if not again and not self._aborted:
+        killed = ending.code in KILLED and not (running.stop_reason or problem)
+        again = killed and (self._aborted or attempts < MOST_ATTEMPTS)
+        if problem:
+            again = self._failures < MOST_FAILURES
+        note = f"the process was killed from outside, {attempts} times" if killed else ""
+        note = running.stop_reason or problem or note
+        if note:
+            running.log.note(note)
+        if again:
+            counts = killed and not self._aborted
+            await self._write(self._put_back, running.claim, counts=counts)
+            self.running = None
+            self._home.wake(self.actor_id)
+        else:
+            linked = await self._write(self._finish, running, ending, problem, results)
+            self.running = None
             self._home.ended(running.claim.execution, linked)
         if problem:
             if not again:
                 raise NotStarted(problem)
             await asyncio.sleep(_RETRY_SECONDS * 2**self._failures)
+
+    async def _write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Write to the database, however often that takes, until the gateway ends.
+
+        Raises:
+            SQLAlchemyError: it ends.
+        """
+        while True:
+            try:
+                return await threads.run(work, *args, **kwargs)
+            except SQLAlchemyError as error:
+                _logger.error("worker %s: not written yet: %s", self.id, type(error).__name__)
+                if self._aborted:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
 
     # What is done with the database, in threads
 
@@ -296,20 +328,17 @@ class Worker:
             tx,
             actor["tenant"],
             actor["owner"],
-            _ROLES,
+            [roles.EVERYONE],
             lifetime=int(seconds) + _TOKEN_MARGIN,
             label=f"for an execution of actor {actor['id']}",
             renewable=False,
         )
 
-    def _put_back(
-        self, running: Running, _ending: Ending, _problem: str, results: list[bytes]
-    ) -> None:
+    def _put_back(self, claim: Claim, *, counts: bool) -> None:
         with self._home.database.write() as tx:
-            self._keep(tx, running.claim.execution, results)
-            executions.put_back(tx, running.claim.execution)
-            if running.claim.token is not None:
-                tokens.revoke(tx, running.claim.token.id)
+            executions.put_back(tx, claim.execution, counts=counts)
+            if claim.token is not None:
+                tokens.revoke(tx, claim.token.id)
 
     def _finish(
         self, running: Running, ending: Ending, problem: str, results: list[bytes]
@@ -363,7 +392,7 @@ class Worker:
                 "_abaco_access_token": claim.token.access if claim.token else "",
                 environment.RESULTS: workspace.results_path,
                 environment.BINARY: workspace.fifo_path,
-                "_actor_configs": claim.configs,
+                environment.CONFIGS: claim.configs,
                 "MSG": claim.message.body.decode() if text else None,
             },
         )
@@ -403,7 +432,7 @@ class _Results:
                 return
             bodies = list(self._waiting)
             try:
-                await asyncio.to_thread(self._store, bodies)
+                await threads.run(self._store, bodies)
             except SQLAlchemyError as error:
                 _logger.error("results are not stored yet: the database: %s", type(error).__name__)
             else:

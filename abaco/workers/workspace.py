@@ -7,6 +7,7 @@ import asyncio
 import codecs
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
@@ -15,13 +16,20 @@ import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from abaco.store import executions
+from abaco.workers import threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from abaco.store.executions import Message
 
 RESULT_BYTES = 131_072
 _TRUNCATED = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
 _READ_BYTES = 65_536
+_PIPE_BYTES = 1_048_576
 _POLL_SECONDS = 0.05
+_AT_ONCE = 64
 
 
 class Log:
@@ -93,34 +101,46 @@ class Results:
         self._keep = keep
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * RESULT_BYTES)
-        self._socket.bind(str(path))
+        try:
+            self._socket.bind(str(path))
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            message = f"{path} is too long for a socket: let TMPDIR name another folder"
+            raise OSError(message) from error
         self._socket.setblocking(False)  # noqa: FBT003 - its signature
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._read)
 
     def close(self) -> None:
         """Take what has arrived, then stop."""
-        self._read()
+        for _ in range(_AT_ONCE):
+            self._read()
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
     def _read(self) -> None:
+        # bounded, since an actor may send faster than this reads
         with contextlib.suppress(BlockingIOError):
-            while True:
+            for _ in range(_AT_ONCE):
                 self._keep(self._socket.recv(RESULT_BYTES))
 
 
 class Fifo:
-    """The named pipe through which an actor reads a binary message."""
+    """The named pipe through which an actor reads a binary message, followed by its end."""
 
     def __init__(self, path: Path, message: bytes) -> None:
         os.mkfifo(path, 0o600)
+        self._path = path
         # both ends are open here, so that nothing is lost before the process opens it
         self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        with contextlib.suppress(AttributeError, OSError):
+            # where it can be larger, most messages are in it before the process begins
+            fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._rest = memoryview(message)
-        self._task = asyncio.get_running_loop().create_task(self._serve())
         self._write()
+        self._task = asyncio.get_running_loop().create_task(self._serve())
 
     async def close(self) -> None:
         """Stop; what has not been read is dropped."""
@@ -131,11 +151,14 @@ class Fifo:
         os.close(self._reader)
 
     async def _serve(self) -> None:
-        """Write on as there is room; when all has been read, say so by closing."""
         while self._rest or self._unread():
             await asyncio.sleep(_POLL_SECONDS if not self._rest else _POLL_SECONDS / 10)
             self._write()
         self._end()
+        while True:
+            # who opens it only now is waiting for a writer, and finds the end
+            os.close(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _write(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -153,20 +176,50 @@ class Fifo:
             self._writer = -1
 
 
-class Workspace:
-    """The folder of one execution, removed with it."""
+def prefix(data: Path) -> str:
+    """Return what the folders of a gateway's executions begin with, told by its data folder."""
+    return f"abaco-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}-"
 
-    def __init__(self, keep_result: Callable[[bytes], None], binary: bytes | None) -> None:
-        # a socket's path must be short
-        self.folder = Path(tempfile.mkdtemp(prefix="abaco-"))
+
+def remove_left(data: Path) -> None:
+    """Remove the folders that an earlier gateway left."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix(data)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Workspace:
+    """The folder of one execution, removed with it.
+
+    Args:
+        data: the data folder of the gateway.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._prefix = prefix(data)
+        self.folder = Path()
+        self.results_path = Path()
+        self.fifo_path: Path | None = None
+        self._results: Results | None = None
+        self._fifo: Fifo | None = None
+
+    async def open(self, keep_result: Callable[[bytes], None], message: Message) -> None:
+        """Make the folder, and in it what the process sends results to and reads the message from.
+
+        Raises:
+            OSError: the disk is full, or the path of temporary files is too long for a socket.
+        """
+        self.folder = Path(await threads.run(tempfile.mkdtemp, prefix=self._prefix))
         self.results_path = self.folder / "results.sock"
-        self.fifo_path = self.folder / "binary" if binary is not None else None
         self._results = Results(self.results_path, keep_result)
-        self._fifo = Fifo(self.fifo_path, binary or b"") if self.fifo_path else None
+        if message.content_type == executions.BINARY:
+            self.fifo_path = self.folder / "binary"
+            self._fifo = Fifo(self.fifo_path, message.body)
 
     async def close(self) -> None:
         """Take the last results and remove the folder."""
-        self._results.close()
+        if self._results is not None:
+            self._results.close()
         if self._fifo is not None:
             await self._fifo.close()
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        if self.folder != Path():
+            await threads.run(shutil.rmtree, self.folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -32,8 +33,20 @@ PROBE: dict[str, Any] = {
         "mode": "warm",
         "handler": "probe:main",
     },
+    "teller": {
+        "folder": str(ACTORS),
+        "command": ["python3", "-c", "import probe; probe.tell()"],
+        "mode": "warm",
+        "handler": "probe:tell",
+    },
+    "cold teller": {
+        "folder": str(ACTORS),
+        "command": ["python3", "-c", "import probe; probe.tell()"],
+    },
 }
-"""The images `cold` and `warm`, both of the actor `probe`."""
+"""The images `cold` and `warm`, both of the actor `probe`, and two that tell their environment."""
+NOWHERE = "nowhere"
+"""An image that is not known: of an actor that is never executed."""
 
 
 class RunningGateway:
@@ -55,7 +68,9 @@ class RunningGateway:
     ) -> None:
         self.folder = folder
         self.configuration = folder / "abaco.yml"
-        self.configuration.write_text(yaml.safe_dump({"data": "data", **(settings or {})}))
+        content = {"data": "data", **(settings or {})}
+        # the first tenant is the default one
+        self.configuration.write_text(yaml.safe_dump(content, sort_keys=False))
         (folder / "images.yml").write_text(yaml.safe_dump(PROBE if images is None else images))
         self.log = folder / "gateway.log"
         self.settings = load(self.configuration)
@@ -102,6 +117,15 @@ class RunningGateway:
         self.port = int(eventually(written)[0].removeprefix(start))
         return self
 
+    def __enter__(self) -> RunningGateway:  # noqa: PYI034 - Self is newer than Python 3.10
+        """Start it."""
+        return self.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop it; it ends in order, if it has not ended before."""
+        assert self._process is not None
+        assert self._process.poll() is not None or self.stop() == 0, self.log.read_text()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal; return its exit code."""
         assert self._process is not None
@@ -114,14 +138,37 @@ class RunningGateway:
             self._process.kill()
             self._process.wait(SECONDS)
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the gateway that ends by itself."""
+        return subprocess.run(
+            [sys.executable, "-m", "abaco", "--config", str(self.configuration), *arguments],
+            cwd=self.folder,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
     def token(
         self, user: str = "ada", roles: Sequence[str] = (EVERYONE,), tenant: str = "SD2E"
     ) -> str:
         """Make an access token."""
+        return self.grant(user, roles, tenant).access
+
+    def grant(
+        self,
+        user: str = "ada",
+        roles: Sequence[str] = (EVERYONE,),
+        tenant: str = "SD2E",
+        lifetime: int = 3600,
+    ) -> tokens.Grant:
+        """Make an access token, with what it is renewed by."""
         database = Database(self.settings.database)
         try:
             with database.write() as tx:
-                return tokens.create(tx, tenant, user, list(roles), lifetime=3600).access
+                return tokens.create(tx, tenant, user, list(roles), lifetime=lifetime)
         finally:
             database.close()
 
@@ -139,9 +186,9 @@ class RunningGateway:
 class Client(httpx.Client):
     """A client of the API; without a token, one that nobody knows."""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, **options: Any) -> None:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        super().__init__(base_url=f"{url}/actors/v2", headers=headers, timeout=SECONDS)
+        super().__init__(base_url=f"{url}/actors/v2", headers=headers, timeout=SECONDS, **options)
 
     def result(self, method: str, path: str, **options: Any) -> Any:
         """Send a request that succeeds; return what is in the envelope."""
@@ -150,9 +197,19 @@ class Client(httpx.Client):
         assert reply.json()["status"] == "success"
         return reply.json()["result"]
 
+    def refusal(self, method: str, path: str, status: int = 400, **options: Any) -> str:
+        """Send a request that is refused; return the message in the envelope."""
+        reply = self.request(method, path, **options)
+        assert reply.status_code == status, reply.text
+        content = reply.json()
+        assert (content["status"], content["result"]) == ("error", None)
+        return str(content["message"])
+
     def actor(self, image: str = "cold", **description: Any) -> str:
         """Register an actor; return its id when it is ready."""
         actor_id = self.result("POST", "", json={"image": image, **description})["id"]
+        if image == NOWHERE:
+            return str(actor_id)
         eventually(lambda: self.result("GET", f"/{actor_id}")["status"] == "READY")
         return str(actor_id)
 
@@ -179,6 +236,22 @@ class Client(httpx.Client):
         """Send a message and wait for its execution."""
         parameters = {"_abaco_synchronous": "true", **parameters}
         return self.post(f"/{actor}/messages", json=message, params=parameters)
+
+    def result_of(self, actor: str, execution_id: str) -> bytes:
+        """Take the oldest result of an execution."""
+        reply = self.get(f"/{actor}/executions/{execution_id}/results")
+        assert (reply.status_code, reply.headers["content-type"]) == (
+            200,
+            "application/octet-stream",
+        )
+        return reply.content
+
+    def told(self, teller: str, **request: Any) -> tuple[Any, dict[str, str]]:
+        """Send a message to an actor that tells; return the reply's `msg` and the environment."""
+        reply = self.result("POST", f"/{teller}/messages", **request)
+        self.ended(teller, reply["executionId"])
+        environment: dict[str, str] = json.loads(self.result_of(teller, reply["executionId"]))
+        return reply["msg"], environment
 
     def logs(self, actor: str, execution_id: str) -> str:
         """Return the log of an execution."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from abaco import events
@@ -63,7 +64,7 @@ def create(call: Call) -> Reply:
     """Register an actor and start its workers."""
     described = description.read(call)
     with call.gateway.database.write() as tx:
-        _check_link(tx, call, described.get("link", ""), ())
+        _check_link(tx, call, described.get("link", ""))
         actor = actors.create(tx, call.tenant, call.principal.user, described)
     call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
     return Reply(show(call, actor), "Actor created successfully.")
@@ -93,27 +94,38 @@ def update(call: Call) -> Reply:
         raise BadRequest(message)
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
-        _check_link(tx, call, described.get("link", ""), (actor["id"], call.path["actor"]))
+        _check_link(tx, call, described.get("link", ""))
         actors.describe(tx, actor, described, force=force)
         user = call.principal.user
         if not permissions.allows(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE):
             permissions.grant(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE)
         changed = actors.get(tx, actor["id"]) or actor
+        if events.come_back(tx, changed):
+            message = "Error: this update would result in a cycle of linked actors."
+            raise BadRequest(message)
     call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
-    return Reply(show(call, changed), "Actor updated successfully.")
+    shown = show(call, changed, whole=not call.principal.nonce)
+    return Reply(shown, "Actor updated successfully.")
 
 
-def delete(call: Call) -> Reply:
+async def delete(call: Call) -> Reply:
     """Remove an actor when what its workers are doing has ended, at most 20 seconds later."""
-    gateway, actor = call.gateway, call.actor
-    with gateway.database.write() as tx:
-        actors.change(tx, actor["id"], status=actors.SHUTTING_DOWN)
-    gateway.on_loop(gateway.pool.dismiss(actor["id"]))
-    with gateway.database.write() as tx:
-        dropped = executions.abandon(tx, actor["id"])
-        actors.remove(tx, actor)
-    gateway.announce_ended(dropped)
+    await asyncio.to_thread(_shut_down, call)
+    await call.gateway.pool.dismiss(call.actor["id"])
+    await asyncio.to_thread(_remove, call)
     return Reply(None, "Actor deleted successfully.")
+
+
+def _shut_down(call: Call) -> None:
+    with call.gateway.database.write() as tx:
+        actors.change(tx, call.actor["id"], status=actors.SHUTTING_DOWN)
+
+
+def _remove(call: Call) -> None:
+    with call.gateway.database.write() as tx:
+        dropped = executions.abandon(tx, call.actor["id"])
+        actors.remove(tx, call.actor)
+    call.gateway.announce_ended(dropped)
 
 
 def utilization(call: Call) -> Reply:
@@ -134,7 +146,7 @@ def utilization(call: Call) -> Reply:
     return Reply(result, "Abaco utilization returned successfully.")
 
 
-def _check_link(tx: Connection, call: Call, link: str, own: tuple[str, ...]) -> None:
+def _check_link(tx: Connection, call: Call, link: str) -> None:
     if not link:
         return
     target = events.find_linked(tx, call.tenant, link)
@@ -146,14 +158,6 @@ def _check_link(tx: Connection, call: Call, link: str, own: tuple[str, ...]) -> 
     ):
         message = "Not authorized -- you do not have access to the actor in the link parameter."
         raise BadRequest(message)
-    seen: set[str] = set(own)
-    follow: Record | None = target
-    while follow is not None:
-        if follow["id"] in seen:
-            message = "Error: this update would result in a cycle of linked actors."
-            raise BadRequest(message)
-        seen.add(follow["id"])
-        follow = events.find_linked(tx, call.tenant, follow["link"]) if follow["link"] else None
 
 
 ENDPOINTS = (

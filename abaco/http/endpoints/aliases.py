@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from abaco import identifiers
+from abaco import events, identifiers
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http.arguments import Argument
 from abaco.http.call import ROLE, Call, Endpoint, Reply
@@ -53,6 +53,7 @@ def create(call: Call) -> Reply:
             message = f"Alias {alias} already exists."
             raise BadRequest(message)
         record = aliases.create(tx, call.tenant, alias, actor["id"], call.principal.user)
+        _check_links(tx, actor)
     return Reply(_show(call, record), "Actor alias created successfully.")
 
 
@@ -72,6 +73,7 @@ def update(call: Call) -> Reply:
     with call.gateway.database.write() as tx:
         actor = _find_target(tx, call)
         aliases.point(tx, call.tenant, alias["alias"], actor["id"])
+        _check_links(tx, actor)
     changed = {**alias, "actor_id": actor["id"]}
     return Reply(_show(call, changed), "Actor alias updated successfully.")
 
@@ -114,6 +116,13 @@ def _find_target(tx: Connection, call: Call) -> Record:
         message = "Not authorized -- you do not have access to this actor."
         raise BadRequest(message)
     return actor
+
+
+def _check_links(tx: Connection, actor: Record) -> None:
+    """Refuse an alias that is an actor's link, if events would come back by it."""
+    if events.come_back(tx, actor):
+        message = "Error: this alias would result in a cycle of linked actors."
+        raise BadRequest(message)
 
 
 def _show(call: Call, record: Record) -> Record:

@@ -11,6 +11,7 @@ from abaco.http.arguments import Argument
 from abaco.http.call import ROLE, Call, Endpoint, Reply
 from abaco.store import configs, permissions
 from abaco.store.permissions import READ, UPDATE
+from abaco.workers import environment
 
 if TYPE_CHECKING:
     from typing import Any
@@ -45,7 +46,7 @@ def create(call: Call) -> Reply:
         message = "Invalid config description: a name is 1 to 255 letters, digits and _ . ~ -"
         raise BadRequest(message)
     with call.gateway.database.write() as tx:
-        record = {"name": name, **_read(tx, call)}
+        record = {"name": name, "is_secret": False, **_read(tx, call, name)}
         if configs.find(tx, call.tenant, name) is not None:
             message = f"Config {name} already exists."
             raise BadRequest(message)
@@ -59,12 +60,12 @@ def get(call: Call) -> Reply:
 
 
 def update(call: Call) -> Reply:
-    """Replace the value of a config, and for whom it is."""
+    """Replace the value of a config, and for whom it is; a secret stays one unless it is said."""
     name = call.subject.config["name"]
     with call.gateway.database.write() as tx:
-        record = _read(tx, call)
+        record = _read(tx, call, name)
         configs.change(tx, call.tenant, name, record)
-    return Reply(_show({"name": name, **record}), "Config updated successfully.")
+    return Reply(_show({**call.subject.config, **record}), "Config updated successfully.")
 
 
 def delete(call: Call) -> Reply:
@@ -75,21 +76,24 @@ def delete(call: Call) -> Reply:
     return Reply(None, f"Config {name} deleted successfully.")
 
 
-def _read(tx: Connection, call: Call) -> dict[str, Any]:
+def _read(tx: Connection, call: Call, name: str) -> dict[str, Any]:
     given = call.arguments
-    names = [name.strip() for name in given["actors"].split(",") if name.strip()]
-    for name in names:
-        actor = find_actor(tx, call.tenant, name)
+    if not environment.fits(environment.CONFIGS, str({name: given["value"]})):
+        message = (
+            "Invalid config description: a process cannot be given this value, which is longer "
+            f"than {environment.MOST_BYTES} bytes."
+        )
+        raise BadRequest(message)
+    named = [each.strip() for each in given["actors"].split(",") if each.strip()]
+    for each in named:
+        actor = find_actor(tx, call.tenant, each)
         if not call.principal.admin and not permissions.allows(
             tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
         ):
-            message = f"Not authorized -- you do not have access to the specified actor: {name}."
+            message = f"Not authorized -- you do not have access to the specified actor: {each}."
             raise BadRequest(message)
-    return {
-        "value": given["value"],
-        "is_secret": given.get("isSecret", False),
-        "actors": ",".join(names),
-    }
+    secret = {"is_secret": given["isSecret"]} if "isSecret" in given else {}
+    return {"value": given["value"], "actors": ",".join(named), **secret}
 
 
 def _show(config: Record) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from abaco import cron
 from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.arguments import Argument, read_json
+from abaco.workers import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,23 +144,12 @@ def _hints(given: Any) -> list[str]:
     return hints
 
 
-def _environment(given: dict[str, Any]) -> dict[str, str]:
-    environment = {}
+def _environment(given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        if not name or "=" in name or "\0" in name + text or not _encodes(name + text):
+        if not environment.fits(name, str(value)):
             reason = f"defaultEnvironment has a variable that cannot be set: {name!r:.60}."
             raise Invalid(reason)
-        environment[name] = text
-    return environment
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return given
 
 
 def _webhook(given: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from abaco.exceptions import BadRequest, NotFound, Unavailable
@@ -36,22 +37,29 @@ async def post(call: Call) -> Reply | Response:
         return (await asyncio.to_thread(_submit, call))[1]
     execution_id, _ = await asyncio.to_thread(_submit, call)
     pool = call.gateway.pool
-    ending = pool.ending(execution_id)
+    ending, left = pool.ending(execution_id), asyncio.create_task(call.left())
+    seconds = call.gateway.settings.limits.synchronous_seconds
     try:
         # it may have ended before it was asked for
         if not await asyncio.to_thread(_has_ended, call, execution_id):
-            await asyncio.wait_for(ending, call.gateway.settings.limits.synchronous_seconds)
-    except asyncio.TimeoutError:
-        message = f"Execution {execution_id} goes on: it is not waited for any longer."
-        raise Unavailable(message) from None
-    except asyncio.CancelledError:
-        if not ending.cancelled():
-            raise
-        message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
-        raise Unavailable(message) from None
+            await asyncio.wait({ending, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                # who asks for the result later finds it
+                raise ClientDisconnect
+            _check_ended(execution_id, ending)
     finally:
+        left.cancel()
         pool.forget(execution_id, ending)
     return await asyncio.to_thread(_outcome, call, execution_id)
+
+
+def _check_ended(execution_id: str, ending: asyncio.Future[None]) -> None:
+    if ending.cancelled():
+        message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
+        raise Unavailable(message)
+    if not ending.done():
+        message = f"Execution {execution_id} goes on: it is not waited for any longer."
+        raise Unavailable(message)
 
 
 def _submit(call: Call) -> tuple[str, Reply]:
@@ -97,21 +105,21 @@ def _interpret(call: Call) -> tuple[bytes, str, Any]:
     kind = arguments.media_type(call.content_type)
     # a binary body is never looked into
     named = None if kind == BINARY else call.fields.get("message")
-    named = named or call.parameters.get("message")
     if isinstance(named, list):
-        named = named[0] if named else ""
+        named = named[0] if named else None
+    if named in (None, ""):
+        named = call.parameters.get("message")
     if named not in (None, ""):
         text = str(named)
         return _encode(text), TEXT, text
     if kind == BINARY:
         return call.body, BINARY, _OMITTED
     if arguments.is_json(kind):
-        content = arguments.read_json(call.body)
-        if content is not None and content != "":
-            return _encode(_repr(content)), JSON, content
-        raise BadRequest(_NOT_A_MESSAGE)
+        if call.content in (None, ""):
+            raise BadRequest(_NOT_A_MESSAGE)
+        return _encode(_repr(call.content)), JSON if call.content else TEXT, call.content
     try:
-        content = arguments.read_json(call.body)
+        content = call.content
     except BadRequest:
         raise BadRequest(_NOT_A_MESSAGE) from None
     return _encode(str(_repr(content))), TEXT, content

@@ -33,7 +33,8 @@ _KINDS = ("actors", "executions", "workers", "logs")
 _LIMIT = 100
 _MOST = 10_000
 _HIDDEN = ("tenant", "sequence", "attempts", "wanted_workers", "expires", "default_environment")
-_PATTERN_BYTES = 1000
+_MOST_CONDITIONS = 100
+_LONGEST_PATTERN = 1000
 
 
 def search(call: Call) -> Reply:
@@ -95,30 +96,37 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
 
 def _read(query: Iterable[tuple[str, str]]) -> tuple[list[Callable[[Record], bool]], int, int]:
     tests: list[Callable[[Record], bool]] = []
+    words: list[list[str]] = []
     numbers = {"skip": 0, "limit": _LIMIT}
     for name, text in query:
         if name in numbers:
             numbers[name] = _count(name, text)
         elif name == "search":
-            tests.append(_has_word(text.lower().split()))
+            words.append(text.lower().split())
         elif name == "exactsearch":
-            tests.append(_has_word([text.lower()]))
+            words.append([text.lower()])
         elif name != NONCE:
             tests.append(_condition(name, text))
+    if len(tests) + sum(map(len, words)) > _MOST_CONDITIONS:
+        message = f"A search has at most {_MOST_CONDITIONS} conditions and words."
+        raise BadRequest(message)
+    if words:
+        tests.append(_has_words(words))
     return tests, numbers["skip"], min(numbers["limit"], _MOST)
 
 
 def _count(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:20]) > LARGEST_INTEGER:
+    digits = text.lstrip("0") or text[:1]
+    if not text.isascii() or not text.isdigit() or int(digits[:20]) > LARGEST_INTEGER:
         message = f"{name} must be a number from 0 on, not {text!r:.50}."
         raise BadRequest(message)
-    return int(text[:20])
+    return int(digits)
 
 
-def _has_word(words: list[str]) -> Callable[[Record], bool]:
+def _has_words(words: list[list[str]]) -> Callable[[Record], bool]:
     def test(record: Record) -> bool:
         text = json.dumps(_show(record), ensure_ascii=False).lower()
-        return any(word in text for word in words)
+        return all(any(word in text for word in each) for each in words)
 
     return test
 
@@ -135,6 +143,9 @@ def _condition(name: str, text: str) -> Callable[[Record], bool]:
         value: Any = None if name in _HIDDEN else record.get(name)
         for part in rest:
             value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, datetime.datetime):
+            # as it is shown
+            value = value.replace(microsecond=value.microsecond // 1000 * 1000)
         with contextlib.suppress(TypeError):
             return bool(matches(value))
         return False
@@ -189,12 +200,21 @@ def _is_like(text: str) -> Callable[[Any], bool]:
     # a pattern comes from outside: RE2 takes linear time, whatever it is
     options = re2.Options()
     options.log_errors = False
+    if len(text) > _LONGEST_PATTERN:
+        message = f"A regular expression has at most {_LONGEST_PATTERN} characters."
+        raise BadRequest(message)
     try:
-        pattern = re2.compile(text[:_PATTERN_BYTES], options)
+        pattern = re2.compile(text, options)
     except re2.error:
         message = f"like and nlike need a regular expression, not {text!r:.50}."
         raise BadRequest(message) from None
-    return lambda value: value is not None and pattern.search(str(value)) is not None
+
+    def test(value: Any) -> bool:
+        # RE2 takes no half of a pair of characters (a lone surrogate)
+        text = str(value).encode(errors="replace").decode()
+        return value is not None and pattern.search(text) is not None
+
+    return test
 
 
 def _is_unlike(text: str) -> Callable[[Any], bool]:
@@ -224,7 +244,7 @@ def _coerce(text: str) -> Any:
         return constants[text.lower()]
     with contextlib.suppress(ValueError):
         return float(text)
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         moment = datetime.datetime.fromisoformat(text.removesuffix("Z"))
         if moment.tzinfo is None:
             return moment

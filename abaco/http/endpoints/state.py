@@ -8,30 +8,33 @@ from abaco.http.call import Call, Endpoint, Reply
 from abaco.http.endpoints.actors import show
 from abaco.store import actors
 from abaco.store.permissions import READ, UPDATE
+from abaco.workers import environment
 
 
 def get(call: Call) -> Reply:
     """Return the state."""
-    _check(call)
     return Reply({"state": call.actor["state"]}, "Actor state retrieved successfully.")
 
 
 def replace(call: Call) -> Reply:
     """Replace the state."""
-    _check(call)
+    if call.actor["stateless"]:
+        message = "actor is stateless."
+        raise NotFound(message)
     state = arguments.read_json(call.body)
     if not state:
         message = "Invalid actor state description: state must be JSON serializable."
         raise BadRequest(message)
+    if not environment.fits(environment.STATE, str(state)):
+        message = (
+            "Invalid actor state description: a process cannot be given this state, which is "
+            f"longer than {environment.MOST_BYTES} bytes or has a character that is no text."
+        )
+        raise BadRequest(message)
     with call.gateway.database.write() as tx:
         actors.change(tx, call.actor["id"], state=state)
-    return Reply(show(call, {**call.actor, "state": state}), "State updated successfully.")
-
-
-def _check(call: Call) -> None:
-    if call.actor["stateless"]:
-        message = "actor is stateless."
-        raise NotFound(message)
+    shown = show(call, {**call.actor, "state": state}, whole=not call.principal.nonce)
+    return Reply(shown, "State updated successfully.")
 
 
 _PATH = "/actors/{actor}/state"

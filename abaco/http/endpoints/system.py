@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -16,24 +16,24 @@ from abaco.http.call import PUBLIC, Call, Endpoint, Reply
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+READY_SECONDS = 3.0
 _HTML = "text/html"
 _JSON = "application/json"
 
 
-def alive(_call: Call) -> Reply:
-    """Say that the process answers."""
+async def alive(_call: Call) -> Reply:
+    """Say that the process answers; whatever its threads and its database do."""
     return Reply(None, "The gateway is alive.")
 
 
-def ready(call: Call) -> Reply:
-    """Say whether messages are accepted."""
+async def ready(call: Call) -> Reply:
+    """Say whether messages are accepted: whether the database can be written to, and soon."""
     if call.gateway.stopping:
         message = "The gateway is stopping."
         raise Unavailable(message)
     try:
-        with call.gateway.database.read() as tx:
-            tx.execute(text("SELECT 1"))
-    except SQLAlchemyError as error:
+        await asyncio.wait_for(asyncio.to_thread(call.gateway.database.check), READY_SECONDS)
+    except (SQLAlchemyError, asyncio.TimeoutError) as error:
         message = f"The platform's database does not answer: {type(error).__name__}."
         raise Unavailable(message) from error
     return Reply(None, "The gateway is ready.")

@@ -8,7 +8,7 @@ from abaco import clock
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http.arguments import Argument
 from abaco.http.call import ADMIN, Call, Endpoint, Reply
-from abaco.store import actors
+from abaco.store import actors, executions
 from abaco.store.permissions import READ, UPDATE
 
 if TYPE_CHECKING:
@@ -49,12 +49,16 @@ def get(call: Call) -> Reply:
 
 
 def stop(call: Call) -> Reply:
-    """End a worker after its current message; the last one comes back with the next message."""
+    """End a worker after its current message; the last one comes back if there are more."""
     worker = _find(call)
     actor = call.actor
     with call.gateway.database.write() as tx:
         actors.change(tx, actor["id"], wanted_workers=max(1, actor["wanted_workers"] - 1))
     call.gateway.ask_pool(lambda pool: pool.retire(actor["id"], worker.id))
+    with call.gateway.database.read() as tx:
+        waiting = executions.waiting(tx, actor["id"])
+    if waiting:
+        call.gateway.wake(actor["id"])
     return Reply(None, "Worker scheduled to be stopped.")
 
 

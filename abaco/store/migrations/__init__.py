@@ -19,12 +19,12 @@ FOLDER = Path(__file__).parent
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring a database to the newest version, in one transaction.
+    """Bring a database to the newest version, in one transaction; of several at once, one does it.
 
     Raises:
         SettingsError: it is of a version that is not known here.
     """
-    with engine.begin() as connection:
+    with engine.connect().execution_options(writing=True) as connection, connection.begin():
         configuration = _configuration()
         configuration.attributes["connection"] = connection
         try:

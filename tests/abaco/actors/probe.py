@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
+import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +19,77 @@ from typing import Any
 
 calls = 0
 """How often this process was called: what a warm one keeps, and a cold one does not."""
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.StreamHandler())
+kept: list[object] = []
 
 
 def main() -> int:
-    """Carry out the message, an object: what each key says, in their order."""
+    """Carry out the message, an object: what each key says, in their order.
+
+    Where the message is binary, the URL parameter `orders` is what is carried out.
+    """
     global calls  # noqa: PLW0603 - that it is global is what is looked at
     calls += 1
-    orders: dict[str, Any] = ast.literal_eval(os.environ.get("MSG", "{}"))
+    message = os.environ.get("MSG") or os.environ.get("orders", "{}")
+    orders: dict[str, Any] = ast.literal_eval(message)
     for order, value in orders.items():
-        ORDERS[order](value)
+        # `append again`, since an object cannot have a key twice
+        ORDERS[order.removesuffix(" again")](value)
     return 0
+
+
+def tell() -> int:
+    """Send the environment as a result, whatever the message says."""
+    answer(dict(os.environ))
+    return 0
+
+
+def append(what: list[str]) -> None:
+    """Add a text to a file, in one write."""
+    file, text = what
+    with Path(file).open("a") as opened:
+        opened.write(text)
+
+
+def spawn(what: list[str]) -> None:
+    """Start a process that goes on, in a session of its own where that is said."""
+    where, file = what
+    child = subprocess.Popen(["/bin/sleep", "60"], start_new_session=where == "new session")
+    kept.append(child)
+    Path(file).write_text(str(child.pid))
+
+
+def leave_thread(file: str) -> None:
+    """Leave a thread that prints until there is a file, then makes it larger."""
+
+    def work() -> None:
+        while not Path(file).exists():
+            print("from a thread", flush=True)
+            time.sleep(0.001)
+        Path(file).write_text("seen")
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def read_fifo(how: str) -> None:
+    """Send the size and the hash of what the FIFO holds as a result."""
+    path = os.environ["_abaco_binary_fifo"]
+    content = b""
+    if how == "blocking":
+        content = Path(path).read_bytes()
+    elif how == "cat":
+        content = subprocess.check_output(["/bin/cat", path])
+    else:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        part = None
+        while part != b"":
+            try:
+                part = os.read(descriptor, 1 << 20)
+                content += part
+            except BlockingIOError:
+                time.sleep(0.001)
+    send(f"{len(content)} {hashlib.sha256(content).hexdigest()}".encode())
 
 
 def ignore(what: list[str]) -> None:
@@ -52,15 +117,71 @@ def send_all(texts: list[str]) -> None:
         send(text.encode())
 
 
+def expect(name: str) -> None:
+    """Let a signal do nothing."""
+    signal.signal(signal.Signals[name], lambda *_: None)
+
+
+def end_at(name: str) -> None:
+    """Let a signal end the message, with a code of its own."""
+    signal.signal(signal.Signals[name], lambda *_: sys.exit(9))
+
+
+def close_streams(streams: list[str]) -> None:
+    """Close standard output or error."""
+    for stream in streams:
+        getattr(sys, stream).close()
+
+
+def replace(what: dict[str, str]) -> None:
+    """Put another object in the place of the environment."""
+    os.environ = what  # type: ignore[assignment]  # noqa: B003 - what an actor should not do
+
+
+def send_on(text: str) -> None:
+    """Send results as fast as they are taken."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.connect(os.environ["_abaco_results_socket"])
+        while True:
+            client.send(text.encode())
+
+
 ORDERS: dict[str, Callable[[Any], object]] = {
     "print": lambda text: print(text, flush=True),
     "complain": lambda text: print(text, file=sys.stderr, flush=True),
     "set": os.environ.update,
+    "replace environment": replace,
     "chdir": os.chdir,
+    "import from": sys.path.append,
+    "argument": sys.argv.append,
+    "umask": os.umask,
+    "expect": expect,
+    "end at": end_at,
+    "block": lambda name: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.Signals[name]]),
+    "timer": lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
+    "log": logger.warning,
+    "write": lambda codes: os.write(1, bytes(codes)),
+    "many": lambda what: print(what[0] * what[1], flush=True),
+    "append": append,
+    "save": lambda file: Path(file).write_text(json.dumps(facts())),
+    "note": lambda file: append([file, f"{os.getpid()}\n"]),
+    "spawn": spawn,
+    "leave thread": leave_thread,
+    "leave thread that stays": lambda seconds: threading.Thread(
+        target=time.sleep, args=[seconds]
+    ).start(),
+    "grow": lambda megabytes: kept.append(b"." * (megabytes << 20)),
+    "close descriptors": lambda first: os.closerange(first, 1000),
+    "close": close_streams,
+    "become": lambda command: os.execv(command[0], command),  # noqa: S606 - no shell is needed
+    "read": read_fifo,
     "tell": lambda names: answer({name: facts()[name] for name in names}),
     "results": send_all,
+    "results without end": send_on,
+    "large result": lambda size: send(b"." * size),
     "touch": lambda file: Path(file).touch(),
     "wait for": wait_for,
+    "wait for all": lambda files: list(map(wait_for, files)),
     "sleep": time.sleep,
     "ignore": ignore,
     "signal": lambda name: os.kill(os.getpid(), signal.Signals[name]),
@@ -78,8 +199,19 @@ def facts() -> dict[str, Any]:
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
         "arguments": sys.argv,
-        "mask": os.umask(os.umask(0o077)),
+        "imports": sys.path,
+        "timer": signal.getitimer(signal.ITIMER_REAL)[0],
+        "handler": str(signal.getsignal(signal.SIGUSR1)),
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "mask": mask(),
     }
+
+
+def mask() -> int:
+    """Return the mask of the mode of new files."""
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
 
 
 def answer(content: Any) -> None:

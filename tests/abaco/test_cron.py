@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from abaco import clock, cron
+from abaco.exceptions import BadRequest
+from tests.abaco.running import Client, RunningGateway, eventually
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def at(text: str) -> datetime.datetime:
+    """A moment, `2026-11-23 18` or with minutes."""
+    return datetime.datetime.fromisoformat(text if ":" in text else f"{text}:00")
+
+
+def this_hour() -> datetime.datetime:
+    """The full hour that has passed last."""
+    return clock.now().replace(minute=0, second=0, microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("interval", "times"),
+    [
+        ("1 hour", ["2030-01-31 09", "2030-01-31 10"]),
+        ("36 hours", ["2030-02-01 20", "2030-02-03 08"]),
+        ("1 day", ["2030-02-01 08", "2030-02-02 08"]),
+        ("2 weeks", ["2030-02-14 08", "2030-02-28 08"]),
+        ("1 month", ["2030-02-28 08", "2030-03-31 08", "2030-04-30 08"]),
+        ("13 months", ["2031-02-28 08", "2032-03-31 08"]),
+        ("25 months", ["2032-02-29 08"]),
+    ],
+)
+def test_a_schedule_is_a_start_and_an_interval(interval: str, times: list[str]) -> None:
+    schedule = cron.parse(f"2030-01-31 08 + {interval}")
+    assert schedule.start == at("2030-01-31 08")
+    moment, found = schedule.start, []
+    for _ in times:
+        moment = schedule.after(moment)
+        found.append(moment)
+    assert found == [at(text) for text in times]
+
+
+def test_a_schedule_may_begin_now() -> None:
+    before = this_hour()
+    schedule = cron.parse("now + 3 days")
+    assert before <= schedule.start <= this_hour()
+    assert (schedule.number, schedule.unit) == (3, "day")
+
+
+def test_times_that_have_passed_are_left_out() -> None:
+    schedule = cron.Schedule(at("2026-01-01 08"), 1, "day")
+    assert schedule.after(at("2026-03-05 08:30")) == at("2026-03-06 08")
+    assert schedule.after(at("2026-03-05 08")) == at("2026-03-06 08")
+    assert schedule.after(at("2025-01-01 08")) == at("2026-01-01 08")
+
+
+def test_what_follows_is_counted_from_the_start_where_there_is_one() -> None:
+    following = cron.following("2026-01-31 08 + 1 month", at("2026-02-28 08"))
+    assert following > clock.now()
+    assert following.hour == 8
+    assert following == cron.Schedule(at("2026-01-31 08"), 1, "month").after(clock.now())
+    planned = this_hour() - 5 * HOUR
+    assert cron.following("now + 2 hours", planned) == planned + 6 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not in the correct format"),
+        ("tomorrow + 1 day", "not in the correct format"),
+        ("2030-01-01 + 1 day", "not in the correct format"),
+        ("2030-01-01 08 1 day", "not in the correct format"),
+        ("2030-13-01 08 + 1 day", "not in the correct format"),
+        ("2030-01-01 24 + 1 day", "not in the correct format"),
+        ("now + 0 days", "not in the correct format"),
+        ("now + -1 days", "not in the correct format"),
+        ("now + 1.5 days", "not in the correct format"),
+        ("now + 999999 months", "not in the correct format"),
+        ("now + 1 minute", "unit 'minute' is unknown: use one of hour, day, week, month"),
+        ("now + 1 fortnight", "unit 'fortnight' is unknown"),
+        ("2020-01-01 08 + 1 day", "The starting datetime is old. The current UTC time is "),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused(ada: Client, text: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        cron.parse(text)
+    if text:
+        refusal = ada.refusal("POST", "", json={"image": "cold", "cronSchedule": text})
+        assert reason in refusal
+
+
+def executions(client: Client, actor: str) -> list[dict[str, Any]]:
+    """The executions of an actor that have ended."""
+    found = client.result("GET", f"/{actor}/executions")["executions"]
+    return [each for each in found if each["status"] == "COMPLETE"]
+
+
+def next_execution(client: Client, actor: str) -> datetime.datetime:
+    """When an actor is executed next."""
+    text = client.result("GET", f"/{actor}")["cronNextEx"]
+    return datetime.datetime.fromisoformat(text.removesuffix("Z"))
+
+
+def test_an_actor_is_executed_when_its_time_has_come(gateway: RunningGateway, ada: Client) -> None:
+    before = this_hour()
+    actor = ada.actor("teller", cronSchedule="now + 1 hour", cronOn=True)
+    (execution,) = eventually(lambda: executions(ada, actor))
+    assert ada.result("GET", f"/{actor}/executions/{execution['id']}")["executor"] == "cron"
+    environment = json.loads(ada.result_of(actor, execution["id"]))
+    assert environment["MSG"] == "This is your cron execution"
+    assert environment["_abaco_Content_Type"] == "str"
+    assert not {"_abaco_username", "_abaco_api_server"} & environment.keys()
+    following = next_execution(ada, actor)
+    assert before + HOUR <= following <= this_hour() + HOUR
+    # as if an hour and a half had passed
+    _set_next(gateway, actor, following - 2 * HOUR)
+    eventually(lambda: len(executions(ada, actor)) == 2)
+    assert following <= next_execution(ada, actor) <= this_hour() + HOUR
+    other = ada.actor("teller", cronSchedule="now + 1 hour")
+    eventually(lambda: executions(ada, other))
+    assert len(executions(ada, actor)) == 2, "not again, while another one had its turn"
+
+
+def test_what_was_missed_while_the_gateway_was_away_is_made_up_for_once(
+    gateway: RunningGateway, ada: Client
+) -> None:
+    actor = ada.actor("cold", cronSchedule="now + 1 hour")
+    eventually(lambda: executions(ada, actor))
+    assert gateway.stop() == 0
+    _set_next(gateway, actor, this_hour() - 10 * HOUR)
+    gateway.start()
+    eventually(lambda: len(executions(ada, actor)) == 2)
+    assert next_execution(ada, actor) > clock.now()
+
+
+def test_a_schedule_can_be_turned_off(gateway: RunningGateway, ada: Client) -> None:
+    schedule = "now + 1 hour"
+    actor = ada.actor("cold", cronSchedule=schedule, cronOn=False)
+    other = ada.actor("cold", cronSchedule="now + 1 hour")
+    eventually(lambda: executions(ada, other))
+    assert executions(ada, actor) == []
+    on = {"image": "cold", "cronSchedule": schedule, "cronOn": True}
+    ada.result("PUT", f"/{actor}", json=on)
+    eventually(lambda: executions(ada, actor))
+
+
+def _set_next(gateway: RunningGateway, actor: str, moment: datetime.datetime) -> None:
+    file = gateway.settings.data / "abaco.db"
+    with sqlite3.connect(file, timeout=30) as connection:
+        connection.execute(
+            "UPDATE actors SET cron_next_ex = ? WHERE id = ?",
+            (moment.isoformat(" ", "microseconds"), actor),
+        )
+    connection.close()

@@ -1,0 +1,215 @@
+"""What the gateway does in its event loop, and how often it asks its database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import inspect
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import sqlalchemy
+import yaml
+from blockbuster import blockbuster_ctx
+
+from abaco import roles
+from abaco.gateway import Gateway
+from abaco.http.application import make_application
+from abaco.http.endpoints import ENDPOINTS
+from abaco.settings import Settings, load
+from abaco.store import tokens
+from abaco.store.database import Database
+from tests.abaco.running import PROBE, SECONDS
+
+
+class Prepared(NamedTuple):
+    """What a gateway in this process needs."""
+
+    settings: Settings
+    database: Database
+    token: str
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Iterator[Prepared]:
+    (tmp_path / "abaco.yml").write_text("data: data")
+    (tmp_path / "images.yml").write_text(yaml.safe_dump(PROBE))
+    settings = load(tmp_path / "abaco.yml")
+    settings.data.mkdir()
+    database = Database(settings.database)
+    with database.write() as tx:
+        given = (roles.EVERYONE, roles.ADMIN)
+        token = tokens.create(tx, "SD2E", "root", list(given), lifetime=3600).access
+    yield Prepared(settings, database, token)
+    database.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(prepared: Prepared) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a gateway in this process's event loop."""
+    gateway = Gateway(prepared.settings, prepared.database, "http://127.0.0.1:1")
+    await gateway.pool.start()
+    transport = httpx.ASGITransport(make_application(gateway))
+    headers = {"Authorization": f"Bearer {prepared.token}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway/actors/v2", headers=headers
+    ) as client:
+        yield client
+    await gateway.pool.stop()
+
+
+def run(prepared: Prepared, work: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
+    """Do something with a gateway in this process."""
+
+    async def serve() -> None:
+        async with serving(prepared) as client:
+            await work(client)
+
+    asyncio.run(serve())
+
+
+async def result(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Any:
+    reply = await client.request(method, path, **options)
+    assert reply.status_code == 200, reply.text
+    return reply.json()["result"]
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Return as soon as a condition holds, which may be a coroutine."""
+    deadline = asyncio.get_running_loop().time() + SECONDS
+    while not (await value if inspect.isawaitable(value := condition()) else value):
+        assert asyncio.get_running_loop().time() < deadline, "it does not come true"
+        await asyncio.sleep(0.01)
+
+
+def test_nothing_blocks_the_event_loop(
+    prepared: Prepared, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+
+    async def call_all(client: httpx.AsyncClient) -> None:
+        for image in ("cold", "warm"):
+            actor = (await result(client, "POST", "/", json={"image": image}))["id"]
+            path, wait = f"/{actor}/messages", {"_abaco_synchronous": "true"}
+            sent = {"results": ["taco"], "print": "hello"}
+            assert (await client.post(path, json=sent, params=wait)).content == b"taco"
+            binary = {"Content-Type": "application/octet-stream"}
+            reply = await client.post(path, content=b"x" * 100_000, headers=binary, params=wait)
+            assert reply.status_code == 200
+        await result(client, "POST", "/aliases", json={"alias": "salsa", "actorId": actor})
+        config = {"name": "verde", "value": "1", "actors": actor}
+        await result(client, "POST", "/configs", json=config)
+        named = {
+            "actor": actor,
+            "alias": "salsa",
+            "config": "verde",
+            "execution": (await result(client, "POST", path, json={"sleep": 0.1}))["executionId"],
+            "worker": (await result(client, "GET", f"/{actor}/workers"))[0]["id"],
+            "nonce": (await result(client, "POST", f"/{actor}/nonces"))["id"],
+            "user": "me",
+            "kind": "logs",
+        }
+        body = {"image": "cold", "alias": "roja", "actorId": actor, "name": "roja"}
+        body |= {"actors": actor, "value": "1", "user": "bob", "level": "READ", "num": 2}
+        body |= {"grant_type": "refresh_token", "refresh_token": "x"}
+        # what is deleted last is what the others need
+        order = sorted(ENDPOINTS, key=lambda each: (each.method == "DELETE", -len(each.path)))
+        for endpoint in order:
+            url = re.sub("^/actors", "/actors/v2", endpoint.path).format(**named)
+            sent = {} if endpoint.method == "GET" else body
+            reply = await client.request(endpoint.method, f"http://gateway{url}", json=sent)
+            assert reply.status_code < 500, f"{endpoint.method} {endpoint.path}: {reply.text}"
+
+    with blockbuster_ctx("abaco"):
+        run(prepared, call_all)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@dataclasses.dataclass
+class Counts:
+    """What is asked of a database: statements, those of them that may write, and commits."""
+
+    statements: int = 0
+    writing: int = 0
+    commits: int = 0
+
+
+@contextlib.contextmanager
+def counting(database: Database) -> Iterator[Counts]:
+    """Count until the end of the block."""
+    counts = Counts()
+
+    def execute(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            counts.statements += 1
+            counts.writing += connection.get_execution_options().get("writing", False)
+
+    def commit(_connection: Any) -> None:
+        counts.commits += 1
+
+    events: dict[str, Callable[..., Any]] = {"before_cursor_execute": execute, "commit": commit}
+    for name, function in events.items():
+        sqlalchemy.event.listen(database.engine, name, function)
+    yield counts
+    for name, function in events.items():
+        sqlalchemy.event.remove(database.engine, name, function)
+
+
+def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    counted: list[Counts] = []
+
+    async def post(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        nonce = (await result(client, "POST", f"/{actor}/nonces"))["id"]
+        # its worker is busy, and asks for nothing
+        first = {"touch": str(begun), "wait for": str(gate)}
+        await result(client, "POST", f"/{actor}/messages", json=first)
+        await eventually(begun.exists)
+        for path in (f"/{actor}/messages", f"/{actor}/messages?x-nonce={nonce}"):
+            with counting(prepared.database) as counts:
+                await result(client, "POST", path, json={"print": 1})
+            counted.append(counts)
+            # the second is sent with a nonce only
+            client.headers.pop("Authorization", None)
+        gate.touch()
+
+    run(prepared, post)
+    by_token, by_nonce = counted
+    assert by_token == Counts(statements=5, writing=3, commits=1)
+    assert by_nonce == Counts(statements=6, writing=5, commits=2)
+
+
+def test_an_execution_costs_few_statements_and_one_commit(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    gate, executions = tmp_path / "gate", 20
+    counted: list[Counts] = []
+
+    async def execute(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        path = f"/{actor}/messages"
+        await result(client, "POST", path, json={"wait for": str(gate)})
+        for number in range(1, executions):
+            last = await result(client, "POST", path, json={"print": number})
+        with counting(prepared.database) as counts:
+            gate.touch()
+            url = f"/{actor}/executions/{last['executionId']}/logs"
+            await eventually(lambda: has_log(client, url))
+        counted.append(counts)
+
+    run(prepared, execute)
+    (counts,) = counted
+    # the end of one and the beginning of the next are one transaction
+    assert counts.commits <= executions + 2
+    assert counts.writing <= 12 * executions
+
+
+async def has_log(client: httpx.AsyncClient, url: str) -> bool:
+    return bool((await result(client, "GET", url))["logs"])

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from abaco.workers.workspace import RESULT_BYTES
+from tests.abaco.running import Client, RunningGateway, eventually
+
+MODES = ("cold", "warm")
+MOST = 5
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway that keeps few results."""
+    settings = {"limits": {"results": MOST}}
+    running = RunningGateway(tmp_path_factory.mktemp("gateway"), settings=settings)
+    with running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=MODES)
+def actor(request: pytest.FixtureRequest, ada: Client) -> str:
+    """An actor of either mode."""
+    return ada.actor(request.param)
+
+
+def test_results_are_taken_one_by_one_in_order(ada: Client, actor: str) -> None:
+    execution_id = ada.run(actor, {"results": ["first", "", "ä third"]})["id"]
+    taken = [ada.result_of(actor, execution_id) for _ in range(4)]
+    assert taken == [b"first", b"", "ä third".encode(), b""]
+
+
+def test_an_execution_without_results_has_an_empty_one(ada: Client, actor: str) -> None:
+    execution_id = ada.run(actor, {})["id"]
+    assert ada.result_of(actor, execution_id) == b""
+    assert ada.result_of(actor, "unknown") == b""
+
+
+def test_results_belong_to_their_execution(ada: Client, actor: str) -> None:
+    other = ada.actor("cold")
+    ids = [ada.run(actor, {"results": [text]})["id"] for text in ("first", "second")]
+    assert ada.result_of(other, ids[0]) == b""
+    assert [ada.result_of(actor, each) for each in reversed(ids)] == [b"second", b"first"]
+
+
+def test_a_result_can_be_taken_while_the_execution_goes_on(
+    ada: Client, actor: str, tmp_path: Path
+) -> None:
+    execution_id = ada.submit(actor, {"results": ["early"], "wait for": str(tmp_path / "go")})
+    eventually(lambda: ada.result_of(actor, execution_id) == b"early")
+    assert ada.result("GET", f"/{actor}/executions/{execution_id}")["status"] == "RUNNING"
+    (tmp_path / "go").touch()
+    ada.ended(actor, execution_id)
+    assert ada.result_of(actor, execution_id) == b""
+
+
+def test_a_result_may_have_this_many_bytes(ada: Client, actor: str) -> None:
+    execution_id = ada.run(actor, {"large result": RESULT_BYTES})["id"]
+    assert ada.result_of(actor, execution_id) == b"." * RESULT_BYTES
+
+
+def test_of_too_many_results_the_first_are_kept(ada: Client, actor: str) -> None:
+    texts = [str(number) for number in range(3 * MOST)]
+    execution = ada.run(actor, {"results": texts})
+    assert execution["exitCode"] == 0
+    taken = [ada.result_of(actor, execution["id"]).decode() for _ in range(MOST + 1)]
+    assert taken == [*texts[:MOST], ""]
+
+
+def test_who_sends_results_without_end_keeps_nobody_from_being_answered(ada: Client) -> None:
+    actor = ada.actor("cold")
+    execution_id = ada.submit(actor, {"results without end": "flood"})
+    eventually(lambda: ada.result_of(actor, execution_id) == b"flood")
+    ada.result("DELETE", f"/{actor}/executions/{execution_id}")
+    assert ada.ended(actor, execution_id)["status"] == "COMPLETE"
+
+
+def test_results_that_were_sent_before_the_end_are_there_at_the_end(ada: Client) -> None:
+    actor = ada.actor("warm")
+    for code in (0, 1):
+        execution_id = ada.run(actor, {"results": ["kept"], "exit": code})["id"]
+        assert ada.result_of(actor, execution_id) == b"kept"
+    execution_id = ada.run(actor, {"results": ["kept"], "leave": 0})["id"]
+    assert ada.result_of(actor, execution_id) == b"kept"
+
+
+def test_each_result_is_taken_by_one_reader(ada: Client) -> None:
+    actor = ada.actor("cold")
+    execution_id = ada.run(actor, {"results": [str(number) for number in range(MOST)]})["id"]
+    taken: list[bytes] = []
+    readers = [
+        threading.Thread(target=lambda: taken.append(ada.result_of(actor, execution_id)))
+        for _ in range(2 * MOST)
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert sorted(taken) == [b""] * MOST + [str(number).encode() for number in range(MOST)]
+
+
+def test_results_are_kept_for_a_time(tmp_path: Path) -> None:
+    settings = {"limits": {"result_seconds": 1}}
+    with RunningGateway(tmp_path, settings=settings) as running, running.client() as client:
+        actor = client.actor("warm")
+        execution_id = client.run(actor, {"results": ["forgotten"]})["id"]
+        client.run(actor, {"sleep": 1.1})
+        assert client.result_of(actor, execution_id) == b""

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.abaco.running import NOWHERE, Client, eventually
+
+DESCRIBED: tuple[dict[str, Any], ...] = (
+    {"name": "alpha", "description": "makes tacos al pastor", "logEx": 100, "hints": ["a", "b"]},
+    {"name": "beta", "description": "Makes Burritos", "logEx": 200, "stateless": False},
+    {"name": "gamma", "description": "washes up", "logEx": 300, "token": True},
+    {"description": "nameless, äöü"},
+)
+ALL: set[str | None] = {"alpha", "beta", "gamma", None}
+
+
+def is_settled(client: Client, actor: str) -> bool:
+    return bool(client.result("GET", f"/{actor}")["status"] == "ERROR")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def actors(ada: Client) -> dict[str | None, dict[str, Any]]:
+    """Actors of ada by their names."""
+    made = {}
+    for described in DESCRIBED:
+        actor = ada.actor(NOWHERE, **described)
+        eventually(partial(is_settled, ada, actor))
+        if not described.get("stateless", True):
+            state = {"sauce": {"heat": 3, "name": "Salsa"}, "half": "\ud800"}
+            ada.result("POST", f"/{actor}/state", content=json.dumps(state))
+        made[described.get("name")] = ada.result("GET", f"/{actor}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def cook(ada: Client, actors: object) -> str:
+    """An actor that has run two messages."""
+    actor = ada.actor("cold", name="cook")
+    ada.run(actor, {"print": "tacos are ready", "exit": 0})
+    ada.run(actor, {"print": "burned", "exit": 3})
+    return actor
+
+
+@pytest.fixture(scope="module")
+def victim(ada: Client) -> str:
+    """An actor over whose description a bad pattern would take for ever."""
+    body = {"image": "victim", "description": "a" * 20_000 + "x" * 20_000 + "!"}
+    return str(ada.result("POST", "", json=body)["id"])
+
+
+def found(client: Client, **parameters: Any) -> set[str | None]:
+    """Return the names of the actors that a search finds, but for those that are executed."""
+    records = client.result("GET", "", params={"image": NOWHERE, **parameters})["search"]
+    return {record["name"] for record in records}
+
+
+def test_a_parameter_makes_a_search_of_a_list(ada: Client) -> None:
+    reply = ada.get("", params={"limit": 2, "skip": 1, "image": NOWHERE})
+    assert reply.json()["message"] == "Actors search completed successfully."
+    result = reply.json()["result"]
+    assert result["_metadata"] == {
+        "totalCount": 4,
+        "recordsSkipped": 1,
+        "recordLimit": 2,
+        "countReturned": 2,
+    }
+    assert [record["name"] for record in result["search"]] == ["beta", "gamma"]
+    assert isinstance(ada.result("GET", "", params={"x-nonce": "SD2E_x"}), list)
+
+
+def test_a_record_has_also_what_is_missing_but_nothing_internal(
+    ada: Client, actors: dict[str | None, dict[str, Any]]
+) -> None:
+    [record] = ada.result("GET", "", params={"id": actors[None]["id"]})["search"]
+    shown = dict(actors[None])
+    for name in ("mounts", "_links", "defaultEnvironment"):
+        shown.pop(name)
+    assert {name: value for name, value in record.items() if value is not None} == shown
+    missing = {name for name, value in record.items() if value is None}
+    assert missing == {
+        *("name", "maxWorkers", "memLimit", "maxCpus", "logEx"),
+        *("cronSchedule", "cronNextEx"),
+    }
+
+
+FOUND: tuple[tuple[dict[str, Any], set[str | None]], ...] = (
+    ({}, ALL),
+    ({"name": "alpha"}, {"alpha"}),
+    ({"name.eq": "alpha"}, {"alpha"}),
+    ({"name": "ALPHA"}, set()),
+    ({"name": "none"}, {None}),
+    ({"name.neq": "alpha"}, ALL - {"alpha"}),
+    ({"logEx": "200"}, {"beta"}),
+    ({"logEx.neq": "200"}, ALL - {"beta"}),
+    ({"logEx.lt": "200"}, {"alpha"}),
+    ({"logEx.lte": "200"}, {"alpha", "beta"}),
+    ({"logEx.gt": "200"}, {"gamma"}),
+    ({"logEx.gte": "200.0"}, {"beta", "gamma"}),
+    ({"logEx.between": "150,250"}, {"beta"}),
+    ({"logEx.between": "100,200"}, {"alpha", "beta"}),
+    ({"logEx.in": "[100, 300]"}, {"alpha", "gamma"}),
+    ({"logEx.nin": "[100, 300]"}, {"beta", None}),
+    ({"logEx.lt": "soon"}, set()),
+    ({"name.in": '["alpha", "gamma", "other"]'}, {"alpha", "gamma"}),
+    ({"name.nin": '["alpha"]'}, ALL - {"alpha"}),
+    ({"name.like": "^.{4,5}$"}, {"alpha", "beta", "gamma"}),
+    ({"name.like": "a$"}, {"alpha", "beta", "gamma"}),
+    ({"name.nlike": "^a"}, ALL - {"alpha"}),
+    ({"description.like": "(?i)^MAKES"}, {"alpha", "beta"}),
+    ({"stateless": "false"}, {"beta"}),
+    ({"stateless": "TRUE"}, ALL - {"beta"}),
+    ({"token": "true"}, {"gamma"}),
+    ({"hints": '["a", "b"]'}, {"alpha"}),
+    ({"state.sauce.heat": "3"}, {"beta"}),
+    ({"state.sauce.heat.gt": "2"}, {"beta"}),
+    ({"state.sauce.name.like": "^Sal"}, {"beta"}),
+    ({"state.sauce": '{"heat": 3, "name": "Salsa"}'}, {"beta"}),
+    ({"state.half.like": "."}, {"beta"}),
+    ({"state.nothing.at.all": "none"}, ALL),
+    ({"createTime.gt": "2020-01-01"}, ALL),
+    ({"createTime.lt": "2020-01-01T00:00:00Z"}, set()),
+    ({"createTime.between": "2020-01-01,2999-01-01"}, ALL),
+    ({"createTime.gt": "2020-01-01T00:00:00+05:00"}, ALL),
+    ({"search": "tacos burritos"}, {"alpha", "beta"}),
+    ({"search": "PASTOR"}, {"alpha"}),
+    ({"search": "äöü"}, {None}),
+    ({"search": "nowhere-to-be-found"}, set()),
+    ({"exactsearch": "tacos al pastor"}, {"alpha"}),
+    ({"exactsearch": "tacos pastor"}, set()),
+    ({"search": "makes", "exactsearch": "tacos"}, {"alpha"}),
+    ({"logEx.gt": "100", "stateless": "true"}, {"gamma"}),
+    ({"logEx": ["100", "200"]}, set()),
+    ({"tenant": "SD2E"}, set()),
+    ({"unheard.of": "1"}, set()),
+)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"), FOUND, ids=[str(parameters) for parameters, _ in FOUND]
+)
+def test_what_a_search_finds(
+    ada: Client, parameters: dict[str, Any], expected: set[str | None]
+) -> None:
+    assert found(ada, **parameters) == expected
+
+
+def test_a_time_is_searched_as_it_is_shown(
+    ada: Client, actors: dict[str | None, dict[str, Any]]
+) -> None:
+    made = actors["beta"]["createTime"]
+    for operator in ("", ".eq", ".lte", ".gte", ".between"):
+        value = f"{made},{made}" if operator == ".between" else made
+        assert "beta" in found(ada, **{f"createTime{operator}": value})
+    assert "beta" not in found(ada, **{"createTime.gt": made})
+
+
+def test_only_what_one_has_a_permission_for_is_found(
+    ada: Client, bob: Client, admin: Client, actors: dict[str | None, dict[str, Any]]
+) -> None:
+    for name, user, level in (
+        ("alpha", "bob", "READ"),
+        ("beta", "bob", "NONE"),
+        ("gamma", "ABACO_WORLD", "READ"),
+    ):
+        path = f"/{actors[name]['id']}/permissions"
+        ada.result("POST", path, json={"user": user, "level": level})
+    assert found(bob) == {"alpha", "gamma"}
+    assert found(admin) == {"gamma"}
+    counted = bob.result("GET", "/search/actors", params={"image": NOWHERE, "limit": 0})
+    assert counted["_metadata"]["totalCount"] == 2
+    assert counted["search"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "message", "values"),
+    [
+        ("/search/actors", {"name": "cook"}, "Actors", ("name", ["cook"])),
+        ("/search/executions", {"exitCode.gt": "0"}, "Executions", ("exitCode", [3])),
+        ("/search/executions", {"status": "COMPLETE"}, "Executions", ("exitCode", [0, 3])),
+        ("/search/workers", {"status": "READY"}, "Workers", ("image", ["cold"])),
+        ("/search/logs", {"search": "tacos"}, "Log", ("logs", ["tacos are ready\n"])),
+        ("/search/logs", {"logs.like": "^burn"}, "Log", ("logs", ["burned\n"])),
+        ("/{}/executions", {"exitCode": "3"}, "Executions", ("exitCode", [3])),
+        ("/{}/executions", {"limit": "1"}, "Executions", ("exitCode", [0])),
+    ],
+    ids=str,
+)
+def test_what_is_searched(
+    ada: Client,
+    bob: Client,
+    cook: str,
+    path: str,
+    parameters: dict[str, str],
+    message: str,
+    values: tuple[str, list[Any]],
+) -> None:
+    eventually(lambda: ada.result("GET", f"/{cook}/workers")[0]["status"] == "READY")
+    reply = ada.get(path.format(cook), params=parameters)
+    assert reply.json()["message"] == f"{message} search completed successfully."
+    name, expected = values
+    assert [record[name] for record in reply.json()["result"]["search"]] == expected
+    assert "tenant" not in reply.text
+    others = bob.get(path.format(cook), params=parameters)
+    assert not others.is_success or others.json()["result"]["search"] == []
+
+
+def test_an_alias_of_an_actor_is_searched_below_too(ada: Client, cook: str) -> None:
+    ada.result("POST", "/aliases", json={"alias": "chef", "actorId": cook})
+    by_alias = ada.result("GET", "/chef/executions", params={"exitCode": "3"})
+    assert by_alias == ada.result("GET", f"/{cook}/executions", params={"exitCode": "3"})
+
+
+def test_many_records_are_returned_up_to_a_limit(ada: Client) -> None:
+    for limit, shown in (("1", 1), ("010", 10), ("999999", 10_000)):
+        metadata = ada.result("GET", "", params={"limit": limit})["_metadata"]
+        assert metadata["recordLimit"] == shown
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"limit": "-1"}, "limit must be a number from 0 on, not '-1'."),
+        ({"limit": "many"}, "limit must be a number from 0 on, not 'many'."),
+        ({"limit": ""}, "limit must be a number from 0 on, not ''."),
+        ({"skip": "9" * 5000}, "skip must be a number from 0 on, not '999"),
+        ({"skip": "٣"}, "skip must be a number from 0 on, not '٣'."),
+        ({"name.in": "alpha"}, "in and nin need a JSON list, not 'alpha'."),
+        ({"name.nin": '{"a": 1}'}, "in and nin need a JSON list, not '{\"a\": 1}'."),
+        ({"name.in": "[" * 5000}, "in and nin need a JSON list, not '[[["),
+        ({"logEx.between": "1"}, "between needs two values with a comma, not '1'."),
+        ({"name.like": "("}, "like and nlike need a regular expression, not '('."),
+        ({"name.nlike": "*"}, "like and nlike need a regular expression, not '*'."),
+        ({"name.like": "((a{100}){100}){100}"}, "like and nlike need a regular expression, not"),
+        ({"name.like": "a" * 1001}, "A regular expression has at most 1000 characters."),
+        ({"name.like": r"(a)\1"}, "like and nlike need a regular expression, not"),
+        ({"search": " ".join(map(str, range(101)))}, "A search has at most 100 conditions and wor"),
+        ({f"name{n}": "1" for n in range(101)}, "A search has at most 100 conditions and words."),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_searched(ada: Client, parameters: dict[str, str], message: str) -> None:
+    assert ada.refusal("GET", "", params=parameters).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"description.like": "(a+)+$"},
+        {"description.like": "(x+x+)+y"},
+        {"description.like": ".*.*.*.*.*.*.*.*!" * 20},
+        {"limit": "0" * 5000},
+        {"logEx": "9" * 5000},
+        {"logEx.lt": "1e999"},
+        {"logEx.gt": "nan"},
+        {"createTime.gt": "0001-01-01T00:00:00+23:59"},
+        {"createTime.lt": "9999-12-31T23:59:59-23:59"},
+        {"state": "[" * 5000},
+        {"state": "[" * 500 + "]" * 500},
+        {"name.eq.eq.eq": "alpha"},
+        {".": "1", "..like": ".", "": "1"},
+        {"__class__": "1", "name.__class__.__name__": "str"},
+        {"name": "' OR 1=1 --", "id.in": '["\\u0000", "\\ud800"]'},
+        {f"description{'.' * n}like": "a" for n in range(90)},
+        {"search": "\0 \N{GRINNING FACE}", "exactsearch": "x" * 20_000},
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_hostile_search_is_answered_at_once(
+    ada: Client, victim: str, parameters: dict[str, str]
+) -> None:
+    began = time.monotonic()
+    reply = ada.get("", params=parameters)
+    assert time.monotonic() - began < 5
+    assert reply.status_code == 200, reply.text

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+
+from abaco.exceptions import SettingsError
+from abaco.settings import Limits, load, load_images
+
+SECRET = "s3cret-0f-the-tests-with-32-bytes-at-least"
+
+
+def tenant(jwt: str) -> str:
+    return f"tenants: {{SD2E: {{jwt: {jwt}}}}}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "abaco.yml"
+
+
+def test_what_no_file_says_has_a_default(file: Path, tmp_path: Path) -> None:
+    settings = load(file)
+    assert (settings.host, settings.port, settings.default_tenant) == ("127.0.0.1", 8000, "SD2E")
+    assert settings.limits == Limits()
+    assert settings.data == tmp_path / ".local" / "abaco"
+    assert settings.database == f"sqlite:///{tmp_path}/.local/abaco/abaco.db"
+    assert load_images(settings.images_file) == {}
+
+
+def test_paths_are_relative_to_the_file(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(SECRET)
+    file.write_text(
+        f"data: state\nimages: of/us.yml\n{tenant('{algorithm: HS256, key_file: key}')}"
+    )
+    settings = load(file)
+    assert settings.data == tmp_path / "state"
+    assert settings.images_file == tmp_path / "of" / "us.yml"
+    jwt = settings.tenants["SD2E"].jwt
+    assert jwt is not None
+    assert jwt.key == SECRET
+    assert SECRET not in repr(settings)
+
+
+def test_the_command_line_wins(file: Path) -> None:
+    file.write_text("port: 9000")
+    assert load(file, overrides={"port": None}).port == 9000
+    assert load(file, overrides={"port": 0}).port == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("port: 70000", "port: 70000 is greater than the maximum of 65535"),
+        ("port: '80'", "port: '80' is not of type 'integer'"),
+        ("prot: 80", "the file: Additional properties are not allowed ('prot' was unexpected)"),
+        ("1: 2", "the file: Additional properties are not allowed (1 was unexpected)"),
+        ("host: ''", "host: '' does not match"),
+        ('data: "a\\0b"', "data: 'a\\x00b' does not match"),
+        ("public_url: http://x/", "public_url: 'http://x/' does not match"),
+        ("public_url: ftp://x", "public_url: 'ftp://x' does not match"),
+        ("limits: {workers: 0}", "limits.workers: 0 is less than the minimum of 1"),
+        ("limits: {workers: 1.5}", "limits.workers: 1.5 is not of type 'integer'"),
+        ("limits: {body_seconds: 0}", "limits.body_seconds: 0 is less than or equal to"),
+        ("limits: {stop_seconds: .inf}", "limits.stop_seconds: inf is greater than the maximum"),
+        ("limits: {body: 1}", "limits: Additional properties are not allowed ('body' was"),
+        ("tenants: {}", "tenants: {} should be non-empty"),
+        ("tenants: {sd2e: {}}", "tenants: 'sd2e' does not match '^[A-Z0-9]{1,32}$'"),
+        ("tenants: {2026: {}}", "tenants: 2026 is not of type 'string'"),
+        (tenant(SECRET), "tenants.SD2E.jwt: cannot be used"),
+        (tenant(f"{{algorithm: none, key: {SECRET}}}"), "jwt.algorithm: cannot be used"),
+        (tenant("{algorithm: HS256}"), "tenants.SD2E.jwt: cannot be used"),
+        (tenant(f"{{algorithm: HS256, key: {SECRET}, key_file: b}}"), "jwt: cannot be used"),
+        (tenant("{algorithm: HS256, key_file: nowhere}"), "nowhere cannot be read"),
+        (tenant(f"{{algorithm: RS256, key: {SECRET}}}"), "RS256, which needs a public key in PEM"),
+        (tenant("{algorithm: HS256, key_file: ca.pem}"), "HS256, which needs a secret, not a PEM"),
+        ("[1]", "holds a list, not keys with values"),
+        ("host: a: b", "line 1: not valid YAML"),
+        ("port: 1\n\thost: b", "line 2: not valid YAML"),
+        ("host: !!python/name:os.system", "line 1: not valid YAML"),
+        ("host: \udcff", "cannot be read: not valid UTF-8"),
+    ],
+)
+def test_what_cannot_be_used_is_named(file: Path, content: str, reason: str) -> None:
+    trustme.CA().cert_pem.write_to_path(file.with_name("ca.pem"))
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(SettingsError) as raised:
+        load(file)
+    assert reason in str(raised.value)
+    assert SECRET not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("taco: 1", "taco: 1 is not of type 'object'"),
+        ("taco: {folder: a}", "taco: 'command' is a required property"),
+        ("taco: {command: [a]}", "taco: 'folder' is a required property"),
+        ("taco: {folder: a, command: b}", "taco.command: 'b' is not of type 'array'"),
+        ("taco: {folder: a, command: []}", "taco.command: [] should be non-empty"),
+        ("taco: {folder: a, command: [b], mode: hot}", "taco.mode: 'hot' is not one of"),
+        ("taco: {folder: a, command: [b], mode: warm}", "taco: 'handler' is a required property"),
+        ("taco: {folder: a, command: [b], handler: run}", "taco.handler: 'run' does not match"),
+        ("taco: {folder: a, command: [b], environment: {A: 1}}", "environment.A: 1 is not of type"),
+        ("taco: {folder: a, command: [b], seconds: 0}", "taco.seconds: 0 is less than or equal"),
+        ("taco: {folder: a, command: [b], colour: red}", "('colour' was unexpected)"),
+        ("1: {folder: a, command: [b]}", "1 is not of type 'string'"),
+    ],
+)
+def test_an_image_that_cannot_be_used_is_named(file: Path, content: str, reason: str) -> None:
+    file.write_text(content)
+    with pytest.raises(SettingsError) as raised:
+        load_images(file)
+    assert reason in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+def test_images_are_read_again_when_their_file_has_changed(file: Path) -> None:
+    for name in ("taco", "salsa"):
+        file.write_text(f"{name}: {{folder: ., command: [make]}}")
+        (image,) = load_images(file).values()
+        assert (image.name, image.folder, image.mode) == (name, file.parent, "cold")

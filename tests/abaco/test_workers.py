@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+
+MOST = 60
+MODES = ("cold", "warm")
+IMAGES = {**PROBE, "sleeper": {"folder": ".", "command": ["sleep", "60"]}}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway that allows many workers, and an image that sleeps."""
+    settings = {"limits": {"workers": MOST}}
+    running = RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES, settings)
+    with running:
+        yield running
+
+
+def workers(client: Client, actor: str, status: str | None = None) -> list[dict[str, Any]]:
+    """The workers of an actor, all or those of a status."""
+    found: list[dict[str, Any]] = client.result("GET", f"/{actor}/workers")
+    return [worker for worker in found if status in (None, worker["status"])]
+
+
+def lines(file: Path) -> list[str]:
+    """What messages have written into a file."""
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def note(file: Path, line: str) -> dict[str, Any]:
+    """Let a message write a line into a file."""
+    return {"append": [str(file), f"{line}\n"]}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_worker_runs_the_messages_in_their_order(
+    ada: Client, tmp_path: Path, mode: str
+) -> None:
+    actor = ada.actor(mode)
+    file, count = tmp_path / "order", 8
+    ada.submit(actor, {"wait for": str(tmp_path / "go")})
+    ids = [ada.submit(actor, note(file, str(number))) for number in range(count)]
+    assert ada.result("GET", f"/{actor}/messages")["messages"] >= count
+    (tmp_path / "go").touch()
+    for each in ids:
+        ada.ended(actor, each)
+    assert lines(file) == [str(number) for number in range(count)]
+
+
+def test_a_worker_is_described(ada: Client) -> None:
+    actor = ada.actor("cold")
+    (worker,) = workers(ada, actor)
+    assert worker == {
+        "id": worker["id"],
+        "status": "READY",
+        "tenant": "SD2E",
+        "createTime": worker["createTime"],
+        "lastExecutionTime": "None",
+        "lastHealthCheckTime": "None",
+        "image": "cold",
+        "chName": f"worker_{worker['id']}",
+    }
+    execution = ada.run(actor, {})
+    assert execution["workerId"] == worker["id"]
+    path = f"/{actor}/workers/{worker['id']}"
+    reply = ada.get(path).json()
+    assert reply["message"] == "Worker retrieved successfully."
+    eventually(lambda: ada.result("GET", path)["lastExecutionTime"] >= execution["startTime"])
+    other = ada.actor("cold")
+    assert ada.refusal("GET", f"/{other}/workers/{worker['id']}", 404) == "Worker not found."
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_workers_are_added_and_run_in_parallel(
+    ada: Client, admin: Client, tmp_path: Path, form: bool
+) -> None:
+    actor = ada.actor("cold")
+    number = {"data": {"num": "3"}} if form else {"json": {"num": 3}}
+    reply = admin.post(f"/{actor}/workers", **number).json()
+    assert (reply["message"], reply["result"]) == (
+        "Scheduled 2 new worker(s) to start. Previously, there were 1 workers.",
+        None,
+    )
+    reply = admin.post(f"/{actor}/workers", json={"num": 2}).json()
+    assert reply["message"] == f"Actor {actor} already had 2 worker(s)."
+    eventually(lambda: len(workers(ada, actor, "READY")) == 3)
+    # none of these ends before all have begun
+    files = [str(tmp_path / str(number)) for number in range(3)]
+    ids = [ada.submit(actor, {"touch": file, "wait for all": files}) for file in files]
+    ended = [ada.ended(actor, each) for each in ids]
+    assert [each["exitCode"] for each in ended] == [0, 0, 0]
+    assert len({each["workerId"] for each in ended}) == 3
+
+
+def test_only_administrators_add_workers(ada: Client) -> None:
+    refusal = ada.refusal("POST", f"/{ada.actor('cold')}/workers", json={"num": 2})
+    assert refusal == "Not authorized -- only admins are authorized to update workers."
+
+
+@pytest.mark.parametrize("number", [0, -1, MOST + 1])
+def test_the_number_of_workers_is_bounded(ada: Client, admin: Client, number: int) -> None:
+    path = f"/{ada.actor('cold')}/workers"
+    assert f"num must be from 1 to {MOST}" in admin.refusal("POST", path, json={"num": number})
+
+
+def test_workers_added_are_there_after_a_restart(
+    gateway: RunningGateway, ada: Client, admin: Client
+) -> None:
+    actor = ada.actor("cold")
+    admin.result("POST", f"/{actor}/workers", json={"num": 3})
+    assert gateway.stop() == 0
+    gateway.start()
+    eventually(lambda: len(workers(ada, actor, "READY")) == 3)
+
+
+def test_a_worker_is_stopped_after_its_message(ada: Client, admin: Client, tmp_path: Path) -> None:
+    actor = ada.actor("cold")
+    admin.result("POST", f"/{actor}/workers", json={"num": 2})
+    execution_id = ada.submit(actor, {"wait for": str(tmp_path / "go"), "exit": 3})
+    (busy,) = eventually(lambda: workers(ada, actor, "BUSY"))
+    reply = ada.delete(f"/{actor}/workers/{busy['id']}").json()
+    assert (reply["message"], reply["result"]) == ("Worker scheduled to be stopped.", None)
+    assert ada.result("GET", f"/{actor}/workers/{busy['id']}")["status"] == "SHUTTING_DOWN"
+    other = ada.run(actor, {})
+    assert other["workerId"] != busy["id"]
+    (tmp_path / "go").touch()
+    assert ada.ended(actor, execution_id)["exitCode"] == 3
+    eventually(lambda: len(workers(ada, actor)) == 1)
+    assert "Worker not found." in ada.refusal("GET", f"/{actor}/workers/{busy['id']}", 404)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_last_worker_comes_back_with_the_next_message(ada: Client, mode: str) -> None:
+    actor = ada.actor(mode)
+    (worker,) = workers(ada, actor)
+    ada.result("DELETE", f"/{actor}/workers/{worker['id']}")
+    eventually(lambda: workers(ada, actor) == [])
+    execution = ada.run(actor, {"exit": 4})
+    assert execution["exitCode"] == 4
+    assert execution["workerId"] != worker["id"]
+
+
+def test_messages_that_wait_are_run_though_the_last_worker_is_stopped(
+    ada: Client, tmp_path: Path
+) -> None:
+    actor = ada.actor("cold")
+    first = ada.submit(actor, {"wait for": str(tmp_path / "go")})
+    second = ada.submit(actor, {"exit": 5})
+    (busy,) = eventually(lambda: workers(ada, actor, "BUSY"))
+    ada.result("DELETE", f"/{actor}/workers/{busy['id']}")
+    (tmp_path / "go").touch()
+    ada.ended(actor, first)
+    assert ada.ended(actor, second)["exitCode"] == 5
+
+
+def test_an_actor_with_a_state_has_one_worker(ada: Client, admin: Client) -> None:
+    actor = ada.actor("cold", stateless=False)
+    path = f"/{actor}/workers"
+    assert "num must be from 1 to 1" in admin.refusal("POST", path, json={"num": 2})
+    assert len(workers(ada, actor)) == 1
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_new_revision_has_new_workers_once_the_old_have_done_their_message(
+    ada: Client, tmp_path: Path, force: bool
+) -> None:
+    actor = ada.actor("cold", stateless=False)
+    file = tmp_path / "order"
+    orders = {**note(file, "old begins"), "wait for": str(tmp_path / "go")}
+    first = ada.submit(actor, orders | {"append again": [str(file), "old ends\n"]})
+    eventually(lambda: lines(file))
+    image = "cold" if force else "warm"
+    described = {"image": image, "stateless": False, "force": force}
+    assert ada.result("PUT", f"/{actor}", json=described)["revision"] == 2
+    second = ada.submit(actor, note(file, "new"))
+    (tmp_path / "go").touch()
+    old, new = ada.ended(actor, first), ada.ended(actor, second)
+    assert (old["exitCode"], new["exitCode"]) == (0, 0)
+    assert old["workerId"] != new["workerId"]
+    assert lines(file) == ["old begins", "old ends", "new"]
+    eventually(lambda: [each["image"] for each in workers(ada, actor)] == [image])
+    assert ada.result("GET", f"/{actor}")["status"] == "READY"
+
+
+def test_the_same_image_keeps_its_workers(ada: Client) -> None:
+    actor = ada.actor("warm")
+    before = workers(ada, actor)
+    changed = ada.result("PUT", f"/{actor}", json={"image": "warm", "description": "new"})
+    assert (changed["revision"], changed["status"]) == (1, "READY")
+    assert workers(ada, actor) == before
+
+
+def test_deleting_an_actor_waits_for_its_message_and_drops_the_rest(
+    ada: Client, tmp_path: Path
+) -> None:
+    actor = ada.actor("cold")
+    file = tmp_path / "order"
+    orders = {**note(file, "begins"), "wait for": str(tmp_path / "go")}
+    ada.submit(actor, orders | {"append again": [str(file), "ends\n"]})
+    eventually(lambda: lines(file))
+    replies: list[httpx.Response] = []
+    waiting = threading.Thread(target=lambda: replies.append(ada.ask(actor, note(file, "never"))))
+    waiting.start()
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 1)
+    deleting = threading.Thread(target=lambda: ada.result("DELETE", f"/{actor}"))
+    deleting.start()
+    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "SHUTTING_DOWN")
+    (tmp_path / "go").touch()
+    deleting.join()
+    waiting.join()
+    assert lines(file) == ["begins", "ends"]
+    assert [(reply.status_code, reply.content) for reply in replies] == [(200, b"")]
+    assert actor in ada.refusal("GET", f"/{actor}", 404)
+
+
+def test_many_busy_workers_keep_nobody_from_being_answered(
+    gateway: RunningGateway, ada: Client, admin: Client
+) -> None:
+    actor = ada.actor("sleeper")
+    admin.result("POST", f"/{actor}/workers", json={"num": MOST})
+    for _ in range(MOST):
+        ada.submit(actor, {})
+    eventually(lambda: len(workers(ada, actor, "BUSY")) == MOST)
+    other = ada.actor("cold")
+    assert ada.run(other, {"exit": 6})["exitCode"] == 6
+    for execution in ada.result("GET", f"/{actor}/executions")["executions"]:
+        ada.result("DELETE", f"/{actor}/executions/{execution['id']}")
+    eventually(lambda: workers(ada, actor, "BUSY") == [])

@@ -1,0 +1,425 @@
+"""`python -m abaco serve` with this repository's configuration: what `make up` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pymongo
+import pytest
+import yaml
+
+from local.database import LocalDatabase, Server
+from tests.abaco.running import SECONDS, Client, eventually, shell
+from tests.conftest import ROOT
+
+LAST_LINE = "Ctrl-C stops it."
+README = (ROOT / "README.md").read_text()
+EXAMPLES = dict(re.findall(r"### (\d)\. [^\n]*\n+```sh\n(curl -X POST .*?)```", README, re.DOTALL))
+WITH_TOKEN, WITH_NONCE = EXAMPLES["1"], EXAMPLES["6"]
+EXAMPLE_UUID = "10743f9b-3e69-5c43-b0f1-e5a4b6c3c4a1"
+EXAMPLE_TOKEN = "0123456789abcdef"
+
+
+class Up:
+    """The gateway as `make up` starts it, in a folder of its own and a process group of its own."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        settings = yaml.safe_load((ROOT / "abaco.yml").read_text())
+        images = yaml.safe_load((ROOT / "images.yml").read_text())
+        for image in images.values():
+            image["folder"] = str(ROOT / image["folder"])
+        (folder / "abaco.yml").write_text(yaml.safe_dump(settings))
+        (folder / "images.yml").write_text(yaml.safe_dump(images))
+        self.folder = folder
+        self.data: Path = folder / settings["data"]
+        self.log = folder / "log"
+        self.lines: list[str] = []
+        self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+        self._output = folder / "output"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Up:
+        """Start it; return when it has printed everything."""
+        with self._output.open("w") as output, self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "abaco", "serve", "--port", "0"],
+                cwd=self.folder,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+                start_new_session=True,
+            )
+
+        def printed() -> bool:
+            self.lines = self._output.read_text().splitlines()
+            assert self._process is not None
+            assert self._process.poll() is None, self.log.read_text()
+            return LAST_LINE in self.lines
+
+        eventually(printed)
+        return self
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        assert self._process is not None
+        return self._process.wait(SECONDS)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; return the exit code."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGINT)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self.wait()
+
+    def processes(self) -> list[psutil.Process]:
+        """Return what it has started."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def word(self, name: str, position: int = 0) -> str:
+        """Return a word of the printed line that begins with a name."""
+        (line,) = [line for line in self.lines if line.startswith(f"{name} ")]
+        return line.split()[1 + position]
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return self.lines[0].split()[-1]
+
+    @property
+    def job(self) -> tuple[str, str]:
+        """The uuid and the token of the job that is offered."""
+        return self.word("job"), self.word("job", 3)
+
+    def client(self) -> Client:
+        """Return a client with the printed token."""
+        return Client(self.url, self.word("token"))
+
+    def commands(self) -> str:
+        """Return the printed curl commands."""
+        found = re.findall(r"^  curl(?:.*\\\n)*.*$", "\n".join(self.lines), re.MULTILINE)
+        assert len(found) == 2
+        return "\n".join(found)
+
+    def environment(self) -> dict[str, str]:
+        """Return what the actor is configured with."""
+        with self.client() as client:
+            found: dict[str, str] = client.result("GET", "/jobs-manager")["defaultEnvironment"]
+        return found
+
+    def stored(self, uuid: str) -> dict[str, Any]:
+        """Return the document of a job as it is in the database."""
+        environment = self.environment()
+        with pymongo.MongoClient[dict[str, Any]](environment["_REACTOR_MONGODB_AUTHN"]) as client:
+            database = client[environment["_REACTOR_MONGODB_DATABASE"]]
+            document = database["jobs"].find_one({"uuid": uuid})
+        assert document is not None
+        return document
+
+    def history(self, uuid: str) -> list[str]:
+        """Return the names of a job's events."""
+        return [entry["name"] for entry in self.stored(uuid)["history"]]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The gateway, started from nothing."""
+    running = Up(tmp_path_factory.mktemp("up")).start()
+    yield running
+    assert running.interrupt() == 0, running.log.read_text()
+
+
+def documents(text: str) -> list[Any]:
+    """Return the JSON documents that a text is made of."""
+    found = []
+    while text := text.strip():
+        document, end = json.JSONDecoder().raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
+# From nothing
+
+
+def test_the_actor_is_registered_and_ready_by_id_and_alias(up: Up) -> None:
+    with up.client() as client:
+        actor = client.result("GET", f"/{up.word('actor')}")
+        assert actor["name"] == "pipelinejobs-manager"
+        eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
+        assert client.result("GET", "/jobs-manager")["id"] == actor["id"]
+    assert f"actor    {actor['id']} (alias jobs-manager)" in up.lines
+
+
+def test_the_printed_commands_move_the_job_to_running_and_to_finished(up: Up) -> None:
+    uuid, _ = up.job
+    assert up.stored(uuid)["state"] == "CREATED"
+    accepted, answer = documents(shell(up.commands()))
+    assert accepted["status"] == "success"
+    with up.client() as client:
+        first = client.ended(up.word("actor"), accepted["result"]["executionId"])
+    assert first["exitCode"] == 0
+    wanted = {"uuid": uuid, "state": "FINISHED", "last_event": "finish"}
+    assert {name: answer[name] for name in wanted} == wanted
+    assert up.history(uuid) == ["create", "run", "finish"]
+
+
+def test_clients_find_the_token_in_the_folder_that_is_printed(up: Up) -> None:
+    (export,) = [line for line in up.lines if "AGAVE_CACHE_DIR" in line]
+    script = f'{export}\ncat "$AGAVE_CACHE_DIR/current"'
+    content = json.loads(shell(script))
+    assert (content["access_token"], content["baseurl"]) == (up.word("token"), up.url)
+
+
+@pytest.mark.parametrize(
+    ("example", "name"),
+    [(WITH_TOKEN, '"name": "run"'), (WITH_NONCE, "event=update")],
+    ids=["token", "nonce"],
+)
+def test_the_commands_of_the_readme_move_a_job_to_finished(up: Up, example: str, name: str) -> None:
+    uuid, token = create(up, {"example": name})
+    assert follow(up, WITH_TOKEN, uuid, token) == "RUNNING"
+    if example is WITH_NONCE:
+        assert follow(up, example, uuid, token) == "RUNNING"
+        assert up.stored(uuid)["history"][-1]["data"] == {"progress": 0.4}
+    assert name in example
+    finish = example.replace(name, re.sub(r"run|update", "finish", name))
+    assert follow(up, finish, uuid, token) == "FINISHED"
+
+
+def create(up: Up, data: dict[str, Any]) -> tuple[str, str]:
+    """Create a job by a message; return its uuid and token."""
+    uuid, _ = up.job
+    message = {
+        "pipeline_uuid": up.stored(uuid)["pipeline_uuid"],
+        "archive_path": "/products/v2/tacos",
+        "data": data,
+    }
+    with up.client() as client:
+        answer = client.ask("jobs-manager", message).json()
+    return answer["uuid"], answer["token"]
+
+
+def follow(up: Up, example: str, uuid: str, token: str) -> str:
+    """Run an example of the README for a job; return the state that the job has then."""
+    actor = up.word("actor")
+    reply = shell(
+        example.replace(EXAMPLE_UUID, uuid).replace(EXAMPLE_TOKEN, token),
+        URL=f"{up.url}/actors/v2/{actor}/messages",
+        TOKEN=up.word("token"),
+        NONCE=up.word("nonce"),
+    )
+    with up.client() as client:
+        execution = client.ended(actor, json.loads(reply)["result"]["executionId"])
+        assert execution["exitCode"] == 0, client.logs(actor, execution["id"])
+    return str(up.stored(uuid)["state"])
+
+
+# What is kept, and for whom
+
+
+def test_what_is_kept_is_for_its_owner_only(up: Up) -> None:
+    names = {"abaco.db", "abaco.db-wal", "abaco.db-shm", "catalog_admin_token_secret", "ca-key.pem"}
+    found = {path.name: path for path in up.data.rglob("*")}
+    assert names | {"current"} <= set(found)
+    for path in (up.data, up.data.parent / "database", *found.values()):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_nothing_that_is_secret_is_in_the_log(up: Up) -> None:
+    uuid, token = create(up, {"secrets": True})
+    parameters = {"x-nonce": up.word("nonce"), "token": token, "uuid": uuid, "event": "run"}
+    actor = up.word("actor")
+    with Client(up.url) as stranger:
+        query = {**parameters, "_REACTOR_MONGODB_AUTHN": "hidden", "_abaco_synchronous": "true"}
+        assert stranger.post(f"/{actor}/messages", json={}, params=query).json()["uuid"] == uuid
+        wrong = {"Authorization": f"Bearer {token}"}
+        assert stranger.get("", headers=wrong).status_code == 401
+        stranger.post(f"/{actor}/messages", content=b"{", params=parameters)
+    log = up.log.read_text()
+    assert "_REACTOR_MONGODB_AUTHN" in log
+    kept = json.loads(cache(up).read_text())
+    secrets = {name: kept[name] for name in ("access_token", "refresh_token", "apisecret")}
+    secrets |= {name: value for name, value in up.environment().items() if "ADMIN_TOKEN" in name}
+    secrets |= {"nonce": up.word("nonce"), "job": token, "parameter": "hidden"}
+    assert len(secrets) == 8
+    assert [name for name, secret in secrets.items() if secret in log] == []
+
+
+# A restart, and one after a crash
+
+
+@dataclass
+class Restarts:
+    """What was seen of a gateway that was stopped, started, killed and started again."""
+
+    up: Up
+    used_job: str
+    other_job: str
+    printed: list[list[str]]
+    found: list[dict[str, Any]]
+    processes: list[psutil.Process]
+    databases: list[Server | None]
+
+
+@pytest.fixture(scope="module")
+def restarts(up: Up) -> Restarts:
+    database = LocalDatabase(up.folder / ".local")
+    other_job, token = create(up, {"other": True})
+    assert follow(up, WITH_TOKEN, other_job, token) == "RUNNING"
+    used_job, _ = up.job
+    if up.stored(used_job)["state"] == "CREATED":
+        shell(up.commands())
+    seen = Restarts(up, used_job, other_job, [up.lines], [look(up)], up.processes(), [])
+    assert up.interrupt() == 0, up.log.read_text()
+    seen.databases.append(database.status())
+    for _ in range(2):
+        up.start()
+        seen.printed.append(up.lines)
+        seen.found.append(look(up))
+        seen.databases.append(database.status())
+        up.kill()
+    seen.databases.append(database.status())
+    up.start()
+    return seen
+
+
+def look(up: Up) -> dict[str, Any]:
+    """Return what a user finds."""
+    with up.client() as client:
+        eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
+        return {
+            "actor": client.result("GET", "/jobs-manager")["id"],
+            "nonces": [each["id"] for each in client.result("GET", "/jobs-manager/nonces")],
+            "executions": client.result("GET", "/jobs-manager/executions")["executions"],
+            "server is right": json.loads(cache(up).read_text())["baseurl"] == up.url,
+        }
+
+
+def cache(up: Up) -> Path:
+    """Return the file in which clients find the token."""
+    return up.data / "agave" / "current"
+
+
+def line(printed: list[str], name: str) -> str:
+    """Return the printed line that begins with a name."""
+    (found,) = [each for each in printed if each.startswith(f"{name} ")]
+    return found
+
+
+def test_actor_token_and_nonce_are_the_same_after_a_restart(restarts: Restarts) -> None:
+    for name in ("actor", "token", "nonce"):
+        assert len({line(printed, name) for printed in restarts.printed}) == 1
+    assert restarts.found[0] == restarts.found[1] == restarts.found[2]
+    assert len(restarts.found[0]["nonces"]) == 1
+    assert restarts.found[0]["server is right"]
+    assert len(restarts.found[0]["executions"]) >= 2
+
+
+def test_the_history_of_jobs_is_kept(restarts: Restarts) -> None:
+    assert restarts.up.history(restarts.other_job) == ["create", "run"]
+    assert restarts.up.history(restarts.used_job) == ["create", "run", "finish"]
+
+
+def test_another_job_is_offered_when_one_is_used_up_and_until_it_is(restarts: Restarts) -> None:
+    first, second, third = [line(printed, "job") for printed in restarts.printed]
+    assert first != second
+    assert second == third
+    up = restarts.up
+    assert up.stored(up.job[0])["state"] == "CREATED"
+    assert documents(shell(up.commands()))[1]["state"] == "FINISHED"
+
+
+def test_ctrl_c_ends_everything_that_was_started(restarts: Restarts) -> None:
+    # the database, and the warm process of the actor
+    assert len(restarts.processes) >= 2
+    assert [process for process in restarts.processes if is_alive(process)] == []
+    assert restarts.databases[0] is None
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs, and is not one whose end nobody has asked for."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
+    restarts: Restarts,
+) -> None:
+    _, started, used, left = restarts.databases
+    assert started is not None
+    assert started == used == left
+    assert restarts.up.interrupt() == 0
+    assert LocalDatabase(restarts.up.folder / ".local").status() is None
+    assert "Traceback" not in restarts.up.log.read_text()
+    restarts.up.start()
+
+
+# Another database
+
+
+def test_a_database_that_was_running_before_is_left_running(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / ".local")
+    server = database.start()
+    try:
+        assert Up(tmp_path).start().interrupt() == 0
+        assert database.status() == server
+    finally:
+        database.stop()
+
+
+def test_no_database_is_started_where_one_is_configured(
+    tmp_path: Path, server: Server, mongodb: dict[str, Any]
+) -> None:
+    environ = {
+        "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
+        "_REACTOR_MONGODB_DATABASE": mongodb["database"],
+    }
+    running = Up(tmp_path, **environ).start()
+    try:
+        assert [path.name for path in (tmp_path / ".local").iterdir()] == ["abaco"]
+        assert documents(shell(running.commands()))[1]["state"] == "FINISHED"
+        assert running.environment().items() >= environ.items()
+    finally:
+        assert running.interrupt() == 0
+    assert psutil.pid_exists(server.pid)
+
+
+@pytest.mark.parametrize(
+    ("authn", "says"),
+    [
+        ("nonsense", "mongodb.authn is neither a MongoDB URI nor the base64 of one"),
+        (
+            "mongodb://ada:secret@127.0.0.1:1/?serverSelectionTimeoutMS=100",
+            "_REACTOR_MONGODB_AUTHN names 127.0.0.1:1, which cannot be used: ServerSelectionTimeoutError",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_in_one_line(
+    tmp_path: Path, authn: str, says: str
+) -> None:
+    running = Up(tmp_path, _REACTOR_MONGODB_AUTHN=authn)
+    with pytest.raises(AssertionError, match=re.escape(says)):
+        running.start()
+    assert running.wait() == 1
+    assert running.log.read_text() == f"ERROR {says}\n"
