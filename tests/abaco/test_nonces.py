@@ -353,3 +353,26 @@ def test_a_nonce_that_is_revoked_while_it_is_used(
     assert {(reply.status_code, reply.json()["message"]) for reply in last} == {(400, UNKNOWN)}
     # at most those that had been admitted when it was revoked
     assert ada.result("GET", path)["messages"] - waiting <= 8
+
+
+def test_a_reader_is_not_shown_nonces_that_may_do_more(ada: Client, bob: Client) -> None:
+    actor = ada.actor("cold")
+    ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "READ"})
+    reading, changing = (
+        ada.result("POST", f"/{actor}/nonces", json={"level": level})["id"]
+        for level in ("READ", "UPDATE")
+    )
+    assert [nonce["id"] for nonce in bob.result("GET", f"/{actor}/nonces")] == [reading]
+    assert bob.get(f"/{actor}/nonces/{changing}").status_code == 400
+    listed = {nonce["id"] for nonce in ada.result("GET", f"/{actor}/nonces")}
+    assert listed == {reading, changing}
+
+
+def test_a_nonce_is_shown_no_other(ada: Client, stranger: Client) -> None:
+    actor = ada.actor("cold")
+    reading, _ = (
+        ada.result("POST", f"/{actor}/nonces", json={"level": level})["id"]
+        for level in ("READ", "UPDATE")
+    )
+    found = stranger.result("GET", f"/{actor}/nonces", params={"x-nonce": reading})
+    assert [nonce["id"] for nonce in found] == [reading]

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.arguments import Argument
-from abaco.http.call import Call, Endpoint, Reply
+from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.store import nonces, permissions
 from abaco.store.nonces import UNLIMITED
 from abaco.store.permissions import EXECUTE, LEVELS, READ, UPDATE
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from abaco.store.records import Record
 
 _HIDDEN = ("tenant", "kind", "subject")
@@ -56,11 +58,11 @@ def create(call: Call) -> Reply:
 
 
 def list_nonces(call: Call) -> Reply:
-    """List nonces; the identifier of a nonce is the credential itself."""
+    """List the nonces that give the sender nothing new, since their identifiers are credentials."""
     kind, subject = _whose(call)
     with call.gateway.database.read() as tx:
         found = nonces.all_of(tx, call.tenant, kind, subject)
-    shown = [_show(call, nonce) for nonce in found]
+        shown = [_show(call, nonce) for nonce in found if _may_see(tx, call, nonce)]
     return Reply(shown, f"{kind.capitalize()} nonces retrieved successfully.")
 
 
@@ -89,10 +91,22 @@ def _find(call: Call) -> Record:
     kind, subject = _whose(call)
     with call.gateway.database.read() as tx:
         nonce = nonces.find(tx, call.tenant, kind, subject, call.path["nonce"])
-    if nonce is None:
+        visible = nonce is not None and _may_see(tx, call, nonce)
+    if nonce is None or not visible:
         message = "Nonce not found."
         raise BadRequest(message)
     return nonce
+
+
+def _may_see(tx: Connection, call: Call, nonce: Record) -> bool:
+    """Tell whether a nonce is the one that was sent, or of a level that the sender has anyway."""
+    principal = call.principal
+    if principal.nonce:
+        return bool(nonce["id"] == call.parameters[NONCE])
+    if principal.admin:
+        return True
+    whose = (call.tenant, nonce["kind"], nonce["subject"])
+    return permissions.allows(tx, *whose, principal.user, nonce["level"])
 
 
 def _show(call: Call, nonce: Record) -> Record:
