@@ -180,3 +180,13 @@ def test_setup_makes_the_archive_path_if_it_is_asked_to(
         mongodb, {"pipeline_uuid": pipeline["uuid"]}, agave=client, setup_archive_path=wanted
     ).setup()
     assert (f"{SYSTEM}:{job.archive_path}" in storage.paths) is wanted
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_clearing_leaves_a_folder_alone_whose_name_is_the_beginning(
+    client: Any, storage: Storage, name: str
+) -> None:
+    other = f"{SYSTEM}:/products/v2/a"
+    storage.paths = {other, f"{other}/kept.csv"}
+    archive.clear(client, SYSTEM, f"/products/v2/{name}")
+    assert {other, f"{other}/kept.csv"} <= storage.paths

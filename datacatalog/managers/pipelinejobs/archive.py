@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from typing import Any
+from urllib.parse import quote
 
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
 
@@ -44,7 +45,8 @@ def clear(client: Any, system: str, path: str) -> None:
         message = f"{path} is not cleared: only what is below {' or '.join(CLEARED_ROOTS)} may be"
         raise ManagedPipelineJobError(message)
     failure = f"{system}:{path} was not cleared"
-    _call(client.files.delete, failure, absent=True, systemId=system, filePath=normal)
+    # agavepy puts it into the URL as it is: after a `#`, another folder would be deleted
+    _call(client.files.delete, failure, absent=True, systemId=system, filePath=quote(normal))
     make(client, system, normal)
 
 
