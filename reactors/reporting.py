@@ -7,9 +7,9 @@ import sys
 from functools import cached_property
 from typing import NoReturn
 
-from reactors import logs, results
+from reactors import logtypes, results
+from reactors.attrdict import AttrDict
 from reactors.context import Context
-from reactors.exceptions import SettingsError
 
 
 class Reporting(Context):
@@ -17,27 +17,33 @@ class Reporting(Context):
 
     @cached_property
     def logger(self) -> logging.Logger:
-        """A logger that blacks out secrets; level and form as in the section `logs`."""
-        section = self.settings.get("logs")
-        section = section if isinstance(section, dict) else {}
-        level = "DEBUG" if self.settings.get("debug") else str(section.get("level") or "INFO")
-        if level.upper() not in logs.LEVELS:
-            problem = f"logs.level is {level!r:.20}: use one of {', '.join(logs.LEVELS)}"
-            raise SettingsError(problem)
-        return logs.make_logger(
-            self.redact,
-            level=level,
-            as_json=str(section.get("format")).lower() == "json",
-            context={
-                name: value
-                for name, value in {
-                    "actor_id": self.environ.get("_abaco_actor_id"),
-                    "execution_id": self.environ.get("_abaco_execution_id"),
-                }.items()
-                if value
-            },
-            stream=self._log_stream,
+        """A logger that blacks out secrets: standard error, as the section `logs` says."""
+        return logtypes.get_screen_logger(
+            "reactor", None, self.settings, self.redact, self._log_fields, stream=self._log_stream
         )
+
+    @cached_property
+    def loggers(self) -> AttrDict:
+        """`screen`, which is `logger`, and `slack`, which goes where the section `slack` says."""
+        name = self.environ.get("_abaco_actor_name")
+        slack = logtypes.get_slack_logger(
+            # the platform writes None for an actor without a name
+            name if name and name != "None" else self.uid,
+            None,
+            self.settings,
+            self.redact,
+            self._log_fields,
+            complain=self.logger.warning,
+        )
+        return AttrDict(screen=self.logger, slack=slack)
+
+    @property
+    def _log_fields(self) -> dict[str, str]:
+        fields = {
+            "actor_id": self.environ.get("_abaco_actor_id"),
+            "execution_id": self.environ.get("_abaco_execution_id"),
+        }
+        return {name: value for name, value in fields.items() if value}
 
     def on_success(self, successMessage: str = "Success") -> NoReturn:
         """Log a line and end the process with exit code 0."""
