@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-from reactors import agaveutils
+from reactors import agaveutils, logtypes, process
+from reactors.clock import microseconds, utcnow
 from reactors.exceptions import MessageError
+from reactors.nonces import Nonces
 from reactors.sending import Sending
 
-__all__ = ["Reactor", "agaveutils"]
+__all__ = ["Reactor", "agaveutils", "logtypes", "microseconds", "process", "utcnow"]
 
 
-class Reactor(Sending):
+class Reactor(Sending, Nonces):
     """One execution of an actor.
 
     Args:
@@ -22,6 +25,15 @@ class Reactor(Sending):
     Raises:
         SettingsError: the configuration cannot be used.
     """
+
+    @cached_property
+    def pemagent(self) -> agaveutils.PemAgent:
+        """Grants permissions on files.
+
+        Raises:
+            SettingsError: the platform gave no access token.
+        """
+        return agaveutils.PemAgent(self.client)
 
     def validate_message(
         self,

@@ -8,8 +8,8 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from reactors.actors import Actors
 from reactors.exceptions import DeliveryError, SettingsError
-from reactors.reporting import Reporting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ _NOT_FOUND = 404
 _LONGEST_DELAY = 30.0
 
 
-class Sending(Reporting):
+class Sending(Actors):
     """An execution that talks to other actors."""
 
     def send_message(
@@ -86,7 +86,7 @@ class Sending(Reporting):
         self, actor_id: str, message: Any, parameters: Mapping[str, str], nonce: str | None
     ) -> str | None:
         arguments: dict[str, Any] = {
-            "actorId": actor_id,
+            "actorId": self.resolve_actor_alias(actor_id),
             "body": {"message": message},
             "environment": dict(parameters),
         }

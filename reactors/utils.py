@@ -1,6 +1,5 @@
 """The names of `reactors.runtime`, for actors that import them from here."""
 
-from reactors.clock import microseconds, utcnow
-from reactors.runtime import Reactor, agaveutils
+from reactors.runtime import Reactor, agaveutils, logtypes, microseconds, process, utcnow
 
-__all__ = ["Reactor", "agaveutils", "microseconds", "utcnow"]
+__all__ = ["Reactor", "agaveutils", "logtypes", "microseconds", "process", "utcnow"]

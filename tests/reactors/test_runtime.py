@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reactors import runtime, utils
 from reactors.exceptions import MessageError, SettingsError
 from reactors.runtime import Reactor, agaveutils
 from tests.conftest import ROOT
@@ -16,6 +17,33 @@ from tests.reactors.conftest import PLATFORM, MakeReactor, run
 def test_the_import_that_actors_use_gives_both_names() -> None:
     assert agaveutils.to_agave_uri("system", "/a", "b") == "agave://system/a/b"
     assert Reactor.__name__ == "Reactor"
+
+
+def test_runtime_and_utils_have_the_same_names() -> None:
+    names = ["Reactor", "agaveutils", "logtypes", "microseconds", "process", "utcnow"]
+    assert runtime.__all__ == utils.__all__ == names
+    assert all(getattr(runtime, name) is getattr(utils, name) for name in names)
+
+
+NAMES = {
+    "what the platform said": (
+        "context message message_dict get_binary_message uid execid username session nickname "
+        "api_server local state client elapsed"
+    ),
+    "reports": "logger loggers on_success on_failure send_result",
+    "messages": "validate_message send_message",
+    "other actors": "resolve_alias resolve_actor_alias get_attr actor_property",
+    "who is let in": (
+        "add_nonce get_nonce list_nonces delete_nonce delete_all_nonces "
+        "create_webhook delete_webhook"
+    ),
+    "files": "pemagent",
+}
+
+
+def test_a_reactor_has_the_names_that_actors_use_and_no_others() -> None:
+    expected = {name for names in NAMES.values() for name in names.split()}
+    assert {name for name in dir(Reactor) if not name.startswith("_")} == expected
 
 
 @pytest.mark.parametrize(
