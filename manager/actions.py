@@ -8,7 +8,7 @@ from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob import EventConflict, EventRefused, JobError, UnknownJob
 from manager import announcements, authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.messages import CREATE, DELETE
+from manager.kinds import CREATE, DELETE
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 

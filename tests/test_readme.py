@@ -12,7 +12,8 @@ import yaml
 
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, fsm
 from datacatalog.mongo import Db
-from manager import messages, settings
+from manager import kinds, settings
+from manager.messages import classify
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
 
@@ -37,13 +38,13 @@ def code(cell: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("number", "kind"),
-    list(enumerate([messages.EVENT, messages.DELETE, messages.CREATE, messages.URL])),
+    list(enumerate([kinds.EVENT, kinds.DELETE, kinds.CREATE, kinds.URL])),
 )
 def test_each_curl_example_is_a_message_of_the_kind_it_stands_under(number: int, kind: str) -> None:
     query, body = CURL.findall(README)[number]
     parameters = dict(part.split("=", 1) for part in query.split("&")) if query else {}
     rx = Reactor({**parameters, "MSG": repr(json.loads(body))}, folders=[ROOT])
-    assert messages.classify(rx).kind == kind
+    assert classify(rx).kind == kind
 
 
 def test_there_are_no_other_curl_examples() -> None:

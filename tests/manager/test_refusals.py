@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from datacatalog.mongo import Document
-from manager import messages
+from manager import kinds
 from tests.actor import (
     AGAVE_POST,
     ALOE_POST,
@@ -411,19 +411,19 @@ ANYTHING = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
 FITTING: dict[str, dict[str, Any]] = {
-    messages.EVENT: {**EVENT, "data": {}},
-    messages.DELETE: {**DELETE, "force": True, "token": ""},
-    messages.CREATE: {**CREATE, "session": "s"},
-    messages.ALOE: ALOE_POST,
-    messages.AGAVE: AGAVE_POST,
+    kinds.EVENT: {**EVENT, "data": {}},
+    kinds.DELETE: {**DELETE, "force": True, "token": ""},
+    kinds.CREATE: {**CREATE, "session": "s"},
+    kinds.ALOE: ALOE_POST,
+    kinds.AGAVE: AGAVE_POST,
 }
 
 
 @st.composite
 def near_messages(draw: st.DrawFn) -> tuple[str, dict[Any, Any]]:
     """Return a message that fits a kind, or would but for a few keys."""
-    kind = draw(st.sampled_from(messages.KINDS))
-    body: dict[Any, Any] = dict(FITTING[draw(st.sampled_from([kind, kind, *messages.KINDS]))])
+    kind = draw(st.sampled_from(kinds.KINDS))
+    body: dict[Any, Any] = dict(FITTING[draw(st.sampled_from([kind, kind, *kinds.KINDS]))])
     names = st.sampled_from([*body, "extra", "", "uuid", "__proto__"])
     for name in draw(st.lists(names, max_size=2)):
         body.pop(name, None)
@@ -438,26 +438,26 @@ def test_the_short_cut_accepts_nothing_that_the_schema_refuses(
     message: tuple[str, dict[Any, Any]],
 ) -> None:
     kind, body = message
-    schema = json.loads((messages.SCHEMAS / f"{kind}.jsonschema").read_text())
+    schema = json.loads((kinds.SCHEMAS / f"{kind}.jsonschema").read_text())
     lowered = {
         name: value.lower() if name in ("uuid", "name") and isinstance(value, str) else value
         for name, value in body.items()
     }
-    subject = lowered if kind in (messages.EVENT, messages.DELETE) else body
+    subject = lowered if kind in (kinds.EVENT, kinds.DELETE) else body
     valid = jsonschema.Draft7Validator(schema).is_valid(subject)
     complete = body.keys() >= set(schema["required"])
-    surely = complete and messages._surely_fits(schema, subject)
+    surely = complete and kinds._surely_fits(schema, subject)
     note(f"{kind}: surely {surely}, valid {valid}")
 
     assert valid or not surely
-    assert messages._fits(kind, body) == valid
+    assert kinds.fits(kind, body) == valid
 
 
-@pytest.mark.parametrize("kind", [messages.EVENT, messages.DELETE, messages.ALOE, messages.AGAVE])
+@pytest.mark.parametrize("kind", [kinds.EVENT, kinds.DELETE, kinds.ALOE, kinds.AGAVE])
 def test_the_short_cut_is_taken_for_plain_messages(kind: str) -> None:
-    schema = json.loads((messages.SCHEMAS / f"{kind}.jsonschema").read_text())
+    schema = json.loads((kinds.SCHEMAS / f"{kind}.jsonschema").read_text())
 
-    assert messages._surely_fits(schema, FITTING[kind])
+    assert kinds._surely_fits(schema, FITTING[kind])
 
 
 def test_the_messages_schema_accepts_each_kind_and_any_object() -> None:
@@ -471,6 +471,6 @@ def test_the_messages_schema_accepts_each_kind_and_any_object() -> None:
 
 
 def test_the_schemas_name_every_event(jobs: PipelineJobStore) -> None:
-    schema = json.loads((messages.SCHEMAS / "event.jsonschema").read_text())
+    schema = json.loads((kinds.SCHEMAS / "event.jsonschema").read_text())
 
     assert tuple(schema["properties"]["name"]["enum"]) == MESSAGE_EVENTS
