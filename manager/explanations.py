@@ -13,14 +13,17 @@ from manager.kinds import (
     DELETE,
     EVENT,
     EVENT_PARAMETERS,
+    TAPIS,
+    forms_of,
     lower,
     parameter,
-    schema_of,
     title,
     validator,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reactors.runtime import Reactor
 
 _LONGEST_VALUE = 60
@@ -58,6 +61,7 @@ def _nearest(body: dict[str, Any]) -> str | None:
         (CREATE, ("pipeline_uuid", "archive_path")),
         (ALOE, ("tenantId", "tenantQueue")),
         (AGAVE, ("appId", "executionSystem", "archiveSystem")),
+        (TAPIS, ("eventUuid", "deliveryTarget", "specversion")),
         (EVENT, ("name", "uuid", "token")),
     ):
         if any(key in body for key in keys):
@@ -69,25 +73,27 @@ def _subject(kind: str, body: dict[str, Any]) -> str:
     if kind == EVENT:
         name = str(body.get("name", "")).lower()
         return f"{name} event" if name in MESSAGE_EVENTS else "event"
-    return title(kind) if kind in (ALOE, AGAVE) else f"{kind} action"
+    return title(kind) if kind in (ALOE, AGAVE, TAPIS) else f"{kind} action"
 
 
 def _problem(kind: str, body: dict[str, Any]) -> str:
-    required = schema_of(kind)["required"]
-    missing = [name for name in required if name not in body]
+    # of several forms the one that most of it is there of
+    form = max(forms_of(kind), key=lambda form: len(body.keys() & set(form["required"])))
+    missing = [name for name in form["required"] if name not in body]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        return f"{', '.join(map(repr, missing))} {verb} missing"
-    errors = sorted(
-        validator(kind).iter_errors(lower(kind, body)), key=lambda error: str(error.path)
-    )
+        return _missing(missing)
+    checked = validator(kind).evolve(schema=form)
+    errors = sorted(checked.iter_errors(lower(kind, body)), key=lambda error: str(error.path))
     error = errors[0]
-    properties = schema_of(kind)["properties"]
+    properties = form["properties"]
     if error.validator == "additionalProperties":
         unknown = next(name for name in body if name not in properties)
         return f"{show(unknown)} is no key of it: its keys are {', '.join(properties)}"
     place = ".".join(map(str, error.path))
-    expected = properties.get(str(error.path[0]), {}).get("description", "something else")
+    if error.validator == "required":
+        absent = [name for name in error.validator_value if name not in error.instance]
+        return _missing([f"{place}.{name}" for name in absent])
+    expected = _rule(form, error.path).get("description", "something else")
     if error.validator == "enum":
         expected = f"one of {', '.join(error.validator_value)}"
     if error.validator == "type":
@@ -95,6 +101,21 @@ def _problem(kind: str, body: dict[str, Any]) -> str:
         names = ", ".join(wanted) if isinstance(wanted, list) else wanted
         return f"'{place}' is {_type(error.instance)}, expected: {names}"
     return f"'{place}' is {show(error.instance)}, expected: {expected}"
+
+
+def _missing(names: list[str]) -> str:
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(map(repr, names))} {verb} missing"
+
+
+def _rule(schema: dict[str, Any], path: Iterable[Any]) -> dict[str, Any]:
+    """Return the innermost schema of an object's member that a path leads through."""
+    for part in path:
+        inner = schema.get("properties", {}).get(part)
+        if not isinstance(inner, dict):
+            break
+        schema = inner
+    return schema
 
 
 def _type(value: Any) -> str:

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
-EVENT, DELETE, CREATE, ALOE, AGAVE, URL = (
+EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS, URL = (
     "event",
     "delete",
     "create",
     "aloejobs",
     "agavejobs",
+    "tapisjobs",
     "url",
 )
 """The kinds; all but the last are names of schemas, in the order in which they are tried."""
-KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE)
+KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS)
 EVENT_PARAMETERS = ("name", "event", "status", "state")
 
 
@@ -35,6 +36,12 @@ def schema_of(kind: str) -> dict[str, Any]:
     """Return the schema of a kind."""
     content: dict[str, Any] = json.loads((SCHEMAS / f"{kind}.jsonschema").read_text())
     return content
+
+
+def forms_of(kind: str) -> list[dict[str, Any]]:
+    """Return the schemas of which a message of a kind fits one."""
+    forms: list[dict[str, Any]] = schema_of(kind).get("anyOf", [schema_of(kind)])
+    return forms
 
 
 def title(kind: str) -> str:
@@ -52,28 +59,48 @@ def validator(kind: str) -> Any:
 
 def fits(kind: str, body: dict[str, Any]) -> bool:
     """Tell whether a body is a message of a kind."""
-    schema, lowered = schema_of(kind), lower(kind, body)
+    lowered = lower(kind, body)
     # the validator is a third of an event: it decides only what these two leave open
-    if not body.keys() >= set(schema["required"]):
+    forms = [form for form in forms_of(kind) if body.keys() >= set(form["required"])]
+    if not forms:
         return False
-    return _surely_fits(schema, lowered) or bool(validator(kind).is_valid(lowered))
+    surely = any(_surely_fits(form, lowered) for form in forms)
+    return surely or bool(validator(kind).is_valid(lowered))
 
 
 def _surely_fits(schema: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Tell whether a body with all required keys fits by rules so plain that none is left open."""
-    properties = schema["properties"]
-    if schema["additionalProperties"] is False and not body.keys() <= properties.keys():
+    """Tell whether an object fits by rules so plain that nothing is left open."""
+    properties = schema.get("properties", {})
+    if not body.keys() >= set(schema.get("required", ())):
+        return False
+    if schema.get("additionalProperties") is False and not body.keys() <= properties.keys():
         return False
     return all(_surely_valid(properties.get(name, True), value) for name, value in body.items())
+
+
+_TYPES = {"string": str, "object": dict, "boolean": bool}
+_PLAIN_RULES = {
+    "description",
+    "type",
+    "enum",
+    "pattern",
+    "maxLength",
+    "required",
+    "properties",
+    "additionalProperties",
+}
 
 
 def _surely_valid(rule: Any, value: Any) -> bool:
     if rule is True:
         return True
-    if not rule.keys() <= {"description", "type", "enum", "pattern", "maxLength"}:
+    if not rule.keys() <= _PLAIN_RULES:
         return False
-    expected = {"string": str, "object": dict, "boolean": bool}.get(str(rule["type"]))
-    if expected is None or not isinstance(value, expected):
+    if "type" in rule:
+        types = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+        if not any(isinstance(value, _TYPES.get(name, ())) for name in types):
+            return False
+    if isinstance(value, dict) and not _surely_fits(rule, value):
         return False
     if isinstance(value, str) and (
         len(value) > rule.get("maxLength", len(value))

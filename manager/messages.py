@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
+from manager import tapis
 from manager.exceptions import InvalidMessage
 from manager.explanations import explain, show
 from manager.kinds import (
@@ -18,6 +19,7 @@ from manager.kinds import (
     EVENT,
     EVENT_PARAMETERS,
     KINDS,
+    TAPIS,
     URL,
     fits,
     parameter,
@@ -44,9 +46,11 @@ class Message:
     event: str = ""
     data: Any = None
     """of an event: what the history is to keep"""
+    key: str | None = None
+    """of an event: what a second delivery is known by, if the message says so itself"""
     force: bool = False
     body: dict[str, Any] = field(default_factory=dict, repr=False)
-    """of a create: the fields of the job; of a callback: the post as it came"""
+    """of a create: the fields of the job; of a callback of Agave or Aloe: the post as it came"""
 
     @property
     def subject(self) -> str:
@@ -55,7 +59,7 @@ class Message:
 
     @property
     def is_callback(self) -> bool:
-        """Whether a platform reports about one of its own jobs."""
+        """Whether Agave or Aloe reports about one of its jobs, and can be asked for more."""
         return self.kind in (ALOE, AGAVE)
 
 
@@ -119,12 +123,25 @@ def _from_callback(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     )
 
 
+def _from_tapis(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
+    event, data, key = tapis.read(body, title(kind))
+    return Message(
+        kind,
+        uuid=_job_uuid(rx, f"{event} event ({title(kind)})"),
+        token=rx.environ.get("token"),
+        event=event,
+        data=data,
+        key=key,
+    )
+
+
 _BUILDERS = {
     EVENT: _from_event,
     DELETE: _from_delete,
     CREATE: _from_create,
     ALOE: _from_callback,
     AGAVE: _from_callback,
+    TAPIS: _from_tapis,
 }
 
 
