@@ -37,7 +37,7 @@ class Sending(Actors):
         """Send a message to another actor.
 
         Args:
-            actorId: the actor's id or alias.
+            actorId: the actor's id or alias, as `resolve_actor_alias` takes it.
             message: a JSON value or a text.
             environment: further URL parameters.
             ignoreErrors: log a failure and return None instead of raising.

@@ -118,7 +118,7 @@ class SlackHandler(logging.Handler):
         self._patience = max(0.0, self._patience - (time.monotonic() - began))
 
     def close(self) -> None:
-        """Do as `flush`, and post no more."""
+        """Do as `flush`, then as every handler."""
         self.flush()
         super().close()
 

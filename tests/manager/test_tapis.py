@@ -12,6 +12,7 @@ from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from datacatalog.mongo import Document
 from tests.actor import (
     ACTOR_ID,
+    AGAVE_POST,
     ALOE_POST,
     BY_NONCE,
     NONCE,
@@ -323,9 +324,9 @@ def test_it_goes_before_the_url_event(actor: Actor, job: Document) -> None:
 
 
 def test_the_older_callbacks_go_before_it(actor: Actor, job: Document) -> None:
-    reply = actor.send({**tapis("FAILED"), **ALOE_POST}, url(job))
-
-    assert reply.result["last_event"] == "run"
+    for older in (ALOE_POST, AGAVE_POST):
+        reply = actor.send({**tapis("FAILED"), **older}, url(job))
+        assert reply.result["last_event"] == "run"
 
 
 def test_events_of_other_services_are_data_of_a_url_event(actor: Actor, job: Document) -> None:
