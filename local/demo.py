@@ -62,6 +62,25 @@ ALOE_POST = {
     "tenantId": "sd2e",
     "tenantQueue": "aloe.jobq.sd2e.submit",
 }
+TAPIS_POST = {
+    "uuid": "26d7cc5a-c9f1-47b2-b9e2-ad1ad8f0ec2a",
+    "tenant": "sd2e",
+    "subscriptionName": "tacos",
+    "eventUuid": "f3a5c2de-4f4b-49de-b8ca-6a9b1bb60ad4",
+    "event": {
+        "specversion": "1.0",
+        "source": "https://tapis.io/v3/jobs",
+        "type": "jobs.JOB_NEW_STATUS.ARCHIVING",
+        "subject": "9ea0a1f6-3f0a-4b5e-8a4e-0d6c7b8a9f10-007",
+        "data": '{"jobName": "tacos", "newJobStatus": "ARCHIVING", "oldJobStatus": "RUNNING"}',
+        "seriesSeqCount": 7,
+        "timestamp": "2026-11-23T10:00:00.123456Z",
+    },
+    "deliveryTarget": {
+        "deliveryMethod": "WEBHOOK",
+        "deliveryAddress": "https://api.sd2e.org/actors/v2/jobs-manager/messages?x-nonce=…",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -165,6 +184,7 @@ def steps(job: dict[str, Any], other: dict[str, Any]) -> Iterator[Step]:
         {**by_nonce, "status": "heartbeat", "note": "still grilling"},
     )
     yield Step("a callback of Agave", AGAVE_POST, by_nonce)
+    yield Step("a notification of Tapis v3", TAPIS_POST, by_nonce)
     yield Step("a callback of Aloe", ALOE_POST, by_nonce, execution=f"aloe-{uuid}")
     yield Step("the same execution, delivered again", ALOE_POST, by_nonce, 0, f"aloe-{uuid}")
     yield Step("a late event", {"uuid": uuid, "name": "run", "token": token}, exit_code=1)

@@ -8,7 +8,7 @@ from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob import EventConflict, EventRefused, JobError, UnknownJob
 from manager import announcements, authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.messages import CREATE, DELETE
+from manager.kinds import CREATE, DELETE
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
@@ -68,7 +68,7 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
         job,
         message.event,
         _event_data(rx, message),
-        key=_idempotency_key(rx),
+        key=_idempotency_key(rx, message),
         sent=message.data,
         execution_id=rx.environ.get("_abaco_execution_id"),
         announce=announcements.wanted(rx),
@@ -93,10 +93,11 @@ def _event_data(rx: Reactor, message: Message) -> Any:
     return {**message.data, "status": message.body["status"], **known}
 
 
-def _idempotency_key(rx: Reactor) -> str | None:
-    if event_id := rx.environ.get("event_id"):
+def _idempotency_key(rx: Reactor, message: Message) -> str | None:
+    if event_id := message.key or rx.environ.get("event_id"):
         if not event_id.isprintable():
-            text = "the URL parameter 'event_id' has characters that cannot be printed"
+            place = "the event's uuid" if message.key else "the URL parameter 'event_id'"
+            text = f"{message.subject}: {place} has characters that cannot be printed"
             raise InvalidMessage(text)
         return f"event:{event_id}"
     if execution_id := rx.environ.get("_abaco_execution_id"):

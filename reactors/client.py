@@ -63,15 +63,21 @@ def make_client(
 
 
 def _limit(session: Any, timeout: float) -> None:
-    """Bound the time and the size of every answer, however slowly its bytes come."""
+    """Bound the time and the size of every answer, however slowly its bytes come.
+
+    Of one that is streamed, only the time that is waited for its next bytes is bounded.
+    """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
     from requests.exceptions import ContentDecodingError, ReadTimeout  # noqa: PLC0415 - likewise
 
     class Limited(HTTPAdapter):
         def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]  # as they come
-            deadline = time.monotonic() + timeout
             options["timeout"] = timeout
             response = super().send(request, **options)
+            if options.get("stream"):
+                return response
+            # not before, since what is sent may be large
+            deadline = time.monotonic() + timeout
             content = bytearray()
             while part := response.raw.read1(_PART_BYTES, decode_content=True):
                 content += part

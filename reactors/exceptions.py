@@ -3,7 +3,8 @@
 Exception
 ├── MessageError     the message cannot be read
 ├── SettingsError    the configuration cannot be used
-└── DeliveryError    a message to another actor was not delivered
+├── DeliveryError    a message to another actor was not delivered
+└── PlatformError    the platform did not do what it was asked
 """
 
 from __future__ import annotations
@@ -19,3 +20,7 @@ class SettingsError(ValueError):
 
 class DeliveryError(RuntimeError):
     """A message to another actor was not delivered."""
+
+
+class PlatformError(RuntimeError):
+    """The platform did not do what it was asked; the text says what it answered."""

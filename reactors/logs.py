@@ -1,17 +1,18 @@
-"""Logs: one line an event on standard error, with all secrets blacked out."""
+"""What all logs have in common: one line a record, with all secrets blacked out."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
+from reactors.exceptions import SettingsError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 REDACTED = "[redacted]"
 # to black out shorter texts would spoil every line, and whoever chose one could do that on purpose
@@ -48,6 +49,16 @@ class Redactor:
         return text
 
 
+def redactor(redactions: Redactor | Iterable[str]) -> Redactor:
+    """Return what blacks out secrets: the redactor that is given, or one for the given secrets."""
+    return redactions if isinstance(redactions, Redactor) else Redactor(redactions)
+
+
+def full_name(name: str, subname: str | None) -> str:
+    """Return the name of a logger: both parts, if there are two."""
+    return f"{name} {subname}" if subname else name
+
+
 def _forms(secret: str) -> set[str]:
     """Return a secret as it stands in texts, URLs, JSON documents and Python literals."""
     urls = {
@@ -59,49 +70,76 @@ def _forms(secret: str) -> set[str]:
     return {secret, *urls, *(literal[1:-1] for literal in literals)}
 
 
-class _Formatter(logging.Formatter):
-    """One line a record: plain text or a JSON object."""
-
-    converter = staticmethod(time.gmtime)
-
-    def __init__(self, redact: Redactor, *, as_json: bool, context: dict[str, str]) -> None:
-        super().__init__(datefmt="%Y-%m-%dT%H:%M:%SZ")
-        self._redact = redact
-        self._as_json = as_json
-        self._context = context
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
-        text = record.getMessage()
-        if record.exc_info:
-            text = f"{text} {self.formatException(record.exc_info)}"
-        message = " ".join(self._redact(text).splitlines()).strip()
-        moment = self.formatTime(record, self.datefmt)
-        if not self._as_json:
-            return f"{moment} {record.levelname} {message}"
-        fields = {"time": moment, "level": record.levelname, "message": message, **self._context}
-        return json.dumps(fields, ensure_ascii=False)
-
-
-def make_logger(
-    redact: Redactor,
-    *,
-    level: str = "INFO",
-    as_json: bool = False,
-    context: dict[str, str] | None = None,
-    stream: TextIO | None = None,
-) -> logging.Logger:
-    """Return a logger of its own, so that the messages of a warm process do not share one.
+class Formatter(logging.Formatter):
+    """One line a record: plain text or a JSON object.
 
     Args:
         redact: applied to every line.
-        level: one of `LEVELS`, in any case.
         as_json: write JSON objects instead of plain lines.
         context: what every JSON object has, the ids of actor and execution for instance.
-        stream: by default standard error.
     """
-    logger = logging.Logger("reactor", level=level.upper())  # noqa: LOG001 - one a Reactor
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Formatter(redact, as_json=as_json, context=context or {}))
-    logger.addHandler(handler)
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self, redact: Redactor, *, as_json: bool, context: Mapping[str, str]) -> None:
+        super().__init__(datefmt="%Y-%m-%dT%H:%M:%SZ")
+        self._redact = redact
+        self._as_json = as_json
+        self.context = context
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        text = self.text(record)
+        moment = self.formatTime(record, self.datefmt)
+        if not self._as_json:
+            return f"{moment} {record.levelname} {text}"
+        fields = {"time": moment, "level": record.levelname, "message": text, **self.context}
+        return json.dumps(fields, ensure_ascii=False)
+
+    def text(self, record: logging.LogRecord) -> str:
+        """Return what a record says, and its error if it has one, on one line."""
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            # else logging would print the arguments to standard error, and secrets with them
+            text = f"{record.msg} {record.args!r}"
+        if record.exc_info:
+            text = f"{text} {self.formatException(record.exc_info)}"
+        return " ".join(self._redact(text).splitlines()).strip()
+
+
+def level_of(settings: Mapping[str, Any]) -> str:
+    """Return the level that the settings name: `logs.level`, or DEBUG where `debug` is on.
+
+    Raises:
+        SettingsError: there is no such level.
+    """
+    level = (
+        "DEBUG" if settings.get("debug") else str(section(settings, "logs").get("level") or "INFO")
+    )
+    if level.upper() not in LEVELS:
+        problem = f"logs.level is {level!r:.20}: use one of {', '.join(LEVELS)}"
+        raise SettingsError(problem)
+    return level.upper()
+
+
+def formatter_of(
+    settings: Mapping[str, Any], redact: Redactor, context: Mapping[str, str]
+) -> Formatter:
+    """Return a formatter for the form that the settings name: `logs.format`."""
+    as_json = str(section(settings, "logs").get("format")).lower() == "json"
+    return Formatter(redact, as_json=as_json, context=context)
+
+
+def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a section of the settings, an empty one where there is none."""
+    content = settings.get(name)
+    return content if isinstance(content, dict) else {}
+
+
+def new_logger(name: str, level: str, *handlers: logging.Handler) -> logging.Logger:
+    """Return a logger of its own, so that the messages of a warm process do not share one."""
+    logger = logging.Logger(name, level=level)  # noqa: LOG001 - one a Reactor
+    for handler in handlers:
+        logger.addHandler(handler)
     return logger

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "config.yml"
 PREFIX = "_REACTOR_"
-SECTIONS = ("logs", "mongodb", "pipelines", "authorization")
+SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization")
 """Sections that a variable can make where no file has them."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -126,7 +126,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
 
 _HARMLESS = {"false", "debug", "warning", "critical"}
 _HARMLESS |= {text.upper() for text in _HARMLESS}
-_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key")
+_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key", "webhook")
 
 
 def _collect(settings: Mapping[str, Any], found: set[str]) -> None:

@@ -1,17 +1,5 @@
-"""Time, as the Actors SDK counts it."""
+"""The names of `reactors.runtime`, for actors that import them from here."""
 
-from __future__ import annotations
+from reactors.runtime import Reactor, agaveutils, logtypes, microseconds, process, utcnow
 
-import datetime
-import time
-
-
-def microseconds() -> int:
-    """Return the time since 1970 in microseconds."""
-    return time.time_ns() // 1000
-
-
-def utcnow() -> str:
-    """Return the present UTC time as ISO 8601 with milliseconds and `Z`."""
-    moment = datetime.datetime.now(datetime.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+__all__ = ["Reactor", "agaveutils", "logtypes", "microseconds", "process", "utcnow"]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,60 @@ ALOE_POST = {
 AGAVE_POST = {
     name: value for name, value in ALOE_POST.items() if name not in ("tenantId", "tenantQueue")
 } | {"_links": {"self": {"href": "https://api.sd2e.org/jobs/v2/1"}}}
+TAPIS_JOB = "9ea0a1f6-3f0a-4b5e-8a4e-0d6c7b8a9f10-007"
+
+
+def tapis(event_type: str = "RUNNING", number: int = 1, **data: Any) -> dict[str, Any]:
+    """Return the notification that Tapis v3 posts about a job.
+
+    Args:
+        event_type: a status, or category and detail: `JOB_ERROR_MESSAGE.fatal`.
+        number: of the event in its series, by which two events differ.
+        data: more of the event's data, which arrives as JSON in a text.
+    """
+    category, _, detail = event_type.rpartition(".")
+    known = {
+        "jobName": "tacos",
+        "jobUuid": TAPIS_JOB,
+        "jobOwner": USER,
+        "message": f"The job is {detail}",
+    }
+    if not category:
+        known["newJobStatus"] = detail
+    event_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{event_type} {number}"))
+    address = f"https://api.sd2e.org/actors/v2/{ACTOR_ID}/messages?x-nonce={NONCE}&token=SECRET"
+    return {
+        "uuid": str(uuid.uuid4()),
+        "tenant": "sd2e",
+        "subscriptionName": "tacos",
+        "eventUuid": event_uuid,
+        "event": {
+            "specversion": "1.0",
+            "source": "https://tapis.io/v3/jobs",
+            "type": f"jobs.{category or 'JOB_NEW_STATUS'}.{detail}",
+            "subject": TAPIS_JOB,
+            "data": json.dumps({**known, **data}),
+            "seriesId": TAPIS_JOB,
+            "seriesSeqCount": number,
+            "timestamp": f"2026-11-23T10:00:{number:02}.123456Z",
+            "deleteSubscriptionsMatchingSubject": False,
+            "endSeries": False,
+            "tenant": "sd2e",
+            "user": USER,
+            "received": "2026-11-23T10:00:59.5Z",
+            "uuid": event_uuid,
+        },
+        "deliveryTarget": {"deliveryMethod": "WEBHOOK", "deliveryAddress": address},
+        "created": "2026-11-23T10:00:59.6Z",
+    }
+
+
+def cloud_event(notification: dict[str, Any]) -> dict[str, Any]:
+    """Return the event of a notification by itself, as CloudEvents 1.0 has it."""
+    event = dict(notification["event"])
+    event["id"], event["time"] = event.pop("uuid"), event.pop("timestamp")
+    event["data"] = json.loads(event["data"])
+    return event
 
 
 class Reply(NamedTuple):

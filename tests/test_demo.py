@@ -46,6 +46,7 @@ def test_every_message_is_answered(demo: str) -> None:
         "RUNNING",
         "RUNNING",
         "RUNNING",
+        "RUNNING",
         "FINISHED",
         "FINISHED",
         "not_allowed",
@@ -56,7 +57,7 @@ def test_every_message_is_answered(demo: str) -> None:
 
 
 def test_the_duplicate_has_the_answer_of_the_first_delivery(demo: str) -> None:
-    first, again = answers(demo)[6:8]
+    first, again = answers(demo)[7:9]
     assert first == again
 
 
@@ -68,6 +69,7 @@ def test_the_history_comes_last_as_a_table_with_each_event_once(demo: str) -> No
         "run",
         "update",
         "update",
+        "resource",
         "resource",
         "finish",
     ]

@@ -26,6 +26,7 @@ from tests.actor import (
     Actor,
     Run,
     event,
+    tapis,
     url,
 )
 from tests.conftest import ADMIN, ROOT
@@ -105,6 +106,34 @@ def test_a_life_of_a_job(actor: Actor, pipeline: Document) -> None:
         None,
     ]
     assert runs[4].answer == {"uuid": job["uuid"], "deleted": "hidden"}
+
+
+def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery(
+    actor: Actor, job: Document
+) -> None:
+    """As the platform hands the notifications over: each as the Python literal of its JSON."""
+    finish, started = repr(tapis("FINISHED", 2)), repr(tapis("RUNNING", 1))
+    parameters = {**url(job), **BY_NONCE}
+
+    runs = [actor.run(body, parameters) for body in (finish, started, finish, finish)]
+
+    assert [run.code for run in runs] == [1, 0, 0, 0]
+    refused(
+        runs[0],
+        "finish event: not allowed in state CREATED, only run, update, resource, fail, reset are",
+    )
+    assert [run.message for run in runs[1:]] == [
+        f"INFO job {job['uuid']}: run event, state RUNNING, revision 1",
+        f"INFO job {job['uuid']}: finish event, state FINISHED, revision 2",
+        (
+            f"INFO job {job['uuid']}: finish event, which an earlier delivery had applied, "
+            "state FINISHED, revision 2"
+        ),
+    ]
+    assert runs[2].answer == runs[3].answer
+    everything = str(actor.dump())
+    assert "deliveryAddress" not in everything
+    assert NONCE not in everything + str(runs)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from datacatalog.linkedstores.pipelinejob import AgaveEvents, fsm
+from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.mongo import Db
-from manager import messages, settings
+from manager import kinds, settings
+from manager.messages import classify
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
 
@@ -37,13 +38,13 @@ def code(cell: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("number", "kind"),
-    list(enumerate([messages.EVENT, messages.DELETE, messages.CREATE, messages.URL])),
+    list(enumerate([kinds.EVENT, kinds.DELETE, kinds.CREATE, kinds.URL])),
 )
 def test_each_curl_example_is_a_message_of_the_kind_it_stands_under(number: int, kind: str) -> None:
     query, body = CURL.findall(README)[number]
     parameters = dict(part.split("=", 1) for part in query.split("&")) if query else {}
     rx = Reactor({**parameters, "MSG": repr(json.loads(body))}, folders=[ROOT])
-    assert messages.classify(rx).kind == kind
+    assert classify(rx).kind == kind
 
 
 def test_there_are_no_other_curl_examples() -> None:
@@ -76,14 +77,38 @@ def test_the_diagram_has_each_change_of_state_and_no_other() -> None:
     assert drawn == changes
 
 
+def subsection(title: str) -> str:
+    begin = README.index(f"\n### {title}\n")
+    return README[begin : README.index("\n### ", begin + 1)]
+
+
 def test_the_table_of_statuses_is_the_mapping() -> None:
     table = {
         status: code(event)[0]
-        for statuses, event in rows(section("Messages"))
+        for statuses, event in rows(subsection("4. and 5. Callbacks of Aloe and Agave"))
         if code(event)
         for status in re.findall(r"[A-Z_]{4,}", statuses)
     }
     assert table == AgaveEvents.agavejobs
+
+
+def test_the_table_of_tapis_is_the_mapping() -> None:
+    table = {
+        (category, name): code(event)[0]
+        for cell, event in rows(subsection("6. Notifications of Tapis v3"))
+        if code(event)
+        for category, _, names in [cell.rpartition(": ")]
+        for name in re.findall(r"[A-Z_]{4,}", names)
+    }
+    statuses = {
+        name: event for (category, name), event in table.items() if category == "JOB_NEW_STATUS"
+    }
+    categories = {name: event for (category, name), event in table.items() if not category}
+    assert statuses == TapisEvents.tapisjobs
+    assert len(categories) == 6
+    for name, event in categories.items():
+        assert TapisEvents.process(f"jobs.{name}.FINISHED") == event
+    assert TapisEvents.process("jobs.JOB_NEW_STATUS.ANOTHER") == table["JOB_NEW_STATUS", "QUEUED"]
 
 
 def test_the_table_of_settings_has_every_key_with_its_default() -> None:

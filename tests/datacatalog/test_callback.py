@@ -4,7 +4,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from datacatalog.managers.pipelinejobs.callback import callback_url
+from datacatalog.managers.pipelinejobs.callback import (
+    agave_notifications,
+    callback_url,
+    tapis_notifications,
+)
 
 UUID = "107a6c4a-f354-53d6-b97d-2c497b9b352e"
 
@@ -39,3 +43,25 @@ def test_whatever_the_values_are_they_arrive() -> None:
     parts = urlsplit(url)
     assert parse_qs(parts.query) == {name: [value] for name, value in values.items()}
     assert parts.path == "/actors/v2/jobs%2F..%2Fx/messages"
+
+
+def test_agave_posts_to_the_callback_with_its_status_behind_it() -> None:
+    url = callback_url("https://api.example.org", "jobs", "nonce", token="t0k3n", uuid=UUID)
+    assert [(one["event"], one["url"]) for one in agave_notifications(url)] == [
+        ("RUNNING", f"{url}&status=${{JOB_STATUS}}"),
+        ("FINISHED", f"{url}&status=FINISHED"),
+        ("FAILED", f"{url}&status=${{JOB_STATUS}}"),
+    ]
+
+
+def test_tapis_posts_everything_to_the_callback_for_as_long_as_it_takes() -> None:
+    """As `ReqSubscribe` of the Jobs API of Tapis v3 has it."""
+    url = callback_url("https://api.example.org", "jobs", "nonce", token="t0k3n", uuid=UUID)
+    (subscription,) = tapis_notifications(url)
+    assert subscription.pop("description")
+    assert subscription == {
+        "enabled": True,
+        "eventCategoryFilter": "ALL",
+        "deliveryTargets": [{"deliveryMethod": "WEBHOOK", "deliveryAddress": url}],
+        "ttlminutes": 0,
+    }

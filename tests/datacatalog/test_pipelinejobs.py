@@ -115,6 +115,7 @@ def test_names_are_where_other_actors_import_them_from(module: str, names: str) 
 METHODS = """
     setup run resource update fail finish index indexed validate validated reject finalize retire
     reset ready cancel delete load attach archive_uri agave_notifications
+    tapis_notifications
 """
 
 
@@ -408,6 +409,13 @@ def test_notifications_report_the_status_of_the_platform_job(managed: ManagedPip
     ]
 
 
+def test_the_subscription_of_a_tapis_job_is_to_the_callback(managed: ManagedPipelineJob) -> None:
+    (subscription,) = managed.tapis_notifications()
+    assert subscription["deliveryTargets"] == [
+        {"deliveryMethod": "WEBHOOK", "deliveryAddress": managed.callback}
+    ]
+
+
 @pytest.mark.parametrize("pipelines", [PIPELINES, {"pipeline_uuid": PIPELINES["pipeline_uuid"]}])
 def test_there_are_no_notifications_without_a_callback(
     pipelines: dict[str, str], make: Make
@@ -415,8 +423,9 @@ def test_there_are_no_notifications_without_a_callback(
     job = make(pipelines=pipelines)
     if "job_manager_id" not in pipelines:
         job.setup()
-    with pytest.raises(ManagedPipelineJobError, match=r"^There is no callback: "):
-        job.agave_notifications()
+    for notifications in (job.agave_notifications, job.tapis_notifications):
+        with pytest.raises(ManagedPipelineJobError, match=r"^There is no callback: "):
+            notifications()
 
 
 # A job that is there already

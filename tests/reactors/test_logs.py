@@ -14,7 +14,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from reactors.exceptions import SettingsError
-from reactors.logs import REDACTED, Redactor, make_logger
+from reactors.logs import REDACTED, Redactor
+from reactors.logtypes import get_screen_logger
 from reactors.runtime import Reactor
 from tests.reactors.conftest import MakeReactor
 
@@ -324,7 +325,7 @@ def test_the_loggers_of_other_packages_are_left_alone(make_reactor: MakeReactor)
 
 
 def test_by_default_the_log_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    make_logger(Redactor()).info("hello")
+    get_screen_logger("actor").info("hello")
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.endswith(" INFO hello\n")
@@ -333,7 +334,7 @@ def test_by_default_the_log_goes_to_standard_error(capsys: pytest.CaptureFixture
 def test_bytes_that_are_no_utf8_do_not_stop_a_log() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="utf-8", errors=sys.stderr.errors)
-    logger = make_logger(Redactor(), as_json=True, stream=stream)
+    logger = get_screen_logger("actor", settings={"logs": {"format": "json"}}, stream=stream)
     logger.info("caf%s", b"\xe9".decode(errors="surrogateescape"))
     logger.info("next")
     stream.flush()

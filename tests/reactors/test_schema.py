@@ -40,6 +40,16 @@ ALOE = {
     "tenantId": "sd2e",
     "tenantQueue": "aloe.jobq.sd2e.submit",
 }
+TAPIS = {
+    "eventUuid": "0b1c0a5e-8a44-4d3f-a4b6-3f1e0a6b7c8d",
+    "event": {"type": "jobs.JOB_NEW_STATUS.FINISHED", "data": '{"jobName": "tacos"}'},
+}
+CLOUD = {
+    "specversion": "1.0",
+    "id": "0b1c0a5e-8a44-4d3f-a4b6-3f1e0a6b7c8d",
+    "source": "https://tapis.io/v3/jobs",
+    "type": "jobs.JOB_NEW_STATUS.FINISHED",
+}
 
 
 def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -171,6 +181,7 @@ def test_message_jsonschema_is_any_of_the_kinds_in_their_order_and_of_any_object
         "PipelineJobCreateAction",
         "AloeJobsPost",
         "AgaveJobsPost",
+        "TapisJobsNotification",
     ]
     assert {ROOT / kind["$ref"] for kind in kinds} == set(SCHEMAS)
     assert last["type"] == "object"
@@ -199,6 +210,15 @@ ACCEPTED: dict[str, list[dict[str, Any]]] = {
         {**ALOE, "id": "1-007", "inputs": [], "_links": {}, "retries": 0, "localId": None, "x": 1},
     ],
     "agavejobs": [AGAVE, {**AGAVE, "inputs": 1, "parameters": [], "_links": "x", "more": {}}],
+    "tapisjobs": [
+        TAPIS,
+        {**TAPIS, "deliveryTarget": {"deliveryMethod": "WEBHOOK"}, "tenant": "sd2e", "more": 1},
+        {**TAPIS, "event": {**CLOUD, "data": {}, "time": "2026-11-23T10:00:00Z"}},
+        {**TAPIS, "event": {"type": "jobs.JOB_USER_EVENT.any thing.at all"}},
+        CLOUD,
+        {**CLOUD, "data": {"jobName": "tacos"}, "seriesSeqCount": 2, "subject": "x"},
+        {**CLOUD, "data": "{}", "event": 5, "eventUuid": None},
+    ],
 }
 REFUSED: dict[str, list[Any]] = {
     "event": [
@@ -247,6 +267,20 @@ REFUSED: dict[str, list[Any]] = {
         *(without(AGAVE, name) for name in AGAVE),
         *({**AGAVE, name: 5} for name, value in AGAVE.items() if isinstance(value, str)),
     ],
+    "tapisjobs": [
+        {},
+        *(without(TAPIS, name) for name in TAPIS),
+        *(without(CLOUD, name) for name in CLOUD),
+        *({**TAPIS, "eventUuid": value} for value in ("", " ", None, 5, "x" * 257)),
+        {**TAPIS, "event": {}},
+        {**TAPIS, "event": "FINISHED"},
+        {**TAPIS, "event": [TAPIS]},
+        *({**CLOUD, "type": value} for value in ("", "jobs", "jobs.x", "jobs..x", "x.y.z", 5)),
+        {**CLOUD, "data": None},
+        {**CLOUD, "data": []},
+        {**CLOUD, "specversion": "0.3"},
+        {**TAPIS, "specversion": "1.0"},
+    ],
 }
 
 
@@ -273,6 +307,8 @@ def test_what_is_not_of_the_kind_is_refused(kind: str, body: Any) -> None:
         (CREATE, ["create"]),
         (ALOE, ["aloejobs"]),
         (AGAVE, ["agavejobs"]),
+        (TAPIS, ["tapisjobs"]),
+        (CLOUD, ["tapisjobs"]),
         ({"any": "object"}, []),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reactors import runtime
+from reactors import sending
 from reactors.exceptions import DeliveryError
 from tests.reactors.conftest import MakeReactor
 from tests.tenant import TOKEN, Answer, Request, Tenant, uses_agavepy
@@ -30,7 +30,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the sender would have slept, each time."""
     slept: list[float] = []
     # not time.sleep itself, which the threads of a database driver use as well
-    monkeypatch.setattr(runtime, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(sending, "time", SimpleNamespace(sleep=slept.append))
     return slept
 
 

@@ -13,6 +13,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     UnknownPipeline,
 )
 from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.tapis_events import TapisEvents
 
 __all__ = [
     "AgaveEvents",
@@ -24,6 +25,7 @@ __all__ = [
     "JobError",
     "JobUpdateFailure",
     "PipelineJobStore",
+    "TapisEvents",
     "UnknownJob",
     "UnknownPipeline",
     "exceptions",

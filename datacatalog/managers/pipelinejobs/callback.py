@@ -1,7 +1,8 @@
-"""The URL to which a platform reports about a job."""
+"""The URL to which a platform reports about a job, and how to have it report there."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 
@@ -29,3 +30,30 @@ def callback_url(
         f"{name}={quote(value, safe='')}" for name, value in parameters.items() if value
     )
     return f"{api_server.rstrip('/')}/actors/v2/{quote(manager_id, safe='')}/messages?{query}"
+
+
+def agave_notifications(callback: str) -> list[dict[str, Any]]:
+    """Return the `notifications` of an Agave or Aloe job request."""
+    status = "${JOB_STATUS}"
+    return [
+        {"event": event, "persistent": persistent, "url": f"{callback}&status={shown}"}
+        for event, persistent, shown in (
+            ("RUNNING", True, status),
+            ("FINISHED", False, "FINISHED"),
+            ("FAILED", False, status),
+        )
+    ]
+
+
+def tapis_notifications(callback: str) -> list[dict[str, Any]]:
+    """Return the `subscriptions` of a Tapis v3 job request: all that Tapis tells about the job."""
+    return [
+        {
+            "description": "PipelineJobs Manager",
+            "enabled": True,
+            "eventCategoryFilter": "ALL",
+            "deliveryTargets": [{"deliveryMethod": "WEBHOOK", "deliveryAddress": callback}],
+            # does not expire: a job may wait longer than the week that is the default
+            "ttlminutes": 0,
+        }
+    ]

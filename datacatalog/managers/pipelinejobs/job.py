@@ -10,7 +10,11 @@ from datacatalog.linkedstores import lookup
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive
-from datacatalog.managers.pipelinejobs.callback import callback_url
+from datacatalog.managers.pipelinejobs.callback import (
+    agave_notifications,
+    callback_url,
+    tapis_notifications,
+)
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
 from datacatalog.managers.pipelinejobs.instance import JobEvents
@@ -206,18 +210,21 @@ class ManagedPipelineJob(JobEvents):
         Raises:
             ManagedPipelineJobError: the job is not set up, or the settings name no manager.
         """
+        return agave_notifications(self._require_callback())
+
+    def tapis_notifications(self) -> list[dict[str, Any]]:
+        """Return the `subscriptions` of a Tapis v3 job request that report to the manager.
+
+        Raises:
+            ManagedPipelineJobError: the job is not set up, or the settings name no manager.
+        """
+        return tapis_notifications(self._require_callback())
+
+    def _require_callback(self) -> str:
         if self.callback is None:
             message = "There is no callback: set pipelines.job_manager_id and call setup() first"
             raise ManagedPipelineJobError(message)
-        status = "${JOB_STATUS}"
-        return [
-            {"event": event, "persistent": persistent, "url": f"{self.callback}&status={shown}"}
-            for event, persistent, shown in (
-                ("RUNNING", True, status),
-                ("FINISHED", False, "FINISHED"),
-                ("FAILED", False, status),
-            )
-        ]
+        return self.callback
 
     def _verified(self, pipeline_uuid: str | None) -> str:
         if not pipeline_uuid:

@@ -1,0 +1,132 @@
+"""What is wrong with a message of no kind."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
+from manager.kinds import (
+    AGAVE,
+    ALOE,
+    CREATE,
+    DELETE,
+    EVENT,
+    EVENT_PARAMETERS,
+    TAPIS,
+    forms_of,
+    lower,
+    parameter,
+    title,
+    validator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reactors.runtime import Reactor
+
+_LONGEST_VALUE = 60
+_TOKEN = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
+
+
+def explain(rx: Reactor, value: Any) -> str:
+    """Return what is missing or wrong in a message, for the nearest kind."""
+    event_parameter = next((name for name in EVENT_PARAMETERS if parameter(rx, name)), None)
+    if isinstance(value, dict) and (kind := _nearest(value)) is not None:
+        problem = _problem(kind, value)
+        if problem == "'uuid' is missing" and parameter(rx, "uuid"):
+            problem += " in the body; with the uuid in the URL, name the event there as well"
+        return f"{_subject(kind, value)}: {problem}"
+    if event_parameter is not None:
+        return "event: the URL parameter 'uuid' is missing: add the job's uuid"
+    if rx.environ.get("uuid"):
+        return (
+            "event: 'name' is missing: add it to the body, or to the URL one of name, event, status"
+        )
+    if value is None:
+        return 'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}'
+    if isinstance(value, str):
+        return (
+            "the message is neither JSON nor a Python literal, and the URL names no job and event"
+        )
+    if not isinstance(value, dict):
+        return f"the message is {_type(value)}, not an object, and the URL names no job and event"
+    return "the message is of no known kind: see message.jsonschema for what it may have"
+
+
+def _nearest(body: dict[str, Any]) -> str | None:
+    for kind, keys in (
+        (DELETE, ("action",)),
+        (CREATE, ("pipeline_uuid", "archive_path")),
+        (ALOE, ("tenantId", "tenantQueue")),
+        (AGAVE, ("appId", "executionSystem", "archiveSystem")),
+        (TAPIS, ("eventUuid", "deliveryTarget", "specversion")),
+        (EVENT, ("name", "uuid", "token")),
+    ):
+        if any(key in body for key in keys):
+            return kind
+    return None
+
+
+def _subject(kind: str, body: dict[str, Any]) -> str:
+    if kind == EVENT:
+        name = str(body.get("name", "")).lower()
+        return f"{name} event" if name in MESSAGE_EVENTS else "event"
+    return title(kind) if kind in (ALOE, AGAVE, TAPIS) else f"{kind} action"
+
+
+def _problem(kind: str, body: dict[str, Any]) -> str:
+    # of several forms the one that most of it is there of
+    form = max(forms_of(kind), key=lambda form: len(body.keys() & set(form["required"])))
+    missing = [name for name in form["required"] if name not in body]
+    if missing:
+        return _missing(missing)
+    checked = validator(kind).evolve(schema=form)
+    errors = sorted(checked.iter_errors(lower(kind, body)), key=lambda error: str(error.path))
+    error = errors[0]
+    properties = form["properties"]
+    if error.validator == "additionalProperties":
+        unknown = next(name for name in body if name not in properties)
+        return f"{show(unknown)} is no key of it: its keys are {', '.join(properties)}"
+    place = ".".join(map(str, error.path))
+    if error.validator == "required":
+        absent = [name for name in error.validator_value if name not in error.instance]
+        return _missing([f"{place}.{name}" for name in absent])
+    expected = _rule(form, error.path).get("description", "something else")
+    if error.validator == "enum":
+        expected = f"one of {', '.join(error.validator_value)}"
+    if error.validator == "type":
+        wanted = error.validator_value
+        names = ", ".join(wanted) if isinstance(wanted, list) else wanted
+        return f"'{place}' is {_type(error.instance)}, expected: {names}"
+    return f"'{place}' is {show(error.instance)}, expected: {expected}"
+
+
+def _missing(names: list[str]) -> str:
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(map(repr, names))} {verb} missing"
+
+
+def _rule(schema: dict[str, Any], path: Iterable[Any]) -> dict[str, Any]:
+    """Return the innermost schema of an object's member that a path leads through."""
+    for part in path:
+        inner = schema.get("properties", {}).get(part)
+        if not isinstance(inner, dict):
+            break
+        schema = inner
+    return schema
+
+
+def _type(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a text", bool: "true or false"}
+    if value is None:
+        return "null"
+    return names.get(type(value), "a number")
+
+
+def show(value: Any) -> str:
+    """Return a value for an error, cut where it is long."""
+    # a token in the wrong place is a secret all the same
+    shown = _TOKEN.sub("(a token)", repr(value)).encode(errors="replace").decode()
+    return shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "…"

@@ -1,0 +1,119 @@
+"""The kinds of messages that have a schema, and whether a body fits it (spec: actor, section 2)."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reactors.runtime import Reactor
+
+SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
+EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS, URL = (
+    "event",
+    "delete",
+    "create",
+    "aloejobs",
+    "agavejobs",
+    "tapisjobs",
+    "url",
+)
+"""The kinds; all but the last are names of schemas, in the order in which they are tried."""
+KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS)
+EVENT_PARAMETERS = ("name", "event", "status", "state")
+
+
+def parameter(rx: Reactor, name: str) -> str:
+    """Return a parameter of the URL without the blanks around it; empty where there is none."""
+    return rx.environ.get(name, "").strip()
+
+
+@lru_cache(maxsize=len(KINDS))
+def schema_of(kind: str) -> dict[str, Any]:
+    """Return the schema of a kind."""
+    content: dict[str, Any] = json.loads((SCHEMAS / f"{kind}.jsonschema").read_text())
+    return content
+
+
+def forms_of(kind: str) -> list[dict[str, Any]]:
+    """Return the schemas of which a message of a kind fits one."""
+    forms: list[dict[str, Any]] = schema_of(kind).get("anyOf", [schema_of(kind)])
+    return forms
+
+
+def title(kind: str) -> str:
+    """Return what the schema of a kind is called."""
+    return str(schema_of(kind)["title"])
+
+
+@lru_cache(maxsize=len(KINDS))
+def validator(kind: str) -> Any:
+    """Return what checks a body against the schema of a kind."""
+    from reactors import schema  # noqa: PLC0415 - costs a third of an event
+
+    return schema.load(SCHEMAS / f"{kind}.jsonschema")
+
+
+def fits(kind: str, body: dict[str, Any]) -> bool:
+    """Tell whether a body is a message of a kind."""
+    lowered = lower(kind, body)
+    # the validator is a third of an event: it decides only what these two leave open
+    forms = [form for form in forms_of(kind) if body.keys() >= set(form["required"])]
+    if not forms:
+        return False
+    surely = any(_surely_fits(form, lowered) for form in forms)
+    return surely or bool(validator(kind).is_valid(lowered))
+
+
+def _surely_fits(schema: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Tell whether an object fits by rules so plain that nothing is left open."""
+    properties = schema.get("properties", {})
+    if not body.keys() >= set(schema.get("required", ())):
+        return False
+    if schema.get("additionalProperties") is False and not body.keys() <= properties.keys():
+        return False
+    return all(_surely_valid(properties.get(name, True), value) for name, value in body.items())
+
+
+_TYPES = {"string": str, "object": dict, "boolean": bool}
+_PLAIN_RULES = {
+    "description",
+    "type",
+    "enum",
+    "pattern",
+    "maxLength",
+    "required",
+    "properties",
+    "additionalProperties",
+}
+
+
+def _surely_valid(rule: Any, value: Any) -> bool:
+    if rule is True:
+        return True
+    if not rule.keys() <= _PLAIN_RULES:
+        return False
+    if "type" in rule:
+        types = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+        if not any(isinstance(value, _TYPES.get(name, ())) for name in types):
+            return False
+    if isinstance(value, dict) and not _surely_fits(rule, value):
+        return False
+    if isinstance(value, str) and (
+        len(value) > rule.get("maxLength", len(value))
+        or not re.search(rule.get("pattern", ""), value)
+    ):
+        return False
+    return "enum" not in rule or value in rule["enum"]
+
+
+def lower(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body with what is case-insensitive in lower case, as the schemas have it."""
+    insensitive = ("uuid", "name") if kind in (EVENT, DELETE) else ()
+    return {
+        name: value.lower() if name in insensitive and isinstance(value, str) else value
+        for name, value in body.items()
+    }
