@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import re
@@ -38,6 +39,7 @@ class Storage:
         unreadable: files whose content is refused.
         most_entries: how many entries a listing has at most, whatever was asked for.
         knows_ranges: whether a part of a file can be asked for.
+        held: while it is set, files are not given before it is released.
         parts: how long the parts of files were that have been sent.
     """
 
@@ -55,6 +57,7 @@ class Storage:
         self.unreadable: set[str] = set()
         self.most_entries = 1000
         self.knows_ranges = True
+        self.held: threading.Event | None = None
         self.parts: list[int] = []
 
     def put(self, place: str, content: bytes = b"") -> None:
@@ -137,6 +140,8 @@ class Storage:
         }
 
     def _read(self, place: str, wanted: str | None) -> Reply:
+        if self.held is not None:
+            self.held.wait(60)
         if place in self.unreadable:
             return Reply(403)
         if place not in self.contents:
@@ -193,13 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(raw, bytes):
             status = "success" if reply.status < 300 else "error"
             raw = json.dumps({"status": status, "result": raw or {}}).encode()
-        self.send_response(reply.status)
-        for name, text in reply.headers:
-            self.send_header(name, text)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
+        with contextlib.suppress(ConnectionError):  # whoever asked has given up, or was killed
+            self.send_response(reply.status)
+            for name, text in reply.headers:
+                self.send_header(name, text)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
 
     def log_message(self, *_: Any) -> None:
         pass
