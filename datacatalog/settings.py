@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping  # noqa: TC003 - the dataclass reads its annotations
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 DEFAULT_DNS_DOMAIN = "sd2e.org"
 DEFAULT_ADMIN_LIFETIME = 3600
+DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,18 @@ class CatalogSettings:
     admin_key: str = field(default="", repr=False)
     admin_secret: str = field(default="", repr=False)
     admin_lifetime: int = DEFAULT_ADMIN_LIFETIME
+    max_index_filters: int = DEFAULT_MAX_INDEX_FILTERS
+    max_index_patterns: int = DEFAULT_MAX_INDEX_PATTERNS
+    local_storage: Mapping[str, str] = field(default_factory=dict)
+    """storage systems whose files are in a folder of this machine"""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> CatalogSettings:
         """Read the settings from `environ`, by default the process's own.
 
         Raises:
-            ValueError: `CATALOG_ADMIN_TOKEN_LIFETIME` is not a positive whole number.
+            ValueError: a number is not a positive whole one, or `CATALOG_LOCAL_STORAGE` is not of
+                the form `system=/folder,system2=/folder2`.
         """
         source = os.environ if environ is None else environ
         texts = {
@@ -51,15 +55,38 @@ class CatalogSettings:
         given: dict[str, Any] = {
             name: source[variable] for name, variable in texts.items() if source.get(variable)
         }
-        lifetime = source.get("CATALOG_ADMIN_TOKEN_LIFETIME") or str(DEFAULT_ADMIN_LIFETIME)
-        if not lifetime.isascii() or not lifetime.isdigit() or int(lifetime) == 0:
-            message = (
-                f"CATALOG_ADMIN_TOKEN_LIFETIME is {lifetime!r}: give a positive number of seconds"
-            )
-            raise ValueError(message)
-        return cls(admin_lifetime=int(lifetime), **given)
+        numbers = {
+            "admin_lifetime": ("CATALOG_ADMIN_TOKEN_LIFETIME", "seconds"),
+            "max_index_filters": ("CATALOG_MAX_INDEX_FILTERS", "filters"),
+            "max_index_patterns": ("CATALOG_MAX_INDEX_PATTERNS", "patterns"),
+        }
+        for name, (variable, unit) in numbers.items():
+            if source.get(variable):
+                given[name] = _positive(variable, source[variable], unit)
+        return cls(local_storage=_folders(source.get("CATALOG_LOCAL_STORAGE", "")), **given)
 
     @property
     def namespace(self) -> uuid.UUID:
         """The namespace of this catalog's typed UUIDs (spec: jobs, section 4)."""
         return uuid.uuid3(uuid.NAMESPACE_DNS, self.dns_domain)
+
+
+def _positive(variable: str, text: str, unit: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        message = f"{variable} is {text!r}: give a positive number of {unit}"
+        raise ValueError(message)
+    return int(text)
+
+
+def _folders(text: str) -> dict[str, str]:
+    folders = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        system, _, folder = part.partition("=")
+        if not system or not folder.startswith("/"):
+            message = (
+                f"CATALOG_LOCAL_STORAGE has {part!r}: give system=/folder, "
+                "with commas between several, and absolute folders"
+            )
+            raise ValueError(message)
+        folders[system.strip()] = folder
+    return folders

@@ -13,14 +13,15 @@ from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
 if TYPE_CHECKING:
-    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
     from datacatalog.mongo import Document
     from manager.authorization import Permit
     from manager.messages import Message
     from reactors.runtime import Reactor
 
 LONGEST_SESSION = 256
-FORWARDED = ("index", "indexed")
+INDEX = "index"
+FORWARDED = (INDEX, "indexed")
 _RUNNING = "RUNNING"
 
 
@@ -64,16 +65,27 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
 
 
 def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
-    applied = jobs.apply(
-        job,
-        message.event,
-        _event_data(rx, message),
-        key=_idempotency_key(rx, message),
-        sent=message.data,
-        execution_id=rx.environ.get("_abaco_execution_id"),
-        announce=announcements.wanted(rx),
-        before=lambda found: announcements.before(rx, message, found),
-    )
+    data, key = _event_data(rx, message), _idempotency_key(rx, message)
+
+    def apply() -> Applied:
+        return jobs.apply(
+            job,
+            message.event,
+            data,
+            key=key,
+            sent=message.data,
+            execution_id=rx.environ.get("_abaco_execution_id"),
+            announce=announcements.wanted(rx),
+            before=lambda found: announcements.before(rx, message.event, found),
+        )
+
+    note = ""
+    if message.event == INDEX and (job.get("archive_patterns") or job.get("product_patterns")):
+        from manager import indexing  # noqa: PLC0415 - for an index only
+
+        applied, note = indexing.index(rx, jobs, job, key, apply)
+    else:
+        applied = apply()
     result = {
         "uuid": message.uuid,
         "state": applied.entry.get("_state", applied.job["state"]),
@@ -81,7 +93,7 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
         "revision": applied.entry.get("_revision"),
     }
     again = ", which an earlier delivery had applied" if applied.duplicate else ""
-    line = f"job {message.uuid}: {message.subject}{again}, state {result['state']}, revision {result['revision']}"
+    line = f"job {message.uuid}: {message.subject}{note}{again}, state {result['state']}, revision {result['revision']}"
     return Outcome(result, line, message.uuid)
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
     from datacatalog.linkedstores.pipelinejob.outbox import Outbox
     from datacatalog.mongo import Document
-    from manager.messages import Message
     from reactors.runtime import Reactor
 
 ATTEMPTS = 2
@@ -30,7 +29,7 @@ def wanted(rx: Reactor) -> bool:
     return bool(subscriber(rx) and rx.settings.get("state_exit", True))
 
 
-def before(rx: Reactor, message: Message, job: Document) -> bool:
+def before(rx: Reactor, event: str, job: Document) -> bool:
     """Announce an event that is about to be applied, with the state that it finds.
 
     Returns:
@@ -38,7 +37,7 @@ def before(rx: Reactor, message: Message, job: Document) -> bool:
     """
     if not (subscriber(rx) and rx.settings.get("state_enter")):
         return True
-    text = _announcement(job["uuid"], message.event, job["state"], job["last_event"])
+    text = _announcement(job["uuid"], event, job["state"], job["last_event"])
     try:
         _send(rx, text)
     except DeliveryError as error:

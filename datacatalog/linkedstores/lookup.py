@@ -1,29 +1,44 @@
-"""From an identifier to the typed UUID of what it names (spec: catalog, "Stores")."""
+"""The stores by kind, and from an identifier to the typed UUID of what it names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.experiment import ExperimentStore
+from datacatalog.linkedstores.experiment_design import ExperimentDesignStore
+from datacatalog.linkedstores.file import FileStore
+from datacatalog.linkedstores.fixity import FixityStore
+from datacatalog.linkedstores.measurement import MeasurementStore
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.process import ProcessStore
+from datacatalog.linkedstores.reference import ReferenceStore
+from datacatalog.linkedstores.sample import SampleStore
+from datacatalog.paths import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from datacatalog.linkedstores.basestore import LinkedStore
     from datacatalog.mongo import Db
 
-# Kind: its collection and the fields that identify a document, in the order of resolution
-KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "file": ("files", ("name",)),
-    "reference": ("references", ("reference_id", "uri")),
-    "pipelinejob": ("jobs", ()),
-    "pipeline": ("pipelines", ("id",)),
-    "sample": ("samples", ("sample_id",)),
-    "measurement": ("measurements", ("measurement_id",)),
-    "experiment": ("experiments", ("experiment_id",)),
-    "experiment_design": ("experiment_designs", ("experiment_design_id", "uri")),
-    "process": ("processes", ("process_id",)),
-    "fixity": ("fixities", ("name",)),
+KINDS: dict[str, type[LinkedStore]] = {
+    store.uuid_type: store
+    for store in (
+        FileStore,
+        ReferenceStore,
+        PipelineJobStore,
+        PipelineStore,
+        SampleStore,
+        MeasurementStore,
+        ExperimentStore,
+        ExperimentDesignStore,
+        ProcessStore,
+        FixityStore,
+    )
 }
+"""In the order in which an identifier is resolved (spec: catalog, "Stores")."""
 
 
 def resolve(db: Db, identifier: object) -> str | None:
@@ -36,8 +51,7 @@ def resolve(db: Db, identifier: object) -> str | None:
     if typeduuid.validate(identifier, permissive=True):
         return identifier
     named = identifier.split(".", 1)[0]
-    kinds = sorted(KINDS, key=lambda kind: kind != named)
-    for kind in kinds:
+    for kind in sorted(KINDS, key=lambda kind: kind != named):
         found = find_uuids(db, kind, [identifier])
         if found:
             return found[0]
@@ -46,12 +60,14 @@ def resolve(db: Db, identifier: object) -> str | None:
 
 def find_uuids(db: Db, kind: str, identifiers: Iterable[str]) -> list[str]:
     """Return the UUIDs, sorted, of the visible documents of a kind with any of the identifiers."""
-    collection, keys = KINDS[kind]
+    store = KINDS[kind]
+    keys = [key for key in (*store.identifiers, *store.aliases) if key != "uuid"]
     values = list(identifiers)
     if not keys or not values:
         return []
+    paths = [normalize(value) if value.startswith("/") else value for value in values]
     query: dict[str, Any] = {
-        "$or": [{key: {"$in": values}} for key in keys],
+        "$or": [{key: {"$in": paths if key in store.path_fields else values}} for key in keys],
         "_visible": {"$ne": False},
     }
-    return sorted({found["uuid"] for found in db[collection].find(query, {"uuid": 1})})
+    return sorted({found["uuid"] for found in db[store.collection].find(query, {"uuid": 1})})

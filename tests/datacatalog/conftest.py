@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -14,6 +15,9 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from datacatalog.mongo import Db, Document
 from local.database import Server
+from reactors.client import make_client
+from tests.datacatalog.places import Here, Place, Remote
+from tests.datacatalog.storage import Storage
 from tests.datacatalog.vectors import VECTORS
 
 Send = Callable[..., Document]
@@ -100,3 +104,42 @@ def make(mongodb: dict[str, Any], db: Db) -> Make:
 def managed(make: Make) -> ManagedPipelineJob:
     """A job that is set up."""
     return make(experiment_id=EXPERIMENT, data={"tacos": 3}, session="solid-snake").setup()
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[tuple[Storage, Any]]:
+    """A storage system behind the files API, and a client of the platform, agavepy's own."""
+    with Storage() as storage:
+        yield storage, make_client(storage.environ)
+
+
+@pytest.fixture
+def storage(platform: tuple[Storage, Any]) -> Storage:
+    """An empty storage system."""
+    platform[0].empty()
+    return platform[0]
+
+
+@pytest.fixture
+def client(platform: tuple[Storage, Any]) -> Any:
+    """A client of the platform."""
+    return platform[1]
+
+
+@pytest.fixture
+def remote(storage: Storage, client: Any) -> Remote:
+    """An empty storage system behind the files API."""
+    return Remote(storage, client)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Here:
+    """An empty storage system in a folder of this machine."""
+    return Here(tmp_path)
+
+
+@pytest.fixture(params=["remote", "here"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """An empty storage system of either kind."""
+    found: Place = request.getfixturevalue(request.param)
+    return found

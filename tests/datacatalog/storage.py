@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, cast, final
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple, cast, final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "access-token-of-the-tests"
-_MEDIA = "/files/v2/media/system/"
+_MEDIA, _LISTINGS = "/files/v2/media/system/", "/files/v2/listings/system/"
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+MODIFIED = "2020-01-02T03:04:05.678-06:00"
+
+
+class Reply(NamedTuple):
+    """What a request is answered."""
+
+    status: int
+    result: Any = None
+    """in the platform's envelope; bytes go without"""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @final
@@ -20,16 +33,40 @@ class Storage:
 
     Attributes:
         paths: what there is, files and directories, each as `system:/path`.
+        contents: of files, by the same names; what else is listed is a directory.
         requests: how many have arrived.
         failing: the status that every request is answered, if it is set.
+        unreadable: files whose content is refused.
+        most_entries: how many entries a listing has at most, whatever was asked for.
+        knows_ranges: whether a part of a file can be asked for.
+        held: while it is set, files are not given before it is released.
+        parts: how long the parts of files were that have been sent.
     """
 
     def __init__(self) -> None:
-        self.paths: set[str] = set()
-        self.requests = 0
-        self.failing: int | None = None
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self.empty()
+
+    def empty(self) -> None:
+        """Be as at first."""
+        self.paths: set[str] = set()
+        self.contents: dict[str, bytes] = {}
+        self.requests = 0
+        self.failing: int | None = None
+        self.unreadable: set[str] = set()
+        self.most_entries = 1000
+        self.knows_ranges = True
+        self.held: threading.Event | None = None
+        self.parts: list[int] = []
+
+    def put(self, place: str, content: bytes = b"") -> None:
+        """Put a file, with the directories above it."""
+        system, _, path = place.partition(":")
+        self.contents[place] = content
+        while path != "/":
+            self.paths.add(f"{system}:{path}")
+            path = posixpath.dirname(path)
 
     def __enter__(self) -> Storage:
         self._thread.start()
@@ -51,25 +88,81 @@ class Storage:
         url = f"http://127.0.0.1:{self._server.server_port}"
         return {"_abaco_api_server": url, "_abaco_access_token": TOKEN}
 
-    def handle(self, method: str, place: str, body: Any) -> int:
-        """Do what a request asks for; return the HTTP status."""
+    def handle(self, method: str, url: str, body: Any, headers: Any) -> Reply:
+        """Do what a request asks for."""
         self.requests += 1
         if self.failing:
-            return self.failing
-        system, _, path = place.removeprefix(_MEDIA).partition("/")
-        path = _normal(path)
+            return Reply(self.failing)
+        parts = urlsplit(url)
+        place = unquote(parts.path)
+        if method == "GET" and place.startswith(_LISTINGS):
+            return self._list(*_split(place, _LISTINGS), parse_qs(parts.query))
+        system, path = _split(place, _MEDIA)
+        if method == "GET":
+            return self._read(f"{system}:{path}", headers.get("Range"))
         if method == "PUT" and body.get("action") == "mkdir":
             made = _normal(f"{path}/{body['path']}")
             while made != "/":
                 self.paths.add(f"{system}:{made}")
                 made = posixpath.dirname(made)
-            return 200
+            return Reply(200)
         if method == "DELETE":
             root = f"{system}:{path}"
             gone = {name for name in self.paths if name == root or name.startswith(f"{root}/")}
             self.paths -= gone
-            return 200 if gone else 404
-        return 400
+            return Reply(200 if gone else 404)
+        return Reply(400)
+
+    def _list(self, system: str, path: str, query: dict[str, list[str]]) -> Reply:
+        place = f"{system}:{path}"
+        if place not in self.paths:
+            return Reply(404)
+        entries = [self._entry(place, posixpath.basename(path))]
+        if place not in self.contents:
+            entries[0]["name"] = "."
+            inside = sorted(name for name in self.paths if posixpath.dirname(name) == place)
+            entries += [self._entry(name, posixpath.basename(name)) for name in inside]
+        offset = int(query["offset"][0])
+        most = min(int(query["limit"][0]), self.most_entries)
+        return Reply(200, entries[offset : offset + most])
+
+    def _entry(self, place: str, name: str) -> dict[str, Any]:
+        system, _, path = place.partition(":")
+        is_file = place in self.contents
+        return {
+            "name": name,
+            "path": path,
+            "length": len(self.contents[place]) if is_file else 4096,
+            "type": "file" if is_file else "dir",
+            "format": "raw" if is_file else "folder",
+            "lastModified": MODIFIED,
+            "system": system,
+        }
+
+    def _read(self, place: str, wanted: str | None) -> Reply:
+        if self.held is not None:
+            self.held.wait(60)
+        if place in self.unreadable:
+            return Reply(403)
+        if place not in self.contents:
+            return Reply(404)
+        content = self.contents[place]
+        part = _RANGE.fullmatch(wanted or "")
+        if part is None or not self.knows_ranges:
+            self.parts.append(len(content))
+            return Reply(200, content)
+        first = int(part[1])
+        chosen = content[first : int(part[2]) + 1]
+        if not chosen:
+            return Reply(416)
+        self.parts.append(len(chosen))
+        header = f"bytes {first}-{first + len(chosen) - 1}/{len(content)}"
+        return Reply(206, chosen, (("Content-Range", header),))
+
+
+def _split(place: str, prefix: str) -> tuple[str, str]:
+    system, _, path = place.removeprefix(prefix).partition("/")
+    return system, _normal(path)
 
 
 def _normal(path: str) -> str:
@@ -85,6 +178,9 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self._answer()
+
     def do_PUT(self) -> None:
         self._answer()
 
@@ -93,17 +189,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status = 401
+        reply = Reply(401)
         if self.headers.get("Authorization") == f"Bearer {TOKEN}":
             storage = cast("_Server", self.server).storage
             body = json.loads(content) if content else {}
-            status = storage.handle(self.command, unquote(urlsplit(self.path).path), body)
-        reply = json.dumps({"status": "success" if status == 200 else "error", "result": {}})
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply.encode())
+            reply = storage.handle(self.command, self.path, body, self.headers)
+        raw = reply.result
+        if not isinstance(raw, bytes):
+            status = "success" if reply.status < 300 else "error"
+            raw = json.dumps({"status": status, "result": raw or {}}).encode()
+        with contextlib.suppress(ConnectionError):  # whoever asked has given up, or was killed
+            self.send_response(reply.status)
+            for name, text in reply.headers:
+                self.send_header(name, text)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,26 +19,6 @@ from tests.tenant import uses_agavepy
 pytestmark = uses_agavepy
 SYSTEM, FOLDER = "data-sd2e-community", "/products/v2/tacos"
 PLACE = f"{SYSTEM}:{FOLDER}"
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[tuple[Storage, Any]]:
-    with Storage() as storage:
-        yield storage, make_client(storage.environ)
-
-
-@pytest.fixture
-def storage(platform: tuple[Storage, Any]) -> Storage:
-    """An empty storage system."""
-    empty, _ = platform
-    empty.paths, empty.requests, empty.failing = set(), 0, None
-    return empty
-
-
-@pytest.fixture
-def client(platform: tuple[Storage, Any]) -> Any:
-    """A client of the platform, agavepy's own."""
-    return platform[1]
 
 
 @pytest.fixture
@@ -68,6 +47,17 @@ def test_a_cleared_directory_is_there_and_empty(folder: str, client: Any, storag
     archive.clear(client, SYSTEM, folder)
     assert {path for path in storage.paths if path.startswith(f"{place}/")} == set()
     assert {place, *beside} <= storage.paths
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%20b", "ü"])
+def test_only_the_directory_of_that_very_name_is_cleared(
+    name: str, client: Any, storage: Storage
+) -> None:
+    place, beside = f"{SYSTEM}:/products/v2/{name}", f"{SYSTEM}:/products/v2/a"
+    storage.paths = {place, f"{place}/x.csv", beside, f"{beside}/y.csv", f"{beside} b"}
+    archive.clear(client, SYSTEM, f"/products/v2/{name}")
+    assert {beside, f"{beside}/y.csv", f"{beside} b", place} <= storage.paths
+    assert f"{place}/x.csv" not in storage.paths
 
 
 def test_clearing_makes_a_directory_that_is_not_there(client: Any, storage: Storage) -> None:

@@ -80,9 +80,10 @@ def test_data_are_serialized_as_the_original_did(vector: dict[str, Any], make: M
             "datacatalog.managers.pipelinejobs",
             """
             ManagedPipelineJob ReactorManagedPipelineJob ManagedPipelineJobInstance
-            ManagedPipelineJobError
+            ManagedPipelineJobError Manager
             """,
         ),
+        ("datacatalog.managers.common", "Manager"),
         ("datacatalog.linkedstores.pipelinejob", "PipelineJobStore AgaveEvents fsm exceptions"),
         (
             "datacatalog.linkedstores.pipelinejob.exceptions",
@@ -114,8 +115,9 @@ def test_names_are_where_other_actors_import_them_from(module: str, names: str) 
 
 METHODS = """
     setup run resource update fail finish index indexed validate validated reject finalize retire
-    reset ready cancel delete load attach archive_uri agave_notifications
-    tapis_notifications
+    reset ready cancel delete load attach archive_uri agave_notifications tapis_notifications serialize_data
+    canonicalize_agent_and_task canonicalize_product_patterns
+    get_by_uuid get_by_identifier get_uuid_from_identifier
 """
 
 
@@ -391,6 +393,16 @@ def test_without_a_nonce_the_callback_has_none(nonce: dict[str, Any], make: Make
     job = make(pipelines={**VECTORS["pipelines"], **nonce}).setup()
     assert job.callback is not None
     assert set(parse_qs(urlsplit(job.callback).query)) == {"token", "uuid", "session"}
+
+
+def test_the_indexer_has_a_callback_of_its_own(make: Make) -> None:
+    indexer = {"job_indexer_id": "jobs-indexer", "job_indexer_nonce": "OTHER_nonce"}
+    job = make(pipelines={**PIPELINES, **indexer}, session="solid-snake").setup()
+    assert job.indexer_callback == (
+        "https://api.sd2e.org/actors/v2/jobs-indexer/messages"
+        f"?x-nonce=OTHER_nonce&token={job.token}&uuid={job.uuid}&session=solid-snake"
+    )
+    assert make().setup().indexer_callback is None
 
 
 def test_notifications_report_the_status_of_the_platform_job(managed: ManagedPipelineJob) -> None:

@@ -11,6 +11,8 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert catalog.dns_domain == "sd2e.org"
     assert catalog.storage_system == "data-sd2e-community"
     assert catalog.admin_lifetime == 3600
+    assert (catalog.max_index_filters, catalog.max_index_patterns) == (100, 512)
+    assert catalog.local_storage == {}
     assert str(catalog.namespace) == VECTORS["constants"]["UUID_NAMESPACE"]
 
 
@@ -32,6 +34,9 @@ def test_each_variable_is_read() -> None:
             "CATALOG_ADMIN_TOKEN_KEY": "key",
             "CATALOG_ADMIN_TOKEN_SECRET": "secret",
             "CATALOG_ADMIN_TOKEN_LIFETIME": "60",
+            "CATALOG_MAX_INDEX_FILTERS": "7",
+            "CATALOG_MAX_INDEX_PATTERNS": "8",
+            "CATALOG_LOCAL_STORAGE": "data-tacos=/tacos, data-b=/b=c,",
         }
     )
     assert catalog == CatalogSettings(
@@ -45,6 +50,9 @@ def test_each_variable_is_read() -> None:
         admin_key="key",
         admin_secret="secret",
         admin_lifetime=60,
+        max_index_filters=7,
+        max_index_patterns=8,
+        local_storage={"data-tacos": "/tacos", "data-b": "/b=c"},
     )
 
 
@@ -65,6 +73,19 @@ def test_a_lifetime_that_is_no_positive_whole_number_is_named(text: str) -> None
     assert str(refused.value) == (
         f"CATALOG_ADMIN_TOKEN_LIFETIME is {text!r}: give a positive number of seconds"
     )
+
+
+@pytest.mark.parametrize("part", ["data-tacos", "=/tacos", "data-tacos=tacos", "data-tacos="])
+def test_a_folder_of_a_storage_system_is_absolute(part: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        CatalogSettings.from_environ({"CATALOG_LOCAL_STORAGE": f"data-b=/b,{part}"})
+    assert str(refused.value).startswith(f"CATALOG_LOCAL_STORAGE has {part!r}: give system=/folder")
+
+
+@pytest.mark.parametrize("name", ["FILTERS", "PATTERNS"])
+def test_a_bound_that_is_no_positive_whole_number_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^CATALOG_MAX_INDEX_{name} is 'many': give a positive"):
+        CatalogSettings.from_environ({f"CATALOG_MAX_INDEX_{name}": "many"})
 
 
 def test_printed_settings_keep_the_secrets() -> None:

@@ -1,7 +1,8 @@
 """What all stores share."""
 
 from datacatalog.linkedstores.basestore import strategies
+from datacatalog.linkedstores.basestore.documentstore import DocumentStore
 from datacatalog.linkedstores.basestore.exceptions import CatalogError, CatalogUpdateFailure
-from datacatalog.linkedstores.basestore.store import LinkedStore
+from datacatalog.linkedstores.basestore.linked import LinkedStore
 
-__all__ = ["CatalogError", "CatalogUpdateFailure", "LinkedStore", "strategies"]
+__all__ = ["CatalogError", "CatalogUpdateFailure", "DocumentStore", "LinkedStore", "strategies"]

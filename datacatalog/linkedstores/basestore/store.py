@@ -1,4 +1,4 @@
-"""The base of all stores."""
+"""The base of all stores: find documents, change them if they are as they were read, keep a log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pymongo import IndexModel
 from datacatalog import documents, mongo, tokens
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
+from datacatalog.paths import normalize
 from datacatalog.settings import CatalogSettings
 from datacatalog.tokens import digest
 
@@ -30,11 +31,17 @@ _FIRST_PAUSE, _DOUBLINGS = 0.001, 6
 
 def now() -> datetime.datetime:
     """Return the present UTC time in the milliseconds that BSON keeps."""
-    moment = datetime.datetime.now(datetime.timezone.utc)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return in_bson(datetime.datetime.now(datetime.timezone.utc))
 
 
-class LinkedStore:
+def in_bson(moment: datetime.datetime) -> datetime.datetime:
+    """Return a moment as it is read back: in UTC (which it is taken for without a zone), in ms."""
+    utc = datetime.timezone.utc
+    aware = moment.astimezone(utc) if moment.tzinfo else moment.replace(tzinfo=utc)
+    return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
+
+
+class Store:
     """Documents of one kind, each with a typed UUID, an owner, a revision and a token.
 
     Args:
@@ -44,9 +51,19 @@ class LinkedStore:
 
     collection: ClassVar[str]
     uuid_type: ClassVar[str]
+    noun: ClassVar[str]
+    """what a document is called in errors"""
     identifiers: ClassVar[tuple[str, ...]] = ("uuid",)
+    """fields that find one document, each unique"""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """fields that find a document as well, though nothing keeps two from having the same value"""
+    path_fields: ClassVar[tuple[str, ...]] = ()
+    """fields that hold a path on a storage system, which is stored normalized"""
     links: ClassVar[tuple[str, ...]] = ()
+    """fields that hold lists of typed UUIDs"""
     indexed: ClassVar[tuple[str, ...]] = ()
+    unknown: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
+    """what is raised where there is no such document"""
 
     def __init__(
         self,
@@ -59,6 +76,8 @@ class LinkedStore:
         self.coll = self.db[self.collection]
         self.updates = self.db["updates"]
 
+    # Finding
+
     def find_one_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible document with this UUID, or None."""
         return self.find_one_by_id(uuid=uuid)
@@ -69,12 +88,64 @@ class LinkedStore:
         Raises:
             ValueError: a name is no identifier of this store.
         """
+        known = (*self.identifiers, *self.aliases)
         for name in identifiers:
-            if name not in self.identifiers:
-                message = f"{name} does not identify a {self.uuid_type}: use {', '.join(self.identifiers)}"
+            if name not in known:
+                message = f"{name} does not identify a {self.noun}: use {', '.join(known)}"
                 raise ValueError(message)
-        found = self.coll.find_one({**identifiers, VISIBLE: {"$ne": False}})
+        found = self.coll.find_one({**self.normalized(identifiers), VISIBLE: {"$ne": False}})
         return None if found is None else self.public(found)
+
+    def query(
+        self,
+        query: Mapping[str, Any] | None = None,
+        *,
+        sort: list[tuple[str, int]] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> list[Document]:
+        """Return the visible documents that a MongoDB query finds."""
+        found = self.coll.find(
+            {"$and": [dict(query or {}), {VISIBLE: {"$ne": False}}]},
+            sort=sort,
+            skip=skip,
+            limit=limit,
+        )
+        return [self.public(stored) for stored in found]
+
+    def find(self, **fields: Any) -> list[Document]:
+        """Return the visible documents whose fields have these values."""
+        return self.query(fields)
+
+    def load(self, uuid: str) -> Document:
+        """Return a visible document as it is stored.
+
+        Raises:
+            CatalogUpdateFailure: there is none; of the kind that `unknown` says.
+        """
+        return self._load({"uuid": uuid, VISIBLE: {"$ne": False}})
+
+    def load_deletable(self, uuid: str) -> Document:
+        """Return a document as it is stored, whether visible or hidden.
+
+        Raises:
+            CatalogUpdateFailure: there is none; of the kind that `unknown` says.
+        """
+        return self._load({"uuid": uuid})
+
+    def _load(self, query: Document) -> Document:
+        found = self.coll.find_one(query)
+        if found is None:
+            message = f"No {self.noun} exists with UUID {query['uuid']}"
+            raise self.unknown(message)
+        return found
+
+    def normalized(self, fields: Mapping[str, Any]) -> Document:
+        """Return fields with their paths as they are stored."""
+        return {
+            name: normalize(value) if name in self.path_fields and isinstance(value, str) else value
+            for name, value in fields.items()
+        }
 
     def public(self, stored: Document) -> Document:
         """Return a stored document as callers see it: without what only the store needs."""
@@ -83,9 +154,11 @@ class LinkedStore:
         )
         return shown
 
-    def get_typeduuid(self, payload: Any) -> str:
+    # Identity and tokens
+
+    def uuid_of(self, text: str) -> str:
         """Return the typed UUID, in this catalog's namespace, of a text."""
-        return typeduuid.catalog_uuid(payload, self.uuid_type, self.catalog.namespace)
+        return typeduuid.catalog_uuid(text, self.uuid_type, self.catalog.namespace)
 
     def get_token(self, stored: Mapping[str, Any]) -> str:
         """Return the token that may change a document (spec: jobs, section 3)."""
@@ -108,6 +181,8 @@ class LinkedStore:
     def with_token(self, stored: Document) -> Document:
         """Return the public form of a document, and with it the token that changes it."""
         return {**self.public(stored), "_update_token": self.get_token(stored)}
+
+    # Writing
 
     def managed(self, fields: Mapping[str, Any], owner: str | None = None) -> Document:
         """Return a new document: the given fields, empty links, and what every document has."""
@@ -148,7 +223,7 @@ class LinkedStore:
         Returns:
             False if another writer was faster; nothing has changed then.
         """
-        new = next_properties(stored)
+        new = _next_properties(stored)
         assignments = {**changes, **{f"_properties.{name}": new[name] for name in new}}
         update = {"$set": assignments, **{f"${name}": value for name, value in operators.items()}}
         result = self.coll.update_one({**unchanged(stored), **(guard or {})}, update)
@@ -156,6 +231,11 @@ class LinkedStore:
             return False
         stored["_properties"] = {**stored.get("_properties", {}), **new}
         return True
+
+    @staticmethod
+    def next_properties(stored: Document) -> Document:
+        """Return the `_properties` of a document after its next change."""
+        return {**stored.get("_properties", {}), **_next_properties(stored)}
 
     def attempts(self, what: str) -> Iterator[int]:
         """Count the attempts at a change that other writers may win, with growing pauses.
@@ -173,6 +253,8 @@ class LinkedStore:
         message = f"{what}: other writers were faster for {CONTENTION_SECONDS:.0f} s; send it again"
         raise CatalogUpdateFailure(message)
 
+    # The audit log, and the indexes
+
     def audit(self, stored: Mapping[str, Any], action: str, **more: Any) -> Document:
         """Return the row of the audit log (collection `updates`) for a change of a document."""
         return {
@@ -183,11 +265,21 @@ class LinkedStore:
             **more,
         }
 
+    def audit_change(self, stored: Mapping[str, Any], action: str) -> Document:
+        """Return the row for the change that gave a document its revision, with a key of its own."""
+        revision = stored.get("_properties", {}).get("revision")
+        return {**self.audit(stored, action), "_id": f"{stored['_id']}:{revision}"}
+
+    def keep_row(self, row: Document) -> None:
+        """Write a row of the audit log that has a key of its own, unless it is there."""
+        self.updates.update_one({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True)
+
     def ensure_indexes(self) -> None:
         """Create the indexes of this store's collection, where they do not exist yet."""
         unique = [IndexModel(name, unique=True) for name in self.identifiers]
         self.coll.create_indexes(
-            unique + [IndexModel(name) for name in _distinct((*self.indexed, *self.links))]
+            unique
+            + [IndexModel(name) for name in distinct((*self.aliases, *self.indexed, *self.links))]
         )
         self.updates.create_indexes([IndexModel("uuid"), IndexModel("date")])
 
@@ -197,11 +289,12 @@ def unchanged(stored: Document) -> Document:
     return {"_id": stored["_id"], REVISION: stored.get("_properties", {}).get("revision")}
 
 
-def next_properties(stored: Document) -> Document:
+def _next_properties(stored: Document) -> Document:
     """Return what the next change of a document sets in its `_properties`."""
     revision = stored.get("_properties", {}).get("revision") or 0
     return {"revision": revision + 1, "modified_date": now()}
 
 
-def _distinct(names: Iterable[str]) -> list[str]:
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return names without duplicates, in their order."""
     return list(dict.fromkeys(names))

@@ -43,7 +43,8 @@ class JobReader(LinkedStore):
 
     collection = "jobs"
     uuid_type = "pipelinejob"
-    identifiers = ("uuid",)
+    noun = "job"
+    unknown = UnknownJob
     links = ("child_of", "generated_by", "acted_on", "acted_using")
     indexed = ("state", "pipeline_uuid", "archive_path", "updated")
 
@@ -55,18 +56,6 @@ class JobReader(LinkedStore):
         self.outbox = Outbox(self.coll)
         self.outbox_of_removed = Outbox(self.db["jobs_removed"], disposable=True)
         self.rejected = self.db["rejected_events"]
-
-    def load(self, job_uuid: str) -> Document:
-        """Return a visible job as it is stored.
-
-        Raises:
-            UnknownJob: there is none.
-        """
-        found = self.coll.find_one({"uuid": job_uuid, VISIBLE: {"$ne": False}})
-        if found is None:
-            message = f"No job exists with UUID {job_uuid}"
-            raise UnknownJob(message)
-        return found
 
     def find_one_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible job with this UUID and its whole history, or None."""
@@ -92,26 +81,10 @@ class JobReader(LinkedStore):
         entries = self._entries(self.load(job_uuid), skip or 0, limit)
         return [history.public(entry) for entry in entries]
 
-    def query(
-        self,
-        query: Mapping[str, Any] | None = None,
-        *,
-        sort: list[tuple[str, int]] | None = None,
-        skip: int = 0,
-        limit: int = 0,
-    ) -> list[Document]:
-        """Return the visible jobs that a MongoDB query finds, each with its newest history."""
-        found = self.coll.find(
-            {"$and": [dict(query or {}), {VISIBLE: {"$ne": False}}]},
-            sort=sort,
-            skip=skip,
-            limit=limit,
-        )
-        return [self.public(stored) for stored in found]
-
-    def find(self, **fields: Any) -> list[Document]:
-        """Return the visible jobs whose fields have these values."""
-        return self.query(fields)
+    def find_entry(self, job: Document, key: str) -> Document | None:
+        """Return the entry, as it is stored, of the event that came with a key, or None."""
+        uuid = history.entry_uuid(job["uuid"], key, self.catalog.namespace)
+        return self.histories.find(job, uuid)
 
     def public(self, stored: Document) -> Document:
         """Return a stored job as callers see it, with the part of its history in the document."""
@@ -124,18 +97,6 @@ class JobReader(LinkedStore):
 
     def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Document]:
         return list(self.histories.read(stored, skip, limit))
-
-    def load_deletable(self, job_uuid: str) -> Document:
-        """Return a job as it is stored, whether visible or hidden.
-
-        Raises:
-            UnknownJob: there is none.
-        """
-        found = self.coll.find_one({"uuid": job_uuid})
-        if found is None:
-            message = f"No job exists with UUID {job_uuid}"
-            raise UnknownJob(message)
-        return found
 
     def load_removed(self, job_uuid: str) -> Document:
         """Return the last document of a removed job, from the audit log.
@@ -156,7 +117,7 @@ class JobReader(LinkedStore):
             if name in payload:
                 value = payload[name]
                 parts.append(serialize(value) if isinstance(value, dict) else str(value))
-        return super().get_typeduuid(":".join(sorted(parts)))
+        return self.uuid_of(":".join(sorted(parts)))
 
     def uuid_from_properties(self, **properties: Any) -> str:
         """Return the UUID that a job with these properties has.

@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect, DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.store import VISIBLE, now, unchanged
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventConflict,
@@ -115,7 +115,7 @@ class PipelineJobStore(JobReader):
                     return existing, True
                 continue
             if history.moved(existing) == 0 and "_revision" in existing["history"][0]:
-                self._keep_row(history.audit_row(existing, existing["history"][0]))
+                self.keep_row(history.audit_row(existing, existing["history"][0]))
             return existing, False
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
@@ -146,12 +146,8 @@ class PipelineJobStore(JobReader):
             self.coll.insert_one(stored)
         except DuplicateKeyError:
             return None
-        self._keep_row(history.audit_row(stored, entry))
+        self.keep_row(history.audit_row(stored, entry))
         return stored
-
-    def _keep_row(self, row: Document) -> None:
-        """Write a row of the audit log that has a key of its own, unless it is there."""
-        self.updates.update_one({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True)
 
     @staticmethod
     def was_created_by(job: Document, key: str) -> bool:
@@ -325,94 +321,32 @@ class PipelineJobStore(JobReader):
 
     # Deleting
 
-    def delete(
-        self,
-        job_uuid: str,
-        token: str | None = None,
-        force: bool = False,
-    ) -> Document:
-        """Hide a job, or with `force` remove it for good.
+    def delete(self, job_uuid: str, token: str | None = None, force: bool = False) -> Document:
+        """Do as `delete_document` does."""
+        return self.delete_document(job_uuid, token, force)
 
-        Returns:
-            The document as it was, and for a hidden job its `_update_token`.
+    def remove(self, stored: Document) -> None:
+        """Remove a job after its last document and whole history are in the audit log."""
+        super().remove(stored)
+        self.histories.buckets.delete_many({"job_id": stored["_id"]})
 
-        Raises:
-            UnknownJob: there is no such job.
-            InvalidToken: the token does not allow it.
-        """
-        job = self.load_deletable(job_uuid)
-        self.validate_token(job, token)
-        if force:
-            self.remove(job)
-            return self.public(job)
-        self.hide(job)
-        return self.with_token(job)
-
-    def undelete(self, job_uuid: str, token: str | None = None) -> Document:
-        """Bring a hidden job back.
-
-        Raises:
-            UnknownJob, InvalidToken: as for `delete`.
-        """
-        job = self.load_deletable(job_uuid)
-        self.validate_token(job, token)
-        self._set_visible(job, "undelete", visible=True)
-        return self.with_token(job)
-
-    def hide(self, job: Document) -> None:
-        """Hide a job; nothing changes if it is hidden."""
-        self._set_visible(job, "hide", visible=False)
-
-    def remove(self, job: Document) -> None:
-        """Remove a job after its last document and whole history are in the audit log.
-
-        The job is hidden first, so that no event can come in between. Each step can be done
-        again: a removal that was interrupted is completed by the next one.
-        """
-        for _ in self.attempts(f"removal of job {job['uuid']}"):
-            self.hide(job)
-            stored = self.coll.find_one({"_id": job["_id"]})
-            if stored is None:
-                break
-            self._keep_removed(stored)
-            if not stored[VISIBLE] and self.coll.delete_one(unchanged(stored)).deleted_count:
-                break
-            job = stored
-        self.histories.buckets.delete_many({"job_id": job["_id"]})
-
-    def _keep_removed(self, stored: Document) -> None:
-        """Write what is about to be removed, with all of its history, to the audit log."""
-        rows = [
-            {
+    def keep_removed(self, stored: Document) -> None:
+        """Write a job that is about to be removed, with all of its history, to the audit log."""
+        for bucket in self.histories.buckets.find({"job_id": stored["_id"]}):
+            row = {
                 **self.audit(stored, "remove_history"),
                 "_id": f"remove:{bucket['_id']}",
                 "bucket": bucket,
             }
-            for bucket in self.histories.buckets.find({"job_id": stored["_id"]})
-        ]
-        rows.append(
-            {**self.audit(stored, "remove"), "_id": f"remove:{stored['_id']}", "document": stored}
-        )
-        for row in rows:
             self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
+        super().keep_removed(stored)
         self.outbox_of_removed.adopt(stored)
 
-    def _set_visible(self, job: Document, action: str, *, visible: bool) -> None:
-        for attempt in self.attempts(f"{action} of job {job['uuid']}"):
-            if attempt:
-                job.update(self.load_deletable(job["uuid"]))
-            changed = job.get(VISIBLE, True) is not visible
-            if changed and not self.commit(job, {VISIBLE: visible}):
-                continue
-            job[VISIBLE] = visible
-            if changed or not visible:
-                # a hidden job has had no change since: an earlier try may have died before its row
-                revision = job.get("_properties", {}).get("revision")
-                row = {**self.audit(job, action), "_id": f"{job['_id']}:{revision}"}
-                self._keep_row(row)
-            if visible:
-                self.outbox_of_removed.forget(job)
-            return
+    def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
+        """Hide or show a job; one that is shown announces for itself what it has to."""
+        super().set_visible(stored, action, visible=visible)
+        if visible:
+            self.outbox_of_removed.forget(stored)
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
+from datacatalog.managers.pipelinejobs.storage import call
+from datacatalog.paths import is_inside
 
 CLEARED_ROOTS = ("/products/v2", "/sample/tacc-cloud")
-_NOT_FOUND = 404
 
 
 def make(client: Any, system: str, path: str) -> None:
@@ -21,10 +22,10 @@ def make(client: Any, system: str, path: str) -> None:
         path: absolute.
 
     Raises:
-        ManagedPipelineJobError: the platform did not do it.
+        StorageError: the platform did not do it.
     """
     body = {"action": "mkdir", "path": posixpath.normpath(path).lstrip("/")}
-    _call(
+    call(
         client.files.manage,
         f"{system}:{path} was not made",
         systemId=system,
@@ -37,26 +38,14 @@ def clear(client: Any, system: str, path: str) -> None:
     """Delete a directory with all that is in it, and make it again, empty.
 
     Raises:
-        ManagedPipelineJobError: the path is not below one of `CLEARED_ROOTS`, or the platform did
-            not do it.
+        ManagedPipelineJobError: the path is not below one of `CLEARED_ROOTS`.
+        StorageError: the platform did not do it.
     """
     normal = posixpath.normpath(path)
-    if not any(normal.startswith(f"{root}/") for root in CLEARED_ROOTS):
+    if not any(is_inside(normal, root) and normal != root for root in CLEARED_ROOTS):
         message = f"{path} is not cleared: only what is below {' or '.join(CLEARED_ROOTS)} may be"
         raise ManagedPipelineJobError(message)
     failure = f"{system}:{path} was not cleared"
     # agavepy puts it into the URL as it is: after a `#`, another folder would be deleted
-    _call(client.files.delete, failure, absent=True, systemId=system, filePath=quote(normal))
+    call(client.files.delete, failure, absent=True, systemId=system, filePath=quote(normal))
     make(client, system, normal)
-
-
-def _call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any) -> None:
-    try:
-        operation(**arguments)
-    except Exception as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if absent and status == _NOT_FOUND:
-            return
-        reason = f"HTTP status {status}" if status else type(error).__name__
-        message = f"{failure}: {reason}"
-        raise ManagedPipelineJobError(message) from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING, Any
 
+from datacatalog import paths
 from datacatalog.linkedstores.lookup import find_uuids
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Db
 
-AGAVE = "agave://"
 ROOTS = ("/uploads", "/products", "/reference")
 
 
@@ -25,9 +24,9 @@ def find_inputs(db: Db, inputs: Any, data: dict[str, Any]) -> tuple[list[str], l
         data: the job's data, of which `inputs` and `parameters` are searched.
     """
     names = {*_texts(inputs), *_texts(data.get("inputs")), *_texts(data.get("parameters"))}
-    paths = sorted({path for name in names if (path := _catalog_path(name)) is not None})
+    files = sorted({path for name in names if (path := _catalog_path(name)) is not None})
     uris = sorted(name for name in names if _is_reference(name))
-    return find_uuids(db, "file", paths), find_uuids(db, "reference", uris)
+    return find_uuids(db, "file", files), find_uuids(db, "reference", uris)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -42,14 +41,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _catalog_path(name: str) -> str | None:
-    path = name
-    if name.startswith(AGAVE):
-        path = "/" + name.removeprefix(AGAVE).partition("/")[2]
-    if not path.startswith("/"):
+    placed = paths.from_uri(name)
+    if placed is None and not name.startswith("/"):
         return None
-    path = "/" + posixpath.normpath(path).lstrip("/")
-    inside = any(path == root or path.startswith(root + "/") for root in ROOTS)
-    return path if inside else None
+    path = paths.normalize(name) if placed is None else placed[1]
+    return path if any(paths.is_inside(path, root) for root in ROOTS) else None
 
 
 def _is_reference(name: str) -> bool:

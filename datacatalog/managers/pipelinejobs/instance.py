@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog import paths
 from datacatalog.linkedstores.pipelinejob.exceptions import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
+from datacatalog.managers.common import Manager
 from datacatalog.managers.pipelinejobs import archive
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pymongo.database import Database
 
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
 Data = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
-class JobEvents:
+class JobEvents(Manager):
     """The events of a job, each a method that returns the job's document.
 
     Each takes the event's data and a token; without one the job's own is used.
     """
 
-    store: PipelineJobStore
-    client: Any = None
     uuid: str | None = None
     token: str | None = None
     job: Document | None = None
+    archive_system: str
+    archive_path: str
+
+    @property
+    def store(self) -> PipelineJobStore:
+        """The store of jobs."""
+        jobs: PipelineJobStore = self.stores["pipelinejob"]
+        return jobs
+
+    def archive_uri(self) -> str:
+        """Return where the job's outputs are, or are to go, as an Agave URI."""
+        return paths.to_uri(self.archive_system, self.archive_path)
 
     def run(self, data: Data | None = None, token: str | None = None) -> Document:
         """Say that processing has begun."""
@@ -54,14 +68,6 @@ class JobEvents:
     def finish(self, data: Data | None = None, token: str | None = None) -> Document:
         """Say that the job is done and its outputs are archived."""
         return self.handle("finish", data, token)
-
-    def index(self, data: Data | None = None, token: str | None = None) -> Document:
-        """Say that indexing of the outputs has begun."""
-        return self.handle("index", data, token)
-
-    def indexed(self, data: Data | None = None, token: str | None = None) -> Document:
-        """Say that the outputs are indexed."""
-        return self.handle("indexed", data, token)
 
     def validate(self, data: Data | None = None, token: str | None = None) -> Document:
         """Say that validation of the outputs has begun."""
@@ -186,13 +192,52 @@ class ManagedPipelineJobInstance(JobEvents):
         *,
         catalog: CatalogSettings | None = None,
     ) -> None:
-        self.store = PipelineJobStore(mongodb, catalog=catalog)
-        self.client = agave
+        super().__init__(mongodb, agave, catalog=catalog)
         stored = self._load(uuid)
         self._attach(stored)
-        self.archive_system: str = stored["archive_system"]
-        self.archive_path: str = stored["archive_path"]
+        self.archive_system = stored["archive_system"]
+        self.archive_path = stored["archive_path"]
 
-    def archive_uri(self) -> str:
-        """Return where the job's outputs are, as an Agave URI."""
-        return f"agave://{self.archive_system}{self.archive_path}"
+    def index(
+        self,
+        token: str | None = None,
+        transition: bool = True,
+        filters: Any = None,
+        generated_by: str | Iterable[str] | None = None,
+    ) -> list[str]:
+        """Bring the outputs into the catalog: files, with their links, and fixities.
+
+        All of it can be done again, also after it was broken off.
+
+        Args:
+            token: the job's or an administrative one, by default the job's own.
+            transition: send the event `index` first, so that the job is in state INDEXING.
+            filters: indexing requests, one or a list, by default the job's archive and product
+                patterns.
+            generated_by: UUIDs or identifiers of what has made the files, for requests that do
+                not say; by default what has made the job.
+
+        Returns:
+            The paths of the files that were indexed, sorted.
+
+        Raises:
+            EventRefused: the job's state does not allow it; nothing has been written then.
+            InvalidToken: the token does not allow it.
+            InvalidRequest: a request makes no sense.
+            StorageError: the archive path cannot be listed.
+        """
+        from datacatalog.managers.pipelinejobs.indexing import Indexer  # noqa: PLC0415 - an event does without
+
+        stored = self._load(self._require_uuid())
+        self.store.validate_token(stored, token or self.token)
+        job = self.store.public(stored)
+        indexer = Indexer(
+            self.stores, job, self.client, _log, filters=filters, generated_by=generated_by
+        )
+        if transition:
+            self.handle("index", {}, token)
+        return indexer.run().names
+
+    def indexed(self, token: str | None = None, data: Data | None = None) -> Document:
+        """Say that the outputs are indexed."""
+        return self.handle("indexed", data, token)

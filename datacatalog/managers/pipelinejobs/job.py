@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datacatalog import documents
-from datacatalog.identifiers import interestinganimal, typeduuid
-from datacatalog.linkedstores import lookup
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
 from datacatalog.linkedstores.pipelinejob.reader import serialize
-from datacatalog.managers.pipelinejobs import archive
+from datacatalog.managers.pipelinejobs import archive, sources
 from datacatalog.managers.pipelinejobs.callback import (
     agave_notifications,
     callback_url,
@@ -18,6 +16,7 @@ from datacatalog.managers.pipelinejobs.callback import (
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
 from datacatalog.managers.pipelinejobs.instance import JobEvents
+from datacatalog.managers.pipelinejobs.requests import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,8 +98,7 @@ class ManagedPipelineJob(JobEvents):
         api_server: str | None = None,
         catalog: CatalogSettings | None = None,
     ) -> None:
-        self.store = PipelineJobStore(mongodb, catalog=catalog)
-        self.client = agave
+        super().__init__(mongodb, agave, catalog=catalog)
         self.config = dict(pipelines)
         self.instanced = instanced
         self.pipeline_uuid = self._verified(pipeline_uuid or self.config.get("pipeline_uuid"))
@@ -122,11 +120,12 @@ class ManagedPipelineJob(JobEvents):
         self._given_path = archive_path
         self.archive_path = self._make_archive_path()
         self.callback: str | None = None
+        self.indexer_callback: str | None = None
 
     def setup(self, data: dict[str, Any] | None = None) -> ManagedPipelineJob:
         """Find or create the job, with `data` merged over what was given first.
 
-        Sets `uuid`, `token`, `job`, `callback`.
+        Sets `uuid`, `token`, `job`, `callback`, and `indexer_callback` where there is an indexer.
 
         Raises:
             JobCreateFailure: the job cannot be stored.
@@ -136,6 +135,8 @@ class ManagedPipelineJob(JobEvents):
             self.data.update(data)
             self.acted_on, self.acted_using = find_inputs(self.store.db, self.inputs, self.data)
             self.archive_path = self._make_archive_path()
+        self.canonicalize_agent_and_task()
+        self.canonicalize_product_patterns()
         stored, _ = self.store.find_or_create(self._fields())
         if not stored.get("_visible", True):
             message = f"Job {stored['uuid']} exists and is hidden: undelete it first"
@@ -186,23 +187,66 @@ class ManagedPipelineJob(JobEvents):
             if name in known:
                 setattr(self, name, known[name])
         self.session = known.get("session") or self.session
-        if self.config.get("job_manager_id"):
-            self.callback = callback_url(
-                self.api_server,
-                self.config["job_manager_id"],
-                self.config.get("job_manager_nonce"),
-                token=str(self.token),
-                uuid=str(self.uuid),
-                session=self.session,
-            )
+        self.callback = self._callback_of("job_manager")
+        self.indexer_callback = self._callback_of("job_indexer")
+
+    def _callback_of(self, actor: str) -> str | None:
+        """Return the URL at which an actor of the settings takes events of this job."""
+        if not self.config.get(f"{actor}_id"):
+            return None
+        return callback_url(
+            self.api_server,
+            self.config[f"{actor}_id"],
+            self.config.get(f"{actor}_nonce"),
+            token=str(self.token),
+            uuid=str(self.uuid),
+            session=self.session,
+        )
+
+    def index(self, data: dict[str, Any] | None = None, token: str | None = None) -> Document:
+        """Say that indexing of the outputs has begun."""
+        return self.handle("index", data, token)
+
+    def indexed(self, data: dict[str, Any] | None = None, token: str | None = None) -> Document:
+        """Say that the outputs are indexed."""
+        return self.handle("indexed", data, token)
+
+    def canonicalize_agent_and_task(self) -> None:
+        """Make URLs of an agent and a task that are bare ids of the platform.
+
+        An agent may be an Abaco actor or an Agave app, a task an execution of that actor or an
+        Agave job. Everything else stays as it is.
+        """
+        base = self.api_server.rstrip("/")
+        if self.agent and abaco.validate(self.agent, permissive=True):
+            self.agent = f"{base}/actors/v2/{self.agent}"
+        elif self.agent and agave.is_app(self.agent):
+            self.agent = f"{base}/apps/v2/{self.agent}"
+        if self.task and agave.validate(self.task, permissive=True):
+            self.task = f"{base}/jobs/v2/{self.task}"
+        elif self.task and self.agent and abaco.validate(self.task, permissive=True):
+            self.task = f"{self.agent}/executions/{self.task}"
+
+    def canonicalize_product_patterns(self) -> None:
+        """Make UUIDs of the sources in the product patterns that are in the catalog already."""
+        self.product_patterns = [
+            {name: self._canonical(name, value) for name, value in pattern.items()}
+            if isinstance(pattern, dict)
+            else pattern
+            for pattern in self.product_patterns
+        ]
+
+    def _canonical(self, name: str, value: Any) -> Any:
+        if name not in SOURCES or not isinstance(value, list):
+            return value
+        files = self.stores["file"]
+        return [
+            (sources.find(files, each) or each) if isinstance(each, str) else each for each in value
+        ]
 
     def serialize_data(self) -> str:
         """Return the job's data as the JSON text that its archive path is made of."""
         return serialize(self.data)
-
-    def archive_uri(self) -> str:
-        """Return where the job's outputs are to go, as an Agave URI."""
-        return f"agave://{self.archive_system}{self.archive_path}"
 
     def agave_notifications(self) -> list[dict[str, Any]]:
         """Return the `notifications` of an Agave or Aloe job request that report to the manager.
@@ -237,7 +281,7 @@ class ManagedPipelineJob(JobEvents):
 
     def _resolve(self, parents: Identifiers) -> list[str]:
         identifiers = [parents] if isinstance(parents, str) else list(parents)
-        resolved = {name: lookup.resolve(self.store.db, name) for name in identifiers}
+        resolved = {name: self.get_uuid_from_identifier(name) for name in identifiers}
         unknown = [name for name, uuid in resolved.items() if uuid is None]
         if unknown or not resolved:
             message = "Unable to resolve any identifers to UUIDs"

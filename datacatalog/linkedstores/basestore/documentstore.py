@@ -1,0 +1,257 @@
+"""What is shared by the stores whose documents are added and updated as a whole."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from datacatalog import documents
+from datacatalog.linkedstores.basestore import strategies
+from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
+from datacatalog.linkedstores.basestore.linked import LinkedStore
+from datacatalog.linkedstores.basestore.store import VISIBLE, distinct, in_bson, unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from datacatalog.mongo import Document
+
+_DUPLICATE_KEY = 11000
+
+
+class DocumentStore(LinkedStore):
+    """Documents that are known by what one of their fields says."""
+
+    uuid_field: ClassVar[str]
+    """whose text the typed UUID is made of"""
+    required: ClassVar[tuple[str, ...]]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    moments: ClassVar[tuple[str, ...]] = ()
+    """fields that hold a date and time"""
+    create_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
+    update_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
+
+    def get_typeduuid(self, payload: Any) -> str:
+        """Return the typed UUID of a document, or of the text that it would have."""
+        fields = {self.uuid_field: payload} if isinstance(payload, str) else payload
+        return self.uuid_of(str(self.normalized(fields).get(self.uuid_field, "")))
+
+    def completed(self, fields: Document) -> Document:
+        """Return a whole document with what was left out or follows from other fields."""
+        return {**self.defaults, **fields}
+
+    def amended(self, stored: Document, document: Document) -> Document:  # noqa: ARG002 - for stores that compare the two
+        """Return what is written instead of `stored`, given that something has changed."""
+        return document
+
+    def add_update_document(
+        self,
+        document: Mapping[str, Any],
+        uuid: str | None = None,
+        token: str | None = None,
+        strategy: str = strategies.MERGE,
+    ) -> Document:
+        """Add a document, or change the one with the same UUID.
+
+        Args:
+            document: its fields, at least the required ones of the store for a new one.
+            uuid: the document to change, by default the one that `document` describes.
+            token: needed for a change: the document's own token or an administrative one.
+            strategy: `strategies.MERGE` or `strategies.REPLACE`.
+
+        Returns:
+            The stored document and its `_update_token`. Where the document is there already
+            just as given, it is returned as it is, with the token only if one was shown.
+
+        Raises:
+            CatalogUpdateFailure: a field is missing, another document has one of its identifiers,
+                it is hidden, or there is none with this `uuid`.
+            DocumentError: a value cannot be stored.
+            InvalidToken: the token does not allow the change.
+            ValueError: there is no such strategy.
+        """
+        if strategy not in (strategies.MERGE, strategies.REPLACE):
+            message = f"there is no strategy {strategy!r:.60}: use strategies.MERGE or REPLACE"
+            raise ValueError(message)
+        fields = self._checked(document)
+        target = uuid or fields.get("uuid") or self.get_typeduuid(fields)
+        stored = self.coll.find_one({"uuid": target})
+        if stored is None and uuid is not None:
+            message = f"No {self.noun} exists with UUID {uuid}"
+            raise self.update_failure(message)
+        if stored is None:
+            added = self._add(fields)
+            if added is not None:
+                return self.with_token(added)
+            stored = self.load_deletable(self.get_typeduuid(fields))
+        return self._update(stored, fields, token, strategy)
+
+    def record(self, given: Iterable[Mapping[str, Any]]) -> list[Document]:
+        """Add or update many documents at once, for the catalog itself: no token is asked for.
+
+        Fields replace stored ones, links are added to those that are there. What is there already
+        is not written again; a hidden document is kept up to date and stays hidden.
+
+        Returns:
+            The documents as they are stored now, in the order of their UUIDs.
+        """
+        entries = [self._as_stored(dict(fields)) for fields in given]
+        wanted = {self.get_typeduuid(fields): fields for fields in entries}
+        stored = self._stored(wanted)
+        self._insert_many(
+            {uuid: fields for uuid, fields in wanted.items() if uuid not in stored}, stored
+        )
+        return [self._merge(stored[uuid], wanted[uuid]) for uuid in sorted(wanted)]
+
+    # Adding
+
+    def _add(self, fields: Document) -> Document | None:
+        """Write a new document; return it, or None if another writer has just added the same."""
+        self._check_required(fields, self.create_failure)
+        self.ensure_indexes()
+        uuid = self.get_typeduuid(fields)
+        stored = self._new(uuid, documents.encode(fields))
+        try:
+            self.coll.insert_one(stored)
+        except DuplicateKeyError as error:
+            if self.coll.find_one({"uuid": uuid}, {"uuid": 1}) is not None:
+                return None
+            raise self.create_failure(self._taken(stored)) from error
+        self.keep_row(self.audit_change(stored, "create"))
+        return stored
+
+    def _new(self, uuid: str, fields: Document) -> Document:
+        return self.managed(self.completed({**fields, "uuid": uuid}))
+
+    def _insert_many(self, missing: Mapping[str, Document], stored: dict[str, Document]) -> None:
+        """Add the documents that are missing; `stored` has all of them then."""
+        if not missing:
+            return
+        self.ensure_indexes()
+        new = [self._new(uuid, fields) for uuid, fields in missing.items()]
+        try:
+            self.coll.insert_many(new, ordered=False)
+        except BulkWriteError as error:
+            if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
+                raise
+        stored.update(self._stored(missing))
+        for document in new:
+            if document["uuid"] not in stored:
+                raise self.create_failure(self._taken(document))
+        mine = [document for document in new if stored[document["uuid"]]["_id"] == document["_id"]]
+        if mine:
+            self.updates.insert_many([self.audit_change(each, "create") for each in mine])
+
+    # Updating
+
+    def _update(
+        self, stored: Document, fields: Document, token: str | None, strategy: str
+    ) -> Document:
+        given = {**documents.encode(fields), "uuid": stored["uuid"]}
+        for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
+            kept = stored
+            if strategy == strategies.REPLACE:
+                kept = {
+                    **{link: [] for link in self.links},
+                    **{name: value for name, value in stored.items() if name.startswith("_")},
+                }
+            document = self.completed({**kept, **given})
+            self._check_required(document, self.update_failure)
+            same = _content(document) == _content(stored)
+            if not same or token is not None:
+                self.validate_token(stored, token)
+            if not stored.get(VISIBLE, True):
+                message = f"{self.noun} {stored['uuid']} is hidden: undelete it first"
+                raise self.update_failure(message)
+            if same and token is None:
+                return self.public(stored)
+            written = self._replace(stored, document)
+            if written is not None:
+                return self.with_token(written)
+            stored = self.load_deletable(stored["uuid"])
+        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+
+    def _merge(self, stored: Document, given: Document) -> Document:
+        """Bring a document up to date for `record`."""
+        for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
+            links = {
+                link: distinct([*(stored.get(link) or []), *given.get(link, [])])
+                for link in self.links
+            }
+            document = self.completed({**stored, **given, **links})
+            if _content(document) == _content(stored):
+                return self.public(stored)
+            written = self._replace(stored, document)
+            if written is not None:
+                return self.public(written)
+            stored = self.load_deletable(stored["uuid"])
+        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+
+    def _replace(self, stored: Document, document: Document) -> Document | None:
+        """Write a document over the stored one; return it, or None if another writer was faster."""
+        written = self.amended(stored, document)
+        written["_properties"] = self.next_properties(stored)
+        try:
+            if not self.coll.replace_one(unchanged(stored), written).matched_count:
+                return None
+        except DuplicateKeyError as error:
+            raise self.update_failure(self._taken(written)) from error
+        self.keep_row(self.audit_change(written, "update"))
+        return written
+
+    # What is given
+
+    def _checked(self, document: Mapping[str, Any]) -> Document:
+        given = {name: value for name, value in document.items() if not name.startswith("_")}
+        documents.check(
+            {name: value for name, value in given.items() if not self._is_moment(name, value)},
+            self.noun,
+        )
+        return self._as_stored(given)
+
+    def _as_stored(self, given: Document) -> Document:
+        fields = self.normalized(given)
+        for name, value in given.items():
+            if name in self.links and isinstance(value, str):
+                fields[name] = [value]
+            elif self._is_moment(name, value):
+                fields[name] = in_bson(value)
+        return fields
+
+    def _is_moment(self, name: str, value: Any) -> bool:
+        return name in self.moments and isinstance(value, datetime.datetime)
+
+    def _check_required(
+        self, fields: Mapping[str, Any], failure: type[CatalogUpdateFailure]
+    ) -> None:
+        missing = [name for name in self.required if name not in fields]
+        if missing:
+            message = f"{self.noun}: {', '.join(map(repr, missing))} missing"
+            raise failure(message)
+
+    def _stored(self, uuids: Iterable[str]) -> dict[str, Document]:
+        found = self.coll.find({"uuid": {"$in": list(uuids)}})
+        return {stored["uuid"]: stored for stored in found}
+
+    def _taken(self, document: Document) -> str:
+        """Say which identifier of a document is another's."""
+        for name in self.identifiers:
+            if name != "uuid" and self.coll.find_one(
+                {name: document.get(name), "uuid": {"$ne": document["uuid"]}}, {"uuid": 1}
+            ):
+                value = document.get(name)
+                return f"another {self.noun} has the {name} {value!r}: choose a new one, or update that"
+        return f"another {self.noun} has one of its identifiers"
+
+
+def _content(document: Mapping[str, Any]) -> str:
+    """Return what its owner has given of a document, as a text in which 1 and true differ."""
+    return documents.canonical(
+        {
+            name: value.isoformat() if isinstance(value, datetime.datetime) else value
+            for name, value in document.items()
+            if not name.startswith("_")
+        }
+    )

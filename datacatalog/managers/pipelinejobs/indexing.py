@@ -1,0 +1,205 @@
+"""Bring the outputs of a job into the catalog (spec: catalog, "Indexing").
+
+All of it can be done again, also after it was broken off: documents that are there are updated,
+links are added, nothing is ever double.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from datacatalog.linkedstores import lookup
+from datacatalog.managers.pipelinejobs import contents, patterns, requests, sources
+from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest, StorageError
+from datacatalog.managers.pipelinejobs.storage import open_storage
+from datacatalog.paths import normalize
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from datacatalog.managers.pipelinejobs.requests import Request
+    from datacatalog.managers.pipelinejobs.storage import Found, Storage
+    from datacatalog.mongo import Document
+
+BATCH = 100
+"""How many files are written at once."""
+
+
+class Indexed(NamedTuple):
+    """What has become of the outputs."""
+
+    names: list[str]
+    """the paths of the files that were indexed, sorted"""
+    unread: list[str]
+    """those among them whose fixity could not be had"""
+
+
+@dataclass
+class _Plan:
+    """What is to be written about one file."""
+
+    found: Found
+    level: str | None = None
+    fixity: bool = False
+    links: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Indexer:
+    """Indexes the outputs of one job.
+
+    Args:
+        stores: of `Manager.init_stores`.
+        job: as its store shows it.
+        client: of the platform; not needed if the storage system is in a folder here.
+        log: is told what is odd and what could not be read.
+        filters: the requests, by default the archive and product patterns of the job.
+        generated_by: UUIDs or identifiers of what has made the files, for requests that do not
+            say; by default what has made the job.
+
+    Raises:
+        InvalidRequest: a request makes no sense.
+        StorageError: there is no way to the job's storage system.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, Any],
+        job: Document,
+        client: Any,
+        log: logging.Logger,
+        *,
+        filters: Any = None,
+        generated_by: str | Iterable[str] | None = None,
+    ) -> None:
+        self._files, self._fixities = stores["file"], stores["fixity"]
+        self._job = job
+        self._log = log
+        self.requests = requests.parse_all(wanted(job) if filters is None else filters)
+        if isinstance(generated_by, str):
+            generated_by = [generated_by]
+        self._makers = list(generated_by or job.get("generated_by") or [job["pipeline_uuid"]])
+        self._warn_of_many()
+        self._storage: Storage | None = None
+        if self.requests:
+            self._storage = open_storage(job["archive_system"], client, self._files.catalog)
+
+    def run(self) -> Indexed:
+        """Index the outputs.
+
+        Raises:
+            InvalidRequest: a pattern or a source makes no sense; nothing has been written then.
+            StorageError: the archive path cannot be listed.
+        """
+        if self._storage is None:
+            return Indexed([], [])
+        links = [self._links(request) for request in self.requests]
+        plans = self._plan(self._list(self._storage), links)
+        unread: list[str] = []
+        names = sorted(plans)
+        for first in range(0, len(names), BATCH):
+            batch = {name: plans[name] for name in names[first : first + BATCH]}
+            unread += self._write(self._storage, batch)
+        return Indexed(names, unread)
+
+    def _warn_of_many(self) -> None:
+        catalog = self._files.catalog
+        for what, count, most in (
+            ("filters", len(self.requests), catalog.max_index_filters),
+            ("patterns", requests.count_patterns(self.requests), catalog.max_index_patterns),
+        ):
+            if count > most:
+                text = "job %s: %d %s to index with, more than %d are not recommended"
+                self._log.warning(text, self._job["uuid"], count, what, most)
+
+    def _list(self, storage: Storage) -> dict[str, Found]:
+        """Return the files in the archive path by the names that they have in the catalog."""
+        files = {}
+        for found in storage.walk(self._job["archive_path"]):
+            try:
+                found.path.encode()
+            except UnicodeEncodeError:
+                text = "job %s: %a cannot be indexed: its name is not in UTF-8"
+                self._log.warning(text, self._job["uuid"], found.path)
+                continue
+            files[normalize(found.path)] = found
+        return files
+
+    def _plan(self, files: dict[str, Found], links: list[dict[str, list[str]]]) -> dict[str, _Plan]:
+        names = list(files)
+        matched = patterns.match(
+            [request.patterns for request in self.requests],
+            [posixpath.basename(name) for name in names],
+        )
+        plans: dict[str, _Plan] = {}
+        for request, its_links, numbers in zip(self.requests, links, matched, strict=True):
+            for number in numbers:
+                name = names[number]
+                plan = plans.setdefault(name, _Plan(files[name]))
+                plan.level = request.level or plan.level
+                plan.fixity = plan.fixity or request.fixity
+                own = self._files.get_typeduuid(name)
+                for relation, uuids in its_links.items():
+                    known = plan.links.setdefault(relation, [])
+                    # a file is not derived from itself, though a pattern may match its sources too
+                    known += [uuid for uuid in uuids if uuid != own and uuid not in known]
+        return plans
+
+    def _links(self, request: Request) -> dict[str, list[str]]:
+        path = self._job["archive_path"]
+        derived = {
+            relation: [sources.resolve(self._files, source, path) for source in given]
+            for relation in requests.SOURCES
+            if (given := getattr(request, relation))
+        }
+        makers = [self._maker(maker) for maker in request.generated_by or self._makers]
+        return {"child_of": [self._job["uuid"]], "generated_by": makers, **derived}
+
+    def _maker(self, identifier: str) -> str:
+        uuid = lookup.resolve(self._files.db, identifier)
+        if uuid is None:
+            message = f"nothing is known that files could be generated by as {identifier!r:.80}"
+            raise InvalidRequest(message)
+        return uuid
+
+    def _write(self, storage: Storage, plans: Mapping[str, _Plan]) -> list[str]:
+        """Write the documents of some files; return the names of those that could not be read."""
+        fixities, unread = {}, []
+        for name, plan in plans.items():
+            if not plan.fixity:
+                continue
+            try:
+                fixities[name] = self._read(storage, name, plan.found)
+            except StorageError as error:
+                self._log.warning("job %s: no fixity: %s", self._job["uuid"], error)
+                unread.append(name)
+        self._files.record(self._file_documents(plans, fixities))
+        self._fixities.record(fixities.values())
+        return unread
+
+    def _read(self, storage: Storage, name: str, found: Found) -> Document:
+        return {
+            "name": name,
+            "storage_system": self._job["archive_system"],
+            "created": found.created,
+            "modified": found.modified,
+            **contents.describe(name, storage.read(found)),
+            "child_of": [self._files.get_typeduuid(name)],
+        }
+
+    def _file_documents(
+        self, plans: Mapping[str, _Plan], fixities: Mapping[str, Document]
+    ) -> Iterator[Document]:
+        for name, plan in plans.items():
+            known = {} if plan.level is None else {"level": plan.level}
+            if name in fixities:
+                known["type"] = fixities[name]["type"]
+            system = self._job["archive_system"]
+            yield {"name": name, "storage_system": system, **known, **plan.links}
+
+
+def wanted(job: Document) -> list[Any]:
+    """Return the indexing requests that a job has itself."""
+    return [*(job.get("archive_patterns") or []), *(job.get("product_patterns") or [])]

@@ -1,0 +1,265 @@
+"""The files of a storage system: through the platform's files API, or in a folder here."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+from datacatalog.managers.pipelinejobs.exceptions import StorageError
+from datacatalog.paths import is_inside, normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacatalog.settings import CatalogSettings
+
+PAGE = 250
+"""How many entries of a directory are asked for at once."""
+PART_BYTES = 2 * 1024 * 1024
+"""How much of a file is read at once; clients may bound an answer to a few MiB."""
+MOST_LEVELS = 64
+_NOT_FOUND, _PARTIAL = 404, 206
+_TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+class Found(NamedTuple):
+    """A file."""
+
+    path: str
+    """absolute on its storage system"""
+    size: int
+    created: datetime.datetime | None
+    modified: datetime.datetime | None
+
+
+class Storage(Protocol):
+    """A storage system."""
+
+    def walk(self, folder: str) -> Iterator[Found]:
+        """Yield the files in a folder and below it.
+
+        Raises:
+            StorageError: they cannot be listed.
+        """
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        """Yield the content of a file, a part at a time.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+
+
+def open_storage(system: str, client: Any, catalog: CatalogSettings) -> Storage:
+    """Return a storage system: its folder on this machine if it has one, else by the client.
+
+    Raises:
+        StorageError: there is neither.
+    """
+    folder = catalog.local_storage.get(system)
+    if folder is not None:
+        return Folder(system, folder)
+    if client is None:
+        message = f"there is no way to the files of {system}: give a client of the platform, or set CATALOG_LOCAL_STORAGE={system}=/folder"
+        raise StorageError(message)
+    return Platform(system, client)
+
+
+class Platform:
+    """A storage system behind the files API.
+
+    Args:
+        system: its id.
+        client: an `agavepy.agave.Agave`.
+    """
+
+    def __init__(self, system: str, client: Any) -> None:
+        self._system = system
+        self._client = client
+
+    def walk(self, folder: str) -> Iterator[Found]:
+        """Yield the files in a folder and below it."""
+        waiting = [(normalize(folder), 0)]
+        while waiting:
+            path, level = waiting.pop()
+            if level > MOST_LEVELS:
+                message = f"{self._system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
+                raise StorageError(message)
+            for entry in self._list(path):
+                name = normalize(entry["path"])
+                if not is_inside(name, path):
+                    continue
+                if entry.get("type") != "dir":
+                    modified = _moment(entry.get("lastModified"))
+                    yield Found(entry["path"], int(entry.get("length") or 0), modified, modified)
+                elif name != path:
+                    waiting.append((name, level + 1))
+
+    def _list(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield what is in a directory; the server may give fewer entries at once than asked for."""
+        known: set[str] = set()
+        offset = 0
+        while True:
+            page = call(
+                self._client.files.list,
+                f"{self._system}:{path} was not listed",
+                systemId=self._system,
+                filePath=quote(path),
+                limit=PAGE,
+                offset=offset,
+            )
+            new = [entry for entry in page if entry["path"] not in known]
+            if not new:
+                return
+            yield from new
+            known.update(entry["path"] for entry in new)
+            offset += len(page)
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        """Yield the content of a file, as many requests as it has parts."""
+        failure = f"{self._system}:{found.path} was not read"
+        offset, total = 0, found.size
+        while offset < total:
+            response = call(
+                self._client.files.download,
+                failure,
+                systemId=self._system,
+                filePath=quote(found.path),
+                headers={
+                    "Range": f"bytes={offset}-{offset + PART_BYTES - 1}",
+                    "Accept-Encoding": "identity",
+                },
+            )
+            part: bytes = response.content
+            if response.status_code == _PARTIAL:
+                begin, total = _range(response.headers.get("Content-Range"), failure)
+            else:
+                begin, total = 0, len(part)
+            if begin != offset or not part or total != found.size:
+                message = f"{failure}: it is being changed"
+                raise StorageError(message)
+            yield part
+            offset += len(part)
+
+
+class Folder:
+    """A storage system whose files are below a folder of this machine.
+
+    Links are followed to files within the folder only, so that nobody's outputs can make others'
+    files public.
+
+    Args:
+        system: its id.
+        folder: what is the root of the storage system.
+    """
+
+    def __init__(self, system: str, folder: str) -> None:
+        self._system = system
+        self._root = os.path.realpath(folder)
+
+    def walk(self, folder: str) -> Iterator[Found]:
+        """Yield the files in a folder and below it."""
+        path = normalize(folder)
+        failure = f"{self._system}:{path} was not listed"
+        try:
+            yield from self._walk(path)
+        except OSError as error:
+            message = f"{failure}: {error.strerror}"
+            raise StorageError(message) from error
+
+    def _walk(self, path: str) -> Iterator[Found]:
+        place = self._place(path)
+        if place is None:
+            return
+        if not os.path.isdir(place):  # noqa: PTH112 - a path on another system, not on this one
+            if found := self._found(path):
+                yield found
+            return
+        with os.scandir(place) as entries:
+            listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+        for name, is_folder in listed:
+            child = f"{path.rstrip('/')}/{name}"
+            if is_folder:
+                yield from self._walk(child)
+                continue
+            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, or a link to nowhere
+                if found := self._found(child):
+                    yield found
+
+    def _found(self, path: str) -> Found | None:
+        place = self._place(path)
+        if place is None:
+            return None
+        about = os.stat(place)  # noqa: PTH116 - a path on another system, not on this one
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        created, modified = (
+            datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+            for seconds in (about.st_ctime, about.st_mtime)
+        )
+        return Found(path, about.st_size, created, modified)
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        """Yield the content of a file."""
+        failure = f"{self._system}:{found.path} was not read"
+        place = self._place(found.path)
+        if place is None:
+            message = f"{failure}: it is gone"
+            raise StorageError(message)
+        try:
+            with open(place, "rb") as stream:  # noqa: PTH123 - a path on another system, not on this one
+                while part := stream.read(PART_BYTES):
+                    yield part
+        except OSError as error:
+            message = f"{failure}: {error.strerror}"
+            raise StorageError(message) from error
+
+    def _place(self, path: str) -> str | None:
+        """Return where a path of the storage system is here, or None if that is elsewhere."""
+        place = os.path.realpath(self._root + path)
+        return place if is_inside(place, self._root) else None
+
+
+def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any) -> Any:
+    """Call an operation of the files API; return its result.
+
+    Args:
+        operation: of the client.
+        failure: begins the error.
+        absent: return None instead of an error if what it is about is not there.
+        arguments: of the operation.
+
+    Raises:
+        StorageError: the platform did not do it.
+    """
+    try:
+        return operation(**arguments)
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if absent and status == _NOT_FOUND:
+            return None
+        reason = f"HTTP status {status}" if status else type(error).__name__
+        message = f"{failure}: {reason}"
+        raise StorageError(message) from error
+
+
+def _range(header: object, failure: str) -> tuple[int, int]:
+    parts = _TOTAL.fullmatch(str(header))
+    if parts is None:
+        message = f"{failure}: the server does not say which part it gives"
+        raise StorageError(message)
+    return int(parts[1]), int(parts[2])
+
+
+def _moment(value: object) -> datetime.datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+    return value if isinstance(value, datetime.datetime) else None

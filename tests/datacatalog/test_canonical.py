@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.datacatalog.conftest import SAMPLE, Make
+from tests.datacatalog.vectors import VECTORS
+
+UUIDS = {name: uuid for _, _, name, uuid in VECTORS["catalog"]}
+
+
+@pytest.mark.parametrize(
+    ("agent", "task", "expected"),
+    [
+        (
+            "G56vjoAVzGkkq",
+            "D0ZxR0wPLpoJA",
+            ("actors/v2/G56vjoAVzGkkq", "actors/v2/G56vjoAVzGkkq/executions/D0ZxR0wPLpoJA"),
+        ),
+        (
+            "bbq-brisket-0.5.0",
+            "6583653933928541720-242ac11b-0001-007",
+            ("apps/v2/bbq-brisket-0.5.0", "jobs/v2/6583653933928541720-242ac11b-0001-007"),
+        ),
+        ("fastqc-0.11.7u1", None, ("apps/v2/fastqc-0.11.7u1", None)),
+        (
+            None,
+            "6583653933928541720-242ac11b-0001-007",
+            (None, "jobs/v2/6583653933928541720-242ac11b-0001-007"),
+        ),
+    ],
+)
+def test_ids_of_the_platform_become_urls(
+    agent: str | None, task: str | None, expected: tuple[str | None, str | None], make: Make
+) -> None:
+    job = make(agent=agent, task=task, api_server="https://api.example.org/").setup()
+    assert job.job is not None
+    base = "https://api.example.org/"
+    assert (job.job["agent"], job.job["task"]) == tuple(
+        None if path is None else base + path for path in expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("agent", "task"),
+    [
+        ("me", "7"),
+        (None, None),
+        (None, "D0ZxR0wPLpoJA"),
+        ("https://api.example.org/actors/v2/cook", "https://api.example.org/x"),
+        ("agave://data/app-1.0", "a b"),
+    ],
+)
+def test_other_agents_and_tasks_stay_as_they_are(
+    agent: str | None, task: str | None, make: Make
+) -> None:
+    job = make(agent=agent, task=task).setup()
+    assert job.job is not None
+    assert (job.job["agent"], job.job["task"]) == (agent, task)
+
+
+def test_sources_that_the_catalog_knows_become_uuids(make: Make) -> None:
+    given = {
+        "patterns": [r"\.csv$"],
+        "derived_from": ["agave://data-sd2e-community/uploads/tacc/a.csv", "./later.csv", 7],
+        "derived_using": ["PDB:6NOV", "PDB:unknown", SAMPLE],
+    }
+    job = make(product_patterns=[given, "a text"]).setup()
+    assert job.job is not None
+    assert job.job["product_patterns"] == [
+        {
+            "patterns": [r"\.csv$"],
+            "derived_from": [UUIDS["/uploads/tacc/a.csv"], "./later.csv", 7],
+            "derived_using": [UUIDS["PDB:6NOV"], "PDB:unknown", SAMPLE],
+        },
+        "a text",
+    ]

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pytest
+
+from datacatalog.managers.pipelinejobs import StorageError
+from datacatalog.managers.pipelinejobs import storage as systems
+from datacatalog.settings import CatalogSettings
+from tests.datacatalog.places import SYSTEM, Here, Place, Remote
+from tests.datacatalog.storage import TOKEN
+from tests.tenant import uses_agavepy
+
+pytestmark = uses_agavepy
+NAMES = [
+    "/products/v2/tacos/a.csv",
+    "/products/v2/tacos/b c.csv",
+    "/products/v2/tacos/d#e?f%20g.csv",
+    "/products/v2/tacos/ünï.csv",
+    "/products/v2/tacos/deep/er/h.csv",
+]
+
+
+def opened(place: Place) -> systems.Storage:
+    return systems.open_storage(SYSTEM, place.client, place.catalog)
+
+
+def listed(place: Place, folder: str = "/products/v2/tacos") -> list[str]:
+    return sorted(found.path for found in opened(place).walk(folder))
+
+
+def test_all_files_of_a_folder_are_listed_and_read(place: Place) -> None:
+    for number, name in enumerate(NAMES):
+        place.put(name, b"tacos" * number)
+    place.put("/products/v2/tacos2/a.csv", b"")
+    place.put("/products/v2/z.csv", b"")
+    storage = opened(place)
+    found = {each.path: each for each in storage.walk("/products/v2//tacos/./")}
+    assert sorted(found) == sorted(NAMES)
+    for number, name in enumerate(NAMES):
+        assert found[name].size == 5 * number
+        assert b"".join(storage.read(found[name])) == b"tacos" * number
+        moments = (found[name].created, found[name].modified)
+        assert all(moment and moment.utcoffset() is not None for moment in moments)
+
+
+def test_a_single_file_can_be_listed(place: Place) -> None:
+    place.put(NAMES[0], b"tacos")
+    assert listed(place, NAMES[0]) == [NAMES[0]]
+
+
+def test_a_folder_that_is_not_there_is_named(place: Place) -> None:
+    with pytest.raises(StorageError, match=rf"^{SYSTEM}:/products/v2/tacos was not listed: "):
+        listed(place)
+
+
+def test_a_file_that_cannot_be_read_is_named(place: Place) -> None:
+    place.put(NAMES[0], b"tacos")
+    found = next(iter(opened(place).walk(NAMES[0])))
+    place.block(NAMES[0])
+    with pytest.raises(StorageError, match=rf"^{SYSTEM}:{NAMES[0]} was not read: "):
+        list(opened(place).read(found))
+
+
+def test_a_large_file_is_read_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systems, "PART_BYTES", 1000)
+    content = os.urandom(2500)
+    place.put(NAMES[0], content)
+    storage = opened(place)
+    parts = list(storage.read(next(iter(storage.walk(NAMES[0])))))
+    assert [len(part) for part in parts] == [1000, 1000, 500]
+    assert b"".join(parts) == content
+
+
+def test_there_has_to_be_a_way_to_the_files() -> None:
+    with pytest.raises(StorageError) as refused:
+        systems.open_storage(SYSTEM, None, CatalogSettings())
+    assert str(refused.value) == (
+        f"there is no way to the files of {SYSTEM}: give a client of the platform, "
+        f"or set CATALOG_LOCAL_STORAGE={SYSTEM}=/folder"
+    )
+
+
+# Behind the files API
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 250])
+def test_a_server_may_give_fewer_entries_than_asked_for(most: int, remote: Remote) -> None:
+    for number in range(7):
+        remote.put(f"/products/v2/tacos/{number}.csv", b"")
+    remote.storage.most_entries = most
+    assert len(listed(remote)) == 7
+
+
+def test_a_long_listing_is_asked_for_page_by_page(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "PAGE", 3)
+    for number in range(7):
+        remote.put(f"/products/v2/tacos/{number}.csv", b"")
+    assert len(listed(remote)) == 7
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_failure_names_the_status_and_no_token(status: int, remote: Remote) -> None:
+    remote.storage.failing = status
+    with pytest.raises(StorageError) as failed:
+        listed(remote)
+    assert str(failed.value).endswith(f"was not listed: HTTP status {status}")
+    assert TOKEN not in str(failed.value)
+
+
+def test_an_empty_file_is_not_asked_for(remote: Remote) -> None:
+    remote.put(NAMES[0], b"")
+    storage = opened(remote)
+    found = next(iter(storage.walk(NAMES[0])))
+    before = remote.storage.requests
+    assert list(storage.read(found)) == []
+    assert remote.storage.requests == before
+
+
+def test_a_server_that_knows_no_ranges_gives_the_whole_file(remote: Remote) -> None:
+    remote.storage.knows_ranges = False
+    remote.put(NAMES[0], b"tacos" * 100)
+    storage = opened(remote)
+    assert b"".join(storage.read(next(iter(storage.walk(NAMES[0]))))) == b"tacos" * 100
+
+
+def test_a_large_file_is_too_much_for_a_server_that_knows_no_ranges(remote: Remote) -> None:
+    remote.storage.knows_ranges = False
+    remote.put(NAMES[0], bytes(5 * 1024 * 1024))
+    storage = opened(remote)
+    with pytest.raises(StorageError, match=f"{NAMES[0]} was not read: "):
+        list(storage.read(next(iter(storage.walk(NAMES[0])))))
+
+
+@pytest.mark.parametrize("length", [0, 3, 9])
+def test_a_file_that_changes_meanwhile_is_not_taken_for_read(length: int, remote: Remote) -> None:
+    remote.put(NAMES[0], b"tacos")
+    storage = opened(remote)
+    found = next(iter(storage.walk(NAMES[0])))
+    remote.put(NAMES[0], bytes(length))
+    with pytest.raises(StorageError, match=f"{NAMES[0]} was not read: "):
+        list(storage.read(found))
+
+
+def test_folders_without_end_are_given_up(remote: Remote) -> None:
+    remote.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
+    with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
+        listed(remote)
+
+
+def test_the_dates_of_the_platform_are_kept(remote: Remote) -> None:
+    remote.put(NAMES[0], b"tacos")
+    found = next(iter(opened(remote).walk(NAMES[0])))
+    expected = datetime.datetime(2020, 1, 2, 9, 4, 5, 678000, tzinfo=datetime.timezone.utc)
+    assert (found.created, found.modified) == (expected, expected)
+
+
+# In a folder
+
+
+@pytest.mark.parametrize("way", ["/../outside", "/products/../../outside", "/../../../etc"])
+def test_nothing_outside_the_folder_is_listed(way: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.csv").touch()
+    here = Here(tmp_path / "inside")
+    here.put("/a.csv", b"")
+    with pytest.raises(StorageError, match="was not listed: No such file or directory"):
+        listed(here, way)
+
+
+def test_links_are_followed_to_files_inside_only(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.csv").touch()
+    here = Here(tmp_path / "inside")
+    here.put(NAMES[0], b"tacos")
+    folder = here.folder / "products/v2/tacos"
+    (folder / "link.csv").symlink_to(here.folder / NAMES[0].lstrip("/"))
+    (folder / "secret.csv").symlink_to(tmp_path / "outside" / "secret.csv")
+    (folder / "folder").symlink_to(tmp_path / "outside")
+    (folder / "loop").symlink_to(folder)
+    assert listed(here) == [NAMES[0], "/products/v2/tacos/link.csv"]
+
+
+def test_what_is_no_file_is_not_listed(here: Here) -> None:
+    here.put(NAMES[0], b"tacos")
+    os.mkfifo(here.folder / "products/v2/tacos/pipe")
+    (here.folder / "products/v2/tacos/broken").symlink_to("nowhere")
+    assert listed(here) == [NAMES[0]]
+
+
+def test_a_file_that_is_gone_meanwhile_is_not_read(here: Here) -> None:
+    here.put(NAMES[0], b"tacos")
+    found = next(iter(opened(here).walk(NAMES[0])))
+    (here.folder / NAMES[0].lstrip("/")).unlink()
+    with pytest.raises(StorageError, match="was not read: No such file or directory"):
+        list(opened(here).read(found))

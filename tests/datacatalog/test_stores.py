@@ -1,0 +1,583 @@
+"""The stores of everything that jobs touch, each held to the same table."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+
+from datacatalog.documents import DocumentError
+from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore, strategies
+from datacatalog.linkedstores.file import FileStore
+from datacatalog.linkedstores.fixity import FixityStore
+from datacatalog.linkedstores.lookup import KINDS
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore, UnknownJob
+from datacatalog.mongo import Db, Document
+from datacatalog.settings import CatalogSettings
+from datacatalog.tokens import InvalidToken
+from tests.conftest import TACOBOT
+from tests.datacatalog.jobs import WRONG_TOKENS
+
+SAMPLE_UUID = typeduuid.catalog_uuid("a sample", "sample")
+OTHER_UUID = typeduuid.catalog_uuid("another sample", "sample")
+
+
+class Kind(NamedTuple):
+    """A row of the table of stores."""
+
+    store: str
+    collection: str
+    uuid_of: str
+    identifiers: tuple[str, ...]
+    required: tuple[str, ...]
+    indexed: tuple[str, ...]
+    links: tuple[str, ...]
+    document: Document
+
+
+KINDS_OF_DOCUMENTS = {
+    "pipeline": Kind(
+        "PipelineStore",
+        "pipelines",
+        "",
+        ("uuid", "id"),
+        ("name", "components", "id", "processing_levels"),
+        (),
+        ("child_of", "derived_from"),
+        TACOBOT,
+    ),
+    "file": Kind(
+        "FileStore",
+        "files",
+        "name",
+        ("uuid", "name"),
+        ("name",),
+        ("type", "level", "file_id"),
+        ("child_of", "derived_from", "derived_using", "generated_by"),
+        {"name": "/uploads/tacc/a.csv"},
+    ),
+    "fixity": Kind(
+        "FixityStore",
+        "fixities",
+        "name",
+        ("uuid", "name"),
+        ("name",),
+        ("fingerprint", "checksum"),
+        ("child_of",),
+        {"name": "/uploads/tacc/a.csv", "size": 7},
+    ),
+    "reference": Kind(
+        "ReferenceStore",
+        "references",
+        "reference_id",
+        ("uuid", "reference_id", "uri"),
+        ("uri", "name", "reference_id"),
+        (),
+        (),
+        {"reference_id": "PDB:6NOV", "uri": "https://www.rcsb.org/6NOV", "name": "6NOV"},
+    ),
+    "process": Kind(
+        "ProcessStore",
+        "processes",
+        "process_id",
+        ("uuid", "process_id"),
+        ("name", "process_id"),
+        (),
+        (),
+        {"process_id": "process.tacc.1", "name": "Cytometer"},
+    ),
+    "experiment_design": Kind(
+        "ExperimentDesignStore",
+        "experiment_designs",
+        "uri",
+        ("uuid", "uri"),
+        ("experiment_design_id", "uri"),
+        (),
+        (),
+        {"experiment_design_id": "Tacos-7", "uri": "https://docs.example.org/7"},
+    ),
+    "experiment": Kind(
+        "ExperimentStore",
+        "experiments",
+        "experiment_id",
+        ("uuid", "experiment_id"),
+        ("experiment_id",),
+        (),
+        (),
+        {"experiment_id": "experiment.tacc.10001"},
+    ),
+    "sample": Kind(
+        "SampleStore",
+        "samples",
+        "sample_id",
+        ("uuid", "sample_id"),
+        ("sample_id", "measurements", "child_of"),
+        (),
+        (),
+        {"sample_id": "sample.tacc.20001", "measurements": [], "child_of": []},
+    ),
+    "measurement": Kind(
+        "MeasurementStore",
+        "measurements",
+        "measurement_id",
+        ("uuid", "measurement_id"),
+        ("files", "measurement_id", "measurement_type", "child_of"),
+        ("measurement_type", "timepoint"),
+        (),
+        {
+            "measurement_id": "measurement.tacc.1",
+            "measurement_type": "FLOW",
+            "files": [],
+            "child_of": [],
+        },
+    ),
+}
+
+
+@pytest.fixture(params=KINDS_OF_DOCUMENTS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def kind(name: str) -> Kind:
+    return KINDS_OF_DOCUMENTS[name]
+
+
+@pytest.fixture
+def store(name: str, mongodb: dict[str, Any]) -> Any:
+    return KINDS[name](mongodb)
+
+
+@pytest.fixture
+def added(store: Any, kind: Kind) -> Document:
+    document: Document = store.add_update_document(kind.document)
+    return document
+
+
+@pytest.fixture
+def files(mongodb: dict[str, Any]) -> FileStore:
+    return FileStore(mongodb)
+
+
+def public(document: Document | None) -> Document:
+    assert document is not None
+    return {field: value for field, value in document.items() if not field.startswith("_")}
+
+
+def in_collection(db: Db, kind: Kind) -> list[Document]:
+    return list(db[kind.collection].find({}))
+
+
+# The table
+
+
+def test_each_store_is_where_other_actors_import_it_from(name: str, kind: Kind) -> None:
+    module = importlib.import_module(f"datacatalog.linkedstores.{name}")
+    assert getattr(module, kind.store) is KINDS[name]
+    assert issubclass(KINDS[name], DocumentStore)
+
+
+def test_there_is_a_store_for_every_kind() -> None:
+    assert set(KINDS) == {*KINDS_OF_DOCUMENTS, "pipelinejob"}
+
+
+def test_an_added_document_is_in_its_collection_with_its_uuid(
+    kind: Kind, name: str, added: Document, db: Db
+) -> None:
+    (stored,) = in_collection(db, kind)
+    assert stored["uuid"] == added["uuid"]
+    if kind.uuid_of:
+        text = kind.document[kind.uuid_of]
+        assert added["uuid"] == typeduuid.catalog_uuid(text, name)
+    assert {field: stored[field] for field in kind.document} == kind.document
+    assert stored["_visible"] is True
+    assert set(stored["_admin"]) == {"owner", "project", "tenant"}
+    assert stored["_properties"]["revision"] == 0
+    assert {link: stored[link] for link in kind.links} == {link: [] for link in kind.links}
+
+
+def test_a_document_is_found_by_each_of_its_identifiers(
+    kind: Kind, added: Document, store: Any
+) -> None:
+    for identifier in kind.identifiers:
+        found = store.find_one_by_id(**{identifier: added[identifier]})
+        assert public(found) == public(added)
+        assert store.find_one_by_id(**{identifier: "unknown"}) is None
+    assert public(store.find_one_by_uuid(added["uuid"])) == public(added)
+    assert [public(found) for found in store.find(uuid=added["uuid"])] == [public(added)]
+
+
+def test_only_identifiers_find_one_document(store: Any) -> None:
+    with pytest.raises(ValueError, match=r"^_salt does not identify a "):
+        store.find_one_by_id(_salt="x")
+
+
+def test_what_is_required_is_named(kind: Kind, store: Any, db: Db) -> None:
+    for missing in kind.required:
+        incomplete = {field: v for field, v in kind.document.items() if field != missing}
+        with pytest.raises(CatalogUpdateFailure, match=f"'{missing}' missing$"):
+            store.add_update_document(incomplete)
+    assert in_collection(db, kind) == []
+
+
+def test_the_identifiers_are_unique_and_the_rest_is_indexed(
+    kind: Kind, added: Document, db: Db
+) -> None:
+    indexes = db[kind.collection].index_information().values()
+    keys = {index["key"][0][0]: bool(index.get("unique")) for index in indexes}
+    assert {key for key, unique in keys.items() if unique} == set(kind.identifiers)
+    assert set(keys) >= {*kind.indexed, *kind.links}
+
+
+def test_an_identifier_names_one_document_only(mongodb: dict[str, Any], db: Db) -> None:
+    references = KINDS["reference"](mongodb)
+    assert isinstance(references, DocumentStore)
+    given = KINDS_OF_DOCUMENTS["reference"].document
+    references.add_update_document(given)
+    with pytest.raises(CatalogUpdateFailure) as refused:
+        references.add_update_document({**given, "reference_id": "PDB:other"})
+    assert str(refused.value) == (
+        f"another reference has the uri {given['uri']!r}: choose a new one, or update that"
+    )
+    assert db["references"].count_documents({}) == 1
+
+
+def test_an_experiment_design_is_found_by_its_id_as_well(mongodb: dict[str, Any]) -> None:
+    designs = KINDS["experiment_design"](mongodb)
+    assert isinstance(designs, DocumentStore)
+    given = KINDS_OF_DOCUMENTS["experiment_design"].document
+    added = designs.add_update_document(given)
+    assert public(designs.find_one_by_id(experiment_design_id="Tacos-7")) == public(added)
+    again = {**given, "uri": "https://docs.example.org/8"}
+    assert designs.add_update_document(again)["uuid"] != added["uuid"]
+
+
+# Adding and updating
+
+
+def test_the_same_document_again_is_returned_unchanged(
+    kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    again = store.add_update_document(kind.document)
+    assert public(again) == public(added)
+    assert "_update_token" not in again
+    assert in_collection(db, kind) == before
+
+
+@pytest.mark.parametrize("token", [None, *WRONG_TOKENS])
+def test_a_change_needs_the_token(
+    token: str | None, kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    for strategy in (strategies.MERGE, strategies.REPLACE):
+        with pytest.raises(InvalidToken):
+            store.add_update_document({**kind.document, "note": 1}, token=token, strategy=strategy)
+    assert in_collection(db, kind) == before
+
+
+def test_a_merge_keeps_what_is_not_given_and_a_replacement_drops_it(
+    kind: Kind, added: Document, store: Any
+) -> None:
+    token = added["_update_token"]
+    merged = store.add_update_document({"note": 1}, added["uuid"], token)
+    assert public(merged) == {**public(added), "note": 1} | _next_version(merged)
+    replaced = store.add_update_document(kind.document, None, token, strategies.REPLACE)
+    assert public(replaced) == public(added) | _next_version(replaced)
+    assert (replaced["uuid"], replaced["_update_token"]) == (added["uuid"], token)
+    assert replaced["_properties"]["revision"] == 2
+
+
+def _next_version(changed: Document) -> Document:
+    return {"version": changed["_properties"]["revision"] + 1} if "version" in changed else {}
+
+
+def test_an_administrative_token_changes_every_document(
+    admin_token: str, kind: Kind, added: Document, store: Any
+) -> None:
+    changed = store.add_update_document({**kind.document, "note": 1}, token=admin_token)
+    assert (changed["note"], changed["_update_token"]) == (1, added["_update_token"])
+
+
+def test_an_update_of_an_unknown_document_is_refused(
+    name: str, kind: Kind, store: Any, db: Db
+) -> None:
+    unknown = typeduuid.catalog_uuid("unknown", name)
+    with pytest.raises(CatalogUpdateFailure, match=f"exists with UUID {unknown}$"):
+        store.add_update_document(kind.document, uuid=unknown)
+    assert in_collection(db, kind) == []
+
+
+def test_a_strategy_that_does_not_exist_is_named(kind: Kind, store: Any) -> None:
+    with pytest.raises(ValueError, match=r"^there is no strategy 'overwrite': "):
+        store.add_update_document(kind.document, strategy="overwrite")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 2**64, datetime.datetime.now, {1: 2}])
+def test_what_cannot_be_stored_is_refused(value: Any, kind: Kind, store: Any, db: Db) -> None:
+    with pytest.raises(DocumentError):
+        store.add_update_document({**kind.document, "note": value})
+    assert in_collection(db, kind) == []
+
+
+def test_of_many_who_add_the_same_document_one_does(kind: Kind, store: Any, db: Db) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(store.add_update_document, [kind.document] * 16))
+    assert len({document["uuid"] for document in made}) == 1
+    assert len(in_collection(db, kind)) == 1
+    assert sum("_update_token" in document for document in made) == 1
+
+
+def test_of_many_who_change_a_document_all_are_heard(
+    kind: Kind, added: Document, store: Any
+) -> None:
+    def change(number: int) -> None:
+        store.add_update_document({f"n{number}": True}, added["uuid"], added["_update_token"])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(change, range(16)))
+    found = store.find_one_by_uuid(added["uuid"])
+    assert all(found[f"n{number}"] for number in range(16))
+    assert found["_properties"]["revision"] == 16
+
+
+# Deleting
+
+
+def test_a_deleted_document_is_hidden_until_it_is_undeleted(
+    kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    token = added["_update_token"]
+    hidden = store.delete_document(added["uuid"], token)
+    assert (hidden["uuid"], hidden["_update_token"]) == (added["uuid"], token)
+    assert store.find_one_by_uuid(added["uuid"]) is None
+    assert store.find() == []
+    with pytest.raises(CatalogUpdateFailure, match=r"is hidden: undelete it first$"):
+        store.add_update_document({**kind.document, "note": 1}, token=token)
+    with pytest.raises(CatalogUpdateFailure, match="exists with UUID"):
+        store.add_link(added["uuid"], SAMPLE_UUID)
+    store.undelete(added["uuid"], token)
+    assert public(store.find_one_by_uuid(added["uuid"])) == public(added)
+    rows = list(db["updates"].find({"uuid": added["uuid"]}, sort=[("date", 1)]))
+    assert [row["action"] for row in rows] == ["create", "hide", "undelete"]
+
+
+def test_a_document_is_removed_for_good_with_force(
+    kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    removed = store.delete_document(added["uuid"], added["_update_token"], force=True)
+    assert public(removed) == public(added)
+    assert in_collection(db, kind) == []
+    (row,) = db["updates"].find({"uuid": added["uuid"], "action": "remove"})
+    assert public(row["document"]) == public(before[0])
+    assert store.add_update_document(kind.document)["_properties"]["revision"] == 0
+
+
+@pytest.mark.parametrize("token", [None, *WRONG_TOKENS])
+def test_a_document_is_deleted_with_its_token_only(
+    token: str | None, kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    for force in (True, False):
+        with pytest.raises(InvalidToken):
+            store.delete_document(added["uuid"], token, force)
+    assert in_collection(db, kind) == before
+
+
+def test_what_is_not_there_cannot_be_deleted(name: str, store: Any) -> None:
+    unknown = typeduuid.catalog_uuid("unknown", name)
+    for call in (store.delete_document, store.undelete):
+        with pytest.raises(CatalogUpdateFailure, match=f"exists with UUID {unknown}$"):
+            call(unknown, "0123456789abcdef")
+
+
+# Links
+
+
+def test_links_are_added_and_taken_away_and_it_does_not_matter_how_often(
+    added: Document, store: Any
+) -> None:
+    uuid = added["uuid"]
+    assert store.get_links(uuid) == []
+    for _ in range(2):
+        assert store.add_link(uuid, SAMPLE_UUID)["child_of"] == [SAMPLE_UUID]
+    store.add_link(uuid, [OTHER_UUID, SAMPLE_UUID])
+    assert store.get_links(uuid) == sorted([SAMPLE_UUID, OTHER_UUID])
+    assert store.find_one_by_uuid(uuid)["_properties"]["revision"] == 2
+    for _ in range(2):
+        assert store.remove_link(uuid, SAMPLE_UUID)["child_of"] == [OTHER_UUID]
+    assert store.get_links(uuid) == [OTHER_UUID]
+    assert store.find_one_by_uuid(uuid)["_properties"]["revision"] == 3
+
+
+def test_links_are_kept_by_a_merge_and_dropped_by_a_replacement(files: FileStore) -> None:
+    given = {"name": "/uploads/a.csv"}
+    added = files.add_update_document(given)
+    files.add_link(added["uuid"], SAMPLE_UUID)
+    token = added["_update_token"]
+    assert files.add_update_document({**given, "note": 1}, token=token)["child_of"] == [SAMPLE_UUID]
+    replaced = files.add_update_document(given, token=token, strategy=strategies.REPLACE)
+    assert replaced["child_of"] == []
+
+
+def test_links_of_many_writers_are_all_kept(added: Document, store: Any) -> None:
+    uuids = [typeduuid.catalog_uuid(f"sample {number}", "sample") for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda uuid: store.add_link(added["uuid"], uuid), uuids * 2))
+    assert store.get_links(added["uuid"]) == sorted(uuids)
+
+
+def test_only_relations_of_the_store_and_typed_uuids_are_links(added: Document, store: Any) -> None:
+    for call in (store.add_link, store.remove_link):
+        with pytest.raises(ValueError, match="has no links 'friend_of': use child_of"):
+            call(added["uuid"], SAMPLE_UUID, "friend_of")
+        with pytest.raises(ValueError, match=r"^sample\.tacc\.1 is not a typed UUID$"):
+            call(added["uuid"], "sample.tacc.1")
+    with pytest.raises(ValueError, match="has no links '_salt'"):
+        store.get_links(added["uuid"], "_salt")
+
+
+def test_a_token_that_is_shown_for_a_link_has_to_be_right(added: Document, store: Any) -> None:
+    with pytest.raises(InvalidToken):
+        store.add_link(added["uuid"], SAMPLE_UUID, "child_of", "0123456789abcdef")
+    store.add_link(added["uuid"], SAMPLE_UUID, "child_of", added["_update_token"])
+    assert store.get_links(added["uuid"]) == [SAMPLE_UUID]
+
+
+def test_a_job_has_links_and_keeps_its_history_and_its_token(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    jobs.add_link(job["uuid"], SAMPLE_UUID, "acted_on")
+    assert jobs.get_links(job["uuid"], "acted_on") == [SAMPLE_UUID]
+    ran = jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
+    assert (ran["state"], ran["acted_on"]) == ("RUNNING", [SAMPLE_UUID])
+    assert [entry["name"] for entry in jobs.history(job["uuid"])] == ["create", "run"]
+
+
+def test_a_job_can_be_deleted_as_other_documents_are(jobs: PipelineJobStore, job: Document) -> None:
+    jobs.delete_document(job["uuid"], job["_update_token"])
+    assert jobs.find_one_by_uuid(job["uuid"]) is None
+    jobs.delete_document(job["uuid"], job["_update_token"], force=True)
+    with pytest.raises(UnknownJob):
+        jobs.undelete(job["uuid"], job["_update_token"])
+
+
+# Files and fixities
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "/uploads/tacc/a.csv",
+        "//uploads//tacc/./x/../a.csv",
+        " /uploads/tacc/a.csv ",
+        "uploads/tacc/a.csv",
+    ],
+)
+@pytest.mark.parametrize("which", ["file", "fixity"])
+def test_the_path_of_a_file_is_stored_normalized(
+    given: str, which: str, mongodb: dict[str, Any]
+) -> None:
+    store = KINDS[which](mongodb)
+    assert isinstance(store, DocumentStore)
+    added = store.add_update_document({"name": given})
+    assert added["name"] == "/uploads/tacc/a.csv"
+    assert added["uuid"] == typeduuid.catalog_uuid("/uploads/tacc/a.csv", which)
+    assert public(store.find_one_by_id(name=given)) == public(added)
+    assert store.get_typeduuid(given) == store.get_typeduuid({"name": given}) == added["uuid"]
+
+
+def test_a_file_says_where_it_is_and_what_it_is(mongodb: dict[str, Any]) -> None:
+    files = FileStore(mongodb, catalog=CatalogSettings(storage_system="data-tacos"))
+    added = files.add_update_document({"name": "/uploads/a.fastq.gz"})
+    place = typeduuid.catalog_uuid("agave://data-tacos/uploads/a.fastq.gz", "file")
+    assert public(added) == {
+        "uuid": typeduuid.catalog_uuid("/uploads/a.fastq.gz", "file"),
+        "name": "/uploads/a.fastq.gz",
+        "storage_system": "data-tacos",
+        "file_id": f"file.tacc.{typeduuid.uuid_to_hashid(place)}",
+        "type": "FASTQ",
+        "level": "Unknown",
+        **{link: [] for link in FileStore.links},
+    }
+    assert public(files.find_one_by_id(file_id=added["file_id"])) == public(added)
+
+
+def test_what_is_said_about_a_file_wins(files: FileStore) -> None:
+    given = {"name": "/a.csv", "type": "FCS", "level": "2", "storage_system": "data-b"}
+    added = files.add_update_document(given)
+    assert {field: added[field] for field in given} == given
+
+
+def test_a_fixity_counts_its_versions_and_keeps_its_first_date(
+    mongodb: dict[str, Any], db: Db
+) -> None:
+    fixities = FixityStore(mongodb)
+    first = datetime.datetime(2020, 1, 2, 3, 4, 5, 678901)  # noqa: DTZ001 - taken for UTC
+    east = datetime.timezone(datetime.timedelta(hours=2))
+    given = {"name": "/a.csv", "size": 1, "created": first, "modified": first}
+    added = fixities.add_update_document(given)
+    token = added["_update_token"]
+    expected = datetime.datetime(2020, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)
+    assert (added["version"], added["created"], added["modified"]) == (1, expected, expected)
+    same = {**given, "modified": expected.astimezone(east)}
+    assert fixities.add_update_document(same)["version"] == 1
+    later = {**given, "size": 2, "created": expected + datetime.timedelta(days=1)}
+    changed = fixities.add_update_document(later, token=token)
+    assert (changed["version"], changed["size"], changed["created"]) == (2, 2, expected)
+    json.dumps(public(changed), default=str)
+
+
+# Many at once
+
+
+def test_many_documents_are_recorded_at_once(files: FileStore, db: Db) -> None:
+    old = files.add_update_document({"name": "/b.csv", "level": "0", "note": "kept"})
+    files.add_link(old["uuid"], SAMPLE_UUID)
+    recorded = files.record(
+        [{"name": f"/{letter}.csv", "level": "1", "child_of": [OTHER_UUID]} for letter in "abc"]
+    )
+    assert sorted(each["name"] for each in recorded) == ["/a.csv", "/b.csv", "/c.csv"]
+    found = {each["name"]: each for each in files.find()}
+    assert {name: each["level"] for name, each in found.items()} == dict.fromkeys(found, "1")
+    assert found["/b.csv"]["child_of"] == [SAMPLE_UUID, OTHER_UUID]
+    assert found["/b.csv"]["note"] == "kept"
+    assert found["/a.csv"]["child_of"] == [OTHER_UUID]
+    actions = [row["action"] for row in db["updates"].find({}, sort=[("date", 1)])]
+    assert sorted(actions) == ["create", "create", "create", "link", "update"]
+
+
+def test_what_is_recorded_again_is_not_written_again(files: FileStore, db: Db) -> None:
+    given = [{"name": f"/{number}.csv", "child_of": [OTHER_UUID]} for number in range(5)]
+    files.record(given)
+    before = list(db["files"].find({})), list(db["updates"].find({}))
+    files.record(given)
+    assert (list(db["files"].find({})), list(db["updates"].find({}))) == before
+
+
+def test_many_writers_may_record_the_same(mongodb: dict[str, Any], db: Db) -> None:
+    def record(number: int) -> None:
+        parent = typeduuid.catalog_uuid(f"job {number}", "pipelinejob")
+        FileStore(mongodb).record([{"name": f"/{n}.csv", "child_of": [parent]} for n in range(20)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(record, range(4)))
+    assert db["files"].count_documents({}) == 20
+    assert {len(stored["child_of"]) for stored in db["files"].find({})} == {4}
+    assert db["updates"].count_documents({"action": "create"}) == 20
+
+
+def test_a_hidden_document_is_kept_up_to_date_and_stays_hidden(files: FileStore, db: Db) -> None:
+    added = files.add_update_document({"name": "/a.csv"})
+    files.delete_document(added["uuid"], added["_update_token"])
+    files.record([{"name": "/a.csv", "level": "2"}])
+    assert files.find() == []
+    files.undelete(added["uuid"], added["_update_token"])
+    assert files.find()[0]["level"] == "2"
