@@ -9,6 +9,7 @@ from pymongo import IndexModel
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore
+from datacatalog.linkedstores.basestore.paging import CREATED
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
@@ -190,7 +191,7 @@ class JobReader(LinkedStore):
         """Create all indexes that jobs need, where they do not exist yet."""
         super().ensure_indexes()
         self.histories.ensure_indexes()
-        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True)])
+        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True), IndexModel(CREATED)])
         self.rejected.create_indexes([IndexModel("uuid"), IndexModel("date")])
 
 
