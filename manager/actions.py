@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
-from datacatalog.linkedstores.pipelinejob import EventConflict, EventRefused, JobError, UnknownJob
+from datacatalog.linkedstores.pipelinejob import (
+    EventConflict,
+    EventRefused,
+    JobError,
+    UnknownJob,
+    UnknownRejection,
+)
 from manager import announcements, authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.messages import CREATE, DELETE
+from manager.messages import CREATE, DELETE, EVENT, Message
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
 if TYPE_CHECKING:
-    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from collections.abc import Iterator
+
+    from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
     from datacatalog.mongo import Document
     from manager.authorization import Permit
-    from manager.messages import Message
     from reactors.runtime import Reactor
 
 LONGEST_SESSION = 256
@@ -40,7 +48,7 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
     Raises:
         Refusal: it could not be carried out.
     """
-    try:
+    with _refusals(message):
         if message.kind == CREATE:
             return _create(rx, message, permit, jobs)
         job = permit.job or {}
@@ -50,6 +58,33 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
         if message.event in FORWARDED and indexer:
             return _forward(rx, message, job, jobs, indexer)
         return _apply(rx, message, job, jobs)
+
+
+def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
+    """Carry out an event that was refused before, by somebody who may do it.
+
+    Raises:
+        Refusal: it could not be carried out.
+    """
+    try:
+        row = jobs.load_rejected(rejected_id)
+    except UnknownRejection as error:
+        raise InvalidMessage(str(error)) from error
+    message = Message(EVENT, uuid=row["uuid"], event=row["event"]["name"])
+    with _refusals(message):
+        applied = jobs.retry(
+            rejected_id,
+            announce=announcements.wanted(rx),
+            before=lambda found: announcements.before(rx, message, found),
+        )
+    return _outcome(message, applied)
+
+
+@contextlib.contextmanager
+def _refusals(message: Message) -> Iterator[None]:
+    """Say to the sender of a message why the store did not do it."""
+    try:
+        yield
     except EventRefused as refusal:
         raise NotAllowed(str(refusal)) from refusal
     except EventConflict as conflict:
@@ -74,6 +109,10 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
         announce=announcements.wanted(rx),
         before=lambda found: announcements.before(rx, message, found),
     )
+    return _outcome(message, applied)
+
+
+def _outcome(message: Message, applied: Applied) -> Outcome:
     result = {
         "uuid": message.uuid,
         "state": applied.entry.get("_state", applied.job["state"]),

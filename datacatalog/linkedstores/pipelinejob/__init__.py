@@ -11,6 +11,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobUpdateFailure,
     UnknownJob,
     UnknownPipeline,
+    UnknownRejection,
 )
 from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
 
@@ -26,6 +27,7 @@ __all__ = [
     "PipelineJobStore",
     "UnknownJob",
     "UnknownPipeline",
+    "UnknownRejection",
     "exceptions",
     "fsm",
 ]

@@ -16,6 +16,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
     UnknownPipeline,
+    UnknownRejection,
 )
 from datacatalog.linkedstores.pipelinejob.outbox import Outbox
 
@@ -149,6 +150,21 @@ class JobReader(LinkedStore):
             message = f"No job was removed with UUID {job_uuid}"
             raise UnknownJob(message)
         return dict(found["document"])
+
+    def load_rejected(self, rejected_id: str) -> Document:
+        """Return an event that was refused, as it is stored.
+
+        Raises:
+            UnknownRejection: there is none, or it was applied since.
+        """
+        found = self.rejected.find_one({"_id": rejected_id})
+        if found is None:
+            message = f"No event was refused with the id {rejected_id}"
+            raise UnknownRejection(message)
+        if found.get("applied"):
+            message = f"The event {rejected_id} was applied since, at {found['applied']:%F %T}"
+            raise UnknownRejection(message)
+        return found
 
     def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
         """Return the UUID of a job with these fields (spec: jobs, section 4)."""
