@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure, LinkedStore, strategies
+from datacatalog.linkedstores.basestore.paging import CREATED
 from datacatalog.linkedstores.basestore.store import next_properties, unchanged
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PipelineStore(LinkedStore):
     uuid_type = "pipeline"
     identifiers = ("uuid", "id")
     links = ("child_of", "derived_from")
+    indexed = (CREATED,)
 
     def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
         """Return the UUID of a pipeline document, which depends on its id and components."""

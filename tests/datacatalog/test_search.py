@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import Filters, JobSearch
 from datacatalog.mongo import Db, Document
+from tests.conftest import TACOBOT
 from tests.datacatalog.conftest import Send
 
 HOUR = datetime.timedelta(hours=1)
@@ -190,6 +192,21 @@ def test_outboxes_are_listed_with_what_waits(
     jobs.delete(job["uuid"], job["_update_token"], force=True)
     (row,) = search.outboxes(removed=True).rows
     assert (row["waiting"], row["removed"]) == (3, True)
+
+
+def test_pipelines_are_listed_and_named(
+    search: JobSearch, pipeline: Document, mongodb: dict[str, Any]
+) -> None:
+    other = PipelineStore(mongodb).add_update_document(
+        {**TACOBOT, "id": "salsabot", "name": "Salsabot", "components": []}
+    )
+    (first,) = (page := search.pipelines(limit=1)).rows
+    (second,) = search.pipelines(limit=1, cursor=page.cursor).rows
+    assert [row["uuid"] for row in (first, second)] == [other["uuid"], pipeline["uuid"]]
+    assert [row["id"] for row in search.pipelines("SALSA").rows] == ["salsabot"]
+    assert {"components", "_salt", "_id", "history"}.isdisjoint(first)
+    names = search.pipeline_names([pipeline["uuid"], other["uuid"], "10600000"])
+    assert names == {pipeline["uuid"]: "Tacobot 9000", other["uuid"]: "Salsabot"}
 
 
 def test_everything_is_every_job_once(search: JobSearch, made: list[str], db: Db) -> None:

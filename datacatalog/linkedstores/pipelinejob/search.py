@@ -14,7 +14,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from datacatalog.linkedstores.pipelinejob.outbox import Outbox
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
@@ -117,7 +117,7 @@ class JobSearch:
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
             self._newest[field] = Position.of(page.rows[0], field).moment
-        return Page([self._shown(row) for row in page.rows], page.cursor)
+        return Page([_public(row, _SHOWN) for row in page.rows], page.cursor)
 
     def counts(self, filters: Filters | None = None) -> dict[str, int]:
         """Count jobs by state, every state of the state machine included; looks at all of them.
@@ -165,6 +165,35 @@ class JobSearch:
             after = entry["state"] or (transition and transition.target) or before
             yield before or after, after, entry
             before = after
+
+    def pipelines(self, text: str = "", *, cursor: str | None = None, limit: int = 50) -> Page:
+        """Return visible pipelines, newest first, without their components.
+
+        Args:
+            text: in the uuid, id, name or description, in any case.
+            cursor: as for `jobs`.
+            limit: as for `jobs`.
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        wanted = text.casefold()
+        names = ("uuid", "id", "name", "description", "pipeline_type", "_admin", "_properties")
+        listing = Listing(
+            self._jobs.db["pipelines"],
+            CREATED,
+            rest={VISIBLE: {"$ne": False}},
+            projection=dict.fromkeys(names, 1),
+            keep=lambda row: any(wanted in str(row.get(name)).casefold() for name in names[:4]),
+        )
+        page = listing.page(cursor, limit)
+        return Page([_public(row, names) for row in page.rows], page.cursor)
+
+    def pipeline_names(self, uuids: Iterable[str]) -> dict[str, str]:
+        """Return the names of pipelines, hidden ones too, by their UUIDs."""
+        query = {"uuid": {"$in": sorted(set(uuids))}}
+        found = self._jobs.db["pipelines"].find(query, {"uuid": 1, "name": 1})
+        return {row["uuid"]: str(row.get("name")) for row in found}
 
     def rejected(
         self,
@@ -234,11 +263,10 @@ class JobSearch:
         yield from Listing(self._jobs.coll, CREATED).all()
         yield from self._jobs.coll.find({CREATED: None})
 
-    def _shown(self, row: Document) -> Document:
-        shown: Document = documents.decode(
-            {name: value for name, value in row.items() if name in _SHOWN}
-        )
-        return shown
+
+def _public(row: Document, names: Iterable[str]) -> Document:
+    shown: Document = documents.decode({name: row[name] for name in names if name in row})
+    return shown
 
 
 def _bounds(filters: Filters) -> dict[str, _Bounds]:
