@@ -258,6 +258,10 @@ class JobSearch:
         page = listing.page(cursor, limit)
         return Page([{**_outbox(row), "removed": removed} for row in page.rows], page.cursor)
 
+    def count(self) -> int:
+        """Estimate how many jobs there are, hidden ones too."""
+        return self._jobs.coll.estimated_document_count()
+
     def everything(self) -> Iterator[Document]:
         """Yield all jobs as they are stored, hidden ones too, the newest first."""
         yield from Listing(self._jobs.coll, CREATED).all()
