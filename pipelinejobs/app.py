@@ -127,6 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, text = _explain(error, site)
         output.fail(text)
         return code
+    finally:
+        site.close()
     return DONE
 
 

@@ -34,6 +34,10 @@ class Gateway:
         self._token = token
         self._client = httpx.Client(timeout=TIMEOUT, verify=verify, follow_redirects=False)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def send(
         self,
         body: Mapping[str, Any],

@@ -181,6 +181,11 @@ class Site:
         verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
         return Gateway(server, self.environ.get(TOKEN, ""), self.actor, verify=verify is not False)
 
+    def close(self) -> None:
+        """Close the connections to the gateway."""
+        if "gateway" in vars(self):
+            self.gateway.close()
+
     def admin_token(self) -> str:
         """Return the administrative token of this moment.
 

@@ -92,7 +92,7 @@ def show(
     pipeline: Annotated[str, typer.Argument(help="Its uuid or id.")],
     output_format: output.Output = Format.table,
 ) -> None:
-    """Show a pipeline."""
+    """Show a pipeline with its components."""
     site = site_of(context)
     found = site.pipelines.find_one_by_uuid(site.pipeline_uuid(pipeline)) or {}
     shown = {name: value for name, value in found.items() if not name.startswith("_")}
