@@ -146,7 +146,9 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
     manager = site.gateway.manager()
     status, name = manager.get("status"), f"{site.actor} ({manager.get('id')})"
     if status == "READY":
-        yield Finding("manager", GOOD, f"{name}: revision {manager.get('revision', 0)}, READY")
+        yield Finding("manager", GOOD, f"{name}: READY")
+    elif status == "SUBMITTED":
+        yield Finding("manager", WARNING, f"{name}: is starting", "look again in a moment")
     else:
         yield Finding(
             "manager",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
 SERVER, TOKEN = "_abaco_api_server", "_abaco_access_token"
 SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
+_FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
+"""Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
 ALIAS = "jobs-manager"
 """By which `make up` registers the actor."""
 
@@ -54,10 +56,15 @@ class Site:
         self._given = dict(os.environ if environ is None else environ)
 
     @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = Reactor(self._given, folders=[*_FOLDERS, Path.cwd()]).settings
+        return found
+
+    @cached_property
     def is_local(self) -> bool:
         """Whether the settings name no database, so that it is the one of `make up`."""
         try:
-            given = Reactor(self._given).settings
+            given = self._settings
         except SettingsError as error:
             raise UsageError(str(error)) from error
         section = given.get("mongodb")
@@ -93,7 +100,7 @@ class Site:
     @cached_property
     def actor(self) -> str:
         """The id or alias of the manager."""
-        given = settings.section_of(Reactor(self._given).settings, "pipelines")
+        given = settings.section_of(self._settings, "pipelines")
         return given.get("job_manager_id") or ALIAS
 
     def reactor(self, **variables: str) -> Reactor:
@@ -106,7 +113,7 @@ class Site:
             UsageError: the settings cannot be used.
         """
         try:
-            rx = Reactor({**self.environ, **variables})
+            rx = Reactor({**self.environ, **variables}, folders=[*_FOLDERS, Path.cwd()])
             settings.check(rx.settings)
         except (SettingsError, InvalidSettings) as error:
             raise UsageError(str(error)) from error
