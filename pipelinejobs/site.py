@@ -23,7 +23,7 @@ from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
 from manager import settings
 from manager.exceptions import InvalidSettings
-from pipelinejobs.exceptions import UsageError
+from pipelinejobs.exceptions import CommandError, UsageError
 from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
 
@@ -211,7 +211,7 @@ class Site:
         """Return the UUID of a pipeline that is named by it or by its id.
 
         Raises:
-            UsageError: there is none.
+            CommandError: there is none.
         """
         by_uuid = self.pipelines.find_one_by_uuid(name)
         found = by_uuid or self.pipelines.find_one_by_id(id=name)
