@@ -219,7 +219,7 @@ class Site:
             message = (
                 f"no pipeline has the uuid or id {name!r:.60}: see `pipelinejobs pipelines ls`"
             )
-            raise UsageError(message)
+            raise CommandError(message)
         return str(found["uuid"])
 
 

@@ -45,7 +45,7 @@ COLLECTIONS: dict[str, str | None] = {
     "measurements": None,
 }
 _DUPLICATE_KEY = 11000
-_EXTENDED = json_util.CANONICAL_JSON_OPTIONS
+_EXTENDED = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 
 
 class Item(NamedTuple):
@@ -67,7 +67,7 @@ class Item(NamedTuple):
             ValueError: it holds no document of the catalog.
         """
         try:
-            content = json_util.loads(line)
+            content = json_util.loads(line, json_options=_EXTENDED)
             collection, document = content["collection"], content["document"]
         except (ValueError, TypeError, KeyError, RecursionError, BSONError) as error:
             message = "no document of a catalog"

@@ -60,6 +60,7 @@ def test_all_comes_over_as_it_was(
 ) -> None:  # fmt: skip
     lines = [item.to_json() for item in filled]
     assert all("\n" not in line for line in lines)
+    assert [Item.from_json(line) for line in lines] == filled
     target = Transfer(other)
     target.prepare()
     loaded = target.load([Item.from_json(line) for line in lines])
