@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import metadata
@@ -129,7 +130,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     finally:
         site.close()
+        _flush()
     return DONE
+
+
+def _flush() -> None:
+    """Write what is left; if who reads it has gone, nobody needs to know."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: Exception, site: Site) -> tuple[int, str]:

@@ -64,9 +64,15 @@ class Gateway:
         query = {**(parameters or {}), **({} if nonce is None else {"x-nonce": nonce})}
         if wait:
             query["_abaco_synchronous"] = "true"
-        reply = self._request(
-            "POST", f"/{self._path}/messages", nonce=nonce, params=query, json=dict(body)
-        )
+        options = {"nonce": nonce, "params": query, "json": dict(body)}
+        try:
+            reply = self._request("POST", f"/{self._path}/messages", **options)
+        except CommandError as error:
+            # a nonce is for an id or for an alias, and it may be the other one
+            actor_id = self._id() if nonce and type(error) is CommandError else None
+            if actor_id is None:
+                raise
+            reply = self._request("POST", f"/{actor_id}/messages", **options)
         if not wait:
             return {"execution": _result(reply)["executionId"]}
         try:
@@ -82,6 +88,14 @@ class Gateway:
         if "error" in answer:
             raise CommandError(str(answer["error"]))
         return answer
+
+    def _id(self) -> str | None:
+        """Return the id behind the manager's alias, or None where it cannot be told."""
+        try:
+            found = quote(str(self.manager()["id"]), safe="") if self._token else None
+        except CommandError:
+            return None
+        return None if found == self._path else found
 
     def manager(self) -> dict[str, Any]:
         """Return the manager as the gateway describes it."""
@@ -138,8 +152,8 @@ class Gateway:
             text = str(reply.json()["message"])
         except (ValueError, KeyError, TypeError):
             text = f"HTTP status {status}"
-        if status == _NOT_FOUND:
-            text += " Name the manager in _REACTOR_PIPELINES_JOB_MANAGER_ID."
+        if status == _NOT_FOUND or "nonce" in text.lower():
+            text += " Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID."
         message = f"the gateway at {self.server} refused: {text:.500}"
         return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
 
