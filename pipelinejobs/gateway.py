@@ -64,7 +64,7 @@ class Gateway:
         query = {**(parameters or {}), **({} if nonce is None else {"x-nonce": nonce})}
         if wait:
             query["_abaco_synchronous"] = "true"
-        options = {"nonce": nonce, "params": query, "json": dict(body)}
+        options: dict[str, Any] = {"nonce": nonce, "params": query, "json": dict(body)}
         try:
             reply = self._request("POST", f"/{self._path}/messages", **options)
         except CommandError as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from tests.conftest import ROOT
 from tests.pipelinejobs.running import COMMAND, Run, environment, execute
@@ -28,17 +30,9 @@ def in_terminal(*arguments: str, variables: dict[str, str], folder: Path) -> tup
         stderr=terminal,
     ) as process:
         os.close(terminal)
-        shown = b""
-        while True:
-            try:
-                part = os.read(controller, 65_536)
-            except OSError:
-                break
-            if not part:
-                break
-            shown += part
+        shown = read_until(controller, None)
         os.close(controller)
-    return process.returncode, shown.decode()
+    return process.returncode, shown
 
 
 def test_colours_are_for_terminals(
@@ -53,6 +47,46 @@ def test_colours_are_for_terminals(
     assert f"{ESCAPE}36m" not in plain
     piped = execute("jobs", "ls", folder=tmp_path, variables=variables)
     assert ESCAPE not in piped.out + piped.err
+
+
+def test_watching_in_a_terminal_draws_again_and_ends_clean(
+    job: Document, variables: dict[str, str], jobs: PipelineJobStore, tmp_path: Path
+) -> None:
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "jobs", "watch", "--interval", "0.1"],
+        cwd=tmp_path,
+        env=environment({"TERM": "xterm-256color", "COLUMNS": "200", **variables}),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = read_until(controller, "CREATED")
+        jobs.apply(jobs.load(job["uuid"]), "run", {})
+        shown += read_until(controller, "RUNNING")
+        process.send_signal(signal.SIGINT)
+        shown += read_until(controller, None)
+        os.close(controller)
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert "Ctrl-C ends" in shown
+    # the cursor is there again
+    assert shown.rindex(f"{ESCAPE}?25h") > shown.rindex(f"{ESCAPE}?25l")
+
+
+def read_until(controller: int, text: str | None) -> str:
+    """Return what a terminal shows until a text comes, or to the end."""
+    shown = b""
+    while text is None or text.encode() not in shown:
+        try:
+            part = os.read(controller, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    return shown.decode()
 
 
 def test_what_reads_a_pipe_may_stop(
