@@ -89,8 +89,10 @@ def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense", "http://[", "ftp://127.0.0.1"])
 def test_an_address_where_nothing_answers_is_named(url: str) -> None:
-    with closing(Gateway(url, TOKEN, "jobs-manager")) as gateway:
-        with pytest.raises(Unreachable) as caught:
-            gateway.send({})
-    assert f"the gateway at {url} does not answer" in str(caught.value)
-    assert "is this its address?" in str(caught.value)
+    with (
+        closing(Gateway(url, TOKEN, "jobs-manager")) as gateway,
+        pytest.raises(Unreachable) as told,
+    ):
+        gateway.send({})
+    assert f"the gateway at {url} does not answer" in str(told.value)
+    assert "is this its address?" in str(told.value)
