@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,11 @@ import pymongo
 import pytest
 
 from datacatalog import mongo
+from datacatalog.mongo import Document
 from local.database import LocalDatabase
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.pipelinejobs.running import Result, Run, gateway_in
-
-
-@pytest.fixture(scope="session", autouse=True)
-def closed_connections() -> Iterator[None]:
-    """Close, in the end, the connections that stores keep for the life of a process."""
-    yield
-    for thing in gc.get_objects():
-        if type(thing) is pymongo.MongoClient:
-            thing.close()
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +39,23 @@ def variables(mongodb: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture
-def bare(capsys: pytest.CaptureFixture[str]) -> Run:
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections of a test when it ends: commands in this process make many."""
+    opened: list[pymongo.MongoClient[Document]] = []
+    connect = mongo._client.__wrapped__
+
+    def connect_and_note(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
+        opened.append(connect(uri, timeout))
+        return opened[-1]
+
+    monkeypatch.setattr(mongo, "_client", functools.cache(connect_and_note))
+    yield
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def bare(capsys: pytest.CaptureFixture[str], connections: None) -> Run:
     """Run a command in this process, with the environment as it is."""
 
     def run(*arguments: str) -> Result:
@@ -71,11 +79,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """The gateway of `make up`, with a database and everything in a folder of its own."""
     gateway = gateway_in(tmp_path_factory.mktemp("up")).start()
     database = LocalDatabase(gateway.folder / ".local")
-    server = database.status()
-    assert server is not None
     yield gateway
-    # it would wait for the connection of this process
-    mongo.connect({"authn": server.uri}).client.close()
     assert gateway.stop() == 0, gateway.log.read_text()
     assert database.status() is None
 
