@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from datacatalog import mongo
 from datacatalog.linkedstores import condition
+from manager.settings import section_of
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.site import SERVER
+from pipelinejobs.site import SECRETS, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 GOOD, WARNING, BAD = "ok", "warning", "bad"
 MOST_SKEW = 2.0
 _OLDEST_SERVER = (5, 0)
+_NEVER, _FIRST_YEAR = "Thu, 01 Jan 1970 00:00:00 GMT", 2000
+_NOT_FOUND = 404
 _PACKAGES = ("pipelinejobs-manager", "pymongo", "typer", "httpx")
 
 
@@ -61,13 +64,9 @@ def _settings(site: Site, subject: str) -> Iterator[Finding]:
     site.reactor()
     origin = f"the local folder {site.folder}" if site.is_local else "the settings"
     yield Finding(subject, GOOD, f"usable; the database is named by {origin}")
-    subscriber = site.reactor().settings.get("pipelines") or {}
-    if not subscriber.get("events_manager_id"):
-        yield Finding(
-            "subscriber",
-            GOOD,
-            "none: applied events are not announced (pipelines.events_manager_id)",
-        )
+    subscriber = section_of(site.reactor().settings, "pipelines").get("events_manager_id")
+    found = f"{subscriber}" if subscriber else "none: applied events are not announced"
+    yield Finding("subscriber", GOOD, f"{found} (pipelines.events_manager_id)")
 
 
 def _secrets(site: Site, subject: str) -> Iterator[Finding]:
@@ -131,16 +130,23 @@ def _leftovers(site: Site, subject: str) -> Iterator[Finding]:
 
 
 def _gateway(site: Site, subject: str) -> Iterator[Finding]:
-    reply = site.gateway.ready()
-    if reply.is_success:
-        yield Finding(subject, GOOD, f"{site.environ[SERVER]}: accepts messages")
-    else:
+    server = site.environ.get(SERVER)
+    if not server:
         yield Finding(
             subject,
-            BAD,
-            f"{site.environ[SERVER]}: HTTP status {reply.status_code}",
-            "see the log of the gateway; a tenant has no /readyz, and needs this check not",
+            WARNING,
+            "none is known: jobs are created, moved and deleted with --direct only",
+            f"start the local one with `make up`, or set {SERVER} or AGAVE_CACHE_DIR",
         )
+        return
+    reply = site.gateway.ready()
+    if reply.is_success:
+        yield Finding(subject, GOOD, f"{server}: accepts messages")
+    elif reply.status_code == _NOT_FOUND:
+        yield Finding(subject, GOOD, f"{server}: answers, as a tenant does")
+    else:
+        found = f"{server}: HTTP status {reply.status_code}"
+        yield Finding(subject, BAD, found, "see the log of the gateway")
     if moment := email.utils.parsedate_to_datetime(reply.headers.get("Date", "") or _NEVER):
         yield _skew("clock of the gateway", moment, grain=1.0)
     manager = site.gateway.manager()
@@ -158,9 +164,6 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
         )
 
 
-_NEVER = "Thu, 01 Jan 1970 00:00:00 GMT"
-
-
 def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) -> Finding:
     if moment is None or moment.year < _FIRST_YEAR:
         return Finding(subject, WARNING, "is not told", "compare it with `date -u` there")
@@ -173,12 +176,9 @@ def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) ->
     )
 
 
-_FIRST_YEAR = 2000
-
-
 def _files(site: Site, subject: str) -> Iterator[Finding]:
     files = [site.folder / "abaco", site.client_cache]
-    files += [site.folder / "abaco" / name for name in _SECRET_FILES]
+    files += [site.folder / "abaco" / name.lower() for name in SECRETS]
     there = [file for file in files if file is not None and file.exists()]
     exposed = [str(file) for file in there if _is_open(file)]
     if exposed:
@@ -192,9 +192,6 @@ def _files(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(
             subject, GOOD, "secrets in files are their owner's" if there else "no secrets"
         )
-
-
-_SECRET_FILES = ("catalog_admin_token_key", "catalog_admin_token_secret")
 
 
 def _is_open(file: Path) -> bool:
