@@ -95,13 +95,7 @@ def database_errors(rx: Reactor) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        servers = mongo.hosts(rx.settings["mongodb"])
-        seconds = rx.settings["mongodb"].get("timeout") or mongo.DEFAULT_TIMEOUT
-        code = getattr(error, "code", None)
-        reason = type(error).__name__ if code is None else f"{type(error).__name__}, code {code}"
-        text = f"the database at {servers} could not do this ({reason}): try again later"
-        if error.timeout:
-            text = f"the database at {servers} did not answer within {seconds:g} s: try again later"
+        text = mongo.explain(error, rx.settings["mongodb"])
         raise Unavailable(text) from error
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 Db = Database[Document]
+DatabaseError = PyMongoError
+"""What the database or the way to it fails with."""
 
 DEFAULT_DATABASE = "catalog"
 DEFAULT_TIMEOUT = 10.0
@@ -84,6 +87,22 @@ def hosts(mongodb: Mapping[str, Any] | Database[Any]) -> str:
     return authority.rpartition("@")[2]
 
 
+def explain(error: PyMongoError, mongodb: Mapping[str, Any]) -> str:
+    """Return a line on what the database did not do, without user and password.
+
+    Args:
+        error: what it failed with.
+        mongodb: the settings that led to it.
+    """
+    servers = hosts(mongodb)
+    if error.timeout:
+        seconds = mongodb.get("timeout") or DEFAULT_TIMEOUT
+        return f"the database at {servers} did not answer within {seconds:g} s: try again later"
+    code = getattr(error, "code", None)
+    reason = type(error).__name__ if code is None else f"{type(error).__name__}, code {code}"
+    return f"the database at {servers} could not do this ({reason}): try again later"
+
+
 @lru_cache(maxsize=4)
 def _client(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
     milliseconds = int(timeout * 1000)
@@ -105,7 +124,7 @@ def _client(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
             # of an option in the URI that the driver does not know, which it passes over
             warnings.simplefilter("ignore")
             return pymongo.MongoClient(uri, **options)
-    except (ValueError, pymongo.errors.PyMongoError) as error:
+    except (ValueError, PyMongoError) as error:
         # the driver's own message may quote the URI, and with it the password
         message = "mongodb.authn is not a valid MongoDB URI"
         raise ValueError(message) from (None if "@" in uri else error)

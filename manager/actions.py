@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
-from datacatalog.linkedstores.pipelinejob import EventConflict, EventRefused, JobError, UnknownJob
+from datacatalog.linkedstores.pipelinejob import (
+    EventConflict,
+    EventRefused,
+    JobError,
+    UnknownJob,
+    UnknownRejection,
+)
 from manager import announcements, authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.kinds import CREATE, DELETE
+from manager.kinds import CREATE, DELETE, EVENT
+from manager.messages import Message
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
     from datacatalog.mongo import Document
     from manager.authorization import Permit
-    from manager.messages import Message
     from reactors.runtime import Reactor
 
 LONGEST_SESSION = 256
@@ -41,7 +50,7 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
     Raises:
         Refusal: it could not be carried out.
     """
-    try:
+    with _refusals(message):
         if message.kind == CREATE:
             return _create(rx, message, permit, jobs)
         job = permit.job or {}
@@ -51,6 +60,36 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
         if message.event in FORWARDED and indexer:
             return _forward(rx, message, job, jobs, indexer)
         return _apply(rx, message, job, jobs)
+
+
+def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
+    """Carry out an event that was refused before, by somebody who may do it.
+
+    Raises:
+        Refusal: it could not be carried out.
+    """
+    try:
+        row = jobs.load_rejected(rejected_id)
+    except UnknownRejection as error:
+        raise InvalidMessage(str(error)) from error
+    message = Message(EVENT, uuid=row["uuid"], event=row["event"]["name"])
+
+    def apply() -> Applied:
+        return jobs.retry(
+            rejected_id,
+            announce=announcements.wanted(rx),
+            before=lambda found: announcements.before(rx, message.event, found),
+        )
+
+    with _refusals(message):
+        return _carry_out(rx, message, jobs.load(message.uuid), jobs, None, apply)
+
+
+@contextlib.contextmanager
+def _refusals(message: Message) -> Iterator[None]:
+    """Say to the sender of a message why the store did not do it."""
+    try:
+        yield
     except EventRefused as refusal:
         raise NotAllowed(str(refusal)) from refusal
     except EventConflict as conflict:
@@ -79,6 +118,17 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
             before=lambda found: announcements.before(rx, message.event, found),
         )
 
+    return _carry_out(rx, message, job, jobs, key, apply)
+
+
+def _carry_out(
+    rx: Reactor,
+    message: Message,
+    job: Document,
+    jobs: PipelineJobStore,
+    key: str | None,
+    apply: Callable[[], Applied],
+) -> Outcome:
     note = ""
     if message.event == INDEX and (job.get("archive_patterns") or job.get("product_patterns")):
         from manager import indexing  # noqa: PLC0415 - for an index only

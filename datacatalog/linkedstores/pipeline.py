@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore
+from datacatalog.linkedstores.basestore.paging import CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,7 @@ class PipelineStore(DocumentStore):
     }
     create_failure = PipelineCreateFailure
     update_failure = unknown = PipelineUpdateFailure
+    indexed = (CREATED,)
 
     def get_typeduuid(self, payload: Any) -> str:
         """Return the UUID of a pipeline document, or of its id and components as one text."""

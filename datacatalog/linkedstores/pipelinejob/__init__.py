@@ -11,6 +11,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobUpdateFailure,
     UnknownJob,
     UnknownPipeline,
+    UnknownRejection,
 )
 from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.tapis_events import TapisEvents
@@ -28,6 +29,7 @@ __all__ = [
     "TapisEvents",
     "UnknownJob",
     "UnknownPipeline",
+    "UnknownRejection",
     "exceptions",
     "fsm",
 ]

@@ -8,7 +8,8 @@ CatalogUpdateFailure
     │   └── EventConflict
     ├── DuplicateJobError
     ├── UnknownPipeline
-    └── UnknownJob
+    ├── UnknownJob
+    └── UnknownRejection
 """
 
 from __future__ import annotations
@@ -59,3 +60,7 @@ class UnknownPipeline(JobError):
 
 class UnknownJob(JobError):
     """There is no such job, or it is hidden."""
+
+
+class UnknownRejection(JobError):
+    """No event was refused under this id, or it was applied since."""

@@ -82,6 +82,11 @@ class History:
                 yield from bucket["entries"][max(0, skip - bucket["first"]) : end - bucket["first"]]
         yield from recent[max(0, skip - mark) : max(0, end - mark)]
 
+    def of(self, job: Document) -> Iterator[Document]:
+        """Yield the buckets that hold what has moved from a job's document, in their order."""
+        query = {"job_id": job["_id"], "first": {"$lt": moved(job)}}
+        yield from self.buckets.find(query, sort=[("first", 1)])
+
     def make_room(self, job: Document) -> Document:
         """Move older entries of a job to a bucket if it has grown; return the changes of that.
 

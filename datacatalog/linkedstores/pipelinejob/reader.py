@@ -9,12 +9,14 @@ from pymongo import IndexModel
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore
+from datacatalog.linkedstores.basestore.paging import CREATED
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
     UnknownPipeline,
+    UnknownRejection,
 )
 from datacatalog.linkedstores.pipelinejob.outbox import Outbox
 
@@ -110,6 +112,21 @@ class JobReader(LinkedStore):
             raise UnknownJob(message)
         return dict(found["document"])
 
+    def load_rejected(self, rejected_id: str) -> Document:
+        """Return an event that was refused, as it is stored.
+
+        Raises:
+            UnknownRejection: there is none, or it was applied since.
+        """
+        found = self.rejected.find_one({"_id": rejected_id})
+        if found is None:
+            message = f"No event was refused with the id {rejected_id}"
+            raise UnknownRejection(message)
+        if found.get("applied"):
+            message = f"The event {rejected_id} was applied since, at {found['applied']:%F %T}"
+            raise UnknownRejection(message)
+        return found
+
     def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
         """Return the UUID of a job with these fields (spec: jobs, section 4)."""
         parts = []
@@ -151,7 +168,7 @@ class JobReader(LinkedStore):
         """Create all indexes that jobs need, where they do not exist yet."""
         super().ensure_indexes()
         self.histories.ensure_indexes()
-        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True)])
+        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True), IndexModel(CREATED)])
         self.rejected.create_indexes([IndexModel("uuid"), IndexModel("date")])
 
 

@@ -57,6 +57,15 @@ class Applied(NamedTuple):
     """whether an earlier delivery had applied it"""
 
 
+class _Event(NamedTuple):
+    name: str
+    data: Any
+    uuid: str
+    """of its entry in the history"""
+    digest: str
+    execution_id: str | None
+
+
 class PipelineJobStore(JobReader):
     """The jobs, their histories and what was refused."""
 
@@ -220,32 +229,76 @@ class PipelineJobStore(JobReader):
             text = documents.check(data)
         except documents.DocumentError as error:
             raise JobUpdateFailure(str(error)) from error
-        uuid = history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace)
-        event_digest = history.digest(name, text if sent is None else documents.canonical(sent))
+        event = _Event(
+            name,
+            data,
+            history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace),
+            history.digest(name, text if sent is None else documents.canonical(sent)),
+            execution_id,
+        )
+        return self._apply(job, event, announce, before)
+
+    def retry(
+        self,
+        rejected_id: str,
+        *,
+        announce: bool = False,
+        before: Callable[[Document], bool] | None = None,
+    ) -> Applied:
+        """Apply an event that was refused, as what it was: a later delivery of it changes nothing.
+
+        Args:
+            rejected_id: of the event among those that were refused.
+            announce: as for `apply`.
+            before: as for `apply`.
+
+        Raises:
+            UnknownRejection: there is none, or it was applied since.
+            UnknownJob, EventRefused, EventConflict: as for `handle`.
+        """
+        row = self.load_rejected(rejected_id)
+        uuid, _, event_digest = rejected_id.rpartition(":")
+        event = _Event(
+            row["event"]["name"],
+            documents.decode(row["event"].get("data")),
+            uuid,
+            event_digest,
+            row.get("execution_id"),
+        )
+        applied = self._apply(self.load(row["uuid"]), event, announce, before)
+        self.rejected.update_one({"_id": rejected_id}, {"$set": {"applied": now()}})
+        return applied
+
+    def _apply(
+        self,
+        job: Document,
+        event: _Event,
+        announce: bool,
+        before: Callable[[Document], bool] | None,
+    ) -> Applied:
         entered: Document | None = None
-        for attempt in self.attempts(f"{name} event"):
+        for attempt in self.attempts(f"{event.name} event"):
             if attempt:
                 job = self.load(job["uuid"])
-            known = self.histories.find(job, uuid)
+            known = self.histories.find(job, event.uuid)
             if known is not None:
-                if known.get("_digest", event_digest) != event_digest:
-                    raise EventConflict(name, known["name"])
+                if known.get("_digest", event.digest) != event.digest:
+                    raise EventConflict(event.name, known["name"])
                 self._audit_event(job, known)
                 return Applied(job, known, duplicate=True)
             try:
-                state = next_state(job["state"], name)
+                state = next_state(job["state"], event.name)
             except EventRefused as refusal:
-                row_id = f"{uuid}:{event_digest}"
-                self._keep_rejected(job, row_id, name, data, refusal, execution_id)
+                self._keep_rejected(job, event, refusal)
                 raise
             entry = history.new_entry(
-                uuid,
-                name,
-                data,
+                event.uuid,
+                event.name,
+                event.data,
                 date=max(now(), job.get("updated") or now()),
                 state=state,
                 revision=(job.get("_properties", {}).get("revision") or 0) + 1,
-                event_digest=event_digest,
+                event_digest=event.digest,
             )
             if before is not None and not before(job):
                 entered = self.outbox.entering_item(job, entry)
@@ -300,24 +353,19 @@ class PipelineJobStore(JobReader):
         if "_revision" in entry:
             self.unawaited_updates.insert_one(history.audit_row(job, entry))
 
-    def _keep_rejected(
-        self,
-        job: Document,
-        row_id: str,
-        name: str,
-        data: Any,
-        refusal: EventRefused,
-        execution_id: str | None,
-    ) -> None:
+    def _keep_rejected(self, job: Document, event: _Event, refusal: EventRefused) -> None:
         row = {
             "uuid": job["uuid"],
-            "date": now(),
-            "event": {"name": name, "data": documents.encode(data)},
+            "event": {"name": event.name, "data": documents.encode(event.data)},
             "state": job["state"],
             "reason": str(refusal),
-            "execution_id": execution_id,
+            "execution_id": event.execution_id,
         }
-        self.rejected.update_one({"_id": row_id}, {"$set": row}, upsert=True)
+        self.rejected.update_one(
+            {"_id": f"{event.uuid}:{event.digest}"},
+            {"$set": row, "$setOnInsert": {"date": now()}},
+            upsert=True,
+        )
 
     # Deleting
 

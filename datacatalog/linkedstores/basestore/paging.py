@@ -1,0 +1,184 @@
+"""Pages of a collection, newest first, that stay the same while documents are added.
+
+A page is looked for in windows of time, from the newest backwards: each is a range of an indexed
+date, so that no query has more to look at than it needs, however many documents there are. The width
+of the windows follows from how long they take.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bson import ObjectId
+from bson.errors import InvalidId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pymongo.collection import Collection
+
+    from datacatalog.mongo import Document
+
+CREATED = "_properties.created_date"
+"""Where all documents of a store have the moment of their creation."""
+_UTC = datetime.timezone.utc
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
+_FIRST_WIDTH = datetime.timedelta(minutes=1)
+_LONGEST_WIDTH = datetime.timedelta(days=3660)
+_QUICK, _SLOW = 0.02, 0.2
+_BATCH = 200
+
+
+class InvalidCursor(ValueError):
+    """The text is no cursor."""
+
+
+class Page(NamedTuple):
+    """Some documents, and where the next ones begin."""
+
+    rows: list[Document]
+    cursor: str | None
+    """None where there are no more"""
+
+
+class Position(NamedTuple):
+    """A place in the order of a listing: behind a document, or behind all of a moment."""
+
+    moment: datetime.datetime
+    document_id: str | ObjectId | None = None
+
+    def __str__(self) -> str:
+        milliseconds = (self.moment - _EPOCH) // datetime.timedelta(milliseconds=1)
+        kind = "o" if isinstance(self.document_id, ObjectId) else "t"
+        place = [milliseconds, *([] if self.document_id is None else [kind, str(self.document_id)])]
+        return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], field: str) -> Position:
+        """Return the place behind a document."""
+        return cls(_value(row, field), row["_id"])
+
+    @classmethod
+    def read(cls, cursor: str) -> Position:
+        """Return the place that a cursor stands for.
+
+        Raises:
+            InvalidCursor: it is none.
+        """
+        try:
+            text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            milliseconds, *rest = json.loads(text)
+            moment = _EPOCH + datetime.timedelta(milliseconds=milliseconds)
+            if not rest:
+                return cls(moment)
+            kind, name = rest
+            return cls(moment, ObjectId(name) if kind == "o" else str(name))
+        except (ValueError, TypeError, OverflowError, InvalidId) as error:
+            message = f"{cursor!r:.60} is no cursor that a listing has given"
+            raise InvalidCursor(message) from error
+
+
+class Listing(NamedTuple):
+    """What is listed."""
+
+    collection: Collection[Document]
+    field: str
+    """an indexed date"""
+    first: Mapping[str, Any] = {}
+    """conditions on fields whose index finds few documents"""
+    rest: Mapping[str, Any] = {}
+    """further conditions"""
+    projection: Mapping[str, Any] | None = None
+    keep: Callable[[Document], bool] | None = None
+    """which of the documents are wanted, where conditions cannot say it"""
+    after: datetime.datetime | None = None
+    """not before this"""
+    before: datetime.datetime | None = None
+    """before this"""
+    near: datetime.datetime | None = None
+    """where the newest are likely to be found, by default now"""
+
+    def page(self, cursor: str | None, limit: int, seconds: float | None = None) -> Page:
+        """Return a page.
+
+        Args:
+            cursor: of the page before.
+            limit: how many documents at most.
+            seconds: after how many to be content with less, and a cursor to go on with.
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        position = None if self.before is None else Position(self.before)
+        if cursor is not None:
+            position = Position.read(cursor)
+        began = time.monotonic()
+        rows: list[Document] = []
+        for found, lower in self._windows(position, limit + 1):
+            for row in found:
+                if self.keep is not None and not self.keep(row):
+                    continue
+                if len(rows) == limit:
+                    return Page(rows, str(Position.of(rows[-1], self.field)))
+                rows.append(row)
+            if lower and seconds is not None and time.monotonic() - began > seconds:
+                return Page(rows, str(Position(lower)))
+        return Page(rows, None)
+
+    def all(self, cursor: str | None = None) -> Iterator[Document]:
+        """Yield all documents from a cursor on."""
+        while True:
+            page = self.page(cursor, _BATCH)
+            yield from page.rows
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _windows(
+        self, position: Position | None, limit: int
+    ) -> Iterator[tuple[Iterator[Document], datetime.datetime | None]]:
+        """Yield the documents of each window, and where that ends; None where there is no other."""
+        if position is not None and position.document_id is not None:
+            yield self._find(position.moment, limit, self._behind(position.document_id)), None
+        upper = None if position is None else position.moment
+        lower = upper or self.near or datetime.datetime.now(_UTC)
+        oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
+        width = _FIRST_WIDTH
+        while width <= _LONGEST_WIDTH and lower > oldest:
+            lower = max(lower - width, oldest)
+            began = time.monotonic()
+            within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
+            yield self._find(within, limit, {}), lower if lower > oldest else None
+            taken = time.monotonic() - began
+            width = width * 4 if taken < _QUICK else width / 2 if taken > _SLOW else width
+            upper = lower
+        if lower > oldest:
+            yield self._find({"$lt": upper}, limit, {}), None
+
+    def _find(self, moments: Any, limit: int, more: Mapping[str, Any]) -> Iterator[Document]:
+        # the range comes before the rest: a server may take the first condition that has an index
+        query = {**self.first, self.field: moments, **more, **self.rest}
+        yield from self.collection.find(
+            query,
+            self.projection,
+            sort=[(self.field, -1), ("_id", -1)],
+            limit=0 if self.keep else limit,
+        )
+
+    @staticmethod
+    def _behind(document_id: str | ObjectId) -> Document:
+        if isinstance(document_id, str):
+            return {"_id": {"$lt": document_id}}
+        # MongoDB compares with values of the same type only; of the others, texts come before
+        return {"_id": {"$not": {"$gte": document_id}}}
+
+
+def _value(row: Mapping[str, Any], field: str) -> Any:
+    value: Any = row
+    for name in field.split("."):
+        value = value[name]
+    return value

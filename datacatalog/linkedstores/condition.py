@@ -1,0 +1,87 @@
+"""How the database is: its version, clock and permissions, and whether the indexes are there."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymongo.errors import OperationFailure
+
+from datacatalog import mongo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from datacatalog.linkedstores.basestore import LinkedStore
+
+_NO_DOCUMENT = {"_id": "of no document"}
+
+
+class Condition(NamedTuple):
+    """What was found out about a database."""
+
+    database: str
+    version: str
+    seconds: float
+    """that it took to answer"""
+    clock: datetime.datetime | None
+    """what time it has; None if it does not tell"""
+    refused: list[str]
+    """what its user may not do"""
+
+    @property
+    def version_info(self) -> tuple[int, ...]:
+        """The version as numbers."""
+        return tuple(int(part) for part in self.version.split(".") if part.isdecimal())
+
+
+def examine(mongodb: Mapping[str, Any]) -> Condition:
+    """Find out about the database that the settings name; nothing is changed."""
+    db = mongo.connect(mongodb)
+    client = db.client
+    client.admin.command("ping")
+    began = time.perf_counter()
+    hello = client.admin.command("hello")
+    seconds = time.perf_counter() - began
+    attempts: dict[str, Callable[[], object]] = {
+        "read": lambda: db["jobs"].find_one(_NO_DOCUMENT),
+        "write": lambda: db["jobs"].update_one(_NO_DOCUMENT, {"$set": {"nothing": True}}),
+    }
+    refused = [name for name, attempt in attempts.items() if not _is_allowed(attempt)]
+    return Condition(
+        db.name,
+        str(client.server_info()["version"]),
+        seconds,
+        _aware(hello.get("localTime")),
+        refused,
+    )
+
+
+def missing_indexes(*stores: LinkedStore) -> list[str]:
+    """Return the fields of stores that should have an index of their own and have none."""
+    missing: list[str] = []
+    for store in stores:
+        known = {next(iter(index["key"])) for index in store.coll.list_indexes()}
+        wanted = (*store.identifiers, *store.aliases, *store.indexed, *store.links)
+        missing += [f"{store.collection}.{name}" for name in wanted if name not in known]
+    return missing
+
+
+def _is_allowed(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except OperationFailure as error:
+        if error.code == _UNAUTHORIZED:
+            return False
+        raise
+    return True
+
+
+_UNAUTHORIZED = 13
+
+
+def _aware(moment: Any) -> datetime.datetime | None:
+    if not isinstance(moment, datetime.datetime):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)

@@ -1,0 +1,328 @@
+"""What people look for among the jobs: lists with filters, counts, histories, what is left over."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datacatalog import documents
+from datacatalog.linkedstores.basestore.paging import CREATED, Listing, Page, Position
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from datacatalog.linkedstores.pipelinejob.outbox import Outbox
+    from datacatalog.linkedstores.pipelinejob.reader import JobReader
+    from datacatalog.mongo import Document
+
+    _Bounds = tuple[datetime.datetime | None, datetime.datetime | None]
+
+UPDATED = "updated"
+ORDERS = {"created": CREATED, "updated": UPDATED}
+"""Newest first in either; a job that is changed meanwhile moves to the front of the second."""
+_SHOWN = (
+    "uuid",
+    "state",
+    "last_event",
+    "updated",
+    "pipeline_uuid",
+    "session",
+    "agent",
+    "task",
+    "archive_system",
+    "archive_path",
+    "_admin",
+    "_properties",
+    VISIBLE,
+)
+_SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which jobs are meant; those of which all that is given is true."""
+
+    states: tuple[str, ...] = ()
+    """any of these"""
+    pipelines: tuple[str, ...] = ()
+    """UUIDs, any of these"""
+    created_after: datetime.datetime | None = None
+    created_before: datetime.datetime | None = None
+    idle_since: datetime.datetime | None = None
+    """nothing has happened since"""
+    text: str = ""
+    """in the uuid, session, agent, task, archive path, last event or data, in any case"""
+    hidden: bool = False
+    """the hidden ones instead of the visible ones"""
+
+
+class JobSearch:
+    """Bounded queries over the jobs of a store.
+
+    Args:
+        jobs: the store.
+    """
+
+    def __init__(self, jobs: JobReader) -> None:
+        self._jobs = jobs
+        self._newest: dict[str, datetime.datetime] = {}
+
+    def jobs(
+        self,
+        filters: Filters | None = None,
+        *,
+        order: str = "created",
+        cursor: str | None = None,
+        limit: int = 50,
+        seconds: float | None = None,
+    ) -> Page:
+        """Return jobs, newest first, without their data and history.
+
+        Args:
+            filters: which ones; by default all visible ones.
+            order: a key of `ORDERS`. In the order of creation, the pages that a cursor leads to stay
+                as they are while jobs are added and changed.
+            cursor: of the page before.
+            limit: how many at most.
+            seconds: after how many to be content with less, and a cursor to go on with. A search
+                for a text has to look at every job.
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        filters = filters or Filters()
+        keep: Callable[[Document], bool] | None = None
+        names: tuple[str, ...] = _SHOWN
+        if filters.text:
+            wanted = filters.text.casefold()
+            keep, names = (lambda row: wanted in _searchable(row)), (*_SHOWN, "data")
+        field = ORDERS[order]
+        bounds = _bounds(filters)
+        after, before = bounds.pop(field, (None, None))
+        listing = Listing(
+            self._jobs.coll,
+            field,
+            rest=_conditions(filters, bounds),
+            projection=dict.fromkeys(names, 1),
+            keep=keep,
+            after=after,
+            before=before,
+            near=self._newest.get(field),
+        )
+        page = listing.page(cursor, limit, seconds)
+        if page.rows and cursor is None and filters == Filters():
+            self._newest[field] = Position.of(page.rows[0], field).moment
+        return Page([_public(row, _SHOWN) for row in page.rows], page.cursor)
+
+    def counts(self, filters: Filters | None = None) -> dict[str, int]:
+        """Count jobs by state, every state of the state machine included; looks at all of them.
+
+        Args:
+            filters: which ones; texts are not looked for.
+        """
+        filters = filters or Filters()
+        counted = self._jobs.coll.aggregate(
+            [
+                {"$match": _conditions(filters, _bounds(filters))},
+                {"$group": {"_id": "$state", "count": {"$sum": 1}}},
+            ]
+        )
+        return {**dict.fromkeys(STATES, 0), **{row["_id"]: row["count"] for row in counted}}
+
+    def entries(
+        self, job: Document, skip: int = 0, limit: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the history of a stored job, oldest first, each entry with its place and its state.
+
+        Args:
+            job: as the store's `load` or `load_deletable` returned it.
+            skip: how many of the oldest to leave out.
+            limit: how many at most.
+
+        Yields:
+            `date`, `name`, `data` and `uuid`; `position` (0 is the first), and the job's `state` and
+            `revision` after the event, None where they were not written.
+        """
+        stored = self._jobs.histories.read(job, skip, limit)
+        for position, entry in enumerate(stored, start=skip):
+            yield {
+                "position": position,
+                **history.public(entry),
+                "state": entry.get("_state"),
+                "revision": entry.get("_revision"),
+            }
+
+    def path(self, job: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield the way of a stored job through the state machine: state before, state after, entry."""
+        before = ""
+        for entry in self.entries(job):
+            transition = TRANSITIONS.get(entry["name"])
+            after = entry["state"] or (transition and transition.target) or before
+            yield before or after, after, entry
+            before = after
+
+    def pipelines(self, text: str = "", *, cursor: str | None = None, limit: int = 50) -> Page:
+        """Return visible pipelines, newest first, without their components.
+
+        Args:
+            text: in the uuid, id, name or description, in any case.
+            cursor: as for `jobs`.
+            limit: as for `jobs`.
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        wanted = text.casefold()
+        names = ("uuid", "id", "name", "description", "pipeline_type", "_admin", "_properties")
+        listing = Listing(
+            self._jobs.db["pipelines"],
+            CREATED,
+            rest={VISIBLE: {"$ne": False}},
+            projection=dict.fromkeys(names, 1),
+            keep=lambda row: any(wanted in str(row.get(name)).casefold() for name in names[:4]),
+        )
+        page = listing.page(cursor, limit)
+        return Page([_public(row, names) for row in page.rows], page.cursor)
+
+    def pipeline_names(self, uuids: Iterable[str]) -> dict[str, str]:
+        """Return the names of pipelines, hidden ones too, by their UUIDs."""
+        query = {"uuid": {"$in": sorted(set(uuids))}}
+        found = self._jobs.db["pipelines"].find(query, {"uuid": 1, "name": 1})
+        return {row["uuid"]: str(row.get("name")) for row in found}
+
+    def rejected(
+        self,
+        *,
+        job_uuid: str | None = None,
+        event: str | None = None,
+        settled: bool = False,
+        cursor: str | None = None,
+        limit: int = 50,
+        seconds: float | None = None,
+    ) -> Page:
+        """Return events that were refused, newest first.
+
+        Args:
+            job_uuid: whose.
+            event: of which name.
+            settled: also those that were applied later on.
+            cursor: as for `jobs`.
+            limit: as for `jobs`.
+            seconds: as for `jobs`.
+
+        Returns:
+            Rows of `id`, `uuid` (the job's), `date`, `event`, `data`, `state`, `reason`,
+            `execution_id` and `applied` (when it was, else None).
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        conditions: Document = {} if event is None else {"event.name": event}
+        if not settled:
+            conditions["applied"] = None
+        listing = Listing(
+            self._jobs.rejected,
+            "date",
+            first={} if job_uuid is None else {"uuid": job_uuid},
+            rest=conditions,
+        )
+        page = listing.page(cursor, limit, seconds)
+        return Page([_rejected(row) for row in page.rows], page.cursor)
+
+    def outboxes(
+        self, *, removed: bool = False, cursor: str | None = None, limit: int = 50
+    ) -> Page:
+        """Return the jobs that have something to announce, those that were put off longest first.
+
+        Args:
+            removed: of jobs that were removed.
+            cursor: as for `jobs`.
+            limit: as for `jobs`.
+
+        Returns:
+            Rows of `uuid`, `waiting` (how many announcements), `oldest` (when its event came),
+            `due` (when it is tried next), `tries`, `leased` (until when somebody is at it) and
+            `removed`.
+
+        Raises:
+            InvalidCursor: the text is no cursor.
+        """
+        outbox: Outbox = self._jobs.outbox_of_removed if removed else self._jobs.outbox
+        names = ("uuid", "_outbox.date", "_outbox_due", "_outbox_tries", "_outbox_lease.until")
+        listing = Listing(outbox.jobs, "_outbox_due", projection=dict.fromkeys(names, 1))
+        page = listing.page(cursor, limit)
+        return Page([{**_outbox(row), "removed": removed} for row in page.rows], page.cursor)
+
+    def count(self) -> int:
+        """Estimate how many jobs there are, hidden ones too."""
+        return self._jobs.coll.estimated_document_count()
+
+    def everything(self) -> Iterator[Document]:
+        """Yield all jobs as they are stored, hidden ones too, the newest first."""
+        yield from Listing(self._jobs.coll, CREATED).all()
+        yield from self._jobs.coll.find({CREATED: None})
+
+
+def _public(row: Document, names: Iterable[str]) -> Document:
+    shown: Document = documents.decode({name: row[name] for name in names if name in row})
+    return shown
+
+
+def _bounds(filters: Filters) -> dict[str, _Bounds]:
+    bounds: dict[str, _Bounds] = {}
+    if filters.created_after or filters.created_before:
+        bounds[CREATED] = (filters.created_after, filters.created_before)
+    if filters.idle_since:
+        bounds[UPDATED] = (None, filters.idle_since)
+    return bounds
+
+
+def _conditions(filters: Filters, bounds: Mapping[str, _Bounds]) -> Document:
+    conditions: Document = {}
+    if filters.states:
+        conditions["state"] = {"$in": list(filters.states)}
+    if filters.pipelines:
+        conditions["pipeline_uuid"] = {"$in": list(filters.pipelines)}
+    for field, (after, before) in bounds.items():
+        limits = {"$gte": after, "$lt": before}
+        conditions[field] = {name: moment for name, moment in limits.items() if moment}
+    conditions[VISIBLE] = False if filters.hidden else {"$ne": False}
+    return conditions
+
+
+def _searchable(row: Document) -> str:
+    texts = [str(row.get(name) or "") for name in _SEARCHED]
+    data = json.dumps(documents.decode(row.get("data")), ensure_ascii=False, default=str)
+    return "\n".join([*texts, data]).casefold()
+
+
+def _rejected(row: Document) -> Document:
+    event = row.get("event") or {}
+    return {
+        "id": row["_id"],
+        "uuid": row["uuid"],
+        "date": row["date"],
+        "event": event.get("name"),
+        "data": documents.decode(event.get("data")),
+        "state": row.get("state"),
+        "reason": row.get("reason"),
+        "execution_id": row.get("execution_id"),
+        "applied": row.get("applied"),
+    }
+
+
+def _outbox(row: Document) -> Document:
+    waiting = row.get("_outbox") or []
+    return {
+        "uuid": row["uuid"],
+        "waiting": len(waiting),
+        "oldest": waiting[0]["date"] if waiting else None,
+        "due": row["_outbox_due"],
+        "tries": row.get("_outbox_tries", 0),
+        "leased": (row.get("_outbox_lease") or {}).get("until"),
+    }

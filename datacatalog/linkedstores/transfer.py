@@ -1,0 +1,217 @@
+"""The whole catalog as a stream of documents, out of one database and into another.
+
+Of a job, the buckets of its history come before its document: so it never is in a database with a
+part of its history only, wherever the stream breaks off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bson import json_util
+from bson.errors import BSONError
+from pymongo import ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from datacatalog import mongo
+from datacatalog.linkedstores.basestore.paging import CREATED, Listing, Position
+from datacatalog.linkedstores.lookup import KINDS
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.history import moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pymongo.database import Database
+
+    from datacatalog.mongo import Document
+
+JOBS, BUCKETS = "jobs", "jobs_history"
+# Collection: the indexed date by which an interrupted export of it goes on, where it has one
+COLLECTIONS: dict[str, str | None] = {
+    PipelineStore.collection: None,
+    JOBS: CREATED,
+    "jobs_removed": None,
+    "rejected_events": "date",
+    "updates": "date",
+} | {store.collection: None for store in KINDS.values() if store.collection != JOBS}
+_DUPLICATE_KEY = 11000
+_EXTENDED = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
+
+
+class Item(NamedTuple):
+    """A document on its way."""
+
+    collection: str
+    document: Document
+
+    def to_json(self) -> str:
+        """Return it as a line of MongoDB Extended JSON, without the line's end."""
+        text = json_util.dumps(self.document, json_options=_EXTENDED)
+        return f'{{"collection": "{self.collection}", "document": {text}}}'
+
+    @classmethod
+    def from_json(cls, line: str) -> Item:
+        """Read a line.
+
+        Raises:
+            ValueError: it holds no document of the catalog.
+        """
+        try:
+            content = json_util.loads(line, json_options=_EXTENDED)
+            collection, document = content["collection"], content["document"]
+        except (ValueError, TypeError, KeyError, RecursionError, BSONError) as error:
+            message = "no document of a catalog"
+            raise ValueError(message) from error
+        known = collection in (*COLLECTIONS, BUCKETS)
+        if not known or not isinstance(document, dict) or "_id" not in document:
+            message = "no document of a collection of the catalog"
+            raise ValueError(message)
+        return cls(collection, document)
+
+
+class Loaded(NamedTuple):
+    """What became of some items."""
+
+    added: int
+    known: int
+    """were there already, and stayed as they were"""
+    conflicts: list[str]
+    """could not be added, since another document has what must be unique"""
+
+
+class Transfer:
+    """The documents of a database.
+
+    Args:
+        mongodb: settings or a `pymongo` database, as for all stores.
+    """
+
+    def __init__(self, mongodb: Mapping[str, Any] | Database[Any]) -> None:
+        self._db = mongo.connect(mongodb)
+        self._stores = (PipelineStore(mongodb), PipelineJobStore(mongodb))
+        self._jobs = self._stores[1]
+        self._present: dict[Any, bool] = {}
+
+    def count(self) -> int:
+        """Estimate how many documents there are, without the buckets."""
+        return sum(self._db[name].estimated_document_count() for name in COLLECTIONS)
+
+    def dump(self, last: Item | None = None) -> Iterator[Item]:
+        """Yield all documents, or those that come after one that was written already.
+
+        After a document of a collection without a date, its collection comes again from its first.
+        """
+        names = list(COLLECTIONS)
+        if last is not None:
+            names = names[names.index(last.collection) :]
+        for name in names:
+            field = COLLECTIONS[name]
+            begin = last if last is not None and last.collection == name else None
+            cursor = None
+            if field is not None and begin is not None and self.goes_on(begin):
+                cursor = str(Position.of(begin.document, field))
+            for document in self._documents(name, cursor):
+                if name == JOBS:
+                    entries = 0
+                    for bucket in self._jobs.histories.of(document):
+                        entries += len(bucket["entries"])
+                        yield Item(BUCKETS, bucket)
+                    if entries != moved(document) and self._is_gone(document):
+                        continue
+                yield Item(name, document)
+
+    @staticmethod
+    def goes_on(item: Item) -> bool:
+        """Tell whether an export can go on behind this document."""
+        field = COLLECTIONS.get(item.collection)
+        if field is None:
+            return False
+        with contextlib.suppress(KeyError, TypeError):
+            return Position.of(item.document, field).moment is not None
+        return False
+
+    def _documents(self, name: str, cursor: str | None) -> Iterator[Document]:
+        collection, field = self._db[name], COLLECTIONS[name]
+        if field is None:
+            yield from collection.find(sort=[("_id", 1)])
+            return
+        yield from Listing(collection, field).all(cursor)
+        yield from collection.find({field: None})
+
+    def _is_gone(self, job: Document) -> bool:
+        return self._jobs.coll.find_one({"_id": job["_id"]}, {"_id": 1}) is None
+
+    # In
+
+    def prepare(self) -> None:
+        """Create the indexes, of which the unique ones keep a document from coming twice."""
+        for store in self._stores:
+            store.ensure_indexes()
+
+    def load(self, items: Sequence[Item]) -> Loaded:
+        """Write items in their order; what is there already stays as it is.
+
+        Loading the same items again changes nothing.
+        """
+        added = known = 0
+        conflicts: list[str] = []
+        for name, documents in _runs(items):
+            if name == BUCKETS:
+                self._load_buckets(documents)
+                continue
+            rejected = self._insert(name, documents)
+            known += sum(not text for text in rejected)
+            conflicts += [text for text in rejected if text]
+            added += len(documents) - len(rejected)
+            if name == JOBS:
+                self._present.update((job["_id"], True) for job in documents)
+        return Loaded(added, known, conflicts)
+
+    def _load_buckets(self, buckets: list[Document]) -> None:
+        """Write buckets whose job is not there: a job that is has its own."""
+        wanted = [found for found in buckets if not self._is_present(found["job_id"])]
+        if wanted:
+            self._db[BUCKETS].bulk_write(
+                [ReplaceOne({"_id": found["_id"]}, found, upsert=True) for found in wanted]
+            )
+
+    def _is_present(self, job_id: Any) -> bool:
+        if job_id not in self._present:
+            if len(self._present) > _MOST_REMEMBERED:
+                self._present.clear()
+            found = self._db[JOBS].find_one({"_id": job_id}, {"_id": 1})
+            self._present[job_id] = found is not None
+        return self._present[job_id]
+
+    def _insert(self, name: str, documents: list[Document]) -> list[str]:
+        """Insert documents; return a text for each that was not, empty if it was there already."""
+        try:
+            self._db[name].insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            errors = error.details["writeErrors"]
+            if any(found["code"] != _DUPLICATE_KEY for found in errors):
+                raise
+            return [self._conflict(name, documents[found["index"]]) for found in errors]
+        return []
+
+    def _conflict(self, name: str, document: Document) -> str:
+        if self._db[name].find_one({"_id": document["_id"]}, {"_id": 1}) is not None:
+            return ""
+        if name == JOBS:
+            self._db[BUCKETS].delete_many({"job_id": document["_id"]})
+        return f"{name}: another document has the uuid {document.get('uuid')}, or its identifier"
+
+
+_MOST_REMEMBERED = 10_000
+
+
+def _runs(items: Sequence[Item]) -> Iterator[tuple[str, list[Document]]]:
+    """Yield the documents by collection, buckets before jobs."""
+    by_name: dict[str, list[Document]] = {}
+    for item in items:
+        by_name.setdefault(item.collection, []).append(item.document)
+    for name in sorted(by_name, key=lambda name: name != BUCKETS):
+        yield name, by_name[name]

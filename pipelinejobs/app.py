@@ -1,0 +1,157 @@
+"""The command line: its commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import metadata
+from pathlib import Path  # noqa: TC003 - Typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datacatalog import mongo
+from datacatalog.documents import DocumentError
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure
+from datacatalog.linkedstores.basestore.paging import InvalidCursor
+from datacatalog.managers.pipelinejobs import ManagedPipelineJobError
+from datacatalog.tokens import InvalidToken
+from local.database import DEFAULT_FOLDER, LocalDatabaseError
+from manager.exceptions import InvalidSettings, Refusal, Unavailable
+from pipelinejobs import output
+from pipelinejobs.commands import (
+    changing,
+    checkup,
+    jobs,
+    outbox,
+    pipelines,
+    rejected,
+    tokens,
+    transferring,
+    verifying,
+    watching,
+)
+from pipelinejobs.exceptions import DONE, FAILED, UNREACHABLE, WRONG_USE, CommandError
+from pipelinejobs.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "pipelinejobs"
+_CODES: dict[type[Exception], int] = {
+    Unavailable: UNREACHABLE,
+    LocalDatabaseError: UNREACHABLE,
+    InvalidSettings: WRONG_USE,
+    InvalidCursor: WRONG_USE,
+    DocumentError: WRONG_USE,
+    Refusal: FAILED,
+    InvalidToken: FAILED,
+    ManagedPipelineJobError: FAILED,
+    CatalogUpdateFailure: FAILED,
+}
+"""In this order: the first that fits counts."""
+_EPILOG = """\
+Exit codes: 0 done; 1 refused, not found, or something is off; 2 wrong arguments or settings;
+3 the database or the gateway does not answer; 130 ended by Ctrl-C.
+
+Example: pipelinejobs jobs ls --state RUNNING --idle 1d
+"""
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{NAME} {metadata.version('pipelinejobs-manager')}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    local: Annotated[
+        Path,
+        typer.Option(
+            help="The folder of `make up`, where the settings name no database.",
+            envvar="PIPELINEJOBS_LOCAL",
+        ),
+    ] = DEFAULT_FOLDER,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an unexpected error came from.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _show_version(wanted=value),
+            is_eager=True,
+            help="Show the version.",
+        ),
+    ] = False,
+) -> None:
+    """Look after jobs: list, follow, move and check them, straight or by the gateway's HTTP."""
+    context.obj.folder = local
+
+
+app = typer.Typer(
+    name=NAME,
+    callback=_options,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for _noun, _help, _commands in (
+    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, changing)),
+    ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
+    ("rejected", "Events that were refused.", (rejected,)),
+    ("outbox", "Announcements that wait.", (outbox,)),
+    ("token", "Tokens: who may change what.", (tokens,)),
+):
+    _group = typer.Typer(name=_noun, help=_help, no_args_is_help=True)
+    for _module in _commands:
+        _module.register(_group)
+    app.add_typer(_group)
+for _module in (verifying, transferring, checkup):
+    _module.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    site = Site()
+    try:
+        app(given, prog_name=NAME, obj=site)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except Exception as error:  # noqa: BLE001 - a trace is for those who ask for it
+        if "--debug" in given:
+            traceback.print_exc()
+        code, text = _explain(error, site)
+        output.fail(text)
+        return code
+    finally:
+        site.close()
+        _flush()
+    return DONE
+
+
+def _flush() -> None:
+    """Write what is left; if who reads it has gone, nobody needs to know."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: Exception, site: Site) -> tuple[int, str]:
+    """Return the exit code for an error, and the line that says what to do."""
+    text = ": ".join(str(part) for part in error.args)
+    if isinstance(error, CommandError):
+        return error.exit_code, text
+    if isinstance(error, mongo.DatabaseError):
+        return UNREACHABLE, mongo.explain(error, site.mongodb)
+    for kinds, code in _CODES.items():
+        if isinstance(error, kinds):
+            return code, text
+    if isinstance(error, OSError) and error.filename:
+        return FAILED, f"{error.filename}: {error.strerror}"
+    return FAILED, f"unexpected {type(error).__name__}: run it with --debug to see where"

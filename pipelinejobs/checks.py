@@ -1,0 +1,210 @@
+"""What `doctor` looks at: each check says what it found, and what to do if that is not good."""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import platform
+import stat
+from importlib import metadata
+from typing import TYPE_CHECKING, NamedTuple
+
+from datacatalog import mongo
+from datacatalog.linkedstores import condition
+from manager.settings import section_of
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.site import SECRETS, SERVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pipelinejobs.site import Site
+
+GOOD, WARNING, BAD = "ok", "warning", "bad"
+MOST_SKEW = 2.0
+_OLDEST_SERVER = (5, 0)
+_NEVER, _FIRST_YEAR = "Thu, 01 Jan 1970 00:00:00 GMT", 2000
+_NOT_FOUND = 404
+_PACKAGES = ("pipelinejobs-manager", "pymongo", "typer", "httpx")
+
+
+class Finding(NamedTuple):
+    """What a check found."""
+
+    subject: str
+    status: str
+    found: str
+    remedy: str = ""
+
+
+def examine(site: Site) -> Iterator[Finding]:
+    """Yield what all checks find, one after the other; none of them changes anything."""
+    for subject, check in _CHECKS.items():
+        try:
+            yield from check(site, subject)
+        except CommandError as error:
+            found, _, remedy = str(error).partition(": ")
+            yield Finding(subject, BAD, found, remedy)
+        except mongo.DatabaseError as error:
+            yield Finding(
+                subject,
+                BAD,
+                mongo.explain(error, site.mongodb).partition(": ")[0],
+                "start it (`make up`), or correct mongodb.authn; see its log",
+            )
+
+
+def _versions(_site: Site, subject: str) -> Iterator[Finding]:
+    found = [f"{name} {metadata.version(name)}" for name in _PACKAGES]
+    yield Finding(subject, GOOD, ", ".join([f"Python {platform.python_version()}", *found]))
+
+
+def _settings(site: Site, subject: str) -> Iterator[Finding]:
+    site.reactor()
+    origin = f"the local folder {site.folder}" if site.is_local else "the settings"
+    yield Finding(subject, GOOD, f"usable; the database is named by {origin}")
+    subscriber = section_of(site.reactor().settings, "pipelines").get("events_manager_id")
+    found = f"{subscriber}" if subscriber else "none: applied events are not announced"
+    yield Finding("subscriber", GOOD, f"{found} (pipelines.events_manager_id)")
+
+
+def _secrets(site: Site, subject: str) -> Iterator[Finding]:
+    if site.catalog.admin_key and site.catalog.admin_secret:
+        lifetime = site.catalog.admin_lifetime
+        yield Finding(subject, GOOD, f"can be made, each for {lifetime:,} s or more")
+        return
+    yield Finding(
+        subject,
+        WARNING,
+        "cannot be made: reset and ready are not possible",
+        "set CATALOG_ADMIN_TOKEN_KEY and CATALOG_ADMIN_TOKEN_SECRET, here and for the actor",
+    )
+
+
+def _database(site: Site, subject: str) -> Iterator[Finding]:
+    state = condition.examine(site.mongodb)
+    where = f"{mongo.hosts(site.mongodb)}, database {state.database}"
+    answered = f"{where}: version {state.version}, answers in {state.seconds * 1000:.0f} ms"
+    if state.version_info < _OLDEST_SERVER:
+        yield Finding(subject, BAD, answered, "use MongoDB 5.0 or newer")
+    else:
+        yield Finding(subject, GOOD, answered)
+    yield _skew("clock of the database", state.clock)
+    if state.refused:
+        yield Finding(
+            "database permissions",
+            BAD,
+            f"the user may not {', '.join(state.refused)}",
+            f"give it the role readWrite on {state.database}",
+        )
+    else:
+        yield Finding("database permissions", GOOD, "read and write")
+
+
+def _indexes(site: Site, subject: str) -> Iterator[Finding]:
+    missing = condition.missing_indexes(site.jobs, site.pipelines)
+    if missing:
+        yield Finding(
+            subject,
+            WARNING,
+            f"missing: {', '.join(missing)}",
+            "create a job or a pipeline: that creates them",
+        )
+    else:
+        yield Finding(subject, GOOD, "all there")
+
+
+def _leftovers(site: Site, subject: str) -> Iterator[Finding]:
+    waiting = len(site.search.outboxes(limit=1000).rows)
+    waiting += len(site.search.outboxes(removed=True, limit=1000).rows)
+    if waiting:
+        yield Finding(
+            subject,
+            WARNING,
+            f"announcements of {waiting:,} jobs wait",
+            "see `pipelinejobs outbox ls`; deliver them with `pipelinejobs outbox drain`",
+        )
+    else:
+        yield Finding(subject, GOOD, "empty")
+
+
+def _gateway(site: Site, subject: str) -> Iterator[Finding]:
+    server = site.environ.get(SERVER)
+    if not server:
+        yield Finding(
+            subject,
+            WARNING,
+            "none is known: jobs are created, moved and deleted with --direct only",
+            f"start the local one with `make up`, or set {SERVER} or AGAVE_CACHE_DIR",
+        )
+        return
+    reply = site.gateway.ready()
+    if reply.is_success:
+        yield Finding(subject, GOOD, f"{server}: accepts messages")
+    elif reply.status_code == _NOT_FOUND:
+        yield Finding(subject, GOOD, f"{server}: answers, as a tenant does")
+    else:
+        found = f"{server}: HTTP status {reply.status_code}"
+        yield Finding(subject, BAD, found, "see the log of the gateway")
+    if moment := email.utils.parsedate_to_datetime(reply.headers.get("Date", "") or _NEVER):
+        yield _skew("clock of the gateway", moment, grain=1.0)
+    manager = site.gateway.manager()
+    status, name = manager.get("status"), f"{site.actor} ({manager.get('id')})"
+    if status == "READY":
+        yield Finding("manager", GOOD, f"{name}: READY")
+    elif status == "SUBMITTED":
+        yield Finding("manager", WARNING, f"{name}: is starting", "look again in a moment")
+    else:
+        yield Finding(
+            "manager",
+            BAD,
+            f"{name}: {status} {manager.get('statusMessage', '')}".strip(),
+            "see why in its status message, mend the image, and update the actor",
+        )
+
+
+def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) -> Finding:
+    if moment is None or moment.year < _FIRST_YEAR:
+        return Finding(subject, WARNING, "is not told", "compare it with `date -u` there")
+    seconds = (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    seconds = max(0.0, abs(seconds) - grain)
+    if seconds <= MOST_SKEW:
+        return Finding(subject, GOOD, "as the one here")
+    return Finding(
+        subject, BAD, f"differs from the one here by {seconds:,.0f} s", "set both by NTP"
+    )
+
+
+def _files(site: Site, subject: str) -> Iterator[Finding]:
+    files = [site.folder / "abaco", site.client_cache]
+    files += [site.folder / "abaco" / name.lower() for name in SECRETS]
+    there = [file for file in files if file is not None and file.exists()]
+    exposed = [str(file) for file in there if _is_open(file)]
+    if exposed:
+        yield Finding(
+            subject,
+            BAD,
+            f"others may read {', '.join(exposed)}",
+            f"chmod go-rwx {' '.join(exposed)}",
+        )
+    else:
+        yield Finding(
+            subject, GOOD, "secrets in files are their owner's" if there else "no secrets"
+        )
+
+
+def _is_open(file: Path) -> bool:
+    return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+_CHECKS: dict[str, Callable[[Site, str], Iterator[Finding]]] = {
+    "versions": _versions,
+    "settings": _settings,
+    "administrative tokens": _secrets,
+    "database": _database,
+    "indexes": _indexes,
+    "outboxes": _leftovers,
+    "gateway": _gateway,
+    "files": _files,
+}

@@ -1,0 +1,172 @@
+"""`jobs create`, `jobs send`, `jobs delete`, `jobs undelete`.
+
+A change is a message to the manager, by the gateway's HTTP. With `--direct` it takes the same way
+through the manager's code, in this process.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
+from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from manager import kinds
+from manager.messages import Message
+from pipelinejobs import deeds, output, values
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.output import Format
+
+if TYPE_CHECKING:
+    from pipelinejobs.site import Site
+
+Token = Annotated[
+    str | None,
+    typer.Option(help="The job's token or an administrative one; by default worked out."),
+]
+Nonce = Annotated[str | None, typer.Option(help="Post with this nonce, not the access token.")]
+Direct = Annotated[bool, typer.Option("--direct", help="Straight to the database.")]
+Data = Annotated[
+    str, typer.Option(metavar="JSON", help="An object, @FILE, or - for standard input.")
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    example = """jobs create --pipeline tacobot:9000 --data '{"tacos": 3}'"""
+    command(group, "create", example)(create)
+    command(group, "send", """jobs send run $JOB --data '{"step": "alignment"}'""")(send)
+    command(group, "delete", "jobs delete $JOB")(delete)
+    command(group, "undelete", "jobs undelete $JOB")(undelete)
+
+
+def create(
+    context: typer.Context,
+    pipeline: Annotated[str, typer.Option(help="Its uuid or id.")],
+    data: Data = "{}",
+    archive_path: Annotated[
+        str | None, typer.Option(help="Where outputs go; by default made of pipeline and data.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
+    nonce: Nonce = None,
+    direct: Direct = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Create a job, or find the one that is so already; tells its token and callback."""
+    site = site_of(context)
+    job = ManagedPipelineJob(
+        site.mongodb,
+        {},
+        pipeline_uuid=site.pipeline_uuid(pipeline),
+        data=values.json_object(data, "--data"),
+        archive_path=archive_path,
+        session=session,
+        catalog=site.catalog,
+    )
+    body: dict[str, Any] = {
+        "pipeline_uuid": job.pipeline_uuid,
+        "archive_path": job.archive_path,
+        "data": job.data,
+        "session": job.session,
+    }
+    if direct:
+        _check_direct(nonce)
+        owner = {"_abaco_username": site.catalog.owner}
+        result = deeds.carry_out(site, Message(kinds.CREATE, body=body), **owner)
+    else:
+        result = site.gateway.send(body, nonce=nonce)
+    output.record(result, output_format)
+
+
+def send(
+    context: typer.Context,
+    event: common.Event,
+    job: common.Job,
+    data: Data = "{}",
+    token: Token = None,
+    nonce: Nonce = None,
+    event_id: Annotated[
+        str | None, typer.Option(help="The same on each delivery of one event.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the manager's answer.")] = True,
+    direct: Direct = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Send an event to a job.
+
+    `reset` and `ready` need an administrative token, which is worked out of
+    `CATALOG_ADMIN_TOKEN_KEY` and `CATALOG_ADMIN_TOKEN_SECRET`.
+    """
+    site, uuid, name = site_of(context), values.job_uuid(job), values.event(event)
+    content = values.json_object(data, "--data")
+    shown = token or _token(site, uuid, administrative=TRANSITIONS[name].administrative)
+    parameters = {} if event_id is None else {"event_id": event_id}
+    if direct:
+        _check_direct(nonce)
+        message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
+        result = deeds.carry_out(site, message, **parameters)
+    else:
+        body = {"uuid": uuid, "name": name, "data": content, "token": shown}
+        result = site.gateway.send(body, parameters, nonce=nonce, wait=wait)
+    output.record(result, output_format)
+
+
+def delete(
+    context: typer.Context,
+    job: common.Job,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remove it for good; a copy is in `updates`.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    token: Token = None,
+    nonce: Nonce = None,
+    direct: Direct = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Hide a job, so that it accepts no events; with `--force` remove it."""
+    site, uuid = site_of(context), values.job_uuid(job)
+    if force and not yes:
+        if not sys.stdin.isatty():
+            message = "--force removes the job for good: add --yes where nobody can be asked"
+            raise UsageError(message)
+        if not typer.confirm(f"Remove job {uuid} for good?", err=True):
+            message = "nothing was removed"
+            raise CommandError(message)
+    shown = token or _token(site, uuid, hidden=True)
+    if direct:
+        _check_direct(nonce)
+        result = deeds.carry_out(site, Message(kinds.DELETE, uuid=uuid, token=shown, force=force))
+    else:
+        body = {"uuid": uuid, "action": "delete", "force": force, "token": shown}
+        result = site.gateway.send(body, nonce=nonce)
+    output.record(result, output_format)
+
+
+def undelete(
+    context: typer.Context,
+    job: common.Job,
+    token: Token = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Bring a hidden job back; goes straight to the database, since no message does this."""
+    site, uuid = site_of(context), values.job_uuid(job)
+    back = site.jobs.undelete(uuid, token or _token(site, uuid, hidden=True))
+    output.record({"uuid": uuid, "state": back["state"], "hidden": False}, output_format)
+
+
+def _token(site: Site, uuid: str, *, administrative: bool = False, hidden: bool = False) -> str:
+    """Return the token that allows a change: who has the database or the secrets has it."""
+    if administrative:
+        return site.admin_token()
+    stored = site.jobs.load_deletable(uuid) if hidden else site.jobs.load(uuid)
+    return site.jobs.get_token(stored)
+
+
+def _check_direct(nonce: str | None) -> None:
+    if nonce is not None:
+        message = "--nonce is for HTTP, --direct does without: give one of them"
+        raise UsageError(message)

@@ -1,0 +1,33 @@
+"""`doctor`: what works, and what to do where it does not."""
+
+from __future__ import annotations
+
+import typer
+
+from pipelinejobs import checks, output
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import FAILED
+from pipelinejobs.output import Column, Format
+
+_COLUMNS = (
+    Column("subject"),
+    Column("status", whole=True),
+    Column("found"),
+    Column("remedy", "WHAT TO DO"),
+)
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    command(group, "doctor", "doctor")(doctor)
+
+
+def doctor(context: typer.Context, output_format: output.Output = Format.table) -> None:
+    """Look at settings, database, clocks, permissions, gateway and versions; changes nothing.
+
+    Exit code 1 if something is bad; a warning is not.
+    """
+    findings = list(checks.examine(site_of(context)))
+    output.listing([found._asdict() for found in findings], _COLUMNS, output_format)
+    if any(found.status == checks.BAD for found in findings):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,85 @@
+"""What commands have in common: their examples, their site, some of their options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
+from datacatalog.linkedstores.pipelinejob.search import Filters
+from pipelinejobs import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelinejobs.site import Site
+
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+Cursor = Annotated[str | None, typer.Option(help="Where to go on, as the page before said.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's uuid.")]
+States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="In this state; may be repeated.",
+        autocompletion=lambda: list(STATES),
+    ),
+]
+Pipelines = Annotated[
+    list[str] | None,
+    typer.Option("--pipeline", help="Of the pipeline with this uuid or id; may be repeated."),
+]
+Newer = Annotated[str | None, typer.Option(metavar="AGE", help="Created within, such as 2h.")]
+Older = Annotated[str | None, typer.Option(metavar="AGE", help="Created before, such as 3d.")]
+Idle = Annotated[str | None, typer.Option(metavar="AGE", help="Nothing has happened for, 15m.")]
+Containing = Annotated[
+    str, typer.Option("--text", help="Has this in its uuid, session, path, agent, task or data.")
+]
+Hidden = Annotated[bool, typer.Option("--hidden", help="The hidden ones instead.")]
+Event = Annotated[
+    str,
+    typer.Argument(
+        metavar="EVENT",
+        help="run, finish, fail, update …",
+        autocompletion=lambda: list(MESSAGE_EVENTS),
+    ),
+]
+
+
+def command(group: typer.Typer, name: str, example: str) -> Callable[..., Any]:
+    """Return the decorator of a command, with an example of how it is used."""
+    return group.command(name, epilog=f"Example: `pipelinejobs {example}`")
+
+
+def site_of(context: typer.Context) -> Site:
+    """Return what the commands work on."""
+    site: Site = context.obj
+    return site
+
+
+def filters(
+    site: Site,
+    states: list[str] | None,
+    pipelines: list[str] | None,
+    *,
+    newer: str | None = None,
+    older: str | None = None,
+    idle: str | None = None,
+    text: str = "",
+    hidden: bool = False,
+) -> Filters:
+    """Return the filters that the options say.
+
+    Raises:
+        UsageError: one of them means nothing.
+    """
+    return Filters(
+        states=values.states(states or []),
+        pipelines=tuple(site.pipeline_uuid(name) for name in pipelines or []),
+        created_after=values.moment(newer),
+        created_before=values.moment(older),
+        idle_since=values.moment(idle),
+        text=text,
+        hidden=hidden,
+    )

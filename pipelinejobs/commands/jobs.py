@@ -1,0 +1,229 @@
+"""`jobs ls`, `jobs show`, `jobs history`, `jobs graph`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import fsm
+from datacatalog.linkedstores.pipelinejob.history import moved
+from pipelinejobs import drawing, graph, output, values
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import UsageError
+from pipelinejobs.output import Column, Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacatalog.linkedstores.pipelinejob.search import Filters
+    from datacatalog.mongo import Document
+    from pipelinejobs.site import Site
+
+COLUMNS = (
+    Column("uuid", whole=True),
+    Column("state", whole=True),
+    Column("last_event", whole=True),
+    Column("updated", whole=True),
+    Column("created", whole=True),
+    Column("pipeline"),
+    Column("session"),
+)
+SEARCH_SECONDS = 10.0
+_POSITION, _EVENT, _STATE = 7, 10, 11
+
+
+class Order(str, Enum):
+    """Which jobs come first."""
+
+    created = "created"
+    updated = "updated"
+
+
+class Drawing(str, Enum):
+    """What a state machine is drawn as."""
+
+    text = "text"
+    mermaid = "mermaid"
+    svg = "svg"
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    command(group, "ls", "jobs ls --state RUNNING --idle 1d")(list_jobs)
+    command(group, "show", "jobs show $JOB --output json")(show)
+    command(group, "history", "jobs history $JOB --limit 20")(history)
+    command(group, "graph", "jobs graph $JOB --format svg --to job.svg")(draw)
+
+
+def list_jobs(
+    context: typer.Context,
+    states: common.States = None,
+    pipeline: common.Pipelines = None,
+    newer: common.Newer = None,
+    older: common.Older = None,
+    idle: common.Idle = None,
+    text: common.Containing = "",
+    hidden: common.Hidden = False,
+    sort: Annotated[Order, typer.Option(help="Newest first by this date.")] = Order.created,
+    limit: common.Limit = 50,
+    cursor: common.Cursor = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """List jobs, the newest first.
+
+    With `--cursor` from the page before, the next page of jobs by creation is what it would have
+    been then, whatever is added meanwhile.
+    """
+    site = site_of(context)
+    wanted = common.filters(
+        site, states, pipeline, newer=newer, older=older, idle=idle, text=text, hidden=hidden
+    )
+    rows, following = rows_of(site, wanted, order=sort.value, cursor=cursor, limit=limit)
+    output.listing(rows, COLUMNS, output_format)
+    if not rows:
+        output.note("no job is so" if following is None else "none was found so far")
+    output.more(following)
+
+
+def rows_of(
+    site: Site, wanted: Filters, *, order: str, cursor: str | None, limit: int
+) -> tuple[list[output.Row], str | None]:
+    """Return a page of jobs as rows, and the cursor of the next."""
+    seconds = SEARCH_SECONDS if wanted.text else None
+    page = site.search.jobs(wanted, order=order, cursor=cursor, limit=limit, seconds=seconds)
+    names = site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in page.rows)
+    return [_row(row, names) for row in page.rows], page.cursor
+
+
+def _row(job: Document, names: dict[str, str]) -> output.Row:
+    properties, owner = job.get("_properties") or {}, (job.get("_admin") or {}).get("owner")
+    pipeline_uuid = str(job.get("pipeline_uuid"))
+    return {
+        "uuid": job["uuid"],
+        "state": job.get("state"),
+        "last_event": job.get("last_event"),
+        "updated": job.get("updated"),
+        "created": properties.get("created_date"),
+        "revision": properties.get("revision"),
+        "pipeline": names.get(pipeline_uuid, pipeline_uuid),
+        "pipeline_uuid": pipeline_uuid,
+        "session": job.get("session"),
+        "owner": owner,
+        "archive_system": job.get("archive_system"),
+        "archive_path": job.get("archive_path"),
+        "agent": job.get("agent"),
+        "task": job.get("task"),
+        "hidden": job.get(VISIBLE) is False,
+    }
+
+
+def show(
+    context: typer.Context, job: common.Job, output_format: output.Output = Format.table
+) -> None:
+    """Show a job, hidden or not: its fields, what it may do next, what waits for it."""
+    site = site_of(context)
+    stored = site.jobs.load_deletable(values.job_uuid(job))
+    names = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
+    public = site.jobs.public(stored)
+    links = ("child_of", "acted_on", "acted_using", "archive_patterns", "product_patterns")
+    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=1000)
+    more = {
+        "allowed": fsm.allowed_events(stored["state"]),
+        "entries": moved(stored) + len(stored.get("history", [])),
+        "rejected": len(rejected.rows),
+        "waiting": len(stored.get("_outbox", [])),
+        **{name: public.get(name) for name in links},
+        "data": public.get("data"),
+    }
+    output.record({**_row(public, names), **more}, output_format)
+
+
+def history(
+    context: typer.Context,
+    job: common.Job,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 100,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds between looks.")
+    ] = 1.0,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Show the history of a job, oldest entry first, also what has moved out of its document.
+
+    While it follows, JSON is one object a line.
+    """
+    site, uuid = site_of(context), values.job_uuid(job)
+    stored = site.jobs.load_deletable(uuid)
+    count = moved(stored) + len(stored.get("history", []))
+    skip = 0 if every else max(0, count - limit)
+    if not follow:
+        _print_entries(site.search.entries(stored, skip), output_format)
+        return
+    if output_format is Format.csv:
+        message = "--follow goes with --output table or json"
+        raise UsageError(message)
+    while True:
+        for entry in site.search.entries(stored, skip):
+            _print_line(entry, output_format)
+            skip = entry["position"] + 1
+        sys.stdout.flush()
+        time.sleep(interval)
+        stored = site.jobs.load_deletable(uuid)
+
+
+def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> None:
+    if output_format is Format.table:
+        for entry in entries:
+            _print_line(entry, output_format)
+    else:
+        output.listing(entries, (), output_format)
+
+
+def _print_line(entry: dict[str, Any], output_format: Format) -> None:
+    if output_format is Format.json:
+        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=output.plain) + "\n")
+        return
+    date = output.plain(entry["date"])
+    state = output.printable(str(entry["state"] or ""))
+    line = Text(f"{entry['position']:>{_POSITION}}  {date}  ")
+    line.append(f"{output.printable(entry['name']):<{_EVENT}}", style="bold")
+    line.append(f"{state:<{_STATE}}", style=output.STYLES.get(state, ""))
+    line.append(output.printable(output.shown(entry["data"])))
+    output.console().print(line, soft_wrap=True)
+
+
+def draw(
+    context: typer.Context,
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="The job's uuid; none: no path.")
+    ] = None,
+    form: Annotated[Drawing, typer.Option("--format", help="As what.")] = Drawing.text,
+    to: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
+) -> None:
+    """Draw the state machine, and in it the path of a job."""
+    site = site_of(context)
+    path = graph.Path()
+    if job is not None:
+        stored = site.jobs.load_deletable(values.job_uuid(job))
+        path = graph.Path.of(site.search.path(stored))
+    if form is Drawing.svg:
+        text = drawing.svg(path)
+    else:
+        text = graph.mermaid(path) if form is Drawing.mermaid else graph.text(path)
+    if to is None:
+        sys.stdout.write(text)
+    else:
+        to.write_text(text, encoding="utf-8")
+        output.note(f"written to {to}")

@@ -1,0 +1,99 @@
+"""`pipelines ls`, `pipelines add`, `pipelines show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datacatalog.linkedstores.basestore import strategies
+from datacatalog.tokens import InvalidToken
+from pipelinejobs import output, values
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.output import Column, Format
+
+if TYPE_CHECKING:
+    from datacatalog.mongo import Document
+
+_COLUMNS = (
+    Column("uuid", whole=True),
+    Column("id"),
+    Column("name"),
+    Column("type"),
+    Column("created", whole=True),
+)
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    command(group, "ls", "pipelines ls --text taco --output csv")(list_pipelines)
+    command(group, "add", "pipelines add pipeline.yml")(add)
+    command(group, "show", "pipelines show tacobot:9000")(show)
+
+
+def list_pipelines(
+    context: typer.Context,
+    text: Annotated[str, typer.Option(help="Has this in its uuid, id, name or description.")] = "",
+    limit: common.Limit = 50,
+    cursor: common.Cursor = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """List pipelines, the newest first."""
+    page = site_of(context).search.pipelines(text, cursor=cursor, limit=limit)
+    output.listing([_row(row) for row in page.rows], _COLUMNS, output_format)
+    if not page.rows:
+        output.note("no pipeline is so")
+    output.more(page.cursor)
+
+
+def _row(pipeline: Document) -> output.Row:
+    return {
+        "uuid": pipeline["uuid"],
+        "id": pipeline.get("id"),
+        "name": pipeline.get("name"),
+        "type": pipeline.get("pipeline_type"),
+        "description": pipeline.get("description"),
+        "owner": (pipeline.get("_admin") or {}).get("owner"),
+        "created": (pipeline.get("_properties") or {}).get("created_date"),
+    }
+
+
+def add(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="JSON or YAML: name, id, components, processing_levels, …; or -")
+    ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Change the one that is there already.")
+    ] = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Add the pipeline that a file describes; nothing changes if it is there just so."""
+    pipelines = site_of(context).pipelines
+    described = values.document(file)
+    token = None
+    if update:
+        uuid = described.get("uuid") or pipelines.get_typeduuid(described)
+        stored = pipelines.find_one_by_uuid(uuid)
+        token = None if stored is None else pipelines.get_token(stored)
+    try:
+        added = pipelines.add_update_document(described, token=token, strategy=strategies.MERGE)
+    except InvalidToken as error:
+        message = "this pipeline is there already and differs: add --update to change it"
+        raise CommandError(message) from error
+    output.record(_row(added), output_format)
+
+
+def show(
+    context: typer.Context,
+    pipeline: Annotated[str, typer.Argument(help="Its uuid or id.")],
+    output_format: output.Output = Format.table,
+) -> None:
+    """Show a pipeline with its components."""
+    site = site_of(context)
+    found = site.pipelines.find_one_by_uuid(site.pipeline_uuid(pipeline)) or {}
+    shown = {name: value for name, value in found.items() if not name.startswith("_")}
+    output.record({**_row(found), **shown}, output_format)

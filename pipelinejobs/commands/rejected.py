@@ -1,0 +1,122 @@
+"""`rejected ls`, `rejected retry`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from manager.exceptions import Refusal
+from pipelinejobs import deeds, output, values
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import FAILED, UsageError
+from pipelinejobs.output import Column, Format
+
+if TYPE_CHECKING:
+    from pipelinejobs.site import Site
+
+_COLUMNS = (
+    Column("uuid", "JOB", whole=True),
+    Column("date", whole=True),
+    Column("event", whole=True),
+    Column("state", whole=True),
+    Column("applied", whole=True),
+    Column("id"),
+)
+_OUTCOMES = (
+    Column("uuid", "JOB", whole=True),
+    Column("event", whole=True),
+    Column("outcome", whole=True),
+    Column("detail"),
+)
+JobOption = Annotated[str | None, typer.Option("--job", help="Of this job.")]
+EventOption = Annotated[str | None, typer.Option("--event", help="Of this name.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    command(group, "ls", "rejected ls --event finish")(list_rejected)
+    command(group, "retry", "rejected retry --job $JOB")(retry)
+
+
+def list_rejected(
+    context: typer.Context,
+    job: JobOption = None,
+    event: EventOption = None,
+    settled: Annotated[
+        bool, typer.Option("--settled", help="Also those that were applied since.")
+    ] = False,
+    limit: common.Limit = 50,
+    cursor: common.Cursor = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """List the events that the state of a job did not allow, the newest first."""
+    page = site_of(context).search.rejected(
+        job_uuid=None if job is None else values.job_uuid(job),
+        event=None if event is None else values.event(event),
+        settled=settled,
+        cursor=cursor,
+        limit=limit,
+    )
+    output.listing(page.rows, _COLUMNS, output_format)
+    if not page.rows:
+        output.note("no event waits for a retry")
+    output.more(page.cursor)
+
+
+def retry(
+    context: typer.Context,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="As `rejected ls` shows them.")
+    ] = None,
+    job: JobOption = None,
+    event: EventOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Apply events that were refused, the oldest first, as the deliveries that they were.
+
+    Exit code 1 if one of them is refused again.
+    """
+    site = site_of(context)
+    if not (ids or job or event or every):
+        message = "which? give IDs, or --job, --event or --all"
+        raise UsageError(message)
+    chosen = list(ids or []) or _chosen(site, job, event)
+    rows = [_retry(site, rejected_id) for rejected_id in chosen]
+    output.listing(rows, _OUTCOMES, output_format)
+    if not rows:
+        output.note("no event waits for a retry")
+    if any(row["outcome"] != "applied" for row in rows):
+        raise typer.Exit(FAILED)
+
+
+def _chosen(site: Site, job: str | None, event: str | None) -> list[str]:
+    """Return the ids of all events that are meant, the oldest first."""
+    uuid = None if job is None else values.job_uuid(job)
+    name = None if event is None else values.event(event)
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = site.search.rejected(job_uuid=uuid, event=name, cursor=cursor, limit=1000)
+        found += [row["id"] for row in page.rows]
+        cursor = page.cursor
+        if cursor is None:
+            return found[::-1]
+
+
+def _retry(site: Site, rejected_id: str) -> output.Row:
+    row = site.jobs.load_rejected(rejected_id)
+    outcome, detail = "applied", ""
+    try:
+        detail = f"state {deeds.retry(site, rejected_id)['state']}"
+    except Refusal as refusal:
+        outcome, detail = "refused", str(refusal)
+    return {
+        "uuid": row["uuid"],
+        "event": row["event"]["name"],
+        "outcome": outcome,
+        "detail": detail,
+        "id": rejected_id,
+    }

@@ -1,0 +1,214 @@
+"""`export` and `import`: the whole catalog as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from datacatalog.linkedstores.transfer import BUCKETS, Item, Transfer
+from pipelinejobs import output
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import FAILED, CommandError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelinejobs.site import Site
+
+FORMAT = 1
+_BATCH_ITEMS, _BATCH_BYTES = 500, 8 * 1024 * 1024
+_MOST_SHOWN = 20
+
+File = Annotated[Path, typer.Argument(help="Of newline-delimited JSON.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    command(group, "export", "export catalog.ndjson")(export)
+    command(group, "import", "import catalog.ndjson")(import_)
+
+
+class _Written(NamedTuple):
+    """How far an export has come."""
+
+    size: int
+    """what of the file is kept"""
+    items: int
+    last: Item | None
+    complete: bool
+
+
+def export(context: typer.Context, file: File) -> None:
+    """Write the whole catalog to a file; after an interruption, the same command goes on.
+
+    Jobs with their histories, pipelines, refused events, the audit log, outboxes, and whatever else
+    of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
+    """
+    site = site_of(context)
+    transfer = Transfer(site.mongodb)
+    written = _inspect(file)
+    if written.complete:
+        message = f"{file} holds a complete export: name another file, or remove it"
+        raise CommandError(message)
+    if written.items:
+        output.note(f"going on behind {written.items:,} documents in {file}")
+    count = written.items
+    bar, task = output.progress(transfer.count())
+    with bar, _open(file) as stream:
+        stream.truncate(written.size)
+        stream.seek(written.size)
+        if not written.size:
+            _write(stream, _header(site))
+        bar.update(task, completed=count)
+        for item in transfer.dump(written.last):
+            stream.write(item.to_json().encode() + b"\n")
+            if item.collection != BUCKETS:
+                count += 1
+                bar.advance(task)
+        _write(stream, {"end": True, "documents": count})
+        stream.flush()
+        os.fsync(stream.fileno())
+    output.note(f"documents: {count:,}, in {file}")
+
+
+def import_(context: typer.Context, file: File) -> None:
+    """Read an export into the catalog; what is there already stays as it is.
+
+    After an interruption, the same command goes on. Exit code 1 if a document could not be added
+    because another one has its uuid or identifier.
+    """
+    site = site_of(context)
+    transfer = Transfer(site.mongodb)
+    added = known = 0
+    conflicts: list[str] = []
+    bar, task = output.progress(_documents(file))
+    with bar:
+        transfer.prepare()
+        for batch in _batches(file):
+            loaded = transfer.load(batch)
+            added, known = added + loaded.added, known + loaded.known
+            conflicts += loaded.conflicts
+            bar.advance(task, sum(item.collection != BUCKETS for item in batch))
+    for text in conflicts[:_MOST_SHOWN]:
+        output.note(text)
+    left = len(conflicts)
+    output.note(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
+    if conflicts:
+        raise typer.Exit(FAILED)
+
+
+def _header(site: Site) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": metadata.version("pipelinejobs-manager"),
+        "database": site.mongodb.get("database"),
+    }
+
+
+def _write(stream: IO[bytes], content: dict[str, Any]) -> None:
+    stream.write(json.dumps(content).encode() + b"\n")
+
+
+def _open(file: Path) -> IO[bytes]:
+    try:
+        # tokens can be made of what is in it
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}"
+        raise UsageError(message) from error
+    return os.fdopen(descriptor, "r+b")
+
+
+def _inspect(file: Path) -> _Written:
+    """Find out how far an export has come, and where it can go on."""
+    if not file.exists() or not file.stat().st_size:
+        return _Written(0, 0, None, complete=False)
+    end = began = size = 0
+    last: bytes | None = None
+    before: str | None = None
+    items = items_before = 0
+    with _reading(file) as stream:
+        for number, line in enumerate(stream):
+            if not line.endswith(b"\n"):
+                break
+            size += len(line)
+            if number == 0:
+                _check_header(file, line)
+                end = began = size
+                continue
+            if line.startswith(b'{"end"'):
+                return _Written(size, items, None, complete=True)
+            name = line[16 : line.find(b'"', 16)].decode(errors="replace")
+            group = "jobs" if name == BUCKETS else name
+            if group != before:
+                before, began, items_before = group, size - len(line), items
+            if name != BUCKETS:
+                last, end, items = line, size, items + 1
+    if last is None:
+        return _Written(end, 0, None, complete=False)
+    item = _item(file, items, last)
+    if Transfer.goes_on(item):
+        return _Written(end, items, item, complete=False)
+    # of a collection whose documents have no date, all come again
+    return _Written(began, items_before, item, complete=False)
+
+
+def _check_header(file: Path, line: bytes) -> None:
+    try:
+        found = json.loads(line)["format"]
+    except (ValueError, KeyError, TypeError):
+        message = f"{file} holds something else than an export: name another file"
+        raise UsageError(message) from None
+    if found != FORMAT:
+        message = f"{file} has the format {found!r:.20}, and this version knows {FORMAT}"
+        raise UsageError(message)
+
+
+def _documents(file: Path) -> int | None:
+    """Return how many documents an export says it has; check that it is one, and complete."""
+    with _reading(file) as stream:
+        _check_header(file, stream.readline())
+        stream.seek(max(0, file.stat().st_size - 200))
+        tail = stream.read().splitlines()
+    try:
+        return int(json.loads(tail[-1])["documents"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        output.note(f"{file} is not complete: the export that wrote it can be gone on with")
+        return None
+
+
+def _batches(file: Path) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    size = 0
+    with _reading(file) as stream:
+        for number, line in enumerate(stream, start=1):
+            if number == 1 or line.startswith(b'{"end"') or not line.endswith(b"\n"):
+                continue
+            batch.append(_item(file, number, line))
+            size += len(line)
+            if len(batch) >= _BATCH_ITEMS or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _item(file: Path, number: int, line: bytes) -> Item:
+    try:
+        return Item.from_json(line.decode())
+    except ValueError as error:
+        message = f"{file}, line {number}: {error}"
+        raise UsageError(message) from error
+
+
+def _reading(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}"
+        raise UsageError(message) from error

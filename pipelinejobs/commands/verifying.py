@@ -1,0 +1,62 @@
+"""`verify`: whether every history tells how its job came to be as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datacatalog.linkedstores.pipelinejob.replay import verify as verify_job
+from pipelinejobs import output, values
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import FAILED
+from pipelinejobs.output import Column, Format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacatalog.mongo import Document
+    from pipelinejobs.site import Site
+
+_COLUMNS = (Column("uuid", "JOB", whole=True), Column("problem"))
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    command(group, "verify", "verify --output json")(verify)
+
+
+def verify(
+    context: typer.Context,
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="These; by default all.")
+    ] = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Replay histories through the state machine; check their order, their gaps and the revision.
+
+    Prints what is off; exit code 1 if anything is.
+    """
+    site = site_of(context)
+    problems: list[output.Row] = []
+    checked = events = 0
+    total = len(jobs) if jobs else site.search.count()
+    bar, task = output.progress(total)
+    with bar:
+        for job in _wanted(site, jobs):
+            found = verify_job(site.jobs, job)
+            problems += [{"uuid": found.uuid, "problem": text} for text in found.problems]
+            checked, events = checked + 1, events + found.events
+            bar.advance(task)
+    output.listing(problems, _COLUMNS, output_format)
+    wrong = len({row["uuid"] for row in problems})
+    output.note(f"jobs: {checked:,}, events: {events:,}, jobs with problems: {wrong:,}")
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+def _wanted(site: Site, jobs: list[str] | None) -> Iterator[Document]:
+    if not jobs:
+        yield from site.search.everything()
+    for job in jobs or []:
+        yield site.jobs.load_deletable(values.job_uuid(job))

@@ -1,0 +1,84 @@
+"""`jobs watch`: the jobs to which something happened last, live."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipelinejobs import output
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.jobs import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelinejobs.output import Row
+
+_SHOWN = ("uuid", "state", "last_event", "updated", "pipeline", "session")
+_RECENT = datetime.timedelta(seconds=10)
+_ROOM = 5
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    command(group, "watch", "jobs watch --state RUNNING --interval 5")(watch)
+
+
+def watch(
+    context: typer.Context,
+    states: common.States = None,
+    pipeline: common.Pipelines = None,
+    limit: common.Limit = 20,
+    interval: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds between looks.")
+    ] = 2.0,
+) -> None:
+    """Watch the jobs to which something happened last, until Ctrl-C.
+
+    In a pipe, each change is one line.
+    """
+    site = site_of(context)
+    wanted = common.filters(site, states, pipeline)
+    screen = output.console()
+    most = max(1, min(limit, screen.height - _ROOM)) if screen.is_terminal else limit
+
+    def looks() -> Iterator[list[Row]]:
+        while True:
+            yield rows_of(site, wanted, order="updated", cursor=None, limit=most)[0]
+            time.sleep(interval)
+
+    if screen.is_terminal:
+        with Live(console=screen, auto_refresh=False) as live:
+            for rows in looks():
+                live.update(_table(rows), refresh=True)
+    known: dict[str, Any] = {}
+    for rows in looks():
+        _print_changes(rows, known)
+
+
+def _table(rows: list[Row]) -> Table:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    counts = Text(f"{now:%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends", style="dim")
+    table = Table(box=None, pad_edge=False, header_style="bold", caption=counts)
+    table.caption_justify = "left"
+    for name in _SHOWN:
+        table.add_column(name.upper().replace("_", " "), no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        is_new = now - row["updated"] < _RECENT
+        table.add_row(*(output.cell(row[name]) for name in _SHOWN), style="bold" if is_new else "")
+    return table
+
+
+def _print_changes(rows: list[Row], known: dict[str, Any]) -> None:
+    for row in reversed(rows):
+        if known.get(row["uuid"]) != row["revision"]:
+            cells = (output.printable(output.shown(row[name])) for name in _SHOWN)
+            typer.echo("\t".join(cells))
+            known[row["uuid"]] = row["revision"]

@@ -1,0 +1,59 @@
+"""What the manager does, done in this process: by the same code, and announced as it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datacatalog import mongo
+from manager import actions, announcements
+from manager.authorization import authorize
+
+if TYPE_CHECKING:
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from manager.actions import Outcome
+    from manager.messages import Message
+    from pipelinejobs.site import Site
+    from reactors.runtime import Reactor
+
+
+def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
+    """Carry out a message; return what its sender is answered.
+
+    Args:
+        site: where.
+        message: what.
+        variables: of the message, as the platform passes them.
+
+    Raises:
+        Refusal: it was not carried out.
+    """
+    rx = site.reactor(**variables)
+    permit = authorize(rx, message, site.jobs)
+    return _announced(rx, site.jobs, actions.act(rx, message, permit, site.jobs))
+
+
+def retry(site: Site, rejected_id: str) -> dict[str, Any]:
+    """Carry out an event that was refused before; return what its sender would be answered.
+
+    Raises:
+        Refusal: it is refused again.
+    """
+    rx = site.reactor()
+    return _announced(rx, site.jobs, actions.retry(rx, rejected_id, site.jobs))
+
+
+def drain(site: Site) -> tuple[int, int]:
+    """Announce what waits; return how many jobs' outboxes are empty now, and how many are not.
+
+    Raises:
+        InvalidSettings: something waits, and nobody is named to announce it to.
+    """
+    return announcements.drain(site.reactor(), site.jobs)
+
+
+def _announced(rx: Reactor, jobs: PipelineJobStore, outcome: Outcome) -> dict[str, Any]:
+    try:
+        announcements.deliver(rx, jobs, outcome.job_uuid)
+    except mongo.DatabaseError as error:
+        rx.logger.warning("job %s: not announced yet: %s", outcome.job_uuid, type(error).__name__)
+    return outcome.result

@@ -1,0 +1,29 @@
+"""Errors of the command line, and the exit codes that they end it with.
+
+Exception
+└── CommandError        1
+    ├── UsageError      2
+    └── Unreachable     3
+"""
+
+from __future__ import annotations
+
+DONE, FAILED, WRONG_USE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class CommandError(Exception):
+    """It was not done; the text says why, and what to do."""
+
+    exit_code = FAILED
+
+
+class UsageError(CommandError):
+    """The arguments or the settings are wrong."""
+
+    exit_code = WRONG_USE
+
+
+class Unreachable(CommandError):
+    """The database or the gateway does not answer; the same command may succeed later."""
+
+    exit_code = UNREACHABLE

@@ -1,0 +1,166 @@
+"""The client of the gateway: what the command line asks of the Abaco API."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+from pipelinejobs.exceptions import CommandError, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMEOUT = 30.0
+LONGEST_EXECUTION = 330.0
+_UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 401, 404, 500
+
+
+class Gateway:
+    """The API of a tenant, and in it one actor.
+
+    Args:
+        server: the base URL.
+        token: an access token; may be empty where only nonces are used.
+        actor: the id or alias of the manager.
+        verify: check the certificate of the server.
+    """
+
+    def __init__(self, server: str, token: str, actor: str, *, verify: bool = True) -> None:
+        self.server = server.rstrip("/")
+        self.actor = actor
+        self._token = token
+        self._client = httpx.Client(timeout=TIMEOUT, verify=verify, follow_redirects=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def send(
+        self,
+        body: Mapping[str, Any],
+        parameters: Mapping[str, str] | None = None,
+        *,
+        nonce: str | None = None,
+        wait: bool = True,
+    ) -> dict[str, Any]:
+        """Send a message to the manager.
+
+        Args:
+            body: the message.
+            parameters: of the URL.
+            nonce: what to authenticate with in place of the token.
+            wait: until the manager has answered.
+
+        Returns:
+            The manager's answer; without `wait`, the id of the execution as `execution`.
+
+        Raises:
+            CommandError: the gateway or the manager refused it.
+            Unreachable: the gateway does not answer.
+        """
+        query = {**(parameters or {}), **({} if nonce is None else {"x-nonce": nonce})}
+        if wait:
+            query["_abaco_synchronous"] = "true"
+        options: dict[str, Any] = {"nonce": nonce, "params": query, "json": dict(body)}
+        try:
+            reply = self._request("POST", f"/{self._path}/messages", **options)
+        except CommandError as error:
+            # a nonce is for an id or for an alias, and it may be the other one
+            actor_id = self._id() if nonce and type(error) is CommandError else None
+            if actor_id is None:
+                raise
+            reply = self._request("POST", f"/{actor_id}/messages", **options)
+        if not wait:
+            return {"execution": _result(reply)["executionId"]}
+        try:
+            answer = json.loads(reply.content)
+        except ValueError:
+            # the actor did not come to answer: this is its log
+            last = (reply.text.strip().splitlines() or ["no answer and no log"])[-1]
+            message = f"the manager ended without an answer: {last:.300}"
+            raise CommandError(message) from None
+        if not isinstance(answer, dict):
+            message = "the manager's answer is no object: is this the right actor?"
+            raise CommandError(message)
+        if "error" in answer:
+            raise CommandError(str(answer["error"]))
+        return answer
+
+    def _id(self) -> str | None:
+        """Return the id behind the manager's alias, or None where it cannot be told."""
+        try:
+            found = quote(str(self.manager()["id"]), safe="") if self._token else None
+        except CommandError:
+            return None
+        return None if found == self._path else found
+
+    def manager(self) -> dict[str, Any]:
+        """Return the manager as the gateway describes it."""
+        found: dict[str, Any] = _result(self._request("GET", f"/{self._path}"))
+        return found
+
+    def ready(self) -> httpx.Response:
+        """Return the answer to the question whether messages are accepted."""
+        return self._ask("GET", f"{self.server}/readyz")
+
+    @property
+    def _path(self) -> str:
+        return quote(self.actor, safe="")
+
+    def _request(
+        self, method: str, path: str, *, nonce: str | None = None, **options: Any
+    ) -> httpx.Response:
+        headers = {}
+        if nonce is None:
+            if not self._token:
+                message = (
+                    "there is no access token: set _abaco_access_token, or send with --nonce NONCE"
+                )
+                raise UsageError(message)
+            headers["Authorization"] = f"Bearer {self._token}"
+        url = f"{self.server}/actors/v2{path}"
+        waits = method == "POST"
+        reply = self._ask(
+            method, url, headers=headers, timeout=LONGEST_EXECUTION if waits else TIMEOUT, **options
+        )
+        if reply.status_code != httpx.codes.OK:
+            raise self._refused(reply)
+        return reply
+
+    def _ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, url, **options)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # the URL may hold a nonce
+            message = (
+                f"the gateway at {self.server} does not answer ({type(error).__name__}): "
+                "is `make up` running, and is this its address?"
+            )
+            raise Unreachable(message) from error
+
+    def _refused(self, reply: httpx.Response) -> CommandError:
+        status = reply.status_code
+        if status == _UNAUTHORIZED:
+            return CommandError(
+                f"the gateway at {self.server} does not accept the access token: "
+                "it has expired, or is another tenant's"
+            )
+        try:
+            text = str(reply.json()["message"])
+        except (ValueError, KeyError, TypeError):
+            text = f"HTTP status {status}"
+        if status == _NOT_FOUND or "nonce" in text.lower():
+            text += " Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID."
+        message = f"the gateway at {self.server} refused: {text:.500}"
+        return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
+
+
+def _result(reply: httpx.Response) -> Any:
+    try:
+        return reply.json()["result"]
+    except (ValueError, KeyError, TypeError):
+        message = f"what answers at {reply.url.host}:{reply.url.port} is no Abaco gateway"
+        raise CommandError(message) from None

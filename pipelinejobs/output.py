@@ -1,0 +1,207 @@
+"""What is printed: listings and records as a table, as JSON or as CSV; notes on standard error."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import sys
+from enum import Enum
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Row = dict[str, Any]
+
+
+class Format(str, Enum):
+    """How a listing is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How it is printed.")]
+STYLES = {
+    "CREATED": "cyan",
+    "RUNNING": "blue",
+    "FINISHED": "green",
+    "INDEXING": "blue",
+    "VALIDATING": "blue",
+    "VALIDATED": "green",
+    "FINALIZED": "bold green",
+    "FAILED": "red",
+    "REJECTED": "red",
+    "RETIRED": "dim",
+    "RESET": "yellow",
+}
+"""The colours of states."""
+_UNBOUNDED = 10_000
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    key: str
+    title: str = ""
+    whole: bool = False
+    """is never broken into lines"""
+
+
+def console(*, errors: bool = False) -> Console:
+    """Return the console; where it is no terminal, lines are as long as they have to be."""
+    made = Console(stderr=errors, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made = Console(stderr=errors, highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
+    return made
+
+
+def note(text: str) -> None:
+    """Tell people something that is no part of what was asked for."""
+    console(errors=True).print(Text(printable(text), style="dim"), soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """Say on standard error, in one line, why it was not done."""
+    line = " ".join(printable(part) for part in text.splitlines())
+    console(errors=True).print(Text("ERROR ", style="bold red") + Text(line), soft_wrap=True)
+
+
+def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> int:
+    """Print rows; return how many there were.
+
+    Args:
+        rows: of the same keys.
+        columns: what a table shows of them; JSON and CSV have all.
+        output: how.
+    """
+    if output is Format.json:
+        return _print_json(rows)
+    if output is Format.csv:
+        return _print_csv(rows, [column.key for column in columns])
+    count = 0
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        title = column.title or column.key.upper().replace("_", " ")
+        grid.add_column(title, no_wrap=column.whole, overflow="fold")
+    for count, row in enumerate(rows, start=1):  # noqa: B007 - counted for the caller
+        grid.add_row(*(cell(row.get(column.key)) for column in columns))
+    if count:
+        _print_grid(grid)
+    return count
+
+
+def record(row: Mapping[str, Any], output: Format) -> None:
+    """Print one thing, a line for each of its fields."""
+    if output is Format.json:
+        sys.stdout.write(json.dumps(row, indent=2, ensure_ascii=False, default=plain) + "\n")
+    elif output is Format.csv:
+        _print_csv([dict(row)], list(row))
+    else:
+        grid = Table(box=None, pad_edge=False, show_header=False)
+        grid.add_column(style="bold", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value in row.items():
+            grid.add_row(name, cell(value))
+        _print_grid(grid)
+
+
+def _print_grid(grid: Table) -> None:
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(grid)
+    # a table fills its last column with blanks, which nobody needs in a file
+    lines = [line.rstrip(" ") for line in captured.get().splitlines()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def cell(value: Any) -> Text:
+    """Return a value as a table shows it; a state in its colour."""
+    text = printable(shown(value))
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def shown(value: Any) -> str:
+    """Return a value as a text for people."""
+    if value is None or value == []:
+        return ""
+    if isinstance(value, datetime.datetime):
+        return f"{value.astimezone(datetime.timezone.utc):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=plain)
+    return str(value)
+
+
+def plain(value: Any) -> str:
+    """Return what JSON has no form for as a text; moments in ISO 8601."""
+    if isinstance(value, datetime.datetime):
+        moment = value.astimezone(datetime.timezone.utc)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """Return a text without what would move the cursor or colour a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def more(cursor: str | None) -> None:
+    """Say how a listing goes on."""
+    if cursor is not None:
+        note(f"there may be more: add --cursor {cursor}")
+
+
+def progress(total: int | None) -> tuple[Progress, Any]:
+    """Return a progress bar on standard error, which only a terminal shows, and its task."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console(errors=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    return bar, bar.add_task("", total=total)
+
+
+def _print_json(rows: Iterable[Row]) -> int:
+    count = 0
+    for count, row in enumerate(rows, start=1):
+        begin = "[\n" if count == 1 else ",\n"
+        sys.stdout.write(begin + json.dumps(row, ensure_ascii=False, default=plain))
+    sys.stdout.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
+    iterator = iter(rows)
+    first = next(iterator, None)
+    names = list(keys) if first is None else list(first)
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    count = 0
+    for row in () if first is None else chain([first], iterator):
+        writer.writerow({name: _csv_cell(row.get(name)) for name in names})
+        count += 1
+    return count
+
+
+def _csv_cell(value: Any) -> str:
+    return plain(value) if isinstance(value, datetime.datetime) else shown(value)

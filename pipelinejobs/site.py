@@ -1,0 +1,227 @@
+"""Where the catalog and the gateway are.
+
+The settings are the actor's: `config.yml` and `_REACTOR_*`, `CATALOG_*` and `TACC_*` variables. Where
+they name no database, it is the one of `make up` in the local folder, with its secrets. The gateway
+is the one that a client of the platform finds: by `_abaco_api_server` and `_abaco_access_token`, or
+in the file that `AGAVE_CACHE_DIR` leads to, in the one of `make up`, or in `~/.agave/current`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from abaco import clientcache
+from datacatalog import mongo
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.search import JobSearch
+from datacatalog.settings import CatalogSettings
+from datacatalog.tokens import get_admin_token
+from local.database import DEFAULT_FOLDER, LocalDatabase
+from manager import settings
+from manager.exceptions import InvalidSettings
+from pipelinejobs.exceptions import CommandError, UsageError
+from reactors.exceptions import SettingsError
+from reactors.runtime import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelinejobs.gateway import Gateway
+
+AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
+SERVER, TOKEN = "_abaco_api_server", "_abaco_access_token"
+SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
+_FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
+"""Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
+ALIAS = "jobs-manager"
+"""By which `make up` registers the actor."""
+
+
+class Site:
+    """What the commands work on.
+
+    Args:
+        folder: of `make up`.
+        environ: by default that of the process.
+    """
+
+    def __init__(
+        self, folder: Path = DEFAULT_FOLDER, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self._given = dict(os.environ if environ is None else environ)
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = Reactor(self._given, folders=[*_FOLDERS, Path.cwd()]).settings
+        return found
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the settings name no database, so that it is the one of `make up`."""
+        try:
+            given = self._settings
+        except SettingsError as error:
+            raise UsageError(str(error)) from error
+        section = given.get("mongodb")
+        return not (isinstance(section, dict) and section.get("authn"))
+
+    @cached_property
+    def environ(self) -> dict[str, str]:
+        """The environment, completed by what the local folder says."""
+        environ = dict(self._given)
+        if self.is_local:
+            server = LocalDatabase(self.folder).status()
+            if server is not None:
+                environ[AUTHN] = server.uri
+            for name in SECRETS:
+                file = self.folder / "abaco" / name.lower()
+                if name not in environ and file.is_file():
+                    environ[name] = file.read_text().strip()
+        cache = self.client_cache
+        if SERVER not in environ and cache is not None:
+            content = clientcache.read(cache)
+            environ[SERVER] = str(content.get("baseurl") or "")
+            environ.setdefault(TOKEN, str(content.get("access_token") or ""))
+        environ.setdefault("_abaco_actor_id", self.actor)
+        return environ
+
+    @property
+    def client_cache(self) -> Path | None:
+        """The file that names the gateway and holds a token for it."""
+        named = self._given.get("AGAVE_CACHE_DIR")
+        folders = [Path(named)] if named else [self.folder / "abaco" / "agave", _home_cache()]
+        return next((file for folder in folders if (file := folder / "current").is_file()), None)
+
+    @cached_property
+    def actor(self) -> str:
+        """The id or alias of the manager."""
+        given = settings.section_of(self._settings, "pipelines")
+        return given.get("job_manager_id") or ALIAS
+
+    def reactor(self, **variables: str) -> Reactor:
+        """Return a Reactor with the settings, as the actor itself has.
+
+        Args:
+            variables: of this message.
+
+        Raises:
+            UsageError: the settings cannot be used.
+        """
+        try:
+            rx = Reactor({**self.environ, **variables}, folders=[*_FOLDERS, Path.cwd()])
+            settings.check(rx.settings)
+        except (SettingsError, InvalidSettings) as error:
+            raise UsageError(str(error)) from error
+        return rx
+
+    @cached_property
+    def mongodb(self) -> dict[str, Any]:
+        """The settings of the database.
+
+        Raises:
+            UsageError: there is none.
+        """
+        section = dict(settings.section_of(self.reactor().settings, "mongodb"))
+        if not section.get("authn"):
+            message = (
+                f"no database: start the local one with `make up` (it is looked for in "
+                f"{self.folder}), or give a MongoDB URI in {AUTHN}"
+            )
+            raise UsageError(message)
+        try:
+            mongo.decode_authn(section["authn"])
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return section
+
+    @cached_property
+    def catalog(self) -> CatalogSettings:
+        """The settings of the catalog.
+
+        Raises:
+            UsageError: one of them is wrong.
+        """
+        try:
+            return CatalogSettings.from_environ(self.environ)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    @cached_property
+    def jobs(self) -> PipelineJobStore:
+        """The jobs."""
+        try:
+            return PipelineJobStore(self.mongodb, catalog=self.catalog)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    @cached_property
+    def search(self) -> JobSearch:
+        """What is looked for among the jobs."""
+        return JobSearch(self.jobs)
+
+    @cached_property
+    def pipelines(self) -> PipelineStore:
+        """The pipelines."""
+        return PipelineStore(self.mongodb, catalog=self.catalog)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The client of the gateway.
+
+        Raises:
+            UsageError: no gateway is known.
+        """
+        from pipelinejobs.gateway import Gateway  # noqa: PLC0415 - most commands do without
+
+        server = self.environ.get(SERVER)
+        if not server:
+            message = (
+                f"no gateway: start the local one with `make up`, let AGAVE_CACHE_DIR lead to a "
+                f"client's cache, or set {SERVER}; --direct goes straight to the database"
+            )
+            raise UsageError(message)
+        verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
+        return Gateway(server, self.environ.get(TOKEN, ""), self.actor, verify=verify is not False)
+
+    def close(self) -> None:
+        """Close the connections to the gateway."""
+        if "gateway" in vars(self):
+            self.gateway.close()
+
+    def admin_token(self) -> str:
+        """Return the administrative token of this moment.
+
+        Raises:
+            UsageError: its key and secret are not set.
+        """
+        if not (self.catalog.admin_key and self.catalog.admin_secret):
+            missing = " and ".join(name for name in SECRETS if not self.environ.get(name))
+            message = f"there are no administrative tokens: set {missing}, to what the actor has"
+            raise UsageError(message)
+        return get_admin_token(
+            self.catalog.admin_key, self.catalog.admin_secret, self.catalog.admin_lifetime
+        )
+
+    def pipeline_uuid(self, name: str) -> str:
+        """Return the UUID of a pipeline that is named by it or by its id.
+
+        Raises:
+            CommandError: there is none.
+        """
+        by_uuid = self.pipelines.find_one_by_uuid(name)
+        found = by_uuid or self.pipelines.find_one_by_id(id=name)
+        if found is None:
+            message = (
+                f"no pipeline has the uuid or id {name!r:.60}: see `pipelinejobs pipelines ls`"
+            )
+            raise CommandError(message)
+        return str(found["uuid"])
+
+
+def _home_cache() -> Path:
+    return Path("~/.agave").expanduser()

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.search import Filters, JobSearch
+from datacatalog.mongo import Db, Document
+from tests.conftest import TACOBOT
+from tests.datacatalog.conftest import Send
+
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture
+def search(jobs: PipelineJobStore) -> JobSearch:
+    return JobSearch(jobs)
+
+
+@pytest.fixture
+def made(jobs: PipelineJobStore, pipeline: Document, db: Db) -> list[str]:
+    """The UUIDs of six jobs, each an hour younger than the one before; the last one is hidden."""
+    uuids = []
+    for number, events in enumerate(
+        ([], ["run"], ["run", "finish"], ["run", "fail"], ["run"], ["run"])
+    ):
+        job = jobs.create(
+            {
+                "pipeline_uuid": pipeline["uuid"],
+                "archive_path": f"/products/v2/{number}",
+                "data": {"number": number, "$sample": f"Sample-{number}"},
+                "session": "solid-snake" if number % 2 else None,
+            }
+        )
+        for event in events:
+            jobs.handle({"uuid": job["uuid"], "name": event}, job["_update_token"])
+        created = now() - (6 - number) * HOUR
+        db["jobs"].update_one(
+            {"uuid": job["uuid"]},
+            {"$set": {"_properties.created_date": created, "updated": created + HOUR / 2}},
+        )
+        uuids.append(job["uuid"])
+    jobs.delete(uuids[-1], jobs.get_token(jobs.load(uuids[-1])))
+    return uuids
+
+
+def found(search: JobSearch, **filters: Any) -> list[str]:
+    return [row["uuid"] for row in search.jobs(Filters(**filters)).rows]
+
+
+def test_jobs_are_listed_newest_first_without_data_and_history(
+    search: JobSearch, made: list[str]
+) -> None:
+    page = search.jobs()
+    assert [row["uuid"] for row in page.rows] == made[4::-1]
+    assert page.cursor is None
+    assert {"data", "history", "_id", "_salt"}.isdisjoint(page.rows[0])
+    assert page.rows[0]["state"] == "RUNNING"
+
+
+def test_jobs_are_filtered(search: JobSearch, made: list[str], pipeline: Document) -> None:
+    assert found(search, states=("RUNNING",)) == [made[4], made[1]]
+    assert found(search, states=("FAILED", "FINISHED")) == [made[3], made[2]]
+    assert found(search, pipelines=(pipeline["uuid"],)) == made[4::-1]
+    assert found(search, pipelines=("10650844-1baa-55c5-a481-5e945b19c065",)) == []
+    assert found(search, hidden=True) == [made[5]]
+    ago = now() - 3.6 * HOUR
+    assert found(search, created_after=ago) == [made[4], made[3]]
+    assert found(search, created_before=ago) == [made[2], made[1], made[0]]
+    assert found(search, created_before=ago, created_after=ago - HOUR) == [made[2]]
+    assert found(search, idle_since=ago) == [made[1], made[0]]
+    assert found(search, idle_since=ago, states=("CREATED",)) == [made[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("SNAKE", [3, 1]),
+        ("v2/2", [2]),
+        ("sample-4", [4]),
+        ("$sample", [4, 3, 2, 1, 0]),
+        ("fail", [3]),
+        (".*", []),
+    ],
+)
+def test_a_text_is_found_in_any_case_also_in_the_data(
+    search: JobSearch, made: list[str], text: str, numbers: list[int]
+) -> None:
+    assert found(search, text=text) == [made[number] for number in numbers]
+    assert all("data" not in row for row in search.jobs(Filters(text=text)).rows)
+
+
+def test_pages_stay_as_they_are_while_jobs_are_added_and_changed(
+    search: JobSearch, made: list[str], jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    first = search.jobs(limit=2)
+    new = jobs.create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/n", "data": {"n": 1}}
+    )
+    jobs.handle({"uuid": made[0], "name": "run"}, jobs.get_token(jobs.load(made[0])))
+    second = search.jobs(limit=2, cursor=first.cursor)
+    third = search.jobs(limit=2, cursor=second.cursor)
+    listed = [row["uuid"] for page in (first, second, third) for row in page.rows]
+    assert listed == made[4::-1]
+    for _ in range(2):
+        latest = [row["uuid"] for row in search.jobs(order="updated").rows]
+        assert latest[:2] == [made[0], new["uuid"]]
+        assert len(latest) == 6
+    assert [row["uuid"] for row in search.jobs(limit=2).rows] == [new["uuid"], made[4]]
+
+
+def test_jobs_are_counted_by_state(search: JobSearch, made: list[str]) -> None:
+    counts = search.counts()
+    assert {state: count for state, count in counts.items() if count} == {
+        "CREATED": 1,
+        "RUNNING": 2,
+        "FINISHED": 1,
+        "FAILED": 1,
+    }
+    assert counts["RETIRED"] == 0
+    assert search.counts(Filters(hidden=True))["RUNNING"] == 1
+    assert sum(search.counts(Filters(created_after=now() - 3.5 * HOUR)).values()) == 2
+
+
+def test_entries_have_their_place_and_state_across_buckets(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    for number in range(60):
+        send("run", {"number": number})
+    send("finish")
+    stored = jobs.load(job["uuid"])
+    assert db["jobs_history"].count_documents({}) >= 2
+    entries = list(search.entries(stored))
+    assert [entry["position"] for entry in entries] == list(range(62))
+    assert [entry["revision"] for entry in entries] == list(range(62))
+    assert [entries[n]["state"] for n in (0, 1, 61)] == ["CREATED", "RUNNING", "FINISHED"]
+    assert list(search.entries(stored, skip=35, limit=10)) == entries[35:45]
+    path = [(before, after) for before, after, _ in search.path(stored)]
+    assert path[:2] == [("CREATED", "CREATED"), ("CREATED", "RUNNING")]
+    assert path[-1] == ("RUNNING", "FINISHED")
+
+
+def test_rejected_events_are_listed(
+    search: JobSearch, job: Document, send: Send, jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    other = jobs.create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/o", "data": {}}
+    )
+    for name in ("finish", "validate"):
+        with pytest.raises(EventRefused):
+            send(name, {"$a": name})
+    with pytest.raises(EventRefused):
+        jobs.handle({"uuid": other["uuid"], "name": "finish"}, other["_update_token"])
+    rows = search.rejected().rows
+    assert [row["event"] for row in rows] == ["finish", "validate", "finish"]
+    assert rows[1]["data"] == {"$a": "validate"}
+    assert rows[1]["state"] == "CREATED"
+    assert rows[1]["reason"].startswith("validate event: not allowed in state CREATED")
+    assert [row["event"] for row in search.rejected(job_uuid=job["uuid"]).rows] == [
+        "validate",
+        "finish",
+    ]
+    assert [row["uuid"] for row in search.rejected(event="finish").rows] == [
+        other["uuid"],
+        job["uuid"],
+    ]
+    page = search.rejected(limit=1)
+    assert search.rejected(cursor=page.cursor).rows == rows[1:]
+
+
+def test_outboxes_are_listed_with_what_waits(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, pipeline: Document
+) -> None:
+    loaded = jobs.load(job["uuid"])
+    for number in range(3):
+        loaded = jobs.apply(loaded, "run", {"number": number}, announce=True).job
+    claimed = jobs.outbox.claim(job["uuid"])
+    assert claimed is not None
+    (row,) = search.outboxes().rows
+    assert (row["uuid"], row["waiting"], row["tries"]) == (job["uuid"], 3, 0)
+    assert row["leased"] > now()
+    jobs.outbox.postpone(claimed)
+    (row,) = search.outboxes().rows
+    assert (row["tries"], row["leased"]) == (1, None)
+    assert row["due"] > now()
+    assert row["oldest"] == jobs.history(job["uuid"])[1]["date"]
+    assert search.outboxes(removed=True).rows == []
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
+    (row,) = search.outboxes(removed=True).rows
+    assert (row["waiting"], row["removed"]) == (3, True)
+
+
+def test_pipelines_are_listed_and_named(
+    search: JobSearch, pipeline: Document, mongodb: dict[str, Any]
+) -> None:
+    other = PipelineStore(mongodb).add_update_document(
+        {**TACOBOT, "id": "salsabot", "name": "Salsabot", "components": []}
+    )
+    (first,) = (page := search.pipelines(limit=1)).rows
+    (second,) = search.pipelines(limit=1, cursor=page.cursor).rows
+    assert [row["uuid"] for row in (first, second)] == [other["uuid"], pipeline["uuid"]]
+    assert [row["id"] for row in search.pipelines("SALSA").rows] == ["salsabot"]
+    assert {"components", "_salt", "_id", "history"}.isdisjoint(first)
+    names = search.pipeline_names([pipeline["uuid"], other["uuid"], "10600000"])
+    assert names == {pipeline["uuid"]: "Tacobot 9000", other["uuid"]: "Salsabot"}
+
+
+def test_everything_is_every_job_once(search: JobSearch, made: list[str], db: Db) -> None:
+    db["jobs"].update_one({"uuid": made[2]}, {"$unset": {"_properties": ""}})
+    assert sorted(job["uuid"] for job in search.everything()) == sorted(made)

@@ -1,0 +1,91 @@
+"""Fixtures: the command line on the database of one test, and on a gateway that is up."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from datacatalog import mongo
+from datacatalog.mongo import Document
+from local.database import LocalDatabase
+from pipelinejobs.app import main
+from tests.abaco.running import RunningGateway
+from tests.pipelinejobs.running import Result, Run, gateway_in
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Work in a folder without settings, and without the caches of clients."""
+    for name in ("AGAVE_CACHE_DIR", "PIPELINEJOBS_LOCAL", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def variables(mongodb: dict[str, Any]) -> dict[str, str]:
+    """What names the database of this test."""
+    return {
+        "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
+        "_REACTOR_MONGODB_DATABASE": mongodb["database"],
+        "_REACTOR_MONGODB_TIMEOUT": str(mongodb["timeout"]),
+    }
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections of a test when it ends: commands in this process make many."""
+    opened: list[pymongo.MongoClient[Document]] = []
+    connect = mongo._client.__wrapped__
+
+    def connect_and_note(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
+        opened.append(connect(uri, timeout))
+        return opened[-1]
+
+    monkeypatch.setattr(mongo, "_client", functools.cache(connect_and_note))
+    yield
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def bare(capsys: pytest.CaptureFixture[str], connections: None) -> Run:
+    """Run a command in this process, with the environment as it is."""
+
+    def run(*arguments: str) -> Result:
+        capsys.readouterr()
+        code = main(arguments)
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def cli(bare: Run, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process, on the database of this test."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return bare
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """The gateway of `make up`, with a database and everything in a folder of its own."""
+    gateway = gateway_in(tmp_path_factory.mktemp("up")).start()
+    database = LocalDatabase(gateway.folder / ".local")
+    yield gateway
+    assert gateway.stop() == 0, gateway.log.read_text()
+    assert database.status() is None
+
+
+@pytest.fixture
+def here(up: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> RunningGateway:
+    """Work in the folder in which the gateway is up."""
+    monkeypatch.chdir(up.folder)
+    return up

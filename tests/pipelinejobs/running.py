@@ -1,0 +1,95 @@
+"""The command line as people run it: in this process, and as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.abaco.running import SECONDS, RunningGateway
+from tests.conftest import ROOT
+
+COMMAND = [sys.executable, "-m", "pipelinejobs"]
+
+
+class Result(NamedTuple):
+    """What a command has done."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> Any:
+        """What it printed as JSON."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that finds the code and nothing of the machine's own."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nowhere", **variables}
+
+
+def execute(
+    *arguments: str, folder: Path, variables: Mapping[str, str] | None = None, text: str = ""
+) -> Result:
+    """Run a command as a process of its own."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(variables or {}),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def started(
+    *arguments: str, folder: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a command that does not end by itself."""
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(variables or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupted(process: subprocess.Popen[str]) -> Result:
+    """Press Ctrl-C; return what became of a command."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=SECONDS)
+    return Result(process.returncode, out, err)
+
+
+def gateway_in(folder: Path) -> RunningGateway:
+    """Return the gateway of `make up`, not started yet, with all its files in a folder."""
+    images = yaml.safe_load((ROOT / "images.yml").read_text())
+    for image in images.values():
+        image["folder"] = str(ROOT)
+    return RunningGateway(
+        folder, images=images, settings={"data": ".local/abaco", "setup": "local.up"}
+    )

@@ -1,0 +1,255 @@
+"""Jobs are created, moved, deleted and brought back straight in the database."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.search import JobSearch
+from datacatalog.mongo import Db, Document
+from tests.conftest import ADMIN
+from tests.pipelinejobs.running import Run
+from tests.tenant import TOKEN, Tenant, uses_agavepy
+
+
+@pytest.fixture
+def admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ADMIN.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_job_is_created_and_found_again_with_its_token(
+    cli: Run, pipeline: Document, jobs: PipelineJobStore
+) -> None:
+    arguments = ["jobs", "create", "--direct", "--pipeline", "tacobot", "--data", '{"salsa": 1}']
+    made = cli(*arguments, "--session", "solid-snake", "-o", "json").rows
+    stored = jobs.load(made["uuid"])
+    assert made["state"] == "CREATED"
+    assert made["token"] == jobs.get_token(stored)
+    assert f"/actors/v2/jobs-manager/messages?token={made['token']}" in made["callback"]
+    assert stored["data"] == {"salsa": 1}
+    assert stored["session"] == "solid-snake"
+    assert stored["archive_path"].startswith(f"/products/v2/{pipeline['uuid'].replace('-', '')}/")
+    again = cli(*arguments, "-o", "json").rows
+    assert again["uuid"] == made["uuid"]
+    assert again["token"] == made["token"]
+
+
+def test_data_comes_from_a_file_or_standard_input(
+    cli: Run, job: Document, jobs: PipelineJobStore, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (tmp_path / "data.json").write_text('{"from": "file"}')
+    assert cli("jobs", "send", "run", job["uuid"], "--direct", "--data", "@data.json").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"from": "standard input"}'))
+    assert cli("jobs", "send", "UPDATE", job["uuid"], "--direct", "--data", "-").code == 0
+    assert [entry["data"] for entry in jobs.history(job["uuid"], skip=1)] == [
+        {"from": "file"},
+        {"from": "standard input"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("{", "--data is no JSON (Expecting property name"),
+        ("[1]", '--data must be a JSON object, such as {"tacos": 3}'),
+        ("@nowhere.json", "nowhere.json cannot be read: No such file or directory"),
+        ("[" * 100_000, "--data is no JSON"),
+    ],
+)
+def test_data_that_is_no_object_is_named(cli: Run, job: Document, data: str, said: str) -> None:
+    done = cli("jobs", "send", "run", job["uuid"], "--direct", "--data", data)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_event_is_applied_once_under_its_id(
+    cli: Run, job: Document, jobs: PipelineJobStore
+) -> None:
+    arguments = ["jobs", "send", "run", job["uuid"], "--direct", "--event-id", "1", "-o", "json"]
+    first = cli(*arguments)
+    assert first.rows == {
+        "uuid": job["uuid"],
+        "state": "RUNNING",
+        "last_event": "run",
+        "revision": 1,
+    }
+    assert cli(*arguments).rows == first.rows
+    assert len(jobs.history(job["uuid"])) == 2
+    conflict = cli(*arguments[:-2], "--data", '{"other": 1}')
+    assert conflict.code == 1
+    assert "already stands for another event" in conflict.err
+
+
+def test_what_the_state_does_not_allow_is_refused_and_kept(
+    cli: Run, job: Document, jobs: PipelineJobStore
+) -> None:
+    done = cli("jobs", "send", "finish", job["uuid"], "--direct")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("ERROR finish event: not allowed in state CREATED, only run, ")
+    assert len(JobSearch(jobs).rejected().rows) == 1
+
+
+def test_a_reset_needs_the_administrative_secret(
+    cli: Run, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = cli("jobs", "send", "reset", job["uuid"], "--direct")
+    assert done.code == 2
+    assert done.err == (
+        "ERROR there are no administrative tokens: set CATALOG_ADMIN_TOKEN_KEY and "
+        "CATALOG_ADMIN_TOKEN_SECRET, to what the actor has\n"
+    )
+    for name, value in ADMIN.items():
+        monkeypatch.setenv(name, value)
+    for event, state in (("reset", "RESET"), ("ready", "CREATED")):
+        moved = cli("jobs", "send", event, job["uuid"], "--direct", "-o", "json")
+        assert moved.rows["state"] == state
+
+
+def test_a_token_that_is_given_has_to_be_right(cli: Run, job: Document) -> None:
+    wrong = cli("jobs", "send", "run", job["uuid"], "--direct", "--token", "0123456789abcdef")
+    assert wrong.code == 1
+    assert wrong.err.endswith("no job " + job["uuid"] + " that this token may change\n")
+    own = job["_update_token"]
+    assert cli("jobs", "send", "run", job["uuid"], "--direct", "--token", own).code == 0
+
+
+def test_a_job_is_hidden_brought_back_and_removed(
+    cli: Run, job: Document, jobs: PipelineJobStore, db: Db
+) -> None:
+    uuid = job["uuid"]
+    assert cli("jobs", "delete", uuid, "--direct", "-o", "json").rows["deleted"] == "hidden"
+    refused = cli("jobs", "send", "run", uuid, "--direct")
+    assert (refused.code, "No job exists" in refused.err) == (1, True)
+    assert cli("jobs", "undelete", uuid, "-o", "json").rows == {
+        "uuid": uuid,
+        "state": "CREATED",
+        "hidden": False,
+    }
+    asked = cli("jobs", "delete", uuid, "--direct", "--force")
+    assert (asked.code, "add --yes" in asked.err) == (2, True)
+    assert jobs.load(uuid)
+    removed = cli("jobs", "delete", uuid, "--direct", "--force", "--yes", "-o", "json").rows
+    assert removed["deleted"] == "removed"
+    assert db["jobs"].find_one() is None
+    assert cli("jobs", "undelete", uuid).code == 1
+
+
+def test_a_nonce_is_for_http_only(cli: Run, job: Document) -> None:
+    done = cli("jobs", "send", "run", job["uuid"], "--direct", "--nonce", "SD2E_abc")
+    assert done.code == 2
+    assert "give one of them" in done.err
+
+
+def test_without_a_gateway_it_is_said_where_one_is_looked_for(cli: Run, job: Document) -> None:
+    done = cli("jobs", "send", "run", job["uuid"])
+    assert done.code == 2
+    for way in ("make up", "AGAVE_CACHE_DIR", "_abaco_api_server", "--direct"):
+        assert way in done.err
+
+
+@uses_agavepy
+def test_what_is_done_straight_is_announced_as_the_actor_does(
+    cli: Run, job: Document, jobs: PipelineJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_REACTOR_PIPELINES_EVENTS_MANAGER_ID", "events-manager")
+    with Tenant() as tenant:
+        monkeypatch.setenv("_abaco_api_server", tenant.url)
+        monkeypatch.setenv("_abaco_access_token", TOKEN)
+        assert cli("jobs", "send", "run", job["uuid"], "--direct").code == 0
+        (announced,) = tenant.messages
+        assert announced.body["message"]["job_state"] == "RUNNING"
+        # the subscriber is away for a while
+        tenant.plan(500, 500)
+        done = cli("jobs", "send", "update", job["uuid"], "--direct")
+        assert (done.code, "it stays in the outbox" in done.err) == (0, True)
+        (row,) = cli("outbox", "ls", "-o", "json").rows
+        assert (row["uuid"], row["waiting"], row["tries"]) == (job["uuid"], 1, 1)
+        assert cli("outbox", "ls").out.split()[6:8] == [job["uuid"], "1"]
+        tenant.plan(500, 500)
+        left = cli("outbox", "drain", "-o", "json")
+        assert (left.code, left.rows) == (1, {"emptied": 0, "left": 1})
+        drained = cli("outbox", "drain", "-o", "json")
+        assert (drained.code, drained.rows) == (0, {"emptied": 1, "left": 0})
+        assert cli("outbox", "ls", "-o", "json").rows == []
+
+
+def test_a_drain_without_a_subscriber_is_wrong_settings(
+    cli: Run, job: Document, jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    done = cli("outbox", "drain")
+    assert done.code == 2
+    assert "pipelines.events_manager_id is not set" in done.err
+
+
+def test_the_outboxes_of_removed_jobs_are_listed_too(
+    cli: Run, job: Document, jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
+    (row,) = cli("outbox", "ls", "-o", "json").rows
+    assert (row["uuid"], row["removed"]) == (job["uuid"], True)
+
+
+def test_refused_events_are_applied_oldest_first(
+    cli: Run, job: Document, jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    for event in ("finish", "validate", "retire", "reject"):
+        assert cli("jobs", "send", event, job["uuid"], "--direct").code == 1
+    listed = cli("rejected", "ls", "-o", "json").rows
+    assert [row["event"] for row in listed] == ["reject", "retire", "validate", "finish"]
+    assert cli("rejected", "ls", "--event", "finish").out.count(job["uuid"]) == 1
+    cli("jobs", "send", "run", job["uuid"], "--direct")
+    done = cli("rejected", "retry", "--job", job["uuid"], "-o", "json")
+    assert done.code == 1
+    assert [(row["event"], row["outcome"], row["detail"]) for row in done.rows] == [
+        ("finish", "applied", "state FINISHED"),
+        ("validate", "applied", "state VALIDATING"),
+        ("retire", "applied", "state RETIRED"),
+        (
+            "reject",
+            "refused",
+            "reject event: not allowed in state RETIRED, only reset is",
+        ),
+    ]
+    assert [row["event"] for row in cli("rejected", "ls", "-o", "json").rows] == ["reject"]
+    settled = cli("rejected", "ls", "--settled", "-o", "json").rows
+    assert [bool(row["applied"]) for row in settled] == [False, True, True, True]
+    names = [entry["name"] for entry in jobs.history(job["uuid"])]
+    assert names == ["create", "run", "finish", "validate", "retire"]
+
+
+def test_chosen_events_are_retried_and_none_without_a_choice(
+    cli: Run, job: Document, jobs: PipelineJobStore
+) -> None:
+    for event in ("finish", "validate"):
+        cli("jobs", "send", event, job["uuid"], "--direct")
+    cli("jobs", "send", "run", job["uuid"], "--direct")
+    assert cli("rejected", "retry").code == 2
+    _, finish = (row["id"] for row in cli("rejected", "ls", "-o", "json").rows)
+    (row,) = cli("rejected", "retry", finish, "-o", "json").rows
+    assert (row["event"], row["outcome"]) == ("finish", "applied")
+    again = cli("rejected", "retry", finish)
+    assert (again.code, "was applied since" in again.err) == (1, True)
+    assert cli("rejected", "retry", "x:y").code == 1
+    assert cli("rejected", "retry", "--all").code == 0
+    assert cli("rejected", "retry", "--all")[:2] == (0, "")
+    assert jobs.load(job["uuid"])["state"] == "VALIDATING"
+
+
+def test_tokens_are_printed_alone(cli: Run, job: Document, admin: None) -> None:
+    own = job["_update_token"]
+    assert cli("token", "job", job["uuid"]) == (0, f"{own}\n", "")
+    url = cli("token", "job", job["uuid"], "--callback").out
+    assert f"/actors/v2/jobs-manager/messages?token={own}&uuid={job['uuid']}" in url
+    shown = cli("token", "admin")
+    assert (shown.code, len(shown.out)) == (0, 17)
+    assert shown.err.startswith("it holds for ")
+    sent = cli("jobs", "send", "reset", job["uuid"], "--direct", "--token", shown.out.strip())
+    assert sent.code == 0

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+from tests.abaco.running import RunningGateway, eventually
+from tests.conftest import ADMIN
+from tests.pipelinejobs.running import Result, Run
+
+
+def found(result: Result) -> dict[str, dict[str, Any]]:
+    return {row["subject"]: row for row in result.rows}
+
+
+def test_where_all_is_well_each_line_says_so(here: RunningGateway, bare: Run) -> None:
+    eventually(lambda: "is starting" not in bare("doctor").out)
+    done = bare("doctor", "-o", "json")
+    rows = found(done)
+    assert done.code == 0, done.out
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert {row["remedy"] for row in rows.values()} == {""}
+    assert set(rows) == {
+        "versions", "settings", "subscriber", "administrative tokens", "database",
+        "clock of the database", "database permissions", "indexes", "outboxes", "gateway",
+        "clock of the gateway", "manager", "files",
+    }  # fmt: skip
+    assert here.url in rows["gateway"]["found"]
+    assert rows["manager"]["found"].startswith("jobs-manager (")
+
+
+def test_files_that_others_may_read_are_named_with_the_command_that_mends_it(
+    here: RunningGateway, bare: Run
+) -> None:
+    secret = Path(".local/abaco/catalog_admin_token_key")
+    secret.chmod(0o644)
+    try:
+        done = bare("doctor", "-o", "json")
+    finally:
+        secret.chmod(0o600)
+    assert done.code == 1
+    assert found(done)["files"]["remedy"] == f"chmod go-rwx {secret}"
+
+
+def test_without_anything_each_line_says_what_to_do(bare: Run) -> None:
+    done = bare("doctor", "-o", "json")
+    rows = found(done)
+    assert done.code == 1
+    assert rows["versions"]["status"] == "ok"
+    assert rows["administrative tokens"]["status"] == "warning"
+    for subject in ("database", "indexes", "outboxes", "gateway"):
+        assert rows[subject]["status"] == ("warning" if subject == "gateway" else "bad")
+        assert "make up" in rows[subject]["remedy"]
+    assert all(row["remedy"] for row in rows.values() if row["status"] != "ok")
+
+
+def test_what_is_away_is_bad(
+    cli: Run, job: Document, monkeypatch: pytest.MonkeyPatch, jobs: PipelineJobStore, db: Db
+) -> None:
+    for name, value in ADMIN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("_abaco_api_server", "http://127.0.0.1:9")
+    monkeypatch.setenv("_abaco_access_token", "a-secret-token")
+    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    db["jobs"].drop_index("archive_path_1")
+    done = cli("doctor", "-o", "json")
+    rows = found(done)
+    assert done.code == 1
+    assert rows["gateway"]["status"] == "bad"
+    assert "http://127.0.0.1:9 does not answer" in rows["gateway"]["found"]
+    assert rows["outboxes"]["found"] == "announcements of 1 jobs wait"
+    assert rows["indexes"]["found"] == "missing: jobs.archive_path"
+    assert rows["database"]["status"] == "ok"
+    assert "a-secret-token" not in done.out + done.err
+
+
+def test_a_database_that_is_away_and_wrong_settings_are_bad(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_REACTOR_MONGODB_AUTHN", "mongodb://joe:s3cretword@127.0.0.1:9/")
+    monkeypatch.setenv("_REACTOR_MONGODB_TIMEOUT", "1")
+    done = cli("doctor", "-o", "json")
+    rows = found(done)
+    assert rows["database"]["status"] == "bad"
+    assert rows["database"]["found"] == "the database at 127.0.0.1:9 did not answer within 1 s"
+    assert "s3cretword" not in done.out + done.err
+    monkeypatch.setenv("_REACTOR_LOGS_LEVEL", "LOUD")
+    rows = found(cli("doctor", "-o", "json"))
+    assert rows["settings"]["status"] == "bad"
+    assert "logs.level" in rows["settings"]["found"] + rows["settings"]["remedy"]

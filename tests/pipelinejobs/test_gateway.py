@@ -1,0 +1,98 @@
+"""The client of the gateway, at a tenant that answers as it should not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from pipelinejobs.exceptions import CommandError, Unreachable
+from pipelinejobs.gateway import Gateway
+from tests.tenant import TOKEN, Answer, Tenant
+
+
+@pytest.fixture
+def tenant() -> Iterator[Tenant]:
+    with Tenant() as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def gateway(tenant: Tenant) -> Iterator[Gateway]:
+    gateway = Gateway(f"{tenant.url}/", TOKEN, "jobs manager")
+    yield gateway
+    gateway.close()
+
+
+def test_a_message_goes_to_the_manager_with_the_token(tenant: Tenant, gateway: Gateway) -> None:
+    tenant.result = b'{"state": "RUNNING"}'
+    assert gateway.send({"name": "run"}, {"event_id": "1"}) == {"state": "RUNNING"}
+    (request,) = tenant.requests
+    assert request.path == "/actors/v2/jobs%20manager/messages"
+    assert request.query == {"event_id": "1", "_abaco_synchronous": "true"}
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.body == {"name": "run"}
+    assert gateway.send({"name": "run"}, wait=False) == {"execution": "execution-1"}
+
+
+def test_with_a_nonce_the_token_stays_here(tenant: Tenant, gateway: Gateway) -> None:
+    tenant.result = b"{}"
+    gateway.send({}, nonce="SD2E_abc")
+    (request,) = tenant.requests
+    assert request.query["x-nonce"] == "SD2E_abc"
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (b'{"error": "no such job", "kind": "x"}', "no such job"),
+        (b"first line\nERROR the last line\n", "ended without an answer: ERROR the last line"),
+        (b"", "ended without an answer: no answer and no log"),
+        (b"[1]", "is this the right actor?"),
+    ],
+)
+def test_what_is_no_success_is_told(
+    tenant: Tenant, gateway: Gateway, result: bytes, said: str
+) -> None:
+    tenant.result = result
+    with pytest.raises(CommandError, match=said.replace("?", r"\?")):
+        gateway.send({})
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        (Answer(502, body=b"<html>"), Unreachable, "refused: HTTP status 502"),
+        (503, Unreachable, "refused: as planned"),
+        (401, CommandError, "does not accept the access token"),
+        (400, CommandError, "refused: as planned"),
+        (404, CommandError, "_REACTOR_PIPELINES_JOB_MANAGER_ID"),
+        (302, CommandError, "refused: as planned"),
+    ],
+)
+def test_a_refusal_of_the_gateway_is_told(
+    tenant: Tenant, gateway: Gateway, answer: int | Answer, error: type[CommandError], said: str
+) -> None:
+    tenant.plan(answer)
+    with pytest.raises(CommandError, match=said) as caught:
+        gateway.send({})
+    assert type(caught.value) is error
+
+
+def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: Gateway) -> None:
+    tenant.plan(Answer(body=b"<html>"))
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1:\d+ is no Abaco gateway"):
+        gateway.send({}, wait=False)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense", "http://[", "ftp://127.0.0.1"])
+def test_an_address_where_nothing_answers_is_named(url: str) -> None:
+    with (
+        closing(Gateway(url, TOKEN, "jobs-manager")) as gateway,
+        pytest.raises(Unreachable) as told,
+    ):
+        gateway.send({})
+    assert f"the gateway at {url} does not answer" in str(told.value)
+    assert "is this its address?" in str(told.value)

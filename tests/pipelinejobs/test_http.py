@@ -1,0 +1,143 @@
+"""Jobs are moved by the HTTP of a gateway that is up, as `make up` has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.abaco.running import RunningGateway, eventually
+from tests.pipelinejobs.running import Run, execute
+
+
+@pytest.fixture
+def job(here: RunningGateway, bare: Run) -> str:
+    """The UUID of a job that is made for the test."""
+    data = json.dumps({"test": len(bare("jobs", "ls", "-o", "json").rows)})
+    made = bare("jobs", "create", "--pipeline", "tacobot:9000", "--data", data, "-o", "json")
+    assert made.code == 0, made.err
+    assert made.rows["callback"].startswith("http")
+    return str(made.rows["uuid"])
+
+
+def told(gateway: RunningGateway, what: str) -> str:
+    """Return what `make up` has printed."""
+    line = next(line for line in gateway.lines if line.startswith(what))
+    return line.split()[1]
+
+
+def test_after_make_up_the_other_terminal_just_works(here: RunningGateway) -> None:
+    listed = execute("jobs", "ls", folder=here.folder)
+    assert listed.code == 0
+    assert told(here, "job") in listed.out
+
+
+def test_an_event_moves_the_job_with_the_access_token(job: str, bare: Run) -> None:
+    sent = bare("jobs", "send", "run", job, "--data", '{"step": 1}', "-o", "json")
+    assert (sent.code, sent.rows["state"]) == (0, "RUNNING")
+    assert bare("jobs", "show", job, "-o", "json").rows["last_event"] == "run"
+    again = [
+        bare("jobs", "send", "update", job, "--event-id", "7", "-o", "json").rows for _ in range(2)
+    ]
+    assert again[0] == again[1]
+    history = bare("jobs", "history", job, "-o", "json").rows
+    assert [entry["name"] for entry in history] == ["create", "run", "update"]
+
+
+def test_an_event_moves_the_job_with_a_nonce(
+    job: str, here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nonce = told(here, "nonce")
+    sent = bare("jobs", "send", "run", job, "--nonce", nonce, "-o", "json")
+    assert sent.rows["state"] == "RUNNING"
+    monkeypatch.setenv("_abaco_api_server", here.url)
+    monkeypatch.setenv("_abaco_access_token", "")
+    without = bare("jobs", "send", "update", job)
+    assert (without.code, "--nonce NONCE" in without.err) == (2, True)
+    # nobody tells which actor the alias stands for
+    unknown = bare("jobs", "send", "update", job, "--nonce", nonce)
+    assert (unknown.code, "_REACTOR_PIPELINES_JOB_MANAGER_ID" in unknown.err) == (1, True)
+    monkeypatch.setenv("_REACTOR_PIPELINES_JOB_MANAGER_ID", told(here, "actor"))
+    sent = bare("jobs", "send", "update", job, "--nonce", nonce, "-o", "json")
+    assert sent.rows["last_event"] == "update"
+    wrong = bare("jobs", "send", "update", job, "--nonce", "SD2E_wrongNonce12")
+    assert wrong.code == 1
+    assert "SD2E_wrongNonce12" not in wrong.err
+
+
+def test_without_waiting_the_execution_is_told(job: str, bare: Run) -> None:
+    sent = bare("jobs", "send", "run", job, "--no-wait", "-o", "json")
+    assert list(sent.rows) == ["execution"]
+    eventually(lambda: bare("jobs", "show", job, "-o", "json").rows["state"] == "RUNNING")
+
+
+def test_a_refusal_is_told_in_one_line(job: str, bare: Run) -> None:
+    done = bare("jobs", "send", "finish", job)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("ERROR finish event: not allowed in state CREATED")
+    wrong = bare("jobs", "send", "run", job, "--token", "0123456789abcdef")
+    assert wrong.code == 1
+    assert "that this token may change" in wrong.err
+
+
+def test_a_reset_takes_the_administrative_token_of_make_up(job: str, bare: Run) -> None:
+    for event, state in (("reset", "RESET"), ("ready", "CREATED")):
+        assert bare("jobs", "send", event, job, "-o", "json").rows["state"] == state
+
+
+def test_a_job_is_deleted_by_http(job: str, bare: Run) -> None:
+    assert bare("jobs", "delete", job, "-o", "json").rows["deleted"] == "hidden"
+    assert bare("jobs", "undelete", job).code == 0
+    gone = bare("jobs", "delete", job, "--force", "--yes", "-o", "json")
+    assert gone.rows["deleted"] == "removed"
+    assert bare("jobs", "show", job).code == 1
+
+
+def test_a_gateway_that_is_away_and_a_token_of_another_are_told(
+    job: str, here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_abaco_api_server", here.url)
+    monkeypatch.setenv("_abaco_access_token", "of-another-tenant")
+    refused = bare("jobs", "send", "run", job)
+    assert refused.code == 1
+    assert "does not accept the access token" in refused.err
+    monkeypatch.setenv("_abaco_api_server", "http://127.0.0.1:9")
+    away = bare("jobs", "send", "run", job)
+    assert away.code == 3
+    assert "http://127.0.0.1:9 does not answer (ConnectError)" in away.err
+    assert "of-another-tenant" not in refused.err + away.err
+
+
+def test_an_actor_that_is_not_there_is_told_with_the_setting(
+    job: str, bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_REACTOR_PIPELINES_JOB_MANAGER_ID", "nobody")
+    done = bare("jobs", "send", "run", job)
+    assert done.code == 1
+    assert "_REACTOR_PIPELINES_JOB_MANAGER_ID" in done.err
+
+
+def test_the_cache_of_another_client_is_found(
+    job: str, here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "current").write_text(json.dumps({"baseurl": "http://127.0.0.1:9"}))
+    monkeypatch.setenv("AGAVE_CACHE_DIR", str(cache))
+    done = bare("jobs", "send", "run", job, "--nonce", "SD2E_abc")
+    assert (done.code, "http://127.0.0.1:9 does not answer" in done.err) == (3, True)
+    text = (here.folder / ".local/abaco/agave/current").read_text()
+    (cache / "current").write_text(text)
+    assert bare("jobs", "send", "run", job).code == 0
+
+
+def test_no_secret_is_printed_by_a_listing(job: str, here: RunningGateway, bare: Run) -> None:
+    commands = (["jobs", "ls"], ["jobs", "show", job], ["jobs", "history", job], ["doctor"])
+    printed = "".join(bare(*command, "-o", "json").out for command in commands)
+    secrets = [told(here, "token"), told(here, "nonce"), bare("token", "job", job).out.strip()]
+    secrets += [file.read_text().strip() for file in Path(".local/abaco").glob("catalog_admin_*")]
+    assert len(secrets) == 5
+    assert all(secret not in printed for secret in secrets)
+    assert not re.search(r"mongodb://[^ ]*@", printed)

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+from tests.pipelinejobs.running import Result, Run, interrupted, started
+
+UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
+
+
+@pytest.fixture
+def three(jobs: PipelineJobStore, pipeline: Document) -> list[str]:
+    """The UUIDs of three jobs: CREATED, RUNNING, and FINISHED but hidden."""
+    uuids = []
+    for number, events in enumerate(([], ["run"], ["run", "finish"])):
+        job = jobs.create(
+            {
+                "pipeline_uuid": pipeline["uuid"],
+                "archive_path": f"/products/v2/{number}",
+                "data": {"number": number, "sample": f"s-{number}"},
+                "session": "\x1b[31mred\nsnake",
+            }
+        )
+        for event in events:
+            jobs.handle({"uuid": job["uuid"], "name": event}, job["_update_token"])
+        uuids.append(str(job["uuid"]))
+    jobs.delete(uuids[2], jobs.get_token(jobs.load(uuids[2])))
+    return uuids
+
+
+def uuids_in(result: Result) -> list[str]:
+    assert result.code == 0, result.err
+    return [row["uuid"] for row in result.rows]
+
+
+def test_a_table_has_what_people_look_for_and_nothing_that_moves_the_cursor(
+    cli: Run, three: list[str]
+) -> None:
+    shown = cli("jobs", "ls")
+    head, *lines = shown.out.splitlines()
+    assert head.split()[:2] == ["UUID", "STATE"]
+    assert [line.split()[:3] for line in lines] == [
+        [three[1], "RUNNING", "run"],
+        [three[0], "CREATED", "create"],
+    ]
+    assert "Tacobot 9000" in lines[0]
+    assert "\x1b" not in shown.out
+    assert r"\x1b[31mred\nsnake" in shown.out
+
+
+def test_json_and_csv_have_all_fields(cli: Run, three: list[str]) -> None:
+    rows = cli("jobs", "ls", "--output", "json").rows
+    table = list(csv.DictReader(io.StringIO(cli("jobs", "ls", "--output", "csv").out)))
+    assert list(table[0]) == list(rows[0])
+    assert [row["uuid"] for row in table] == [row["uuid"] for row in rows] == three[1::-1]
+    assert rows[0]["updated"].endswith("Z")
+    assert table[0]["updated"] == rows[0]["updated"]
+    assert rows[0]["archive_path"] == "/products/v2/1"
+    assert rows[0]["revision"] == 1
+
+
+def test_jobs_are_filtered(cli: Run, three: list[str], pipeline: Document) -> None:
+    def found(*options: str) -> list[str]:
+        return uuids_in(cli("jobs", "ls", *options, "-o", "json"))
+
+    assert found("--state", "running") == [three[1]]
+    assert found("--state", "RUNNING", "--state", "CREATED") == three[1::-1]
+    assert found("--hidden") == [three[2]]
+    assert found("--pipeline", "tacobot") == three[1::-1]
+    assert found("--pipeline", pipeline["uuid"]) == three[1::-1]
+    assert found("--text", "S-1") == [three[1]]
+    assert found("--newer", "1h") == three[1::-1]
+    assert found("--older", "1h") == []
+    assert found("--idle", "1.5d") == []
+    assert found("--sort", "updated", "--limit", "1") == [three[1]]
+
+
+def test_pages_follow_from_the_cursor_that_is_told(cli: Run, three: list[str]) -> None:
+    first = cli("jobs", "ls", "--limit", "1", "-o", "json")
+    assert first.err.startswith("there may be more: add --cursor ")
+    second = cli("jobs", "ls", "--limit", "1", "-o", "json", *first.err.split()[-2:])
+    assert uuids_in(first) + uuids_in(second) == three[1::-1]
+    assert second.err == ""
+
+
+def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
+    assert cli("jobs", "ls") == (0, "", "no job is so\n")
+    assert cli("jobs", "ls", "-o", "json")[:2] == (0, "[]\n")
+    assert cli("jobs", "ls", "-o", "csv").out.startswith("uuid,state,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["jobs", "ls", "--state", "NAPPING"], "there is no state 'NAPPING': use one of CREATED,"),
+        (["jobs", "ls", "--newer", "soon"], "'soon' is no age: give a number and a unit"),
+        (["jobs", "ls", "--older", "999999w"], "before the calendar begins"),
+        (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
+        (["jobs", "ls", "--cursor", "zzz"], "'zzz' is no cursor that a listing has given"),
+        (["jobs", "show", "x"], "'x' is not the uuid of a job (107…)"),
+        (["jobs", "history", UNKNOWN, "--follow", "-o", "csv"], "No job exists with UUID"),
+        (["rejected", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),
+    ],
+)
+def test_wrong_arguments_are_named_with_what_to_do(
+    cli: Run, arguments: list[str], said: str
+) -> None:
+    done = cli(*arguments)
+    assert done.code in (1, 2)
+    assert done.out == ""
+    assert done.err.startswith("ERROR ")
+    assert done.err.count("\n") == 1
+    assert said in done.err
+
+
+def test_unknown_options_and_bounds_are_usage_errors(cli: Run) -> None:
+    for arguments in (["jobs", "ls", "--colour"], ["jobs", "ls", "--limit", "0"], ["jobs", "fly"]):
+        assert cli(*arguments).code == 2
+
+
+@pytest.mark.parametrize("command", ["show", "history", "graph"])
+def test_an_unknown_job_is_exit_code_1(cli: Run, command: str) -> None:
+    done = cli("jobs", command, UNKNOWN)
+    assert done == (1, "", f"ERROR No job exists with UUID {UNKNOWN}\n")
+
+
+def test_a_job_is_shown_with_what_comes_next(
+    cli: Run, three: list[str], jobs: PipelineJobStore
+) -> None:
+    jobs.apply(jobs.load(three[1]), "update", {"n": 1}, announce=True)
+    shown = cli("jobs", "show", three[1], "-o", "json").rows
+    assert shown["allowed"] == ["run", "update", "resource", "fail", "finish", "reset"]
+    assert (shown["entries"], shown["waiting"], shown["rejected"]) == (3, 1, 0)
+    assert shown["data"] == {"number": 1, "sample": "s-1"}
+    assert cli("jobs", "show", three[2], "-o", "json").rows["hidden"]
+    table = cli("jobs", "show", three[1].upper()).out
+    assert ["state", "RUNNING"] in [line.split() for line in table.splitlines()]
+    assert jobs.get_token(jobs.load(three[1])) not in table + json.dumps(shown)
+
+
+def test_a_history_is_shown_across_buckets(
+    cli: Run, three: list[str], jobs: PipelineJobStore, db: Db
+) -> None:
+    job = jobs.load(three[1])
+    for number in range(30):
+        job = jobs.apply(job, "update", {"number": number, "$a": "\x1b[2J"}).job
+    assert db["jobs_history"].count_documents({}) == 1
+    lines = cli("jobs", "history", three[1], "--all").out.splitlines()
+    assert [line.split()[0] for line in lines] == [str(number) for number in range(32)]
+    assert lines[1].split()[2:4] == ["run", "RUNNING"]
+    assert json.loads(lines[31][lines[31].index("{") :]) == {"number": 29, "$a": "\x1b[2J"}
+    newest = cli("jobs", "history", three[1], "--limit", "2", "-o", "json").rows
+    assert [entry["position"] for entry in newest] == [30, 31]
+    assert newest[1]["data"] == {"number": 29, "$a": "\x1b[2J"}
+    table = csv.DictReader(io.StringIO(cli("jobs", "history", three[1], "-o", "csv").out))
+    assert [row["revision"] for row in table] == [str(number) for number in range(32)]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_following_shows_what_comes_and_ends_with_ctrl_c(
+    three: list[str],
+    jobs: PipelineJobStore,
+    variables: dict[str, str],
+    form: str,
+    tmp_path: Path,
+) -> None:
+    arguments = ["jobs", "history", three[0], "--follow", "--interval", "0.1", "-o", form]
+    with started(*arguments, folder=tmp_path, variables=variables) as process:
+        assert process.stdout is not None
+        assert "create" in process.stdout.readline()
+        jobs.apply(jobs.load(three[0]), "run", {"step": 1})
+        line = process.stdout.readline()
+        assert "run" in line
+        if form == "json":
+            assert json.loads(line)["data"] == {"step": 1}
+        done = interrupted(process)
+    assert done == (130, "", "")
+
+
+def test_watching_in_a_pipe_prints_a_line_for_each_change(
+    three: list[str], jobs: PipelineJobStore, variables: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["jobs", "watch", "--interval", "0.1"]
+    with started(*arguments, folder=tmp_path, variables=variables) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline().split("\t")[:3] for _ in range(2)]
+        assert first == [[three[0], "CREATED", "create"], [three[1], "RUNNING", "run"]]
+        jobs.apply(jobs.load(three[0]), "run", {})
+        assert process.stdout.readline().split("\t")[:3] == [three[0], "RUNNING", "run"]
+        done = interrupted(process)
+    assert done == (130, "", "")
+
+
+def test_a_database_that_is_away_is_said_in_one_line(
+    cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_REACTOR_MONGODB_AUTHN", "mongodb://joe:s3cretword@127.0.0.1:9/")
+    monkeypatch.setenv("_REACTOR_MONGODB_TIMEOUT", "1")
+    done = cli("jobs", "ls")
+    assert done.code == 3
+    assert done.err == (
+        "ERROR the database at 127.0.0.1:9 did not answer within 1 s: try again later\n"
+    )
+
+
+def test_an_unexpected_error_is_one_line_and_with_debug_a_trace(
+    cli: Run, three: list[str], db: Db
+) -> None:
+    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_history": {"moved": "many"}}})
+    done = cli("jobs", "show", three[0])
+    assert done.code == 1
+    assert done.err == "ERROR unexpected ValueError: run it with --debug to see where\n"
+    assert "Traceback" in cli("--debug", "jobs", "show", three[0]).err

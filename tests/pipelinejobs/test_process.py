@@ -1,0 +1,176 @@
+"""The command line as a process: colours, pipes, completion, where it is run from."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
+from tests.conftest import ROOT
+from tests.pipelinejobs.running import COMMAND, Run, environment, execute
+
+ESCAPE = "\x1b["
+
+
+def in_terminal(*arguments: str, variables: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Run a command whose output is a terminal; return its exit code and what it shows."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment({"TERM": "xterm-256color", "COLUMNS": "200", **variables}),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = read_until(controller, None)
+        os.close(controller)
+    return process.returncode, shown
+
+
+def test_colours_are_for_terminals(
+    job: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    code, shown = in_terminal("jobs", "ls", variables=variables, folder=tmp_path)
+    assert code == 0
+    assert ESCAPE in shown
+    assert job["uuid"] in shown
+    plain = in_terminal("jobs", "ls", variables={**variables, "NO_COLOR": "1"}, folder=tmp_path)[1]
+    assert f"{ESCAPE}36m" in shown
+    assert f"{ESCAPE}36m" not in plain
+    piped = execute("jobs", "ls", folder=tmp_path, variables=variables)
+    assert ESCAPE not in piped.out + piped.err
+
+
+def test_watching_in_a_terminal_draws_again_and_ends_clean(
+    job: Document, variables: dict[str, str], jobs: PipelineJobStore, tmp_path: Path
+) -> None:
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, "jobs", "watch", "--interval", "0.1"],
+        cwd=tmp_path,
+        env=environment({"TERM": "xterm-256color", "COLUMNS": "200", **variables}),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown = read_until(controller, "CREATED")
+        jobs.apply(jobs.load(job["uuid"]), "run", {})
+        shown += read_until(controller, "RUNNING")
+        process.send_signal(signal.SIGINT)
+        shown += read_until(controller, None)
+        os.close(controller)
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert "Ctrl-C ends" in shown
+    # the cursor is there again
+    assert shown.rindex(f"{ESCAPE}?25h") > shown.rindex(f"{ESCAPE}?25l")
+
+
+def read_until(controller: int, text: str | None) -> str:
+    """Return what a terminal shows until a text comes, or to the end."""
+    shown = b""
+    while text is None or text.encode() not in shown:
+        try:
+            part = os.read(controller, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    return shown.decode()
+
+
+def test_what_reads_a_pipe_may_stop(
+    job: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$@" jobs ls --output json | true', "-", *COMMAND],  # noqa: S607 - found by PATH
+        env=environment(variables),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pipelinejobs jo", "jobs"),
+        ("pipelinejobs jobs und", "undelete"),
+        ("pipelinejobs jobs ls --state RUN", "RUNNING"),
+        ("pipelinejobs jobs send fini", "finish"),
+    ],
+)
+def test_the_shell_completes_commands_states_and_events(
+    words: str, expected: str, tmp_path: Path
+) -> None:
+    variables = {
+        "_PIPELINEJOBS_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = execute(folder=tmp_path, variables=variables)
+    assert done.out.split() == [expected]
+
+
+def test_the_version_is_the_project_s(bare: Run) -> None:
+    shown = bare("--version")
+    version = next(
+        line.split('"')[1]
+        for line in (ROOT / "pyproject.toml").read_text().splitlines()
+        if line.startswith("version")
+    )
+    assert shown == (0, f"pipelinejobs {version}\n", "")
+
+
+def test_nothing_is_done_without_a_command(bare: Run) -> None:
+    shown = bare()
+    assert "Usage: pipelinejobs" in shown.out + shown.err
+    assert "Usage: pipelinejobs jobs" in (seen := bare("jobs")).out + seen.err
+
+
+def test_where_nothing_is_up_it_is_said_how_to_begin(tmp_path: Path) -> None:
+    done = execute("jobs", "ls", folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "ERROR no database: start the local one with `make up` (it is looked for in .local), "
+        "or give a MongoDB URI in _REACTOR_MONGODB_AUTHN\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("_REACTOR_MONGODB_AUTHN", "s3cret-nonsense", "neither a MongoDB URI nor the base64"),
+        ("_REACTOR_STATE_EXIT", "perhaps", "_REACTOR_STATE_EXIT must be true or false"),
+        ("CATALOG_ADMIN_TOKEN_LIFETIME", "0", "give a positive number of seconds"),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(
+    variables: dict[str, str], tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    done = execute("jobs", "ls", folder=tmp_path, variables={**variables, name: value})
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    assert "s3cret" not in done.err
+
+
+def test_a_config_file_in_the_folder_is_read(
+    job: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    uri, name, _ = variables.values()
+    (tmp_path / "config.yml").write_text(f"mongodb:\n  authn: {uri}\n  database: {name}\n")
+    done = execute("jobs", "ls", folder=tmp_path)
+    assert (done.code, job["uuid"] in done.out) == (0, True)

@@ -1,0 +1,91 @@
+"""Each command has help, an example that works, and a line in the documentation."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from string import Template
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from pipelinejobs.app import app
+from tests.abaco.running import RunningGateway
+from tests.conftest import ROOT, TACOBOT
+from tests.pipelinejobs.running import Run, interrupted, started
+
+DOCS = (ROOT / "docs" / "command-line.md").read_text()
+LINES = dict(re.findall(r"^\| `([a-z ]+)` \| .* \| `(.*)` \|$", DOCS, re.MULTILINE))
+ENDLESS = ("jobs watch",)
+
+
+def table(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield the commands with their names."""
+    for name, member in getattr(command, "commands", {}).items():
+        yield from table(member, (*path, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command
+
+
+COMMANDS = dict(table(typer.main.get_command(app)))
+EVERY = pytest.mark.parametrize("name", COMMANDS)
+
+
+def example(name: str) -> str:
+    match = re.fullmatch(r"Example: `(pipelinejobs .*)`", COMMANDS[name].epilog)
+    assert match is not None
+    return match[1]
+
+
+@EVERY
+def test_each_command_has_help(name: str, bare: Run) -> None:
+    shown = bare(*name.split(), "--help")
+    assert shown.code == 0
+    assert f"Usage: pipelinejobs {name}" in shown.out
+    assert len(COMMANDS[name].help.splitlines()[0]) > 20
+    for parameter in COMMANDS[name].params:
+        assert getattr(parameter, "help", None), parameter.name
+    assert "Example: pipelinejobs" in shown.out
+
+
+@EVERY
+def test_each_listing_has_the_three_formats(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert ("--output" in options) == (
+        name not in ("jobs graph", "jobs watch", "export", "import", "token admin", "token job")
+    )
+
+
+def test_each_command_has_a_line_in_the_documentation_with_its_example() -> None:
+    assert {name: example(name) for name in COMMANDS} == LINES
+
+
+def test_each_example_works(
+    here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = bare("jobs", "ls", "--output", "json").rows
+    (here.folder / "pipeline.yml").write_text(yaml.safe_dump({**TACOBOT, "id": "tacobot:example"}))
+    for name in COMMANDS:
+        program, *arguments = shlex.split(Template(example(name)).substitute(JOB=job["uuid"]))
+        assert program == "pipelinejobs"
+        if name in ENDLESS:
+            continue
+        done = bare(*arguments)
+        assert done.code == 0, (name, done.out, done.err)
+    for name in ENDLESS:
+        arguments = shlex.split(example(name))[1:]
+        with started(*arguments, folder=here.folder) as process:
+            assert process.stdout is not None
+            if "RUNNING" in arguments:
+                assert "RUNNING" in process.stdout.readline()
+            done = interrupted(process)
+        assert (done.code, done.err) == (130, "")
+
+
+def test_help_tells_the_exit_codes_as_the_documentation_does(bare: Run) -> None:
+    shown = " ".join(bare("--help").out.split())
+    for code in re.findall(r"^\| (\d+) \|", DOCS, re.MULTILINE):
+        assert re.search(rf"[ ;:] {code} \w", shown), code

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+from tests.datacatalog.test_transfer import content
+from tests.pipelinejobs.running import Run
+
+EXPORT = Path("catalog.ndjson")
+
+
+@pytest.fixture
+def some(jobs: PipelineJobStore, pipeline: Document) -> list[str]:
+    """The UUIDs of twelve jobs; the first has a bucket."""
+    uuids = []
+    for number in range(12):
+        made = jobs.create(
+            {
+                "pipeline_uuid": pipeline["uuid"],
+                "archive_path": f"/products/v2/{number}",
+                "data": {"number": number},
+            }
+        )
+        uuids.append(str(made["uuid"]))
+    job = jobs.load(uuids[0])
+    for number in range(25):
+        job = jobs.apply(job, "run", {"number": number}).job
+    return uuids
+
+
+@pytest.fixture
+def empty(
+    mongodb: dict[str, Any],
+    mongo_client: pymongo.MongoClient[Document],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Db]:
+    """Another database, which commands work on once its name is set."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+def test_a_catalog_comes_over_as_it_was(
+    cli: Run, some: list[str], db: Db, empty: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = cli("export", str(EXPORT))
+    assert (out.code, out.out) == (0, "")
+    count = len(EXPORT.read_text().splitlines()) - 2 - db["jobs_history"].count_documents({})
+    assert out.err == f"documents: {count}, in {EXPORT}\n"
+    assert stat.S_IMODE(EXPORT.stat().st_mode) == 0o600
+    monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", empty.name)
+    done = cli("import", str(EXPORT))
+    assert done == (0, "", f"added: {count}, there already: 0, in conflict: 0\n")
+    assert content(empty) == content(db)
+    assert cli("verify").code == 0
+    again = cli("import", str(EXPORT))
+    assert again == (0, "", f"added: 0, there already: {count}, in conflict: 0\n")
+
+
+def test_an_export_goes_on_wherever_it_was_cut_off(cli: Run, some: list[str], db: Db) -> None:
+    cli("export", str(EXPORT))
+    whole = EXPORT.read_bytes()
+    lines = [line for line in whole.splitlines() if b'"end"' not in line]
+    for size in range(0, len(whole), max(1, len(whole) // 40)):
+        EXPORT.write_bytes(whole[:size])
+        done = cli("export", str(EXPORT))
+        assert done.code == 0, done.err
+        assert [line for line in EXPORT.read_bytes().splitlines() if b'"end"' not in line] == lines
+        assert json.loads(EXPORT.read_text().splitlines()[-1]) == json.loads(
+            whole.decode().splitlines()[-1]
+        )
+
+
+def test_an_export_that_is_complete_is_not_written_over(cli: Run, some: list[str]) -> None:
+    cli("export", str(EXPORT))
+    before = EXPORT.read_bytes()
+    done = cli("export", str(EXPORT))
+    assert (done.code, "holds a complete export" in done.err) == (1, True)
+    assert EXPORT.read_bytes() == before
+
+
+def test_an_import_of_a_part_adds_it_and_says_so(
+    cli: Run, some: list[str], empty: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("export", str(EXPORT))
+    lines = EXPORT.read_bytes().splitlines(keepends=True)
+    EXPORT.write_bytes(b"".join(lines[:6]) + lines[6][:20])
+    monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", empty.name)
+    done = cli("import", str(EXPORT))
+    assert done.code == 0
+    assert "is not complete" in done.err
+    assert "added: 5," in done.err
+
+
+def test_a_conflict_is_named_and_is_exit_code_1(
+    cli: Run, some: list[str], pipeline: Document, empty: Db, mongodb: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch, db: Db,
+) -> None:  # fmt: skip
+    cli("export", str(EXPORT))
+    empty["pipelines"].insert_one(db["pipelines"].find_one() or {})
+    there = PipelineJobStore({**mongodb, "database": empty.name}).create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/3", "data": {"number": 3}}
+    )
+    monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", empty.name)
+    done = cli("import", str(EXPORT))
+    assert done.code == 1
+    assert f"another document has the uuid {there['uuid']}" in done.err
+    assert "in conflict: 1" in done.err
+    assert cli("verify").code == 0
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("something else\n", "holds something else than an export"),
+        ('{"format": 9}\n', "has the format 9, and this version knows 1"),
+        ('["format"]\n', "holds something else than an export"),
+    ],
+)
+def test_a_file_of_another_kind_is_left_alone(
+    cli: Run, pipeline: Document, command: str, text: str, said: str
+) -> None:
+    EXPORT.write_text(text)
+    done = cli(command, str(EXPORT))
+    assert (done.code, said in done.err) == (2, True)
+    assert EXPORT.read_text() == text
+
+
+def test_a_line_that_cannot_be_read_is_named_with_its_number(cli: Run, some: list[str]) -> None:
+    cli("export", str(EXPORT))
+    lines = EXPORT.read_text().splitlines()
+    lines[3] = lines[3].replace('"document"', '"dokument"')
+    EXPORT.write_text("\n".join(lines) + "\n")
+    done = cli("import", str(EXPORT))
+    assert done.code == 2
+    assert done.err.endswith(f"ERROR {EXPORT}, line 4: no document of a catalog\n")
+
+
+def test_a_file_that_cannot_be_used_is_named(cli: Run, pipeline: Document) -> None:
+    missing = cli("import", "nowhere.ndjson")
+    assert missing.err == "ERROR nowhere.ndjson cannot be read: No such file or directory\n"
+    assert cli("export", "no/folder.ndjson").code == 2
+    Path("folder").mkdir()
+    assert cli("export", "folder").code == 2
+    assert os.listdir("folder") == []  # noqa: PTH208 - nothing was made in it
