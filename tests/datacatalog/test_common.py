@@ -57,7 +57,7 @@ def test_documents_are_found_by_uuid_and_by_identifier(
 
 
 @pytest.mark.parametrize(
-    "uuid", ["", "tacobot", typeduuid.catalog_uuid("x", "sample"), typeduuid.generate()]
+    "uuid", ["", "tacobot", typeduuid.catalog_uuid("x", "sample"), typeduuid.catalog_uuid("y")]
 )
 def test_what_is_not_there_is_none(uuid: str, manager: Manager) -> None:
     assert manager.get_by_uuid(uuid) is None

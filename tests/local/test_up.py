@@ -26,7 +26,7 @@ from tests.conftest import ROOT
 LAST_LINE = "Ctrl-C stops it."
 README = (ROOT / "README.md").read_text()
 EXAMPLES = dict(re.findall(r"### (\d)\. [^\n]*\n+```sh\n(curl -X POST .*?)```", README, re.DOTALL))
-WITH_TOKEN, WITH_NONCE = EXAMPLES["1"], EXAMPLES["6"]
+WITH_TOKEN, WITH_NONCE = EXAMPLES["1"], EXAMPLES["7"]
 EXAMPLE_UUID = "10743f9b-3e69-5c43-b0f1-e5a4b6c3c4a1"
 EXAMPLE_TOKEN = "0123456789abcdef"
 
