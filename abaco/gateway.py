@@ -36,8 +36,21 @@ class Gateway:
         self.address = address
         self.pool = Pool(settings, database, self.api_server)
         self.metrics = Metrics(database, self.pool)
-        self.stopping = False
+        self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it ends."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Say to all parts that it ends."""
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Wait until it ends."""
+        await self._stop.wait()
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that links and actors of a tenant are told."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from abaco.roles import ADMIN, ROLES
 from abaco.store import actors, aliases, nonces, permissions, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from starlette.types import ASGIApp
 
     from abaco.settings import Settings
     from abaco.store.database import Database
@@ -27,22 +30,35 @@ class Prepared(NamedTuple):
     Attributes:
         lines: to be printed when the gateway serves.
         close: called when it has ended.
+        page: given the application that answers for paths that nobody serves, returns the one that
+            is asked for every path outside the API. Its requests end (`http.disconnect`) when the
+            gateway does; no other site may read its replies.
     """
 
     lines: list[str]
     close: Callable[[], None]
+    page: Callable[[ASGIApp], ASGIApp] | None = None
+
+
+class Visitor(NamedTuple):
+    """Who has shown a token, and what they may do with an actor."""
+
+    user: str
+    level: str
 
 
 class Platform:
     """The platform in the hands of a setup module.
 
     Attributes:
-        address: the base URL at which the gateway will listen.
+        address: the base URL of the gateway, as others know it.
+        listening: the base URL at which it will listen.
         data: the folder of the platform's files.
     """
 
     def __init__(self, settings: Settings, database: Database, address: str) -> None:
         self.address = settings.public_url or address
+        self.listening = address
         self.data: Path = settings.data
         self.tenant = settings.default_tenant
         self._database = database
@@ -74,6 +90,26 @@ class Platform:
         """Tell whether an access token is good."""
         with self._database.read() as tx:
             return tokens.find(tx, access) is not None
+
+    def visitor(self, access: str, alias: str) -> Visitor | None:
+        """Return whose access token it is, and their level on the actor of an alias.
+
+        Returns:
+            None if the token is not good, or is of another tenant.
+        """
+        with self._database.read() as tx:
+            found = tokens.find(tx, access)
+            if found is None or found["tenant"] != self.tenant:
+                return None
+            actor = actors.find_by_alias(tx, self.tenant, alias)
+            level = permissions.NONE
+            if ADMIN in found["roles"]:
+                level = permissions.UPDATE
+            elif actor is not None and set(ROLES).intersection(found["roles"]):
+                level = permissions.level_of(
+                    tx, self.tenant, permissions.ACTOR, actor["id"], found["user"]
+                )
+            return Visitor(found["user"], level)
 
     def token(self, user: str, roles: list[str], lifetime: int, label: str) -> Grant:
         """Make a token for a user; lifetime in seconds."""

@@ -31,6 +31,8 @@ from abaco.store.database import Database, explain
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from starlette.types import ASGIApp
+
     from abaco.settings import Settings
 
 THREADS = 48
@@ -76,7 +78,7 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
             await asyncio.to_thread(database.check)
             prepared = await asyncio.to_thread(_prepare, settings, database, address)
             stack.callback(prepared.close)
-            await _run(settings, database, address, [listening], stop, prepared.lines, show)
+            await _run(settings, database, address, [listening], stop, prepared, show)
         except SQLAlchemyError as error:
             raise ServerError(explain(settings.database, error)) from error
 
@@ -87,13 +89,14 @@ async def _run(
     address: str,
     sockets: list[socket.socket],
     stop: asyncio.Event,
-    lines: list[str],
+    prepared: Prepared,
     show: Callable[[str], None],
 ) -> None:
     gateway = Gateway(settings, database, address)
-    servers = [_make_server(gateway, None)]
+    application = make_application(gateway, prepared.page)
+    servers = [_make_server(gateway, application, None)]
     if settings.tls_port is not None:
-        servers.append(_make_server(gateway, settings.host))
+        servers.append(_make_server(gateway, application, settings.host))
         option = f"tls_port in {settings.file}"
         with _listen(settings, settings.tls_port, option) as listening:
             sockets = [*sockets, listening.dup()]
@@ -118,13 +121,13 @@ async def _run(
             if any(task.done() for task in serving):
                 break
             await asyncio.sleep(_TICK_SECONDS / 100)
-        for line in (f"The gateway is at {address}", *lines):
+        for line in (f"The gateway is at {address}", *prepared.lines):
             show(line)
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, *serving}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
     finally:
-        gateway.stopping = True
+        gateway.stop()
         for task in background:
             task.cancel()
         for server in servers:
@@ -146,14 +149,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _make_server(gateway: Gateway, tls_host: str | None) -> uvicorn.Server:
+def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -> uvicorn.Server:
     limits = gateway.settings.limits
     authority = CertificateAuthority(gateway.settings.data / "authority")
     connections = protocol.Limits(
         head_seconds=limits.head_seconds, most_connections=limits.connections
     )
     configuration = uvicorn.Config(
-        make_application(gateway),
+        application,
         http=protocol.gateway_protocol(
             authority, version=VERSION, limits=connections, tls_host=tls_host
         ),

@@ -18,6 +18,15 @@ LONGEST_EXECUTION = 330.0
 _UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 401, 404, 500
 
 
+def http_client(*, verify: bool = True) -> httpx.Client:
+    """Return what sends requests.
+
+    Args:
+        verify: check the certificate of the server.
+    """
+    return httpx.Client(timeout=TIMEOUT, verify=verify, follow_redirects=False)
+
+
 class Gateway:
     """The API of a tenant, and in it one actor.
 
@@ -25,14 +34,16 @@ class Gateway:
         server: the base URL.
         token: an access token; may be empty where only nonces are used.
         actor: the id or alias of the manager.
-        verify: check the certificate of the server.
+        client: what sends the requests; by default `http_client()`.
     """
 
-    def __init__(self, server: str, token: str, actor: str, *, verify: bool = True) -> None:
+    def __init__(
+        self, server: str, token: str, actor: str, client: httpx.Client | None = None
+    ) -> None:
         self.server = server.rstrip("/")
         self.actor = actor
         self._token = token
-        self._client = httpx.Client(timeout=TIMEOUT, verify=verify, follow_redirects=False)
+        self._client = client or http_client()
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,8 +110,23 @@ class Gateway:
 
     def manager(self) -> dict[str, Any]:
         """Return the manager as the gateway describes it."""
-        found: dict[str, Any] = _result(self._request("GET", f"/{self._path}"))
+        found: dict[str, Any] = self.ask("GET", self.actor)
         return found
+
+    def ask(self, method: str, *path: str, **options: Any) -> Any:
+        """Return the result of a request to the API.
+
+        Args:
+            method: of HTTP.
+            path: the names behind `/actors/v2`.
+            options: `params` and `json`, as httpx takes them.
+
+        Raises:
+            CommandError: the gateway refused it.
+            Unreachable: the gateway does not answer.
+        """
+        names = "".join(f"/{quote(name, safe='')}" for name in path)
+        return _result(self._request(method, names, **options))
 
     def ready(self) -> httpx.Response:
         """Return the answer to the question whether messages are accepted."""
@@ -122,7 +148,7 @@ class Gateway:
                 raise UsageError(message)
             headers["Authorization"] = f"Bearer {self._token}"
         url = f"{self.server}/actors/v2{path}"
-        waits = method == "POST"
+        waits = method == "POST" and path.endswith("/messages")
         reply = self._ask(
             method, url, headers=headers, timeout=LONGEST_EXECUTION if waits else TIMEOUT, **options
         )

@@ -176,7 +176,7 @@ class Site:
         Raises:
             UsageError: no gateway is known.
         """
-        from pipelinejobs.gateway import Gateway  # noqa: PLC0415 - most commands do without
+        from pipelinejobs.gateway import Gateway, http_client  # noqa: PLC0415 - most commands do without
 
         server = self.environ.get(SERVER)
         if not server:
@@ -186,7 +186,8 @@ class Site:
             )
             raise UsageError(message)
         verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
-        return Gateway(server, self.environ.get(TOKEN, ""), self.actor, verify=verify is not False)
+        client = http_client(verify=verify is not False)
+        return Gateway(server, self.environ.get(TOKEN, ""), self.actor, client)
 
     def close(self) -> None:
         """Close the connections to the gateway."""

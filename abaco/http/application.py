@@ -34,6 +34,8 @@ from abaco.http.endpoints import ENDPOINTS
 from abaco.store.executions import BINARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from abaco.gateway import Gateway
@@ -48,18 +50,24 @@ _NO_ENDPOINT = (
 _logger = logging.getLogger(__name__)
 
 
-def make_application(gateway: Gateway) -> ASGIApp:
-    """Return the application that serves the API of a gateway."""
+def make_application(gateway: Gateway, page: Callable[[ASGIApp], ASGIApp] | None = None) -> ASGIApp:
+    """Return the application that serves the API of a gateway.
+
+    Args:
+        gateway: what it is about.
+        page: what serves the paths outside of it, as in `platform.Prepared`.
+    """
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for endpoint in ENDPOINTS:
         by_path[endpoint.path][endpoint.method] = endpoint
     routes = [Route(path, _Path(gateway, methods)) for path, methods in by_path.items()]
-    router = Router(routes, redirect_slashes=False, default=_not_found)
+    others = _not_found if page is None else _until_stopped(gateway, page(_not_found))
+    router = Router(routes, redirect_slashes=False, default=others)
     return _Front(router)
 
 
 class _Front:
-    """What holds for every path: its spelling, OPTIONS, and who may read the reply in a browser."""
+    """What holds for every path: its spelling, and OPTIONS."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -69,25 +77,50 @@ class _Front:
         if scope["type"] != "http":
             await self._router(scope, receive, send)
             return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in envelope.CORS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
         if scope["method"] == "OPTIONS":
-            await Response()(scope, receive, send_with_headers)
+            await Response()(scope, receive, _for_all_sites(send))
             return
         path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         path = _VERSIONED.sub("/actors", path)
-        await self._router({**scope, "path": path, "root_path": ""}, receive, send_with_headers)
+        await self._router({**scope, "path": path, "root_path": ""}, receive, send)
+
+
+def _for_all_sites(send: Send) -> Send:
+    """Let pages of other sites read a reply: it is for those who have shown a token in a header."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in envelope.CORS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await envelope.failure(NotFound(_NO_ENDPOINT))(scope, receive, send)
+        reply = envelope.failure(NotFound(_NO_ENDPOINT))
+        await reply(scope, receive, _for_all_sites(send))
+
+
+def _until_stopped(gateway: Gateway, application: ASGIApp) -> ASGIApp:
+    """Tell an application that its client has gone when the gateway ends."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_until_stopped() -> Message:
+            received = asyncio.ensure_future(receive())
+            stopped = asyncio.ensure_future(gateway.stopped())
+            try:
+                await asyncio.wait({received, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                return received.result() if received.done() else {"type": "http.disconnect"}
+            finally:
+                received.cancel()
+                stopped.cancel()
+
+        await application(scope, receive_until_stopped, send)
+
+    return serve
 
 
 class _Path:
@@ -103,7 +136,8 @@ class _Path:
         endpoint = self._methods.get(method)
         if endpoint is None:
             allowed = {"Allow": ", ".join(sorted(self._methods))}
-            await envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)(scope, receive, send)
+            refusal = envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)
+            await refusal(scope, receive, _for_all_sites(send))
             return
         began = time.perf_counter()
         try:
@@ -130,7 +164,7 @@ class _Path:
         labels = (method, endpoint.path)
         self._gateway.metrics.requests.labels(*labels, response.status_code).inc()
         self._gateway.metrics.seconds.labels(*labels).observe(time.perf_counter() - began)
-        await response(scope, receive, send)
+        await response(scope, receive, _for_all_sites(send))
 
     async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         gateway, headers = self._gateway, Headers(scope=scope)

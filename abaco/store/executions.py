@@ -192,6 +192,14 @@ def all_of(tx: Connection, actor_id: str) -> list[Record]:
     return every(tx, query)
 
 
+def page_of(tx: Connection, actor_id: str, skip: int, limit: int) -> tuple[list[Record], int]:
+    """Return some executions of an actor, oldest first, and how many there are."""
+    mine = executions.c.actor_id == actor_id
+    total = tx.execute(select(func.count()).select_from(executions).where(mine)).scalar_one()
+    query = select(executions).where(mine).order_by(executions.c.sequence)
+    return every(tx, query.offset(skip).limit(limit)), int(total)
+
+
 def totals(tx: Connection, actor_id: str) -> Record:
     """Return the number of an actor's executions, and what they used together."""
     query = select(

@@ -47,6 +47,11 @@ def of(tx: Connection, tenant: str, kind: str, subject: str) -> dict[str, str]:
 
 def allows(tx: Connection, tenant: str, kind: str, subject: str, user: str, needed: str) -> bool:
     """Tell whether a user, or everybody, has a level or a higher one."""
+    return LEVELS.index(level_of(tx, tenant, kind, subject, user)) >= LEVELS.index(needed)
+
+
+def level_of(tx: Connection, tenant: str, kind: str, subject: str, user: str) -> str:
+    """Return the level that a user has, or everybody."""
     table = permissions
     query = select(table.c.level).where(
         table.c.tenant == tenant,
@@ -54,8 +59,7 @@ def allows(tx: Connection, tenant: str, kind: str, subject: str, user: str, need
         table.c.subject == subject,
         table.c.user.in_((user, WORLD)),
     )
-    levels = [LEVELS.index(str(level)) for level in tx.execute(query).scalars()]
-    return bool(levels) and max(levels) >= LEVELS.index(needed)
+    return max(map(str, tx.execute(query).scalars()), key=LEVELS.index, default=NONE)
 
 
 def subjects(tx: Connection, tenant: str, kind: str, user: str, needed: str = READ) -> set[str]:

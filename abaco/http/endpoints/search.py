@@ -14,7 +14,7 @@ from abaco.exceptions import BadRequest, NotFound
 from abaco.http import envelope
 from abaco.http.arguments import LARGEST_INTEGER
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
-from abaco.store import permissions, tables
+from abaco.store import executions, permissions, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,11 +52,15 @@ def search_in(call: Call, kind: str) -> Reply:
     found: list[Record] = []
     total = 0
     with call.gateway.database.read() as tx:
-        for record in _records(tx, call, kind):
-            if all(test(record) for test in tests):
-                total += 1
-                if skip < total <= skip + limit:
-                    found.append(_show(record))
+        if kind == "executions" and "actor" in call.path and not tests:
+            records, total = executions.page_of(tx, call.actor["id"], skip, limit)
+            found = [_show(record) for record in records]
+        else:
+            for record in _records(tx, call, kind):
+                if all(test(record) for test in tests):
+                    total += 1
+                    if skip < total <= skip + limit:
+                        found.append(_show(record))
     metadata = {
         "totalCount": total,
         "recordsSkipped": skip,

@@ -157,10 +157,15 @@ class JobSearch:
                 "revision": entry.get("_revision"),
             }
 
-    def path(self, job: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield the way of a stored job through the state machine: state before, state after, entry."""
+    def path(self, job: Document, skip: int = 0) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield the way of a stored job through the state machine: state before, state after, entry.
+
+        Args:
+            job: as for `entries`.
+            skip: as for `entries`.
+        """
         before = ""
-        for entry in self.entries(job):
+        for entry in self.entries(job, skip):
             transition = TRANSITIONS.get(entry["name"])
             after = entry["state"] or (transition and transition.target) or before
             yield before or after, after, entry

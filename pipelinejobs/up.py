@@ -23,13 +23,14 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local.database import LocalDatabase, LocalDatabaseError
 from local.demo import TACOBOT
+from pipelinejobs.page.application import make_page
+from pipelinejobs.site import ALIAS, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from abaco.platform import Platform
 
-ALIAS = "jobs-manager"
 IMAGE = "pipelinejobs-manager"
 USER = "operator"
 ROLES = ["Internal/everyone", "Internal/abaco-admin"]
@@ -60,6 +61,7 @@ def prepare(platform: Platform) -> Prepared:
             for name in _SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             lines = _register(platform, environment)
+            page = make_page(platform, Site(platform.data.parent, environment))
         except (LocalDatabaseError, ValueError) as error:
             # the catalog says so what is wrong with its settings, and nothing that is secret
             raise ServerError(str(error)) from error
@@ -71,7 +73,7 @@ def prepare(platform: Platform) -> Prepared:
             message = f"{error.filename}: {error.strerror}"
             raise ServerError(message) from error
         close = stack.pop_all().close
-    return Prepared(lines, close)
+    return Prepared(lines, close, page)
 
 
 def _start_database(data: Path, stack: contextlib.ExitStack) -> str:
@@ -106,6 +108,7 @@ def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
     query = f"uuid={job.uuid}&token={job.token}&event=finish"
     return [
         f"actor    {actor['id']} (alias {ALIAS})",
+        f"page     {platform.address}/?token={token}",
         f"token    {token}",
         f"nonce    {nonce}",
         f"job      {job.uuid} with token {job.token}",

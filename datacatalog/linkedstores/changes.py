@@ -1,0 +1,73 @@
+"""What was changed of late, asked again and again at the price of what is new."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from datacatalog.linkedstores.basestore.store import now
+
+if TYPE_CHECKING:
+    from datacatalog.linkedstores.pipelinejob.reader import JobReader
+    from datacatalog.mongo import Document
+
+WINDOW = datetime.timedelta(seconds=10)
+"""How much later than its date a change may be seen: clocks differ, and writes take their time."""
+_MOST_COUNTED = 10_000
+
+
+class Changes:
+    """Counts the changes of documents, and the events that were refused, since it was made.
+
+    The numbers say nothing but whether there was a change in between: who remembers one asks again.
+    They are safe to ask for in several threads, which share a look into the database.
+
+    Args:
+        jobs: the store of jobs; the audit log that it writes is that of all stores.
+        seconds: for how long an answer holds.
+    """
+
+    def __init__(self, jobs: JobReader, seconds: float = 0.5) -> None:
+        self._jobs = jobs
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._asked: float | None = None
+        self._since = now()
+        self._seen: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._base = self._total = 0
+
+    def of(self, uuid: str) -> int:
+        """Return a number that grows when the document with a UUID changes."""
+        with self._lock:
+            self._look()
+            return self._base + self._counts[uuid]
+
+    def total(self) -> int:
+        """Return a number that grows when any document changes."""
+        with self._lock:
+            self._look()
+            return self._total
+
+    def _look(self) -> None:
+        moment = time.monotonic()
+        if self._asked is not None and moment - self._asked < self._seconds:
+            return
+        asked, since = now(), {"date": {"$gte": self._since - WINDOW}}
+        rows: list[Document] = [
+            *self._jobs.updates.find(since, {"uuid": 1}),
+            *self._jobs.rejected.find(since, {"uuid": 1}),
+        ]
+        found = {str(row["_id"]): str(row.get("uuid")) for row in rows}
+        new = found.keys() - self._seen
+        if self._asked is not None and new:
+            self._total += len(new)
+            self._counts.update(found[key] for key in new)
+            if len(self._counts) > _MOST_COUNTED:
+                # all numbers grow: whoever remembers one looks once more than needed
+                self._base = self._total
+                self._counts.clear()
+        self._seen, self._since, self._asked = set(found), asked, moment

@@ -1,0 +1,352 @@
+"""The ASGI application of the page: from an address to its handler, and what holds for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+
+from abaco.store.permissions import EXECUTE, READ, UPDATE
+from datacatalog import mongo
+from datacatalog.linkedstores.basestore.paging import InvalidCursor
+from datacatalog.linkedstores.changes import Changes
+from datacatalog.linkedstores.pipelinejob import UnknownJob
+from manager.exceptions import Refusal
+from pipelinejobs.exceptions import CommandError, Unreachable
+from pipelinejobs.gateway import Gateway, http_client
+from pipelinejobs.page import jobs, leftovers, live, pipelines, platform, rendering, session
+from pipelinejobs.page.view import SEE_OTHER, Problem, View
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from abaco.platform import Platform
+    from pipelinejobs.site import Site
+
+    Handler = Callable[[View], Response]
+
+T = TypeVar("T")
+THREADS = 16
+"""Of the page's own: it asks the API, which has to have threads left to answer."""
+MOST_STREAMS = 100
+_LARGEST_FORM = 2 * 1024 * 1024
+_FORM_SECONDS = 30.0
+_MOST_FIELDS = 100
+_FORM = "application/x-www-form-urlencoded"
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_logger = logging.getLogger(__name__)
+
+
+class Address(NamedTuple):
+    """An address of the page.
+
+    Attributes:
+        method: of HTTP.
+        path: with the names of its parts.
+        handler: what answers.
+        level: on the manager, which whoever is signed in needs.
+        version: of what the handler shows; changes are told while somebody looks at it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    level: str = READ
+    version: Callable[[View], object] | None = None
+
+
+_JOB = "/jobs/{uuid}"
+_ACTOR = "/platform/{actor}"
+_EXECUTION = "/platform/{actor}/executions/{execution}"
+ADDRESSES = (
+    Address("GET", "/", jobs.show_all, version=jobs.version_of_all),
+    Address("GET", "/counts", jobs.counts),
+    Address("GET", _JOB, jobs.show, version=jobs.version),
+    Address("GET", f"{_JOB}/document", jobs.document),
+    Address("POST", f"{_JOB}/events", jobs.send_event, EXECUTE),
+    Address("POST", f"{_JOB}/delete", jobs.delete, EXECUTE),
+    Address("GET", "/pipelines", pipelines.show_all, version=jobs.version_of_all),
+    Address("GET", "/pipelines/{uuid}", pipelines.show),
+    Address("GET", "/rejected", leftovers.show_rejected, version=jobs.version_of_all),
+    Address("POST", "/rejected", leftovers.retry, UPDATE),
+    Address("GET", "/outbox", leftovers.show_outbox, version=leftovers.version_of_outbox),
+    Address("POST", "/outbox", leftovers.drain, UPDATE),
+    Address("GET", "/platform", platform.show_actors, version=platform.version_of_actors),
+    Address("GET", _ACTOR, platform.show_actor, version=platform.version_of_actor),
+    Address("POST", f"{_ACTOR}/nonces", platform.create_nonce),
+    Address("POST", f"{_ACTOR}/nonces/delete", platform.delete_nonce),
+    Address("POST", f"{_ACTOR}/workers", platform.add_worker),
+    Address("GET", _EXECUTION, platform.show_execution, version=platform.version_of_execution),
+    Address("POST", f"{_EXECUTION}/stop", platform.stop_execution),
+)
+
+
+def make_page(platform: Platform, site: Site) -> Callable[[ASGIApp], ASGIApp]:
+    """Return the page in the form that `abaco.platform.Prepared` wants it.
+
+    Args:
+        platform: on which the manager runs.
+        site: where its jobs are.
+    """
+
+    def page(otherwise: ASGIApp) -> ASGIApp:
+        parts = _Parts(platform, site)
+        by_path: dict[str, dict[str, Address]] = defaultdict(dict)
+        for address in ADDRESSES:
+            by_path[address.path][address.method] = address
+        routes = [Route(path, _Signed(parts, methods)) for path, methods in by_path.items()]
+        routes += [
+            Route("/sign-in", _Open(parts, _sign_in)),
+            Route("/sign-out", _Open(parts, _sign_out)),
+            Route("/static/{name}", _Open(parts, _static)),
+        ]
+        return Router(routes, redirect_slashes=False, default=_Missing(otherwise))
+
+    return page
+
+
+class _Parts:
+    """What all requests share."""
+
+    def __init__(self, platform: Platform, site: Site) -> None:
+        self.platform = platform
+        self.site = site
+        self.changes = Changes(site.jobs)
+        self.client = http_client()
+        self.streams = 0
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(function, *args))
+
+    def api(self, token: str) -> Gateway:
+        return Gateway(self.platform.listening, token, self.site.actor, self.client)
+
+
+class _Open:
+    """An address for everybody."""
+
+    def __init__(
+        self, parts: _Parts, handle: Callable[[_Parts, Request], Awaitable[ASGIApp]]
+    ) -> None:
+        self._parts = parts
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; whatever happens, the reply is a page."""
+        request = Request(scope, receive)
+        try:
+            response = await self._handle(self._parts, request)
+        except ClientDisconnect:
+            return
+        except (CommandError, Problem, InvalidCursor, UnknownJob, Refusal) as error:
+            response = _problem(str(error), _status(error))
+        except mongo.DatabaseError as error:
+            _logger.warning("the page: the database: %s", type(error).__name__)
+            response = _problem("The database of the jobs does not answer: try again later.", 503)
+        except Exception:
+            _logger.exception("%s %s", request.method, scope["path"])
+            response = _problem("The page failed: see the log of the gateway.", 500)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await response(scope, receive, send_with_headers)
+
+
+class _Signed(_Open):
+    """A path for those who are signed in."""
+
+    def __init__(self, parts: _Parts, methods: dict[str, Address]) -> None:
+        super().__init__(parts, self._serve)
+        self._methods = methods
+
+    async def _serve(self, parts: _Parts, request: Request) -> ASGIApp:
+        method = "GET" if request.method == "HEAD" else request.method
+        address = self._methods.get(method)
+        if address is None:
+            allowed = {"Allow": ", ".join(sorted(self._methods))}
+            return _problem("There is no such action.", 405, allowed)
+        if "token" in request.query_params:
+            return await _sign_in(parts, request)
+        token = session.token_of(request)
+        visitor = await parts.in_thread(parts.platform.visitor, token, parts.site.actor)
+        if visitor is None:
+            return _ask_for_token(request, "Your token has ended." if token else "")
+        view = View(
+            request,
+            parts.site,
+            parts.changes,
+            parts.api(token),
+            visitor,
+            token,
+            parts.platform.address,
+        )
+        if method == "POST":
+            view.form = await _read_form(request)
+            if not session.is_own(request, token, view.form.get("csrf", "")):
+                message = "This form is not from this session: load the page again."
+                raise Problem(message, 403)
+        view.require(address.level)
+        ask = address.version
+        if ask is not None:
+            if live.MEDIA_TYPE in request.headers.get("accept", ""):
+                return _stream(parts, lambda: parts.in_thread(_version, ask, view))
+            view.version = await parts.in_thread(_version, ask, view)
+        return await parts.in_thread(address.handler, view)
+
+
+def _version(ask: Callable[[View], object], view: View) -> str:
+    try:
+        return live.version(ask(view))
+    except (CommandError, Problem, UnknownJob) as error:
+        return live.version(type(error).__name__)
+
+
+def _stream(parts: _Parts, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
+    if parts.streams >= MOST_STREAMS:
+        message = "Too many pages are being followed: close some."
+        raise Problem(message, 503)
+
+    async def follow(scope: Scope, receive: Receive, send: Send) -> None:
+        parts.streams += 1
+        try:
+            await live.Stream(ask)(scope, receive, send)
+        except mongo.DatabaseError as error:
+            # the browser comes again by itself
+            _logger.warning("the page: the database: %s", type(error).__name__)
+        finally:
+            parts.streams -= 1
+
+    return follow
+
+
+class _Missing:
+    """Answers for paths that neither the API nor the page has: a browser is shown a page."""
+
+    def __init__(self, otherwise: ASGIApp) -> None:
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] == "http" and "text/html" in Request(scope).headers.get("accept", ""):
+            answer = _problem("There is no such page.", 404, _HEADERS)
+            await answer(scope, receive, send)
+        else:
+            await self._otherwise(scope, receive, send)
+
+
+async def _sign_in(parts: _Parts, request: Request) -> ASGIApp:
+    if request.method == "POST":
+        token = (await _read_form(request)).get("token", "").strip()
+    elif session.comes_from_elsewhere(request):
+        # nobody is to be signed in as somebody else by a link
+        return _ask_for_token(request, "")
+    else:
+        token = request.query_params.get("token", "").strip()
+    if not token:
+        return _ask_for_token(request, "")
+    if await parts.in_thread(parts.platform.visitor, token, parts.site.actor) is None:
+        return _ask_for_token(request, "This token is unknown or has expired.")
+    response = RedirectResponse(_wanted(request), SEE_OTHER)
+    session.begin(request, response, token)
+    return response
+
+
+def _wanted(request: Request) -> str:
+    """Return the address to go to after the sign-in: one of this page, without the token."""
+    if request.url.path == "/sign-in":
+        next_path = request.query_params.get("next", "/")
+        return next_path if next_path[:1] == "/" and next_path[1:2] not in ("/", "\\") else "/"
+    url = request.url.remove_query_params("token")
+    return url.path + (f"?{url.query}" if url.query else "")
+
+
+async def _sign_out(_parts: _Parts, request: Request) -> ASGIApp:
+    response = RedirectResponse("/", SEE_OTHER)
+    if request.method == "POST":
+        token = session.token_of(request)
+        form = await _read_form(request)
+        if session.is_own(request, token, form.get("csrf", "")):
+            session.end(request, response)
+    return response
+
+
+async def _static(_parts: _Parts, request: Request) -> ASGIApp:
+    name = request.path_params["name"]
+    if name not in rendering.STATIC:
+        message = "There is no such file."
+        raise Problem(message, 404)
+    content, digest = rendering.static_file(name)
+    headers = {"ETag": f'"{digest}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    return Response(content, media_type=rendering.STATIC[name], headers=headers)
+
+
+def _ask_for_token(request: Request, problem: str) -> Response:
+    template = rendering.environment().get_template("sign_in.html")
+    return HTMLResponse(template.render(problem=problem, wanted=_wanted(request)), 401)
+
+
+def _problem(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    template = rendering.environment().get_template("problem.html")
+    return HTMLResponse(template.render(text=text, status=status), status, headers)
+
+
+def _status(error: Exception) -> int:
+    if isinstance(error, Problem):
+        return error.status
+    if isinstance(error, Unreachable):
+        return 503
+    return 404 if isinstance(error, UnknownJob) else 400
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        message = f"A form is sent as {_FORM}."
+        raise Problem(message, 415)
+    try:
+        body = await asyncio.wait_for(_read(request), _FORM_SECONDS)
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except asyncio.TimeoutError:
+        message = f"The form did not come within {_FORM_SECONDS:g} s."
+        raise Problem(message, 408) from None
+    except ValueError:
+        message = "The form cannot be read."
+        raise Problem(message, 400) from None
+    return dict(pairs)
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _LARGEST_FORM:
+            message = f"The form is larger than {_LARGEST_FORM} bytes."
+            raise Problem(message, 413)
+    return bytes(body)

@@ -1,0 +1,221 @@
+"""Jobs: the list with its filters, one of them, and what may be done to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.file import FileStore
+from datacatalog.linkedstores.pipelinejob import fsm
+from datacatalog.linkedstores.pipelinejob.history import moved
+from datacatalog.linkedstores.pipelinejob.search import Filters
+from pipelinejobs import drawing, graph, values
+from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.page import rendering, timeline
+from pipelinejobs.page.view import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datacatalog.linkedstores.changes import Changes
+    from datacatalog.mongo import Document
+    from pipelinejobs.page.view import View
+    from pipelinejobs.site import Site
+
+PAGE = 50
+AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
+IDLE = {"": "busy or idle", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
+_SEARCH_SECONDS = 3.0
+_MOST_STEPS = 2000
+"""Of a history, in the drawings: the newest."""
+_MOST_LINKED = 100
+_COUNT_SECONDS = 2.0
+
+
+def version_of_all(view: View) -> object:
+    """Return what changes with any job or pipeline, or when an event is refused."""
+    return view.changes.total()
+
+
+def version(view: View) -> object:
+    """Return what changes with a job."""
+    return view.changes.of(_uuid(view))
+
+
+def show_all(view: View) -> Response:
+    """List jobs."""
+    problem, rows, cursor = "", [], None
+    try:
+        wanted = _filters(view)
+        page = view.site.search.jobs(
+            wanted,
+            cursor=view.query.get("cursor") or None,
+            limit=PAGE,
+            seconds=_SEARCH_SECONDS if wanted.text else None,
+        )
+        rows, cursor = page.rows, page.cursor
+    except CommandError as error:
+        problem = str(error)
+    names = view.site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in rows)
+    return view.render(
+        "jobs.html",
+        "Jobs",
+        400 if problem else 200,
+        problem=problem,
+        rows=rows,
+        names=names,
+        cursor=cursor,
+        chosen=view.query.get("state", "").upper(),
+        ages=AGES,
+        idle=IDLE,
+    )
+
+
+def counts(view: View) -> Response:
+    """Count the jobs in each state; asked for by a script, since it looks at every job."""
+    return JSONResponse(_counter.counts(view.site, view.changes))
+
+
+class _Counter:
+    """Counts anew only where something has changed, and not all the time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: tuple[Changes, int, float, dict[str, int]] | None = None
+
+    def counts(self, site: Site, changes: Changes) -> dict[str, int]:
+        with self._lock:
+            total = changes.total()
+            if self._known is not None and self._known[0] is changes:
+                _, then, moment, found = self._known
+                if then == total or time.monotonic() - moment < _COUNT_SECONDS:
+                    return found
+            found = site.search.counts()
+            self._known = (changes, total, time.monotonic(), found)
+            return found
+
+
+_counter = _Counter()
+
+
+def _filters(view: View) -> Filters:
+    query: Mapping[str, str] = view.query
+    state, pipeline = query.get("state", ""), query.get("pipeline", "").strip()
+    return Filters(
+        states=values.states([state]) if state else (),
+        pipelines=(view.site.pipeline_uuid(pipeline),) if pipeline else (),
+        created_after=values.moment(query.get("created") or None),
+        idle_since=values.moment(query.get("idle") or None),
+        text=query.get("text", "").strip(),
+        hidden=query.get("hidden") == "yes",
+    )
+
+
+def show(view: View) -> Response:
+    """Show a job."""
+    sent = view.query.get("sent", "")
+    notice = f"The event {sent} was applied." if sent in fsm.MESSAGE_EVENTS else ""
+    return _show(view, notice=notice)
+
+
+def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200) -> Response:
+    site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
+    public = site.jobs.public(stored)
+    total = moved(stored) + len(stored.get("history", []))
+    steps = list(site.search.path(stored, max(0, total - _MOST_STEPS)))
+    path = graph.Path.of(steps)
+    end = _place(view.query.get("before"), total)
+    begin = max(0, end - PAGE)
+    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MOST_LINKED)
+    parents = [str(uuid) for uuid in public.get("child_of") or []]
+    return view.render(
+        "job.html",
+        f"Job {stored['uuid']}",
+        status,
+        notice=notice,
+        problem=problem,
+        job=public,
+        hidden=stored.get(VISIBLE) is False,
+        pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
+        parents=parents,
+        children=site.jobs.query({"child_of": stored["uuid"]}, limit=_MOST_LINKED),
+        files=FileStore(site.jobs.db, catalog=site.catalog).query(
+            {"generated_by": stored["uuid"]}, sort=[("name", 1)], limit=_MOST_LINKED
+        ),
+        most=_MOST_LINKED,
+        machine=rendering.svg(drawing.svg(path, style=False)),
+        timeline=rendering.svg(timeline.svg(path)),
+        drawn=len(steps),
+        total=total,
+        entries=list(site.search.entries(stored, begin, end - begin))[::-1],
+        older=begin or None,
+        newest=end == total,
+        allowed=[(name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(stored["state"])],
+        rejected=rejected.rows,
+        waiting=len(stored.get("_outbox", [])),
+    )
+
+
+def _place(text: str | None, total: int) -> int:
+    """Return the place in a history before which entries are shown."""
+    return min(int(text), total) if text and text.isdecimal() and text.isascii() else total
+
+
+def document(view: View) -> Response:
+    """Show the document of a job as callers of the catalog get it, with its whole history."""
+    stored = view.site.jobs.load_deletable(_uuid(view))
+    history = [
+        {name: entry[name] for name in ("date", "name", "data", "uuid")}
+        for entry in view.site.search.entries(stored)
+    ]
+    shown: Document = {**view.site.jobs.public(stored), "history": history}
+    return Response(rendering.pretty(shown), media_type="application/json")
+
+
+def send_event(view: View) -> Response:
+    """Send an event to the manager, as any platform does."""
+    uuid, form = _uuid(view), view.form
+    try:
+        event = values.event(form.get("event", ""))
+        data = values.json_object(_no_file(form.get("data", "")), "The data")
+        view.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
+    except CommandError as error:
+        return _refused(view, error)
+    return view.go(f"/jobs/{uuid}?sent={event}")
+
+
+def delete(view: View) -> Response:
+    """Have the manager hide a job, or remove it for good."""
+    uuid, force = _uuid(view), view.form.get("force") == "yes"
+    try:
+        body = {"uuid": uuid, "action": "delete", "force": force, **_token(view.form)}
+        view.api.send(body)
+    except CommandError as error:
+        return _refused(view, error)
+    return view.go("/" if force else f"/jobs/{uuid}")
+
+
+def _refused(view: View, error: CommandError) -> Response:
+    return _show(view, problem=str(error), status=400 if isinstance(error, UsageError) else 409)
+
+
+def _token(form: Mapping[str, str]) -> dict[str, Any]:
+    token = form.get("token", "").strip()
+    return {"token": token} if token else {}
+
+
+def _no_file(text: str) -> str:
+    """Return data; what the command line takes for the name of a file is none here."""
+    text = text.strip() or "{}"
+    return f" {text}" if text[:1] in "@-" else text
+
+
+def _uuid(view: View) -> str:
+    try:
+        return values.job_uuid(view.path["uuid"])
+    except UsageError as error:
+        raise Problem(str(error), 404) from error

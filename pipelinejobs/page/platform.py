@@ -1,0 +1,161 @@
+"""The platform: actors, their executions with logs, their nonces and workers; all asked of its API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from abaco.store.permissions import LEVELS
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.page import rendering
+from pipelinejobs.page.view import Problem
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from pipelinejobs.page.view import View
+
+PAGE = 50
+NONCE_LEVELS = LEVELS[1:]
+_ENDED = ("COMPLETE", "ERROR", "STOPPED")
+
+
+def version_of_actors(view: View) -> object:
+    """Return what changes with the actors."""
+    return rendering.digest(_actors(view))
+
+
+def show_actors(view: View) -> Response:
+    """List the actors."""
+    return view.render("actors.html", "Platform", actors=_actors(view))
+
+
+def _actors(view: View) -> list[dict[str, Any]]:
+    aliases: dict[str, list[str]] = {}
+    for alias in view.api.ask("GET", "aliases"):
+        aliases.setdefault(alias["actorId"], []).append(alias["alias"])
+    actors: list[dict[str, Any]] = view.api.ask("GET")
+    return [{**actor, "aliases": aliases.get(actor["id"], [])} for actor in actors]
+
+
+def version_of_actor(view: View) -> object:
+    """Return what changes with an actor, its workers and its executions."""
+    actor = view.path["actor"]
+    return rendering.digest(
+        [view.api.ask("GET", actor), view.api.ask("GET", actor, "workers"), _executions(view)]
+    )
+
+
+def show_actor(view: View) -> Response:
+    """Show an actor."""
+    return _show_actor(view)
+
+
+def _show_actor(
+    view: View, *, made: dict[str, Any] | None = None, problem: str = "", status: int = 200
+) -> Response:
+    name = view.path["actor"]
+    actor = view.api.ask("GET", name)
+    executions, total, skip = _executions(view)
+    nonces: list[dict[str, Any]] = []
+    hidden = ""
+    try:
+        nonces = view.api.ask("GET", name, "nonces")
+    except CommandError as error:
+        hidden = str(error)
+    return view.render(
+        "actor.html",
+        f"Actor {actor.get('name') or actor['id']}",
+        status,
+        actor=actor,
+        workers=view.api.ask("GET", name, "workers"),
+        nonces=nonces,
+        hidden=hidden,
+        made=made,
+        problem=problem,
+        levels=NONCE_LEVELS,
+        address=view.address,
+        executions=executions[::-1],
+        total=total,
+        newer=skip + PAGE < total,
+        older=skip or None,
+    )
+
+
+def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
+    """Return a page of an actor's executions, how many there are, and how many are older."""
+    path = (view.path["actor"], "executions")
+    total = int(view.api.ask("GET", *path, params={"limit": 0})["_metadata"]["totalCount"])
+    text = view.query.get("before", "")
+    end = min(int(text), total) if text.isdecimal() and text.isascii() else total
+    skip = max(0, end - PAGE)
+    found = view.api.ask("GET", *path, params={"skip": skip, "limit": end - skip})
+    return found["search"], total, skip
+
+
+def create_nonce(view: View) -> Response:
+    """Make a nonce, and show it: once, since it is a credential."""
+    uses = view.form.get("uses", "").strip()
+    wanted = {
+        "level": view.form.get("level", ""),
+        "maxUses": int(uses) if uses.isdecimal() and uses.isascii() else -1,
+        "description": view.form.get("description", "").strip(),
+    }
+    try:
+        made = view.api.ask("POST", view.path["actor"], "nonces", json=wanted)
+    except CommandError as error:
+        return _show_actor(view, problem=str(error), status=400)
+    return _show_actor(view, made=made)
+
+
+def delete_nonce(view: View) -> Response:
+    """End a nonce."""
+    view.api.ask("DELETE", view.path["actor"], "nonces", view.form.get("nonce", ""))
+    return view.go(_address(view))
+
+
+def add_worker(view: View) -> Response:
+    """See to it that an actor has one worker more than it has."""
+    name = view.path["actor"]
+    try:
+        wanted = len(view.api.ask("GET", name, "workers")) + 1
+        view.api.ask("POST", name, "workers", json={"num": wanted})
+    except CommandError as error:
+        return _show_actor(view, problem=str(error), status=400)
+    return view.go(_address(view))
+
+
+def version_of_execution(view: View) -> object:
+    """Return what changes with an execution and its log."""
+    return rendering.digest(_execution(view))
+
+
+def show_execution(view: View) -> Response:
+    """Show an execution with what it has written, also while it runs."""
+    execution, logs = _execution(view)
+    return view.render(
+        "execution.html",
+        f"Execution {execution['id']}",
+        actor=view.path["actor"],
+        execution=execution,
+        logs=logs,
+        ended=execution["status"] in _ENDED,
+    )
+
+
+def _execution(view: View) -> tuple[dict[str, Any], str]:
+    path = (view.path["actor"], "executions", view.path["execution"])
+    try:
+        return view.api.ask("GET", *path), view.api.ask("GET", *path, "logs")["logs"]
+    except CommandError as error:
+        raise Problem(str(error), 404) from error
+
+
+def stop_execution(view: View) -> Response:
+    """Force an execution to end."""
+    view.api.ask("DELETE", view.path["actor"], "executions", view.path["execution"])
+    return view.go(f"{_address(view)}/executions/{quote(view.path['execution'])}")
+
+
+def _address(view: View) -> str:
+    return f"/platform/{quote(view.path['actor'])}"

@@ -1,0 +1,93 @@
+"""From what a handler has found to HTML: templates, and how they write moments and data."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from datacatalog.linkedstores.pipelinejob import fsm
+from pipelinejobs import output
+
+FOLDER = Path(__file__).parent
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@cache
+def environment() -> Environment:
+    """Return what renders the templates: everything is escaped, nothing may be missing."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(moment=moment, duration=duration, pretty=pretty, shown=output.shown)
+    made.globals.update(static=static_url, states=fsm.STATES)
+    return made
+
+
+@cache
+def static_file(name: str) -> tuple[bytes, str]:
+    """Return a file that all pages have, and the digest of what is in it."""
+    content = (FOLDER / "static" / name).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:16]
+
+
+def static_url(name: str) -> str:
+    """Return the address of a file, which changes with what is in it."""
+    return f"/static/{name}?v={static_file(name)[1]}"
+
+
+def moment(value: datetime.datetime | str | None) -> Markup:
+    """Return a moment, in UTC, as an element that a script can read as well."""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if value is None:
+        return Markup("")
+    return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units, such as `2 h 5 min`."""
+    left = round(seconds)
+    if left < 1:
+        return "under 1 s"
+    parts = []
+    for size, unit in _UNITS:
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+def pretty(value: Any) -> str:
+    """Return data as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=output.plain)
+
+
+def digest(value: Any) -> str:
+    """Return what tells one state of some data from another."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def svg(drawing: str) -> Markup:
+    """Return a drawing that this program has made, whose texts are escaped already."""
+    return Markup(drawing)  # noqa: S704 - pipelinejobs.drawing and .timeline escape what they write
+
+
+def _parsed(text: str) -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)

@@ -1,0 +1,101 @@
+"""The times that a job was in its states, as bars in SVG."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from datacatalog.linkedstores.pipelinejob import fsm
+from pipelinejobs import output
+from pipelinejobs.page import rendering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelinejobs.graph import Path, Spell
+
+WIDTH = 1000
+_LABELS, _TIMES, _ROW, _BAR = 100, 110, 26, 16
+_SHORTEST = 3
+_MOST = 500
+"""Spells that are drawn: the newest."""
+_AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
+"""States that a job is about to leave: their bar goes on until now."""
+
+
+def svg(path: Path, now: datetime.datetime | None = None) -> str:
+    """Return the drawing, in which each state has a row.
+
+    Args:
+        path: of a job.
+        now: by default the present.
+    """
+    return "\n".join(_lines(path, now or datetime.datetime.now(datetime.timezone.utc)))
+
+
+def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
+    spells = path.spells[-_MOST:]
+    if not spells:
+        return
+    begin = spells[0].since
+    end = max(now, begin) if path.current in _AT_WORK else spells[-1].since
+    length = max((end - begin).total_seconds(), 0.001)
+    states = [state for state in fsm.STATES if any(spell.state == state for spell in spells)]
+    height = _ROW * len(states) + 24
+    width = WIDTH - _LABELS - _TIMES
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" '
+        f'viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="timeline-title">'
+    )
+    yield f'<title id="timeline-title">{escape(describe(path, now))}</title>'
+    for row, state in enumerate(states):
+        y = row * _ROW
+        mine = [spell for spell in spells if spell.state == state]
+        current = " current" if state == path.current else ""
+        yield f'<g class="row{current}" data-state="{state}">'
+        yield f'<text class="state" x="{_LABELS - 10}" y="{y + 15}">{state}</text>'
+        yield f'<path class="lane" d="M{_LABELS} {y + 11} H{_LABELS + width}"/>'
+        for spell in mine:
+            x = _LABELS + width * (spell.since - begin).total_seconds() / length
+            wide = max(_SHORTEST, width * _seconds(spell, end) / length)
+            x = min(x, _LABELS + width - _SHORTEST)
+            yield (
+                f'<rect x="{x:.1f}" y="{y + 3}" width="{wide:.1f}" height="{_BAR}" rx="3">'
+                f"<title>{_describe(spell, end)}</title></rect>"
+            )
+        total = sum(_seconds(spell, end) for spell in mine)
+        if total or state != path.current:
+            x = _LABELS + width + 10
+            yield f'<text class="time" x="{x}" y="{y + 15}">{rendering.duration(total)}</text>'
+        yield "</g>"
+    base = height - 6
+    yield f'<text class="axis" x="{_LABELS}" y="{base}">{output.shown(begin)}</text>'
+    yield (
+        f'<text class="axis end" x="{_LABELS + width}" y="{base}">'
+        f"{'now' if path.current in _AT_WORK else output.shown(end)}</text>"
+    )
+    yield "</svg>"
+
+
+def describe(path: Path, now: datetime.datetime) -> str:
+    """Return in words what the drawing shows."""
+    spells = path.spells[-_MOST_NAMED:]
+    end = now if path.current in _AT_WORK else spells[-1].since
+    parts = [f"{spell.state} for {rendering.duration(_seconds(spell, end))}" for spell in spells]
+    if path.current not in _AT_WORK:
+        parts[-1] = f"{path.current} since {output.shown(end)} UTC"
+    return "The job was " + ", then ".join(parts)
+
+
+_MOST_NAMED = 12
+
+
+def _describe(spell: Spell, end: datetime.datetime) -> str:
+    until = spell.until or end
+    time = rendering.duration(_seconds(spell, end))
+    return escape(f"{spell.state}: {output.shown(spell.since)} to {output.shown(until)}, {time}")
+
+
+def _seconds(spell: Spell, end: datetime.datetime) -> float:
+    return max(0.0, ((spell.until or end) - spell.since).total_seconds())

@@ -1,0 +1,119 @@
+"""What a handler is given, and the errors with which it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from abaco.store.permissions import EXECUTE, LEVELS, UPDATE
+from pipelinejobs.page import rendering, session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from abaco.platform import Visitor
+    from datacatalog.linkedstores.changes import Changes
+    from pipelinejobs.gateway import Gateway
+    from pipelinejobs.site import Site
+
+SEE_OTHER = 303
+NAVIGATION = (
+    ("/", "Jobs"),
+    ("/pipelines", "Pipelines"),
+    ("/rejected", "Rejected"),
+    ("/outbox", "Outbox"),
+    ("/platform", "Platform"),
+)
+
+
+class Problem(Exception):
+    """It is not there, or not allowed; the text says so to whoever looks at the page."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass
+class View:
+    """A request of somebody who is signed in.
+
+    Attributes:
+        request: as it came.
+        site: where the jobs are.
+        changes: of the catalog.
+        api: the platform, as whoever is signed in.
+        visitor: who that is, and their level on the manager.
+        token: the access token of the session.
+        address: the base URL of the gateway, as others know it.
+        version: of what is shown, where that is followed.
+        form: the fields of a form that was sent.
+    """
+
+    request: Request
+    site: Site
+    changes: Changes
+    api: Gateway
+    visitor: Visitor
+    token: str = field(repr=False)
+    address: str
+    version: str = ""
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the URL."""
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The names in the path."""
+        return self.request.path_params
+
+    def may(self, level: str) -> bool:
+        """Tell whether whoever is signed in has a level on the manager, or a higher one."""
+        return LEVELS.index(self.visitor.level) >= LEVELS.index(level)
+
+    def require(self, level: str) -> None:
+        """Refuse whoever has no such level on the manager.
+
+        Raises:
+            Problem: they have a lower one.
+        """
+        if not self.may(level):
+            message = f"This needs the level {level} on the actor {self.site.actor}; {self.visitor.user} has {self.visitor.level}."
+            raise Problem(message, 403)
+
+    def render(self, template: str, title: str, status: int = 200, **values: Any) -> Response:
+        """Return a page."""
+        text = rendering.environment().get_template(template)
+        return HTMLResponse(
+            text.render(
+                title=title,
+                navigation=NAVIGATION,
+                here=self.request.url.path,
+                user=self.visitor.user,
+                version=self.version,
+                csrf=session.csrf_token(self.token),
+                may_execute=self.may(EXECUTE),
+                may_update=self.may(UPDATE),
+                query=self.query,
+                link=self.link,
+                **values,
+            ),
+            status,
+        )
+
+    def link(self, **changed: str | None) -> str:
+        """Return this address with other parameters; None takes one away."""
+        url = self.request.url.remove_query_params([*changed, "sent", "cursor"])
+        url = url.include_query_params(**{k: v for k, v in changed.items() if v is not None})
+        return url.path + (f"?{url.query}" if url.query else "")
+
+    def go(self, path: str) -> Response:
+        """Return what leads to another address, after a change."""
+        return RedirectResponse(path, SEE_OTHER)
