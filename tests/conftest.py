@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from local.database import LocalDatabase, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 20
+BROWSER = shutil.which("chromium") if shutil.which("chromedriver") else None
+"""A real one, for the page; without it the tests in it are left out."""
 ADMIN = {
     "CATALOG_ADMIN_TOKEN_KEY": "key-of-the-tests",
     "CATALOG_ADMIN_TOKEN_SECRET": "secret-of-the-tests",
@@ -112,3 +115,12 @@ def job(jobs: PipelineJobStore, pipeline: Document) -> Document:
             "data": {"tacos": 3},
         }
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was left out."""
+    if BROWSER is None:
+        terminalreporter.write_line(
+            "No chromium with chromedriver is found: the page was not tested in a browser. "
+            "`make browser` installs them."
+        )

@@ -15,7 +15,7 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs import drawing, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import rendering, timeline
+from pipelinejobs.page import live, rendering, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PAGE = 50
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
 IDLE = {"": "busy or idle", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
-_SEARCH_SECONDS = 3.0
+_SEARCH_SECONDS = 0.5
 _MOST_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MOST_LINKED = 100
@@ -200,6 +200,7 @@ def delete(view: View) -> Response:
 
 
 def _refused(view: View, error: CommandError) -> Response:
+    view.at, view.version = f"/jobs/{_uuid(view)}", live.version(version(view))
     return _show(view, problem=str(error), status=400 if isinstance(error, UsageError) else 409)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from abaco.store.permissions import LEVELS
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import rendering
+from pipelinejobs.page import live, rendering
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def _show_actor(
     view: View, *, made: dict[str, Any] | None = None, problem: str = "", status: int = 200
 ) -> Response:
     name = view.path["actor"]
+    if not view.version:
+        # a form has led here
+        view.at, view.version = _address(view), live.version(version_of_actor(view))
     actor = view.api.ask("GET", name)
     executions, total, skip = _executions(view)
     nonces: list[dict[str, Any]] = []

@@ -51,6 +51,7 @@ class View:
         token: the access token of the session.
         address: the base URL of the gateway, as others know it.
         version: of what is shown, where that is followed.
+        at: the path at which it is shown; after a form that was refused, not the form's.
         form: the fields of a form that was sent.
     """
 
@@ -62,6 +63,7 @@ class View:
     token: str = field(repr=False)
     address: str
     version: str = ""
+    at: str = ""
     form: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -95,7 +97,8 @@ class View:
             text.render(
                 title=title,
                 navigation=NAVIGATION,
-                here=self.request.url.path,
+                here=self.at or self.request.url.path,
+                moved=self.at,
                 user=self.visitor.user,
                 version=self.version,
                 csrf=session.csrf_token(self.token),
@@ -111,6 +114,7 @@ class View:
     def link(self, **changed: str | None) -> str:
         """Return this address with other parameters; None takes one away."""
         url = self.request.url.remove_query_params([*changed, "sent", "cursor"])
+        url = url.replace(path=self.at or url.path)
         url = url.include_query_params(**{k: v for k, v in changed.items() if v is not None})
         return url.path + (f"?{url.query}" if url.query else "")
 

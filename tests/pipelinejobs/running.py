@@ -91,5 +91,11 @@ def gateway_in(folder: Path) -> RunningGateway:
     for image in images.values():
         image["folder"] = str(ROOT)
     return RunningGateway(
-        folder, images=images, settings={"data": ".local/abaco", "setup": "local.up"}
+        folder, images=images, settings={"data": ".local/abaco", "setup": "pipelinejobs.up"}
     )
+
+
+def told(gateway: RunningGateway, what: str) -> str:
+    """Return what `make up` has printed."""
+    line = next(line for line in gateway.lines if line.startswith(what))
+    return line.split()[1]

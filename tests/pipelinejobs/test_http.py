@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.abaco.running import RunningGateway, eventually
-from tests.pipelinejobs.running import Run, execute
+from tests.pipelinejobs.running import Run, execute, told
 
 
 @pytest.fixture
@@ -20,12 +20,6 @@ def job(here: RunningGateway, bare: Run) -> str:
     assert made.code == 0, made.err
     assert made.rows["callback"].startswith("http")
     return str(made.rows["uuid"])
-
-
-def told(gateway: RunningGateway, what: str) -> str:
-    """Return what `make up` has printed."""
-    line = next(line for line in gateway.lines if line.startswith(what))
-    return line.split()[1]
 
 
 def test_after_make_up_the_other_terminal_just_works(here: RunningGateway) -> None:

@@ -89,7 +89,7 @@ class Listing(NamedTuple):
     field: str
     """an indexed date"""
     first: Mapping[str, Any] = {}
-    """conditions on fields whose index finds few documents"""
+    """conditions on fields whose index finds few documents; there are no windows then"""
     rest: Mapping[str, Any] = {}
     """further conditions"""
     projection: Mapping[str, Any] | None = None
@@ -145,6 +145,11 @@ class Listing(NamedTuple):
         if position is not None and position.document_id is not None:
             yield self._find(position.moment, limit, self._behind(position.document_id)), None
         upper = None if position is None else position.moment
+        if self.first:
+            oldest = {"$gte": self.after} if self.after else {}
+            moments = {**oldest, **({"$lt": upper} if upper else {})}
+            yield self._find(moments or {"$gt": _EPOCH}, limit, {}), None
+            return
         lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
         width = _FIRST_WIDTH

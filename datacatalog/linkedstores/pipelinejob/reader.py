@@ -48,7 +48,7 @@ class JobReader(LinkedStore):
     noun = "job"
     unknown = UnknownJob
     links = ("child_of", "generated_by", "acted_on", "acted_using")
-    indexed = ("state", "pipeline_uuid", "archive_path", "updated")
+    indexed = ("state", "pipeline_uuid", "archive_path", "updated", VISIBLE)
 
     def __init__(
         self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None

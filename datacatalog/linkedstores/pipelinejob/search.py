@@ -40,6 +40,8 @@ _SHOWN = (
     "_properties",
     VISIBLE,
 )
+_FEW = 200
+"""Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
 
 
@@ -107,6 +109,7 @@ class JobSearch:
         listing = Listing(
             self._jobs.coll,
             field,
+            first=self._found_in_few(filters),
             rest=_conditions(filters, bounds),
             projection=dict.fromkeys(names, 1),
             keep=keep,
@@ -118,6 +121,21 @@ class JobSearch:
         if page.rows and cursor is None and filters == Filters():
             self._newest[field] = Position.of(page.rows[0], field).moment
         return Page([_public(row, _SHOWN) for row in page.rows], page.cursor)
+
+    def _found_in_few(self, filters: Filters) -> Document:
+        """Return the first of the filters that only few of all jobs fit, if there is one."""
+        conditions: list[Document] = []
+        if filters.hidden:
+            conditions.append({VISIBLE: False})
+        if filters.states:
+            conditions.append({"state": {"$in": list(filters.states)}})
+        if filters.pipelines:
+            conditions.append({"pipeline_uuid": {"$in": list(filters.pipelines)}})
+        for condition in conditions:
+            found = self._jobs.coll.find(condition, {"_id": 1}, limit=_FEW + 1)
+            if len(list(found)) <= _FEW:
+                return condition
+        return {}
 
     def counts(self, filters: Filters | None = None) -> dict[str, int]:
         """Count jobs by state, every state of the state machine included; looks at all of them.

@@ -4,6 +4,9 @@
 (() => {
   const main = document.querySelector("main[data-version]");
 
+  // What a refused form has led to is no address to come back to
+  if (main?.dataset.moved) history.replaceState(null, "", main.dataset.moved);
+
   // Local times beside the UTC that the server writes
   const localize = (root) => {
     for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
@@ -86,6 +89,7 @@
 
   let busy = false;
   let again = false;
+  let later = 0;
   const refresh = async () => {
     if (busy) {
       again = true;
@@ -104,6 +108,9 @@
         main.dataset.version = shown.dataset.version;
         update(fresh);
         await fillCounts();
+        // they are not counted anew more often than every two seconds
+        clearTimeout(later);
+        later = setTimeout(fillCounts, 2500);
       }
     } finally {
       busy = false;

@@ -1,0 +1,100 @@
+"""Fixtures: the page of a gateway that is up, and people who look at it without a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from datacatalog.mongo import Document
+from pipelinejobs.site import Site
+from tests.abaco.running import EVERYONE, SECONDS, RunningGateway
+from tests.pipelinejobs.running import told
+
+_numbers = itertools.count(1)
+
+
+class Job(NamedTuple):
+    """A job that is made for a test."""
+
+    uuid: str
+    token: str
+
+
+class Person(httpx.Client):
+    """Somebody who is signed in; with no token, somebody who is not."""
+
+    def __init__(self, gateway: RunningGateway, token: str = "") -> None:
+        super().__init__(base_url=gateway.url, timeout=SECONDS)
+        self._token = token
+
+    def __enter__(self) -> Person:  # noqa: PYI034 - Self is newer than Python 3.10
+        """Sign in."""
+        super().__enter__()
+        if self._token:
+            reply = self.get("/", params={"token": self._token})
+            assert (reply.status_code, reply.headers["location"]) == (303, "/")
+        return self
+
+    def submit(self, path: str, at: str = "/", **fields: str) -> httpx.Response:
+        """Send a form, as it stands in the page at an address."""
+        (secret,) = set(re.findall(r'name="csrf" value="([0-9a-f]+)"', self.get(at).text))
+        return self.post(path, data={"csrf": secret, **fields})
+
+
+@pytest.fixture(scope="module")
+def site(up: RunningGateway) -> Site:
+    """Where the jobs of the gateway are."""
+    return Site(up.folder / ".local", {})
+
+
+@pytest.fixture
+def make_job(site: Site) -> Callable[..., Job]:
+    """Make a job in the database."""
+
+    def make(*events: str, **fields: Any) -> Job:
+        pipeline = site.search.pipelines().rows[0]
+        number = next(_numbers)
+        wanted = {"data": {"number": number}, "archive_path": f"/products/v2/page/{number}"}
+        stored: Document
+        stored, _ = site.jobs.find_or_create(
+            {"pipeline_uuid": pipeline["uuid"], **wanted, **fields}
+        )
+        token = site.jobs.get_token(stored)
+        for event in events:
+            site.jobs.apply(site.jobs.load(stored["uuid"]), event, {"by": "the test"})
+        return Job(stored["uuid"], token)
+
+    return make
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job]) -> Job:
+    """A job to which nothing has happened yet."""
+    return make_job()
+
+
+@pytest.fixture(scope="module")
+def operator(up: RunningGateway) -> Iterator[Person]:
+    """Whoever opens the address that was printed."""
+    with Person(up, told(up, "token")) as person:
+        yield person
+
+
+@pytest.fixture
+def user(up: RunningGateway) -> Iterator[Callable[[str, str], Person]]:
+    """Sign in somebody who has a level on the manager."""
+    with contextlib.ExitStack() as stack:
+
+        def sign_in(name: str, level: str) -> Person:
+            allowed = {"user": name, "level": level}
+            with up.admin() as admin:
+                admin.result("POST", "/jobs-manager/permissions", json=allowed)
+            return stack.enter_context(Person(up, up.token(name, (EVERYONE,))))
+
+        yield sign_in

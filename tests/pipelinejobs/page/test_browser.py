@@ -1,0 +1,310 @@
+"""The page in a real browser, where one is found (`make browser` installs it)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.abaco.running import SECONDS, RunningGateway
+from tests.conftest import BROWSER, ROOT
+from tests.pipelinejobs.page.conftest import Job
+from tests.pipelinejobs.running import told
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
+
+IMAGES = ROOT / "docs" / "images"
+TAKE = "PIPELINEJOBS_SCREENSHOTS"
+"""A variable: the pictures of the documentation are made anew where it is set."""
+
+
+class Browser:
+    """A browser in which somebody is signed in.
+
+    Args:
+        driver: of the browser.
+        gateway: whose page it shows.
+    """
+
+    def __init__(self, driver: webdriver.Chrome, gateway: RunningGateway) -> None:
+        self.driver = driver
+        self._gateway = gateway
+
+    def open(self, path: str, *, live: bool = True) -> None:
+        """Open a page; return when changes are followed."""
+        self.driver.get(self._gateway.url + path)
+        if live:
+            self.until(lambda: self.one("#live").text == "live")
+            # a page that is loaded again would lose it
+            self.driver.execute_script("window.loaded = 'once'")
+
+    @property
+    def was_not_loaded_again(self) -> bool:
+        """Whether it is still the page that was opened."""
+        return bool(self.driver.execute_script("return window.loaded === 'once'"))
+
+    def one(self, selector: str) -> WebElement:
+        """Return an element."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the texts of elements, at one moment."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"
+        found: list[str] = self.driver.execute_script(script, selector)
+        return found
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for something to become true."""
+        WebDriverWait(self.driver, SECONDS, 0.05).until(lambda _driver: condition())
+
+    def press(self, selector: str) -> None:
+        """Press a button."""
+        self.one(selector).click()
+
+    def complaints(self) -> list[str]:
+        """Return what the browser complains about: errors of scripts, what the policy forbids."""
+        return [
+            entry["message"]
+            for entry in self.driver.get_log("browser")
+            if "the server responded with a status of" not in entry["message"]
+        ]
+
+    def picture(self, name: str, height: int = 900) -> None:
+        """Make a picture for the documentation, if that is wanted."""
+        if os.environ.get(TAKE):
+            self.driver.set_window_size(1280, height)
+            IMAGES.mkdir(exist_ok=True)
+            self.driver.save_screenshot(str(IMAGES / f"{name}.png"))
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own, in which nobody is signed in."""
+    assert BROWSER is not None
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage"]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium refuses to run as root with one
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (*arguments, f"--user-data-dir={profile}", "--disable-background-networking"):
+        options.add_argument(argument)
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Browser:
+    """The browser at the address that `make up` prints."""
+    driver.get(told(up, "page"))
+    return Browser(driver, up)
+
+
+@pytest.fixture
+def browser(signed_in: Browser) -> Iterator[Browser]:
+    """The browser, which finds nothing to complain about."""
+    signed_in.complaints()
+    yield signed_in
+    assert signed_in.complaints() == []
+
+
+@pytest.fixture
+def post(up: RunningGateway) -> Callable[..., int]:
+    """Report as a platform does: by a POST with the nonce."""
+
+    def send(job: Job, event: str, token: str | None = None, **data: Any) -> int:
+        url = f"{up.url}/actors/v2/{told(up, 'actor')}/messages"
+        parameters = {
+            "x-nonce": told(up, "nonce"),
+            "_abaco_synchronous": "true",
+            "uuid": job.uuid,
+            "token": token or job.token,
+            "event": event,
+        }
+        return httpx.post(url, params=parameters, json=data, timeout=SECONDS).status_code
+
+    return send
+
+
+def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: RunningGateway) -> None:
+    browser.driver.get(told(up, "page"))
+    assert browser.driver.current_url == f"{up.url}/"
+    assert told(up, "job") in browser.texts("tbody th")
+    assert told(up, "token") not in browser.driver.page_source
+    # no script gets to see it
+    assert browser.driver.execute_script("return document.cookie") == ""
+
+
+def test_the_list_shows_what_happens(
+    browser: Browser, make_job: Callable[..., Job], post: Callable[..., int]
+) -> None:
+    job = make_job("run", session="first-light")
+    browser.open("/?text=first-light")
+    row = f"#job-{job.uuid}"
+    browser.until(lambda: browser.one("[data-count=RUNNING]").text)
+    running = int(browser.one("[data-count=RUNNING]").text)
+    assert browser.one(f"{row} .state").text == "RUNNING"
+    post(job, "finish")
+    browser.until(lambda: browser.texts(f"{row} .state") == ["FINISHED"])
+    browser.until(lambda: int(browser.one("[data-count=RUNNING]").text) == running - 1)
+    other = make_job(session="first-light")
+    browser.until(lambda: browser.texts("tbody th") == [other.uuid, job.uuid])
+    assert browser.was_not_loaded_again
+
+
+def test_filters_work_without_a_mouse(browser: Browser, make_job: Callable[..., Job]) -> None:
+    failed, running = make_job("run", "fail", session="dusk"), make_job("run", session="dusk")
+    browser.open("/")
+    browser.one("input[name=text]").send_keys("dusk", Keys.ENTER)
+    browser.until(lambda: set(browser.texts("tbody th")) == {failed.uuid, running.uuid})
+    assert browser.driver.current_url.endswith("/?text=dusk")
+    browser.press(".counts a[title^='did not complete']")
+    browser.until(lambda: browser.texts("tbody th") == [failed.uuid])
+    assert browser.one(".counts [aria-current]").text.startswith("FAILED")
+    browser.one("tbody th a").send_keys(Keys.ENTER)
+    browser.until(lambda: browser.one("h1").text == failed.uuid)
+
+
+def test_an_event_that_is_posted_changes_everything_that_is_shown(
+    browser: Browser, job: Job, post: Callable[..., int]
+) -> None:
+    browser.open(f"/jobs/{job.uuid}")
+    assert browser.texts("#headline .state") == ["CREATED"]
+    assert browser.texts(".timeline .row .state") == ["CREATED"]
+    post(job, "run", step="smoke")
+    browser.until(lambda: browser.texts("#headline .state") == ["RUNNING"])
+    assert browser.one(".machine .current").get_attribute("data-state") == "RUNNING"
+    assert browser.one(".machine .visited.edge").get_attribute("data-event") == "run"
+    assert browser.texts(".timeline .row .state") == ["CREATED", "RUNNING"]
+    assert browser.texts("#history li b") == ["run", "create"]
+    offered = [text.split()[0] for text in browser.texts("#allowed button")]
+    assert offered == ["run", "update", "resource", "fail", "finish", "reset"]
+    # what somebody reads stays open while more happens
+    browser.press("#history summary")
+    assert '"step": "smoke"' in browser.one("#history details[open] pre").text
+    browser.one("#h-next ~ form [name=token]").send_keys("half a tok")
+    post(job, "update", step="slice")
+    browser.until(lambda: browser.texts("#history li b") == ["update", "run", "create"])
+    assert '"step": "smoke"' in browser.one("#history details[open] pre").text
+    typed = browser.one("#h-next ~ form [name=token]").get_attribute("value")
+    assert typed == "half a tok"
+    assert browser.was_not_loaded_again
+
+
+def test_a_button_sends_the_event_and_asks_for_the_token(browser: Browser, job: Job) -> None:
+    browser.open(f"/jobs/{job.uuid}")
+    browser.press("#allowed button[value=run]")
+    assert browser.driver.switch_to.active_element.get_attribute("name") == "token"
+    browser.one("#h-next ~ form [name=token]").send_keys(job.token)
+    browser.one("[name=data]").send_keys('{"step": "smoke"}')
+    browser.press("#allowed button[value=run]")
+    browser.until(lambda: browser.texts(".notice") == ["The event run was applied."])
+    assert browser.texts("#headline .state") == ["RUNNING"]
+
+
+def test_a_refusal_is_told_and_the_page_goes_on(
+    browser: Browser, job: Job, post: Callable[..., int]
+) -> None:
+    browser.open(f"/jobs/{job.uuid}")
+    browser.one("#h-next ~ form [name=token]").send_keys("0123456789abcdef")
+    browser.press("#allowed button[value=run]")
+    browser.until(lambda: browser.texts("[role=alert]"))
+    assert "that this token may change" in browser.one("[role=alert]").text
+    assert browser.driver.current_url.endswith(f"/jobs/{job.uuid}")
+    browser.until(lambda: browser.one("#live").text == "live")
+    # one that its state does not allow is listed with the job
+    post(job, "finish")
+    browser.until(lambda: browser.texts("#refusals b") == ["finish"])
+    assert browser.texts("#headline .state") == ["CREATED"]
+
+
+def test_a_job_is_deleted_after_a_question(browser: Browser, job: Job) -> None:
+    browser.open(f"/jobs/{job.uuid}")
+    browser.press("#h-delete ~ details summary")
+    browser.one("#h-delete ~ details [name=token]").send_keys(job.token)
+    browser.press("#h-delete ~ details button")
+    browser.driver.switch_to.alert.dismiss()
+    assert browser.texts("#headline .state") == ["CREATED"]
+    browser.press("#h-delete ~ details button")
+    browser.driver.switch_to.alert.accept()
+    browser.until(lambda: browser.texts("#headline .state") == ["CREATED", "HIDDEN"])
+    browser.open("/")
+    assert job.uuid not in browser.texts("tbody th")
+
+
+def test_the_log_of_an_execution(browser: Browser, job: Job, post: Callable[..., int]) -> None:
+    post(job, "run")
+    browser.open("/platform")
+    browser.press("tbody a")
+    browser.until(lambda: browser.texts("#executions tbody a"))
+    browser.press("#executions tbody a")
+    browser.until(lambda: f"job {job.uuid}: run event" in browser.one("#log").text)
+
+
+def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    run = browser.driver.execute_cdp_cmd
+    run("Emulation.setEmulatedMedia", dark)
+    run("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        for path in ("/", f"/jobs/{job.uuid}", "/platform", "/rejected"):
+            browser.open(path)
+            widths = "return [document.documentElement.scrollWidth, innerWidth]"
+            needed, there = browser.driver.execute_script(widths)
+            assert needed <= there, path
+            background = "return getComputedStyle(document.body).backgroundColor"
+            assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
+    finally:
+        run("Emulation.clearDeviceMetricsOverride", {})
+        run("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., Job]) -> None:
+    job = make_job("run", "finish")
+    for path in ("/", f"/jobs/{job.uuid}", "/rejected", "/outbox", "/pipelines", "/platform"):
+        browser.open(path)
+        tree = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        nodes = [node for node in tree if not node["ignored"]]
+        nameless = [
+            node["role"]["value"]
+            for node in nodes
+            if node["role"]["value"]
+            in ("link", "button", "textbox", "combobox", "image", "checkbox")
+            and not node.get("name", {}).get("value")
+        ]
+        assert nameless == []
+        roles = [node["role"]["value"] for node in nodes]
+        assert {"main", "banner", "navigation", "heading"} <= set(roles)
+        assert roles.count("main") == 1
+    browser.open(f"/jobs/{job.uuid}")
+    browser.one("body").send_keys(Keys.TAB)
+    assert browser.driver.switch_to.active_element.text == "Skip to the content"
+    label = browser.one(".machine").get_attribute("aria-label")
+    assert label == "The job is FINISHED, after CREATED → RUNNING → FINISHED"
+
+
+def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job]) -> None:
+    for events in (("run", "fail"), ("run", "update"), ("run", "finish", "index"), ("run",)):
+        make_job(*events)
+    job = make_job("run", "update", "finish", "index", "indexed", "validate", "validated")
+    browser.open("/")
+    browser.until(lambda: browser.one("[data-count=RUNNING]").text)
+    browser.picture("jobs", 760)
+    browser.open(f"/jobs/{job.uuid}")
+    states = ["CREATED", "RUNNING", "FINISHED", "INDEXING", "VALIDATING", "VALIDATED"]
+    assert browser.texts(".timeline .row .state") == states
+    browser.picture("job", 1200)
+    browser.driver.set_window_size(1280, 1000)

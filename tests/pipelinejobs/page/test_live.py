@@ -1,0 +1,91 @@
+"""Changes are told to those who look."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from pipelinejobs.page.live import MEDIA_TYPE
+from tests.abaco.running import SECONDS, RunningGateway
+from tests.pipelinejobs.page.conftest import Job, Person
+from tests.pipelinejobs.running import gateway_in, told
+
+STREAM = {"Accept": MEDIA_TYPE}
+
+
+@contextlib.contextmanager
+def following(person: Person, path: str) -> Iterator[Callable[[], str]]:
+    """Yield what waits for the next version of a page."""
+    with person.stream("GET", path, headers=STREAM, timeout=SECONDS) as reply:
+        assert (reply.status_code, reply.headers["content-type"]) == (200, MEDIA_TYPE)
+        lines = reply.iter_lines()
+
+        def version() -> str:
+            return next(line for line in lines if line.startswith("data: "))
+
+        yield version
+
+
+def version_of(person: Person, path: str) -> str:
+    text = person.get(path).text
+    return text.partition('data-version="')[2].partition('"')[0]
+
+
+def test_a_change_is_told(operator: Person, job: Job) -> None:
+    path = f"/jobs/{job.uuid}"
+    with following(operator, path) as version:
+        first = version()
+        assert first == f"data: {version_of(operator, path)}"
+        operator.submit(f"{path}/events", event="run", token=job.token)
+        assert version() == f"data: {version_of(operator, path)}" != first
+
+
+def test_who_looks_at_one_job_is_not_told_of_another(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    one, other = make_job(), make_job()
+    version_of(operator, "/")
+    time.sleep(0.6)
+    before = version_of(operator, f"/jobs/{one.uuid}")
+    listed = version_of(operator, "/")
+    time.sleep(0.6)  # an answer holds for half a second
+    operator.submit(f"/jobs/{other.uuid}/events", event="run", token=other.token)
+    time.sleep(0.6)
+    assert version_of(operator, f"/jobs/{one.uuid}") == before
+    assert version_of(operator, "/") != listed
+
+
+@pytest.mark.parametrize("path", ["/", "/rejected", "/pipelines", "/outbox", "/platform"])
+def test_lists_can_be_followed(path: str, operator: Person) -> None:
+    with following(operator, path) as version:
+        assert version() == f"data: {version_of(operator, path)}"
+
+
+def test_an_execution_is_followed(operator: Person, up: RunningGateway, job: Job) -> None:
+    with following(operator, f"/platform/{told(up, 'actor')}") as version:
+        first = version()
+        operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
+        assert version() != first
+
+
+def test_nobody_follows_without_signing_in(up: RunningGateway) -> None:
+    with Person(up) as person:
+        assert person.get("/", headers=STREAM).status_code == 401
+
+
+def test_the_gateway_ends_at_once_although_somebody_looks(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    gateway = gateway_in(tmp_path_factory.mktemp("ending")).start()
+    with Person(gateway, told(gateway, "token")) as person, following(person, "/") as version:
+        version()
+        began = time.monotonic()
+        assert gateway.stop() == 0
+        # the connections that are left would be cut after 8 s
+        assert time.monotonic() - began < 6
+        with contextlib.suppress(httpx.HTTPError, StopIteration):
+            version()

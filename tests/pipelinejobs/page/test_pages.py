@@ -1,0 +1,283 @@
+"""What is shown of jobs and of the platform, and what the forms do."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from datacatalog.linkedstores.file import FileStore
+from datacatalog.linkedstores.pipelinejob.fsm import STATES
+from pipelinejobs.page import jobs as pages
+from pipelinejobs.site import Site
+from tests.abaco.running import RunningGateway, eventually
+from tests.pipelinejobs.page.conftest import Job, Person
+from tests.pipelinejobs.running import told
+
+NASTY = '<script>alert("1")</script>'
+
+
+def row_uuids(text: str) -> list[str]:
+    return re.findall(r'<tr id="job-(107[0-9a-f-]+)">', text)
+
+
+def test_jobs_are_listed_the_newest_first(operator: Person, make_job: Callable[..., Job]) -> None:
+    made = [make_job() for _ in range(3)]
+    shown = row_uuids(operator.get("/").text)
+    assert shown[:3] == [job.uuid for job in reversed(made)]
+
+
+def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Job]) -> None:
+    running = make_job("run", session="waxing-moon")
+    failed = make_job("run", "fail", session="waxing-moon")
+    text = {"text": "waxing-moon"}
+    assert set(row_uuids(operator.get("/", params=text).text)) == {running.uuid, failed.uuid}
+    one = operator.get("/", params={**text, "state": "failed"}).text
+    assert row_uuids(one) == [failed.uuid]
+    assert 'value="waxing-moon"' in one
+    # what leads to another state keeps the text
+    assert html.escape("/?text=waxing-moon&state=RUNNING") in one
+    assert row_uuids(operator.get("/", params={**text, "pipeline": "tacobot:9000"}).text)
+    assert not row_uuids(operator.get("/", params={**text, "idle": "1d"}).text)
+    assert not row_uuids(operator.get("/", params={**text, "hidden": "yes"}).text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"state": "TIRED"}, "there is no state 'TIRED'"),
+        ({"created": "soon"}, "'soon' is no age"),
+        ({"pipeline": NASTY}, "no pipeline has the uuid or id"),
+        ({"cursor": NASTY}, "is no cursor"),
+    ],
+)
+def test_what_a_filter_cannot_be_is_said(
+    parameters: dict[str, str], said: str, operator: Person
+) -> None:
+    reply = operator.get("/", params=parameters)
+    assert reply.status_code == 400
+    assert said in html.unescape(reply.text)
+    assert NASTY not in reply.text
+
+
+def test_pages_follow_one_another(
+    operator: Person, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {make_job(session="paging").uuid for _ in range(pages.PAGE + 3)}
+    first = operator.get("/", params={"text": "paging"}).text
+    (older,) = re.findall(r'href="(/\?[^"]*cursor=[^"]*)">Older', first)
+    second = operator.get(html.unescape(older)).text
+    assert len(row_uuids(first)) == pages.PAGE
+    assert set(row_uuids(first) + row_uuids(second)) == made
+    assert "Older" not in second
+
+
+def test_counts(operator: Person, make_job: Callable[..., Job]) -> None:
+    make_job("run", "finish")
+    counts = operator.get("/counts").json()
+    assert list(counts) == list(STATES)
+    assert counts["FINISHED"] >= 1
+
+
+def test_a_job_is_shown_with_all_that_belongs_to_it(
+    operator: Person, site: Site, make_job: Callable[..., Job]
+) -> None:
+    parent = make_job()
+    job = make_job("run", "finish", child_of=[parent.uuid], data={"sample": "brisket"})
+    FileStore(site.jobs.db).add_update_document(
+        {"name": "/products/v2/page/smoke.csv", "level": "1", "generated_by": [job.uuid]}
+    )
+    operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
+    text = operator.get(f"/jobs/{job.uuid}").text
+    assert f'href="/jobs/{parent.uuid}"' in text
+    assert f'href="/jobs/{job.uuid}"' in operator.get(f"/jobs/{parent.uuid}").text
+    for part in ("Tacobot 9000", "brisket", "/products/v2/page/smoke.csv", "Refused events"):
+        assert part in text
+    assert re.findall(r'class="node (\w+)" data-state="(\w+)"', text) == [
+        ("visited", "CREATED"),
+        ("visited", "RUNNING"),
+        ("current", "FINISHED"),
+    ]
+    assert re.findall(r'class="edge visited" data-event="(\w+)"', text) == ["run", "finish"]
+    offered = re.findall(r'name="event" value="(\w+)"', text)
+    assert offered == ["finish", "index", "indexed", "validate", "retire", "reset"]
+    assert re.findall(r'<g class="row[^"]*" data-state="(\w+)"', text) == [
+        "CREATED",
+        "RUNNING",
+        "FINISHED",
+    ]
+    assert re.findall(r"<b>(\w+)</b> <span class=\"state", text) == [
+        "finish",
+        "run",
+        "create",
+        "run",
+    ]
+    assert job.token not in text
+
+
+def test_a_long_history_is_shown_in_pages(
+    operator: Person, site: Site, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("run", *["update"] * 60)
+    first = operator.get(f"/jobs/{job.uuid}").text
+    entries = re.findall(r'<li id="entry-[^"]+" value="(\d+)"', first)
+    assert [int(entry) for entry in entries] == list(range(62, 12, -1))
+    (older,) = re.findall(r'href="([^"]*before=\d+[^"]*)">Older', first)
+    second = operator.get(html.unescape(older)).text
+    entries = re.findall(r'<li id="entry-[^"]+" value="(\d+)"', second)
+    assert [int(entry) for entry in entries] == list(range(12, 0, -1))
+    document = operator.get(f"/jobs/{job.uuid}/document")
+    assert document.headers["content-type"] == "application/json"
+    assert len(document.json()["history"]) == 62
+    assert not [name for name in document.json() if name.startswith("_out")]
+
+
+def test_whatever_a_job_is_called_is_a_text(
+    operator: Person, site: Site, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(session=NASTY, data={NASTY: NASTY}, agent=NASTY, task=NASTY)
+    site.jobs.apply(site.jobs.load(job.uuid), "update", {NASTY: NASTY})
+    site.pipelines.add_update_document(
+        {"name": NASTY, "id": NASTY, "components": [{"id": NASTY}], "processing_levels": ["1"]}
+    )
+    for path in ("/", f"/jobs/{job.uuid}", "/pipelines", f"/?text={NASTY}", "/rejected"):
+        assert NASTY not in operator.get(path).text
+    assert html.escape(NASTY, quote=False) in operator.get("/").text.replace("&#34;", '"')
+    data = operator.get(f"/jobs/{job.uuid}/document")
+    assert data.json()["data"] == {NASTY: NASTY}
+
+
+def test_an_event_is_sent_and_answered(operator: Person, job: Job) -> None:
+    reply = operator.submit(
+        f"/jobs/{job.uuid}/events", event="run", token=job.token, data='{"step": "smoke"}'
+    )
+    assert (reply.status_code, reply.headers["location"]) == (303, f"/jobs/{job.uuid}?sent=run")
+    text = operator.get(reply.headers["location"]).text
+    assert "The event run was applied." in text
+    assert '"step": "smoke"' in html.unescape(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "said"),
+    [
+        ({"event": "finish"}, 409, "not allowed in state CREATED"),
+        ({"event": "run", "token": "0123456789abcdef"}, 409, "that this token may change"),
+        ({"event": "explode"}, 400, "there is no event 'explode'"),
+        ({"event": "run", "data": "[1]"}, 400, "must be a JSON object"),
+        ({"event": "run", "data": "@/etc/passwd"}, 400, "is no JSON"),
+        ({"event": "run", "data": "-"}, 400, "is no JSON"),
+    ],
+)
+def test_an_event_that_is_refused_is_explained(
+    fields: dict[str, str], status: int, said: str, operator: Person, job: Job
+) -> None:
+    reply = operator.submit(f"/jobs/{job.uuid}/events", **{"token": job.token, **fields})
+    assert reply.status_code == status
+    (alert,) = re.findall(r'role="alert">(.*?)</p>', html.unescape(reply.text))
+    assert said in alert
+    # and everything else is there to try again
+    assert 'data-state="CREATED"' in reply.text
+    assert f'data-moved="/jobs/{job.uuid}"' in reply.text
+    assert job.token not in reply.text
+
+
+def test_a_job_is_hidden_and_removed(operator: Person, job: Job) -> None:
+    refused = operator.submit(f"/jobs/{job.uuid}/delete", token="0123456789abcdef")
+    assert refused.status_code == 409
+    hidden = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token)
+    assert hidden.headers["location"] == f"/jobs/{job.uuid}"
+    assert "HIDDEN" in operator.get(f"/jobs/{job.uuid}").text
+    assert job.uuid not in operator.get("/").text
+    assert job.uuid in operator.get("/?hidden=yes").text
+    removed = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token, force="yes")
+    assert removed.headers["location"] == "/"
+    assert operator.get(f"/jobs/{job.uuid}").status_code == 404
+
+
+def test_pipelines(operator: Person) -> None:
+    text = operator.get("/pipelines", params={"text": "TACO"}).text
+    (path,) = re.findall(r'<th scope="row"><a href="(/pipelines/106[^"]+)">Tacobot 9000', text)
+    shown = operator.get(path).text
+    assert "smoke" in shown
+    assert operator.get("/pipelines/tacobot:9000").status_code == 200
+    assert operator.get("/pipelines/nope").status_code == 404
+
+
+def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    operator.submit(f"/jobs/{job.uuid}/events", event="finish", token=job.token, data='{"a": 1}')
+    listed = operator.get("/rejected").text
+    (rejected_id,) = re.findall(rf'name="id" value="([^"]*{job.uuid}[^"]*|[^"]+)"', listed)[:1]
+    again = operator.submit("/rejected", "/rejected", id=rejected_id)
+    assert again.status_code == 409
+    assert "not allowed in state CREATED" in again.text
+    operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
+    applied = operator.submit("/rejected", "/rejected", id=rejected_id)
+    assert applied.headers["location"] == "/rejected?retried=yes"
+    assert "The event was applied." in operator.get("/rejected?retried=yes").text
+    assert job.uuid not in operator.get("/rejected").text
+    assert job.uuid in operator.get("/rejected?settled=yes").text
+    assert "after <b>finish</b>" in operator.get(f"/jobs/{job.uuid}").text
+    assert operator.submit("/rejected", id="nope").status_code == 409
+
+
+def test_the_outbox(operator: Person, site: Site, job: Job) -> None:
+    assert "Nothing waits" in operator.get("/outbox").text
+    site.jobs.apply(site.jobs.load(job.uuid), "run", {}, announce=True)
+    assert job.uuid in operator.get("/outbox").text
+    assert "waiting to be announced" in operator.get(f"/jobs/{job.uuid}").text
+    # nobody is named to announce it to
+    reply = operator.submit("/outbox")
+    assert reply.status_code == 409
+    assert "events_manager" in reply.text
+
+
+def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
+    actor = told(up, "actor")
+    listed = operator.get("/platform").text
+    assert f'href="/platform/{actor}"' in listed
+    assert "jobs-manager" in listed
+    operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
+    shown = operator.get(f"/platform/{actor}").text
+    execution = re.findall(rf'href="(/platform/{actor}/executions/\w+)"', shown)[0]
+    assert re.findall(r"<h2 id=\"h-workers\">.*?READY", shown, re.DOTALL)
+    assert told(up, "nonce") not in re.sub(r'value="[^"]*"', "", shown)
+
+    def logged() -> bool:
+        return f"job {job.uuid}: run event, state RUNNING" in operator.get(execution).text
+
+    eventually(logged)
+    assert "COMPLETE" in operator.get(execution).text
+    assert operator.get(f"/platform/{actor}/executions/nope").status_code == 404
+    assert operator.get("/platform/nope").status_code == 400
+
+
+def test_nonces_are_made_and_ended(operator: Person, up: RunningGateway, job: Job) -> None:
+    actor = told(up, "actor")
+    path = f"/platform/{actor}"
+    made = operator.submit(f"{path}/nonces", level="EXECUTE", uses="1", description="a cluster")
+    assert made.status_code == 200
+    (address,) = re.findall(r">(http://[^<]*x-nonce=[^<]*)<", made.text)
+    with Person(up) as platform:
+        body = {"uuid": job.uuid, "name": "run", "token": job.token}
+        sent = platform.post(f"{html.unescape(address)}&_abaco_synchronous=true", json=body)
+        assert json.loads(sent.content)["state"] == "RUNNING"
+        assert platform.post(html.unescape(address), json=body).status_code == 400
+    assert operator.submit(f"{path}/nonces", level="ROOT").status_code == 400
+    nonce = address.rpartition("=")[2]
+    ended = operator.submit(f"{path}/nonces/delete", nonce=nonce)
+    assert ended.headers["location"] == path
+    assert "a cluster" not in operator.get(path).text
+
+
+def test_workers_are_added(operator: Person, up: RunningGateway) -> None:
+    path = f"/platform/{told(up, 'actor')}"
+    assert operator.submit(f"{path}/workers").headers["location"] == path
+
+    def two() -> bool:
+        return len(re.findall(r'<li><span class="uuid">', operator.get(path).text)) == 2
+
+    eventually(two)

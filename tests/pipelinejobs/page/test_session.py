@@ -1,0 +1,183 @@
+"""Who may look at the page, and who may change something."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from pipelinejobs.page.application import ADDRESSES, Address
+from tests.abaco.running import EVERYONE, RunningGateway
+from tests.pipelinejobs.page.conftest import Job, Person
+from tests.pipelinejobs.running import told
+
+HTML = {"Accept": "text/html"}
+
+
+def cookie_of(reply: httpx.Response) -> str:
+    return reply.headers["set-cookie"]
+
+
+def test_the_address_that_is_printed_signs_in(up: RunningGateway) -> None:
+    address = told(up, "page")
+    with httpx.Client() as browser:
+        reply = browser.get(address)
+        assert (reply.status_code, reply.headers["location"]) == (303, "/")
+        assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie_of(reply).split("; "))
+        shown = browser.get(up.url)
+    assert shown.status_code == 200
+    assert told(up, "job") in shown.text
+    assert told(up, "token") not in shown.text
+
+
+def test_it_leads_to_the_address_that_was_asked_for(up: RunningGateway) -> None:
+    with Person(up) as person:
+        asked = person.get("/jobs/107?text=a%20b&state=RUNNING")
+        assert asked.status_code == 401
+        assert '<input type="password" name="token"' in asked.text
+        (target,) = re.findall(r'action="([^"]+)"', asked.text)
+        reply = person.post(target, data={"token": told(up, "token")})
+    assert reply.status_code == 303
+    assert reply.headers["location"] == "/jobs/107?text=a+b&state=RUNNING"
+
+
+@pytest.mark.parametrize("target", ["https://example.org", "//example.org", "/\\example.org", ""])
+def test_it_leads_to_no_other_site(target: str, up: RunningGateway) -> None:
+    with Person(up) as person:
+        reply = person.post("/sign-in", params={"next": target}, data={"token": told(up, "token")})
+    assert reply.headers["location"] == "/"
+
+
+@pytest.mark.parametrize("token", ["wrong", "", "ä", "x" * 5000])
+def test_a_wrong_token_signs_nobody_in(token: str, up: RunningGateway) -> None:
+    with Person(up) as person:
+        for reply in (
+            person.get("/", params={"token": token}),
+            person.post("/sign-in", data={"token": token}),
+        ):
+            assert reply.status_code == 401
+            assert "set-cookie" not in reply.headers
+            assert not token or token not in reply.text
+
+
+def test_a_link_of_another_site_signs_nobody_in(up: RunningGateway) -> None:
+    with Person(up) as person:
+        reply = person.get(
+            "/", params={"token": told(up, "token")}, headers={"Sec-Fetch-Site": "cross-site"}
+        )
+    assert reply.status_code == 401
+    assert "set-cookie" not in reply.headers
+
+
+def test_it_ends_with_the_token(up: RunningGateway) -> None:
+    grant = up.grant("cass", (EVERYONE, "Internal/abaco-admin"))
+    with Person(up, grant.access) as person:
+        assert person.get("/").status_code == 200
+        assert up.command("token", "revoke", grant.id).returncode == 0
+        assert person.get("/").status_code == 401
+
+
+def test_it_ends_by_signing_out(up: RunningGateway) -> None:
+    with Person(up, told(up, "token")) as person:
+        assert person.post("/sign-out", data={"csrf": "wrong"}).status_code == 303
+        assert person.get("/").status_code == 200
+        person.submit("/sign-out")
+        assert person.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "address", ADDRESSES, ids=lambda address: f"{address.method} {address.path}"
+)
+def test_nobody_gets_anything_without_signing_in(address: Address, up: RunningGateway) -> None:
+    path = address.path.replace("{", "").replace("}", "")
+    with Person(up) as person:
+        reply = person.request(address.method, path, data={"x": "y"})
+    assert reply.status_code == 401
+    assert told(up, "job") not in reply.text
+
+
+@pytest.mark.parametrize(
+    "path", [address.path for address in ADDRESSES if address.method == "POST"]
+)
+def test_no_form_of_another_site_changes_anything(path: str, operator: Person, job: Job) -> None:
+    place = path.format(uuid=job.uuid, actor="jobs-manager", execution="none")
+    for fields in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
+        reply = operator.post(place, data={"event": "run", "token": job.token, **fields})
+        assert reply.status_code == 403
+    reply = operator.post(place, json={"event": "run", "token": job.token})
+    assert reply.status_code == 415
+    assert "CREATED" in operator.get(f"/jobs/{job.uuid}").text
+
+
+def test_even_with_the_secret_another_site_is_refused(operator: Person, job: Job) -> None:
+    operator.headers["Sec-Fetch-Site"] = "cross-site"
+    try:
+        reply = operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
+    finally:
+        del operator.headers["Sec-Fetch-Site"]
+    assert reply.status_code == 403
+
+
+def test_the_cookie_is_no_key_to_the_api(up: RunningGateway, operator: Person) -> None:
+    assert operator.get("/actors/v2").status_code in (400, 401)
+
+
+def test_levels(
+    up: RunningGateway,
+    user: Callable[[str, str], Person],
+    operator: Person,
+    make_job: Callable[..., Job],
+) -> None:
+    job = make_job("run")
+    operator.submit(f"/jobs/{job.uuid}/events", event="validate", token=job.token)
+    with Person(up, up.token("dora")) as stranger:
+        assert stranger.get("/").status_code == 403
+        assert job.uuid not in stranger.get(f"/jobs/{job.uuid}").text
+    reader = user("rita", "READ")
+    assert job.uuid in reader.get("/").text
+    assert "may look, not send events" in reader.get(f"/jobs/{job.uuid}").text
+    for path in (f"/jobs/{job.uuid}/events", f"/jobs/{job.uuid}/delete", "/rejected", "/outbox"):
+        reply = reader.submit(path, event="update", token=job.token)
+        assert reply.status_code == 403
+        assert "rita has READ" in reply.text
+    sender = user("egon", "EXECUTE")
+    sent = sender.submit(f"/jobs/{job.uuid}/events", event="update", token=job.token)
+    assert sent.status_code == 303
+    assert sender.submit("/rejected", id="x").status_code == 403
+    assert "Retry<span" not in sender.get("/rejected").text
+    assert "Retry<span" in user("uma", "UPDATE").get("/rejected").text
+
+
+def test_headers(operator: Person) -> None:
+    for path, status in (("/", 200), ("/nope", 404), ("/jobs/nope", 404), ("/static/page.js", 200)):
+        reply = operator.get(path, headers=HTML)
+        assert reply.status_code == status
+        policy = reply.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in reply.headers
+    assert operator.get("/").headers["cache-control"] == "no-store"
+
+
+def test_a_program_is_told_in_json_that_a_path_is_unknown(operator: Person) -> None:
+    reply = operator.get("/nope")
+    assert (reply.status_code, reply.json()["status"]) == (404, "error")
+    assert reply.headers["access-control-allow-origin"] == "*"
+    shown = operator.get("/nope", headers=HTML)
+    assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_the_api_goes_on_to_answer_other_sites(up: RunningGateway) -> None:
+    with up.client() as client:
+        assert client.get("").headers["access-control-allow-origin"] == "*"
+
+
+def test_what_is_no_form_is_refused(operator: Person) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body, status in ((b"\xff", 400), (b"&".join([b"a=1"] * 101), 400), (b"a" * 2_200_000, 413)):
+        assert operator.post("/outbox", content=body, headers=form).status_code == status
+    assert operator.put("/").status_code == 405
+    assert operator.get("/sign-out").status_code == 303
