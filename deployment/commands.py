@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from deployment import clients, engine, session
+from deployment.clients import Api, Client
 from deployment.exceptions import DeploymentError, Missing
-from deployment.settings import Reactor, read_reactor, read_secrets
+from deployment.settings import Reactor, Secrets, read_reactor, read_secrets
 from deployment.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -54,12 +55,35 @@ def deploy(options: argparse.Namespace) -> None:
     else:
         client.update(actor_id, reactor, name)
     actor = tenant.wait_until_ready(actor_id)
-    if actor["image"] != name:
-        message = f"{client.name} did not update {actor_id}, which still has image {actor['image']}"
-        raise DeploymentError(message)
+    _check(actor, reactor, name, secrets, client)
     if reactor.workers > 1:
         tenant.set_workers(actor_id, reactor.workers)
     print(f"{actor_id} is {actor['status']}.")
+
+
+def _check(
+    actor: dict[str, Any], reactor: Reactor, name: str, secrets: Secrets, client: Client
+) -> None:
+    """Look whether the actor is what it was to be: the CLIs pass over what they do not know."""
+    wanted = {
+        "image": name,
+        "stateless": reactor.stateless,
+        "privileged": reactor.privileged,
+        "useContainerUid": reactor.use_uid,
+    }
+    different = [
+        f"{key} is {actor.get(key)}, not {value}"
+        for key, value in wanted.items()
+        if actor.get(key) != value
+    ]
+    if set(actor["defaultEnvironment"]) != set(secrets):
+        different.append("it has other variables than those of secrets.json")
+    if different:
+        remedy = "" if isinstance(client, Api) else "; deploy it with CLIENT=api"
+        message = (
+            f"{client.name} has left actor {actor['id']} otherwise: {', '.join(different)}{remedy}"
+        )
+        raise DeploymentError(message)
 
 
 def nonce(options: argparse.Namespace) -> None:

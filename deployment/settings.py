@@ -109,17 +109,17 @@ def _assignments(text: str, file: Path) -> dict[str, str]:
     """Return what a shell would assign that reads these lines; nothing in them is expanded."""
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
+        message = f"{file}, line {number}: is no KEY=VALUE; a value with blanks needs quotes"
         try:
             words = shlex.split(line, comments=True)
-        except ValueError:
-            words = [line]
+        except ValueError as error:
+            raise DeploymentError(message) from error
         if words[:1] == ["export"]:
             del words[0]
         if not words:
             continue
         key, equals, value = words[0].partition("=")
         if len(words) > 1 or not equals or not _VARIABLE.fullmatch(key):
-            message = f"{file}, line {number}: is no KEY=VALUE; a value with blanks needs quotes"
             raise DeploymentError(message)
         values[key] = value
     return values
