@@ -32,6 +32,7 @@ class Tenant:
     def __init__(self, session: Session, hide: Callable[[str], str] = str) -> None:
         self.session = session
         self._hide = hide
+        self._client = httpx.Client(timeout=TIMEOUT, verify=session.verify)
 
     def request(self, method: str, path: str, content: Any = None) -> Any:
         """Send a request; return its result.
@@ -42,13 +43,11 @@ class Tenant:
         """
         session = self.session
         try:
-            reply = httpx.request(
+            reply = self._client.request(
                 method,
                 f"{session.server}/actors/v2{path}",
                 headers={"Authorization": f"Bearer {session.token}"},
                 json=content,
-                timeout=TIMEOUT,
-                verify=session.verify,
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             message = f"{session.server} does not answer ({type(error).__name__})"

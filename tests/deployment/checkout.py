@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from abaco import clientcache
 from tests.abaco.running import SECONDS, Client, RunningGateway
 from tests.conftest import ROOT
 
@@ -64,9 +65,8 @@ class Checkout:
     ) -> Checkout:
         """Sign a user in at a gateway."""
         cache = self.folder / "agave" / "current"
-        options = ["--user", user, "--cache", str(cache), "--server", server or gateway.url]
-        made = gateway.command("token", "create", *options)
-        assert made.returncode == 0, made.stderr
+        url = server or gateway.url
+        clientcache.write(cache, gateway.grant(user), tenant="SD2E", user=user, server=url)
         self.environ["AGAVE_CACHE_DIR"] = str(cache.parent)
         return self
 
