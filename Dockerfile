@@ -1,21 +1,27 @@
 # The actor's image: the interpreter, what requirements.txt pins, and this actor. The database is
-# elsewhere: `mongodb.authn` names it.
+# elsewhere: `mongodb.authn` names it. `make image` gives the base image with its digest.
 ARG PYTHON=python:3.12-slim
-FROM ${PYTHON}
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-
+FROM ${PYTHON} AS packages
 COPY requirements.txt /requirements.txt
-RUN pip install --no-cache-dir --disable-pip-version-check -r /requirements.txt
+RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-compile \
+    --require-hashes --prefix /packages -r /requirements.txt
 
+FROM ${PYTHON}
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/work
+COPY --from=packages /packages /usr/local
 COPY reactors /reactors
 COPY datacatalog /datacatalog
 COPY manager /manager
 COPY schemas /schemas
 COPY message.jsonschema config.yml reactor.py /
-RUN python3 -m compileall -q /reactors /datacatalog /manager \
-    && useradd --create-home --home-dir /work actor
+# a platform may run it as any user, who has to read all of this and write to /work
+RUN python3 -m pip uninstall --quiet --yes --root-user-action=ignore pip \
+    && python3 -W ignore -m compileall -q /usr/local/lib/python3*/site-packages /reactors /datacatalog /manager \
+    && chmod -R a+rX /reactors /datacatalog /manager /schemas /message.jsonschema /config.yml /reactor.py \
+    && useradd --uid 10001 --no-create-home --home-dir /work actor \
+    && install --directory --owner=actor --mode=1777 /work
 
-USER actor
+USER 10001
 WORKDIR /work
 CMD ["python3", "/reactor.py"]

@@ -3,15 +3,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+OF_ACTOR = $(if $(ACTOR),--actor '$(ACTOR)')
 
 .DEFAULT_GOAL := help
 
 help:  ## show this help
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 install: $(INSTALLED)  ## make .venv and install everything into it
 
-$(INSTALLED): pyproject.toml requirements.txt
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
@@ -19,6 +20,27 @@ $(INSTALLED): pyproject.toml requirements.txt
 
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C
 	@exec $(BIN)/python -m abaco serve
+
+image: $(INSTALLED)  ## build the image of the actor with docker
+	@$(BIN)/python -m deployment image
+
+deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=)
+	@$(BIN)/python -m deployment deploy $(if $(DRY_RUN),--dry-run) $(if $(NO_PUSH),--no-push) $(if $(CLIENT),--client '$(CLIENT)')
+
+nonce: $(INSTALLED)  ## make a nonce of the deployed actor (LEVEL=EXECUTE, MAX_USES=, ACTOR=)
+	@$(BIN)/python -m deployment nonce $(OF_ACTOR) $(if $(LEVEL),--level '$(LEVEL)') $(if $(MAX_USES),--max-uses='$(MAX_USES)')
+
+nonces: $(INSTALLED)  ## list the nonces of the deployed actor (ACTOR=)
+	@$(BIN)/python -m deployment nonces $(OF_ACTOR)
+
+alias: $(INSTALLED)  ## let REACTOR_ALIAS stand for the deployed actor (ACTOR=)
+	@$(BIN)/python -m deployment alias $(OF_ACTOR)
+
+logs: $(INSTALLED)  ## print the log of the latest execution (EXECUTION=, ACTOR=)
+	@$(BIN)/python -m deployment logs $(OF_ACTOR) $(if $(EXECUTION),--execution '$(EXECUTION)')
+
+requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.12 --python-platform linux --custom-compile-command 'make requirements' --output-file requirements.txt pyproject.toml
 
 demo: $(INSTALLED)  ## run the actor on messages of every kind and show what happens
 	$(BIN)/python -m local.demo
@@ -28,6 +50,7 @@ test: $(INSTALLED)  ## run the linters and all tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/pytest
 
 bench: $(INSTALLED)  ## print what an event costs, as ratios
@@ -47,4 +70,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up demo test bench format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs requirements demo test bench format stop clean

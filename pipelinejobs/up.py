@@ -12,8 +12,6 @@ import secrets
 import shlex
 from typing import TYPE_CHECKING
 
-from pymongo.errors import PyMongoError
-
 from abaco import clientcache
 from abaco.exceptions import ServerError
 from abaco.platform import Prepared
@@ -65,7 +63,7 @@ def prepare(platform: Platform) -> Prepared:
         except (LocalDatabaseError, ValueError) as error:
             # the catalog says so what is wrong with its settings, and nothing that is secret
             raise ServerError(str(error)) from error
-        except PyMongoError as error:
+        except mongo.DatabaseError as error:
             hosts = mongo.hosts(_mongodb(environment))
             reason = f"{AUTHN_VARIABLE} names {hosts}, which cannot be used: {type(error).__name__}"
             raise ServerError(reason) from error

@@ -146,9 +146,8 @@ class Listing(NamedTuple):
             yield self._find(position.moment, limit, self._behind(position.document_id)), None
         upper = None if position is None else position.moment
         if self.first:
-            oldest = {"$gte": self.after} if self.after else {}
-            moments = {**oldest, **({"$lt": upper} if upper else {})}
-            yield self._find(moments or {"$gt": _EPOCH}, limit, {}), None
+            moments = {"$gte": self.after or _EPOCH, **({"$lt": upper} if upper else {})}
+            yield self._find(moments, limit, {}), None
             return
         lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)

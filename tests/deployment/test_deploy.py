@@ -1,0 +1,322 @@
+"""`make deploy`, `nonce`, `nonces`, `alias` and `logs` at a gateway, with every client that there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datacatalog.mongo import Db, Document
+from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, PROBE, Client, RunningGateway, eventually
+from tests.conftest import ROOT
+from tests.deployment.checkout import HUSH, Checkout, actors
+
+NAME = "pipelinejobs-manager"
+TENANT = "https://api.abaco.local"
+"""What the gateway is called by those who come through its tunnel, and take it for a tenant."""
+REGISTERED = "tacos/manager:1"
+"""The name of an image in a registry."""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway with the actor's own image, and one that only prints."""
+    manager = yaml.safe_load((ROOT / "images.yml").read_text())[NAME]
+    images = {**PROBE, NAME: {**manager, "folder": str(ROOT)}, REGISTERED: PROBE["cold"]}
+    with RunningGateway(tmp_path_factory.mktemp("gateway"), images) as running:
+        yield running
+
+
+@pytest.fixture
+def ada(gateway: RunningGateway) -> Iterator[Client]:
+    with gateway.client("ada") as client:
+        yield client
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, gateway: RunningGateway) -> Checkout:
+    """Ada's, who is signed in at the local gateway and deploys the image that prints."""
+    checkout = Checkout(tmp_path).sign_in(gateway)
+    checkout.environ["DOCKER_IMAGE_TAG"] = "cold"
+    return checkout
+
+
+def as_tenant(checkout: Checkout, gateway: RunningGateway) -> Checkout:
+    """Let Ada deploy to the gateway as to a tenant elsewhere, from a registry."""
+    checkout.sign_in(gateway, server=TENANT)
+    checkout.environ |= {"HTTPS_PROXY": gateway.url, "DOCKER_IMAGES": REGISTERED}
+    checkout.environ |= {"DOCKER_HUB_ORG": "tacos", "DOCKER_IMAGE_TAG": "manager"}
+    checkout.environ["DOCKER_IMAGE_VERSION"] = "1"
+    return checkout
+
+
+# The manager, from nothing to a job that moves
+
+
+def test_what_is_deployed_moves_jobs(
+    checkout: Checkout, gateway: RunningGateway, mongodb: dict[str, Any], job: Document, db: Db
+) -> None:
+    del checkout.environ["DOCKER_IMAGE_TAG"]
+    secrets = {
+        "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
+        "_REACTOR_MONGODB_DATABASE": mongodb["database"],
+    }
+    checkout.write_secrets(secrets)
+    actor = checkout.deploy()
+    made = checkout.make("nonce", MAX_USES="2")
+    nonce = made.out.strip()
+    assert made.err == f"Who has it has the level EXECUTE of actor {actor}, 2 times.\n"
+    query = {"x-nonce": nonce, "uuid": job["uuid"], "event": "run", "token": job["_update_token"]}
+    with Client(gateway.url) as platform:
+        sent = platform.result("POST", f"/{actor}/messages", params=query, json={"a": 1})
+
+    def moved() -> bool:
+        found = db["jobs"].find_one({"uuid": job["uuid"]})
+        return found is not None and found["state"] == "RUNNING"
+
+    eventually(moved)
+    with gateway.client("ada") as client:
+        client.ended(actor, sent["executionId"])
+    row = checkout.make("nonces").out.splitlines()[1].split()
+    assert row[:3] == [nonce, "EXECUTE", "1"]
+    logs = checkout.make("logs")
+    assert logs.err == f"execution {sent['executionId']}: COMPLETE, exit code 0\n"
+    assert job["uuid"] in logs.out
+    assert not {*secrets.values(), job["_update_token"]} & {*logs.out.split()}
+
+
+# Create, then update
+
+
+def test_the_plan_names_the_secrets_and_does_nothing(checkout: Checkout, ada: Client) -> None:
+    before = actors(ada)
+    done = checkout.make("deploy", DRY_RUN="1")
+    assert done.code == 0, done.err
+    assert done.table["image"] == "cold, not pushed"
+    assert done.table["actor"] == f"{NAME}, a new one"
+    assert done.table["secrets"] == "HUSH"
+    assert done.table["with"] == "the API"
+    assert done.out.endswith("Nothing was done: this was a dry run.\n")
+    assert actors(ada) == before
+    assert not (checkout.folder / ".local").exists()
+
+
+def test_the_second_deployment_updates_what_the_first_created(
+    checkout: Checkout, ada: Client
+) -> None:
+    before = actors(ada)
+    actor = checkout.deploy(REACTOR_NAME="first")
+    assert checkout.make("deploy", DRY_RUN="1").table["actor"] == f"{NAME}, update of {actor}"
+    checkout.write_secrets({"HUSH": HUSH, "MORE": "x"})
+    assert checkout.deploy(DOCKER_IMAGE_TAG="warm", REACTOR_DESCRIPTION="new") == actor
+    assert actors(ada) - before == {actor}
+    shown = ada.result("GET", f"/{actor}")
+    assert (shown["name"], shown["image"], shown["revision"]) == ("first", "warm", 2)
+    assert (shown["description"], shown["token"], shown["stateless"]) == ("new", True, True)
+    assert shown["defaultEnvironment"] == {"HUSH": HUSH, "MORE": "x"}
+
+
+def test_an_actor_that_keeps_a_state_is_updated_too(checkout: Checkout, ada: Client) -> None:
+    actor = checkout.deploy(REACTOR_STATELESS="0")
+    assert checkout.deploy(REACTOR_STATELESS="0") == actor
+    assert ada.result("GET", f"/{actor}")["stateless"] is False
+
+
+def test_the_local_gateways_actor_is_not_taken_for_a_tenants(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    local = checkout.deploy()
+    assert (checkout.folder / ".local" / "ACTOR_ID").read_text() == f"{local}\n"
+    away = as_tenant(checkout, gateway).deploy(NO_PUSH="1")
+    assert away != local
+    assert (checkout.folder / ".ACTOR_ID").read_text() == f"{away}\n"
+
+
+def test_an_actor_that_cannot_run_is_said_and_updated_later(
+    checkout: Checkout, ada: Client
+) -> None:
+    failed = checkout.make("deploy", DOCKER_IMAGE_TAG=NOWHERE)
+    assert failed.code != 0
+    assert failed.error.startswith(f"the actor cannot run: image {NOWHERE} is not known here")
+    before = actors(ada)
+    assert checkout.deploy() in before
+
+
+def test_workers_are_started_by_those_who_may(
+    checkout: Checkout, gateway: RunningGateway, ada: Client
+) -> None:
+    refused = checkout.make("deploy", REACTOR_WORKERS="2")
+    assert "Not authorized -- only admins are authorized to update workers." in refused.error
+    actor = (checkout.folder / ".local" / "ACTOR_ID").read_text().strip()
+    cache = Path(checkout.environ["AGAVE_CACHE_DIR"]) / "current"
+    root = gateway.token("root", (EVERYONE, ADMIN))
+    cache.write_text(json.dumps({"baseurl": gateway.url, "access_token": root}))
+    assert checkout.deploy(REACTOR_WORKERS="2") == actor
+    assert len(ada.result("GET", f"/{actor}/workers")) == 2
+
+
+# Alias, logs, actors by name
+
+
+def test_an_alias_stands_for_what_was_deployed_last(checkout: Checkout, ada: Client) -> None:
+    first = checkout.deploy()
+    said = [checkout.make("alias", REACTOR_ALIAS="taco-bot").out for _ in range(2)]
+    assert said == [
+        f"taco-bot stands for {first}.\n",
+        f"taco-bot stands for {first} already.\n",
+    ]
+    (checkout.folder / ".local" / "ACTOR_ID").unlink()
+    second = checkout.deploy()
+    moved = checkout.make("alias", REACTOR_ALIAS="taco-bot")
+    assert moved.out == f"taco-bot stands for {second}, no more for {first}.\n"
+    assert ada.result("GET", "/taco-bot")["id"] == second
+    assert "set REACTOR_ALIAS in reactor.rc" in checkout.make("alias", REACTOR_ALIAS="").error
+    back = checkout.make("alias", REACTOR_ALIAS="taco-bot", ACTOR=first)
+    assert back.out == f"taco-bot stands for {first}, no more for {second}.\n"
+    checkout.make("nonce", ACTOR="taco-bot", LEVEL="READ")
+    (nonce,) = ada.result("GET", f"/{first}/nonces")
+    assert (nonce["level"], nonce["remainingUses"]) == ("READ", -1)
+
+
+def test_logs_are_of_the_latest_execution_or_of_a_named_one(
+    checkout: Checkout, ada: Client
+) -> None:
+    actor = checkout.deploy()
+    assert f"{actor} has not begun any execution yet" in checkout.make("logs").error
+    first = ada.run(actor, {"print": "one"})["id"]
+    second = ada.run(actor, {"print": "two"})["id"]
+    latest = checkout.make("logs")
+    assert (latest.out, latest.err) == ("two\n", f"execution {second}: COMPLETE, exit code 0\n")
+    assert checkout.make("logs", EXECUTION=first).out == "one\n"
+    assert "No executions found" in checkout.make("logs", EXECUTION="JqK3rMpGqBxYz").error
+
+
+# The programs that are installed
+
+
+def test_with_the_bash_cli_it_is_created_and_updated(checkout: Checkout, ada: Client) -> None:
+    checkout.install("abaco")
+    actor = checkout.deploy()
+    assert checkout.deploy() == actor
+    create, update = checkout.calls("abaco")
+    common = ["-A", "-f", "-E", "secrets.json"]
+    assert create == ["create", *common, "-n", NAME, "cold"]
+    assert update == ["update", *common, actor, "cold"]
+    shown = ada.result("GET", f"/{actor}")
+    assert (shown["name"], shown["revision"], shown["token"]) == (NAME, 2, True)
+    assert shown["defaultEnvironment"] == {"HUSH": HUSH}
+
+
+def test_with_tapis_it_is_pushed_created_and_updated(
+    checkout: Checkout, gateway: RunningGateway, ada: Client
+) -> None:
+    as_tenant(checkout, gateway)
+    checkout.install("tapis")
+    checkout.install("docker")
+    actor = checkout.deploy()
+    assert checkout.deploy() == actor
+    assert checkout.calls("docker")[1::2] == [["push", REGISTERED]] * 2
+    create, update = checkout.calls("tapis")
+    common = ["--repo", REGISTERED, "-d", "The actor to which pipelines report."]
+    common += ["--unprivileged", "--user-uid", "--tokens", "--force", "-E", "secrets.json"]
+    common += ["-f", "json", "--no-verify"]
+    assert create == ["actors", "create", "-n", NAME, "--stateless", *common]
+    assert update == ["actors", "update", *common, actor]
+    shown = ada.result("GET", f"/{actor}")
+    assert (shown["image"], shown["revision"]) == (REGISTERED, 2)
+    assert checkout.make("nonces").code == 0, "the token that tapis has renewed is taken"
+
+
+def test_the_bash_cli_goes_before_tapis_which_does_not_speak_plain_http(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    checkout.install("tapis")
+    assert checkout.make("deploy", DRY_RUN="1").table["with"] == "the API"
+    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="tapis")
+    assert refused.error == f"tapis speaks https only, and {gateway.url} does not: leave CLIENT out"
+    assert checkout.make("deploy", CLIENT="abaco").error.startswith("abaco is not installed")
+    checkout.install("abaco")
+    assert checkout.make("deploy", DRY_RUN="1").table["with"] == "abaco"
+    assert checkout.make("deploy", DRY_RUN="1", CLIENT="api").table["with"] == "the API"
+
+
+def test_what_a_cli_does_not_set_is_seen(checkout: Checkout, gateway: RunningGateway) -> None:
+    as_tenant(checkout, gateway)
+    checkout.install("tapis")
+    done = checkout.make("deploy", NO_PUSH="1", REACTOR_PRIVILEGED="1")
+    actor = (checkout.folder / ".ACTOR_ID").read_text().strip()
+    assert done.error == (
+        f"tapis has left actor {actor} otherwise: privileged is False, not True; "
+        "deploy it with CLIENT=api"
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("abaco", "`abaco create` told no id of an actor, so the tenant refused"),
+        ("tapis", "`tapis actors create` failed with 1: [Errno 400] Bad Request for"),
+    ],
+)
+def test_what_a_cli_is_refused_is_said(
+    checkout: Checkout, gateway: RunningGateway, program: str, says: str
+) -> None:
+    if program == "tapis":
+        as_tenant(checkout, gateway)
+    checkout.install(program)
+    done = checkout.make("deploy", NO_PUSH="1", REACTOR_USE_UID="1")
+    assert done.code != 0
+    assert says in done.error
+    assert not list(checkout.folder.rglob("*ACTOR_ID"))
+
+
+# What is missing or wrong
+
+
+def test_nothing_is_created_where_the_push_fails(
+    checkout: Checkout, gateway: RunningGateway, ada: Client
+) -> None:
+    as_tenant(checkout, gateway)
+    checkout.install("docker")
+    before = actors(ada)
+    checkout.environ["DOCKER_FAILS"] = "push"
+    assert checkout.make("deploy").error == "`docker push` failed with 3"
+    checkout.environ["DOCKER_IMAGES"] = ""
+    missing = checkout.make("deploy").error
+    assert missing.startswith(f"docker has no image {REGISTERED}: ")
+    assert missing.endswith("`make image` builds it, NO_PUSH=1 deploys what the registry has")
+    assert actors(ada) == before
+
+
+def test_who_is_not_signed_in_is_told_how(checkout: Checkout, gateway: RunningGateway) -> None:
+    cache = Path(checkout.environ.pop("AGAVE_CACHE_DIR")) / "current"
+    for target in ("deploy", "nonces"):
+        error = checkout.make(target).error
+        assert error.startswith(f"not signed in: {checkout.folder}/.agave/current names no server")
+        assert 'export AGAVE_CACHE_DIR="$PWD/.local/abaco/agave"' in error
+    checkout.environ["AGAVE_CACHE_DIR"] = str(cache.parent)
+    cache.write_text(json.dumps({"baseurl": gateway.url, "access_token": "old"}))
+    error = checkout.make("nonces", ACTOR="x").error
+    assert error.startswith(f"{gateway.url} does not accept the token in {cache}: sign in again")
+    cache.write_text(json.dumps({"baseurl": "http://127.0.0.1:9", "access_token": "old"}))
+    error = checkout.make("nonces", ACTOR="x").error
+    assert error == "http://127.0.0.1:9 does not answer (ConnectError)"
+
+
+def test_an_actor_that_is_not_there_any_more_is_not_replaced_unasked(
+    checkout: Checkout, gateway: RunningGateway, ada: Client
+) -> None:
+    assert checkout.make("nonce").error.startswith(f"no actor was deployed to {gateway.url}")
+    actor = checkout.deploy()
+    ada.result("DELETE", f"/{actor}")
+    for target in ("deploy", "logs"):
+        assert checkout.make(target).error == (
+            f"{gateway.url} has no actor {actor}, which .local/ACTOR_ID names: remove that file to "
+            "create another, or sign in where it is"
+        )
+    error = checkout.make("nonce", ACTOR="nobody").error
+    assert error == f"{gateway.url} refuses: Actor with identifier 'nobody' not found"
