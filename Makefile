@@ -45,6 +45,12 @@ requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproje
 demo: $(INSTALLED)  ## run the actor on messages of every kind and show what happens
 	$(BIN)/python -m local.demo
 
+browser:  ## install the browser that the tests of the page drive, on Debian
+	@if command -v chromium && command -v chromedriver; then exit 0; fi; \
+	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	$$sudo apt-get update --quiet=2 && \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install --yes --quiet=2 --no-install-recommends chromium chromium-driver
+
 test: $(INSTALLED)  ## run the linters and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -70,4 +76,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs requirements demo test bench format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test bench format stop clean

@@ -15,7 +15,7 @@ DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
 @dataclass(frozen=True)
 class CatalogSettings:
-    """What the `CATALOG_*` and `TACC_*` variables say; see the table in the README."""
+    """What the `CATALOG_*` and `TACC_*` variables say; see `docs/settings.md`."""
 
     dns_domain: str = DEFAULT_DNS_DOMAIN
     storage_system: str = "data-sd2e-community"

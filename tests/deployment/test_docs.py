@@ -39,14 +39,3 @@ def test_each_target_that_is_named_exists_and_takes_what_it_is_given() -> None:
     assert given <= VARIABLES | set(DEFAULTS)
     assert {"image", "deploy", "nonce", "nonces", "alias", "logs"} <= set(words)
     assert all(f"`{name}" in DEPLOYING or f" {name}=" in DEPLOYING for name in VARIABLES)
-
-
-def test_every_link_leads_somewhere() -> None:
-    titles = {
-        re.sub(r"[^a-z -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", DEPLOYING, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", DEPLOYING):
-        path, _, anchor = target.partition("#")
-        assert not path or (ROOT / "docs" / path).exists(), target
-        assert path or anchor in titles, target

@@ -10,8 +10,8 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore, fsm
 from datacatalog.mongo import Document
 from pipelinejobs import drawing, graph
 from tests.conftest import ADMIN
+from tests.docs.pages import text_of
 from tests.pipelinejobs.running import Run
-from tests.test_readme import README
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -55,7 +55,8 @@ def test_the_text_goes_from_state_to_state(cli: Run, moved: str) -> None:
 def test_the_diagram_for_mermaid_has_each_edge_and_marks_the_path(cli: Run, moved: str) -> None:
     text = cli("jobs", "graph", moved, "--format", "mermaid").out
     edges = set(re.findall(r"^    (\w+) --> (\w+): (\w+)", text, re.MULTILINE))
-    documented = set(re.findall(r"^    (\w+) --> (\w+): (\w+)$", README, re.MULTILINE))
+    diagram = text_of("docs/concepts.md")
+    documented = set(re.findall(r"^    (\w+) --> (\w+): (\w+)$", diagram, re.MULTILINE))
     assert edges == documented | {("FAILED", "RESET", "reset")}
     assert "CREATED --> RUNNING: run (2x)" in text
     assert "class RUNNING current" in text

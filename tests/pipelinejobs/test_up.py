@@ -24,11 +24,6 @@ from tests.abaco.running import SECONDS, Client, eventually, shell
 from tests.conftest import ROOT
 
 LAST_LINE = "Ctrl-C stops it."
-README = (ROOT / "README.md").read_text()
-EXAMPLES = dict(re.findall(r"### (\d)\. [^\n]*\n+```sh\n(curl -X POST .*?)```", README, re.DOTALL))
-WITH_TOKEN, WITH_NONCE = EXAMPLES["1"], EXAMPLES["7"]
-EXAMPLE_UUID = "10743f9b-3e69-5c43-b0f1-e5a4b6c3c4a1"
-EXAMPLE_TOKEN = "0123456789abcdef"
 
 
 class Up:
@@ -188,22 +183,6 @@ def test_clients_find_the_token_in_the_folder_that_is_printed(up: Up) -> None:
     assert (content["access_token"], content["baseurl"]) == (up.word("token"), up.url)
 
 
-@pytest.mark.parametrize(
-    ("example", "name"),
-    [(WITH_TOKEN, '"name": "run"'), (WITH_NONCE, "event=update")],
-    ids=["token", "nonce"],
-)
-def test_the_commands_of_the_readme_move_a_job_to_finished(up: Up, example: str, name: str) -> None:
-    uuid, token = create(up, {"example": name})
-    assert follow(up, WITH_TOKEN, uuid, token) == "RUNNING"
-    if example is WITH_NONCE:
-        assert follow(up, example, uuid, token) == "RUNNING"
-        assert up.stored(uuid)["history"][-1]["data"] == {"progress": 0.4}
-    assert name in example
-    finish = example.replace(name, re.sub(r"run|update", "finish", name))
-    assert follow(up, finish, uuid, token) == "FINISHED"
-
-
 def create(up: Up, data: dict[str, Any]) -> tuple[str, str]:
     """Create a job by a message; return its uuid and token."""
     uuid, _ = up.job
@@ -217,18 +196,10 @@ def create(up: Up, data: dict[str, Any]) -> tuple[str, str]:
     return answer["uuid"], answer["token"]
 
 
-def follow(up: Up, example: str, uuid: str, token: str) -> str:
-    """Run an example of the README for a job; return the state that the job has then."""
-    actor = up.word("actor")
-    reply = shell(
-        example.replace(EXAMPLE_UUID, uuid).replace(EXAMPLE_TOKEN, token),
-        URL=f"{up.url}/actors/v2/{actor}/messages",
-        TOKEN=up.word("token"),
-        NONCE=up.word("nonce"),
-    )
+def move(up: Up, uuid: str, token: str) -> str:
+    """Move a job to RUNNING by a message; return the state that it has then."""
     with up.client() as client:
-        execution = client.ended(actor, json.loads(reply)["result"]["executionId"])
-        assert execution["exitCode"] == 0, client.logs(actor, execution["id"])
+        client.ask("jobs-manager", {"uuid": uuid, "name": "run", "token": token})
     return str(up.stored(uuid)["state"])
 
 
@@ -284,7 +255,7 @@ class Restarts:
 def restarts(up: Up) -> Restarts:
     database = LocalDatabase(up.folder / ".local")
     other_job, token = create(up, {"other": True})
-    assert follow(up, WITH_TOKEN, other_job, token) == "RUNNING"
+    assert move(up, other_job, token) == "RUNNING"
     used_job, _ = up.job
     if up.stored(used_job)["state"] == "CREATED":
         shell(up.commands())

@@ -1,0 +1,351 @@
+"""Every block of the README and of `docs/` is run, or checked by a rule of its language.
+
+Commands are run by bash, page by page, in a folder that looks like a clone of the repository in which
+`make up` runs. The variables of a page are those that it sets itself, and those of the block "To try
+it". A block that no rule is about fails, and so does a command that is neither there nor in `NOT_RUN`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
+from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
+from manager import announcements, kinds, settings
+from tests.abaco.running import SECONDS, RunningGateway, eventually
+from tests.conftest import ROOT
+from tests.docs.pages import PAGES, Block, blocks, text_of
+from tests.docs.test_links import targets
+from tests.pipelinejobs.running import gateway_in
+
+ADDRESS = "127.0.0.1:8000"
+"""Where the pages say that the gateway is."""
+SHELLS = ("sh", "bash", "console")
+TO_TRY_IT = ROOT / "docs" / "http-api.md"
+"""The page whose first block sets the variables that other pages use."""
+OWN_FILES = {".local", ".venv", ".git", "abaco.yml", "images.yml"}
+VARIABLES = {"REGISTRY": "registry.example.org"}
+"""What a reader has to know, and no page can say."""
+
+
+def runs_a_target(words: list[str]) -> bool:
+    return all(word in targets() or re.fullmatch(r"[A-Z]+=.*", word) for word in words)
+
+
+def one_of(*verbs: str) -> Callable[[list[str]], bool]:
+    return lambda words: words[:1] != [] and words[0] in verbs
+
+
+NOT_RUN: dict[str, Callable[[list[str]], bool]] = {
+    "make": runs_a_target,  # installs, or runs these tests
+    "git": one_of("clone", "pull"),  # needs a remote
+    "docker": one_of("build", "push"),  # needs a daemon
+    "abaco": one_of("create", "update"),  # needs a tenant
+}
+"""Commands that are not run, and what their arguments have to be."""
+
+
+@dataclass
+class Clone:
+    """A folder that looks like a clone in which `make up` runs."""
+
+    folder: Path
+    gateway: RunningGateway
+
+    def prepare(self) -> Clone:
+        """Fill it."""
+        for path in ROOT.iterdir():
+            if path.name not in OWN_FILES:
+                (self.folder / path.name).symlink_to(path)
+        binaries, stubs = self.folder / ".venv" / "bin", self.folder / ".stubs"
+        binaries.mkdir(parents=True)
+        stubs.mkdir()
+        (binaries / "activate").write_text(f"PATH={shlex.quote(str(binaries))}:$PATH\n")
+        python = shlex.quote(sys.executable)
+        _program(binaries / "python", f'exec {python} "$@"')
+        _program(binaries / "pipelinejobs", f'exec {python} -m pipelinejobs "$@"')
+        for name in NOT_RUN:
+            _program(stubs / name, f'echo "{name} $(printf "%q " "$@")" >> "$NOT_RUN"')
+        with (stubs / "make").open("a") as make:
+            log = shlex.quote(str(self.gateway.log))
+            make.write(f"[ \"$1\" != up ] || sed -n '/^The gateway is at/,/^Ctrl-C/p' {log}\n")
+        return self
+
+    def run(self, name: str, script: str) -> str:
+        """Run a script by bash; return what it prints, and the exit code as the last line."""
+        file, output = self.folder / f".{name}.sh", self.folder / f".{name}.out"
+        file.write_text(script.replace(ADDRESS, f"127.0.0.1:{self.gateway.port}"))
+        environment = {
+            "PATH": f"{self.folder / '.stubs'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(self.folder / "home"),
+            "NOT_RUN": str(self.folder / f".{name}.not_run"),
+            # nothing is sent beyond this machine
+            "http_proxy": "http://127.0.0.1:1",
+            "HTTPS_PROXY": "http://127.0.0.1:1",
+            "no_proxy": "127.0.0.1,localhost",
+            **VARIABLES,
+        }
+        with output.open("w") as stream:
+            try:
+                code: int | str = subprocess.run(
+                    [shutil.which("bash") or "bash", "--norc", str(file)],
+                    cwd=self.folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    timeout=2 * SECONDS,
+                    check=False,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = "it does not end"
+        return f"{output.read_text()}\n{code}"
+
+    def not_run(self, name: str) -> list[list[str]]:
+        """Return the commands of a script that were not run."""
+        file = self.folder / f".{name}.not_run"
+        return (
+            [shlex.split(line) for line in file.read_text().splitlines()] if file.exists() else []
+        )
+
+
+def _program(file: Path, line: str) -> None:
+    file.write_text(f"#!/usr/bin/env bash\n{line}\n")
+    file.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    gateway = gateway_in(tmp_path_factory.mktemp("clone")).start()
+    try:
+        eventually(lambda: "\nCtrl-C stops it." in gateway.log.read_text())
+        made = Clone(gateway.folder, gateway).prepare()
+        (first, *_) = blocks(TO_TRY_IT)
+        names = re.findall(r"^([A-Z]+)=", first.text, re.MULTILINE)
+        keep = f"{{ declare -p PATH {' '.join(names)}; declare -f get; }} > .variables\n"
+        done = made.run("variables", f"set -euo pipefail\n{first.text}{keep}")
+        assert done.endswith("\n0"), done
+        yield made
+    finally:
+        assert gateway.stop() == 0, gateway.log.read_text()
+
+
+# Commands
+
+
+@dataclass
+class Step:
+    """A block, or a command of one, and what it prints if that is told."""
+
+    line: int
+    command: str
+    expected: str | None = None
+
+
+def steps(page: Path, folder: Path) -> Iterator[Step]:
+    """Yield what bash is to do for a page.
+
+    The blocks in Python are one program, which is run where the last of them stands.
+    """
+    found = blocks(page)
+    programs = [block for block in found if block.language == "python"]
+    for block in found:
+        if block.language == "console":
+            yield from _console(block)
+        elif block.language in SHELLS:
+            yield Step(block.line, block.text)
+        elif programs and block is programs[-1]:
+            program = folder / f"{page.stem}_blocks.py"
+            program.write_text("".join(each.text for each in programs))
+            yield Step(block.line, f"python {program.name}\n")
+
+
+def _console(block: Block) -> Iterator[Step]:
+    """Yield the commands of a block, which begin with `$ ` and go on with `> `."""
+    found: list[Step] = []
+    for number, line in enumerate(block.text.splitlines(), block.line + 1):
+        if line.startswith("$ "):
+            found.append(Step(number, f"{line[2:]}\n", ""))
+        elif line.startswith(">") and not found[-1].expected:
+            found[-1].command += f"{line[2:]}\n"
+        else:
+            found[-1].expected = f"{found[-1].expected}{line}\n"
+    yield from found
+
+
+ANY = "…"
+_WORD = re.compile(r"""(?<![\w.,:+-])(?<!": )[\w.,:+-]*\d[\w.,:+-]*""")
+
+
+def shape(expected: str) -> re.Pattern[str]:
+    """Return what an output has to fit that is shown in a page.
+
+    Words with a digit may be others (but not the numbers of a JSON object), blanks more or fewer,
+    and `…` is anything.
+    """
+    pattern = ""
+    for part in re.split(rf"({ANY}|{_WORD.pattern}|\s+)", expected.strip()):
+        if part == ANY:
+            pattern += r"[\s\S]*"
+        elif _WORD.fullmatch(part):
+            pattern += r"[\w.,:+-]+"
+        elif part.isspace():
+            pattern += r"\s+" if "\n" not in part else r"[ ]*\n[ ]*"
+        else:
+            pattern += re.escape(part)
+    return re.compile(pattern)
+
+
+EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+LAST = ROOT / "docs" / "operating.md"
+"""It changes the administrative key."""
+AT_A_TIME = 3
+"""Pages: a command waits more than it works."""
+
+
+@dataclass
+class Outcome:
+    """What bash did for a page."""
+
+    todo: list[Step]
+    output: str
+    not_run: list[list[str]]
+
+
+def follow(page: Path, clone: Clone, before: Sequence[Future[Outcome]] = ()) -> Outcome:
+    """Let bash do what a page says, after other pages."""
+    wait(before)
+    # the fixture has run the first block of that page
+    todo = list(steps(page, clone.folder))[page == TO_TRY_IT :]
+    if not todo:
+        return Outcome([], "0", [])
+    script = "set -euo pipefail\n"
+    script += "" if page == ROOT / "README.md" else ". ./.variables\n"
+    script += "".join(f"printf '\\036'\n{step.command}" for step in todo) + "printf '\\036'\n"
+    return Outcome(todo, clone.run(page.stem, script), clone.not_run(page.stem))
+
+
+@pytest.fixture(scope="module")
+def outcomes(clone: Clone) -> Iterator[dict[Path, Future[Outcome]]]:
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        found = {page: pool.submit(follow, page, clone) for page in PAGES if page != LAST}
+        yield found | {LAST: pool.submit(follow, LAST, clone, tuple(found.values()))}
+
+
+@EVERY
+def test_the_commands_of_a_page_do_what_it_says(
+    page: Path, outcomes: dict[Path, Future[Outcome]]
+) -> None:
+    outcome = outcomes[page].result()
+    *outputs, rest = outcome.output.split("\036")[1:] or [outcome.output]
+    for step, output in zip(outcome.todo, outputs, strict=False):
+        if step.expected is not None:
+            place = f"{page.name}, line {step.line}: {step.command}"
+            assert shape(step.expected).fullmatch(output.strip()), (place, output)
+    if len(outputs) < len(outcome.todo):
+        pytest.fail(f"{page.name}, line {outcome.todo[len(outputs)].line}: {rest}")
+    assert rest.strip() == "0"
+    for name, *words in outcome.not_run:
+        assert NOT_RUN[name](words), (page.name, name, words)
+
+
+def test_a_command_that_nobody_knows_is_noticed(clone: Clone) -> None:
+    assert clone.run("unknown", "set -e\nfrobnicate --all\n").endswith("\n127")
+
+
+def test_an_output_has_to_have_the_shape_that_is_shown() -> None:
+    shown = shape('{"uuid": "107f…", "revision": 1}\nUUID   STATE\n107d-1  RUNNING\n')
+    assert shown.fullmatch('{"uuid": "107a-2", "revision": 1}\nUUID STATE\n107e-9 RUNNING')
+    assert not shown.fullmatch('{"uuid": "107a-2", "revision": 1}\nUUID STATE\n107e-9 FAILED')
+    assert not shown.fullmatch('{"uuid": "107a-2", "revision": 25}\nUUID STATE\n107e-9 RUNNING')
+    assert not shown.fullmatch('{"uuid": "107a-2", "revision": 1} UUID STATE 107e-9 RUNNING')
+    assert not shown.fullmatch('{"error": "107a-2", "revision": 1}\nUUID STATE\n107e-9 RUNNING')
+
+
+# What is no command
+
+
+def is_known_json(text: str) -> bool:
+    """Tell whether a text is a message, or what this project makes or reads otherwise."""
+    content: dict[str, Any] = json.loads(text)
+    if any(kinds.fits(kind, content) for kind in kinds.KINDS):
+        return True
+    callback = (
+        f"https://api.sd2e.org/actors/v2/jobs-manager/messages?x-nonce={ANY}&token={ANY}&uuid={ANY}"
+    )
+    if content in (
+        {"notifications": agave_notifications(callback)},
+        {"subscriptions": tapis_notifications(callback)},
+    ):
+        return True
+    if set(content) == {"job_uuid", "event_name", "job_state", "data"}:
+        told = (content["job_uuid"], content["event_name"], content["job_state"])
+        return content == announcements._announcement(*told, content["data"]["last_event"])
+    return bool(content) and all(is_variable(name) for name in content)
+
+
+def is_variable(name: str) -> bool:
+    """Tell whether the actor has a setting of this name."""
+    names = {f"_REACTOR_{name.upper()}" for name in settings.SWITCHES}
+    for section, keys in settings.SECTIONS.items():
+        names |= {f"_REACTOR_{section}_{key}".upper() for key in keys}
+    return name in names or f'"{name}"' in text_of("datacatalog/settings.py")
+
+
+def is_known_yaml(text: str) -> bool:
+    """Tell whether a text could be one of the three files of settings."""
+    content = yaml.safe_load(text)
+    if any(
+        Draft202012Validator(each).is_valid(content) for each in (SETTINGS_SCHEMA, IMAGES_SCHEMA)
+    ):
+        return True
+    settings.check(content)
+    return set(content) <= {*settings.SWITCHES, *settings.SECTIONS}
+
+
+def is_known_diagram(text: str) -> bool:
+    """Tell whether a diagram is the state machine, which has a test, or names modules that exist."""
+    if text.startswith("stateDiagram-v2\n"):
+        return True
+    names = re.findall(r"\[\(?([a-z]+(?:\.[a-z]+)+)\)?\]", text)
+    paths = [ROOT / name.replace(".", "/") for name in names if name != "reactor.py"]
+    return len(paths) > 5 and all(
+        path.is_dir() or path.with_suffix(".py").is_file() for path in paths
+    )
+
+
+RULES = {"json": is_known_json, "yaml": is_known_yaml, "mermaid": is_known_diagram}
+
+
+@EVERY
+def test_every_block_is_run_or_fits_a_rule(page: Path) -> None:
+    for block in blocks(page):
+        if block.language not in (*SHELLS, "python"):
+            place = f"{page.name}, line {block.line}"
+            assert block.language in RULES, f"{place}: no rule is about {block.language!r}"
+            assert RULES[block.language](block.text), place
+
+
+def test_the_rules_refuse_what_is_wrong() -> None:
+    assert is_known_json('{"CATALOG_ADMIN_TOKEN_KEY": "…", "_REACTOR_MONGODB_AUTHN": "…"}')
+    assert not is_known_json('{"CATALOG_ADMIN_KEY": "…"}')
+    assert not is_known_json('{"uuid": "107", "name": "run"}')
+    assert not is_known_yaml("ports: 80")
+    assert not is_known_diagram("flowchart LR\n a[abaco.nothing]")
+    assert not runs_a_target(["upp"])
