@@ -14,6 +14,13 @@
     }
   };
 
+  // The server does not count anew more often than every two seconds, so ask again after that
+  let later = 0;
+  const count = () => {
+    clearTimeout(later);
+    later = setTimeout(() => fillCounts().catch(() => {}), 2500);
+    return fillCounts().catch(() => {});
+  };
   const fillCounts = async () => {
     const places = document.querySelectorAll("[data-count]");
     if (!places.length) return;
@@ -89,7 +96,6 @@
 
   let busy = false;
   let again = false;
-  let later = 0;
   const refresh = async () => {
     if (busy) {
       again = true;
@@ -107,10 +113,7 @@
       if (shown) {
         main.dataset.version = shown.dataset.version;
         update(fresh);
-        await fillCounts();
-        // they are not counted anew more often than every two seconds
-        clearTimeout(later);
-        later = setTimeout(fillCounts, 2500);
+        await count();
       }
     } finally {
       busy = false;
@@ -174,6 +177,6 @@
 
   remember(document);
   localize(document);
-  fillCounts().catch(() => {});
+  count();
   if (main) follow();
 })();

@@ -15,6 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from datacatalog.linkedstores.pipelinejob.fsm import STATES
+from pipelinejobs.site import Site
 from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
 from tests.pipelinejobs.page.conftest import Job
@@ -148,17 +150,20 @@ def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: Runn
 
 
 def test_the_list_shows_what_happens(
-    browser: Browser, make_job: Callable[..., Job], post: Callable[..., int]
+    browser: Browser, make_job: Callable[..., Job], post: Callable[..., int], site: Site
 ) -> None:
+    def counts_are_right() -> bool:
+        shown = dict(zip(STATES, browser.texts(".counts [data-count]")[1:], strict=True))
+        return shown == {state: str(count) for state, count in site.search.counts().items()}
+
     job = make_job("run", session="first-light")
     browser.open("/?text=first-light")
     row = f"#job-{job.uuid}"
-    browser.until(lambda: browser.one("[data-count=RUNNING]").text)
-    running = int(browser.one("[data-count=RUNNING]").text)
+    browser.until(counts_are_right)
     assert browser.one(f"{row} .state").text == "RUNNING"
     post(job, "finish")
     browser.until(lambda: browser.texts(f"{row} .state") == ["FINISHED"])
-    browser.until(lambda: int(browser.one("[data-count=RUNNING]").text) == running - 1)
+    browser.until(counts_are_right)
     other = make_job(session="first-light")
     browser.until(lambda: browser.texts("tbody th") == [other.uuid, job.uuid])
     assert browser.was_not_loaded_again
