@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
 SERVER, TOKEN = "_abaco_api_server", "_abaco_access_token"
 SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
+ACTOR, NONCE = "_REACTOR_PIPELINES_JOB_MANAGER_ID", "_REACTOR_PIPELINES_JOB_MANAGER_NONCE"
+KEPT = (*SECRETS, ACTOR, NONCE)
+"""What `make up` keeps in files of these names, in lower case."""
 _FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
 """Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
 ALIAS = "jobs-manager"
@@ -78,7 +81,7 @@ class Site:
             server = LocalDatabase(self.folder).status()
             if server is not None:
                 environ[AUTHN] = server.uri
-            for name in SECRETS:
+            for name in KEPT:
                 file = self.folder / "abaco" / name.lower()
                 if name not in environ and file.is_file():
                     environ[name] = file.read_text().strip()

@@ -22,7 +22,8 @@ from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local.database import LocalDatabase, LocalDatabaseError
 from local.demo import TACOBOT
 from pipelinejobs.page.application import make_page
-from pipelinejobs.site import ALIAS, Site
+from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, Site
+from pipelinejobs.site import DATABASE as DATABASE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +34,6 @@ IMAGE = "pipelinejobs-manager"
 USER = "operator"
 ROLES = ["Internal/everyone", "Internal/abaco-admin"]
 DATABASE = "catalog"
-AUTHN_VARIABLE = "_REACTOR_MONGODB_AUTHN"
-DATABASE_VARIABLE = "_REACTOR_MONGODB_DATABASE"
-_SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
 _PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
 _LIFETIME = 365 * 86_400
 _NONCE = "made by make up"
@@ -53,10 +51,10 @@ def prepare(platform: Platform) -> Prepared:
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     with contextlib.ExitStack() as stack:
         try:
-            if not environment.get(AUTHN_VARIABLE):
-                environment[AUTHN_VARIABLE] = _start_database(platform.data, stack)
-            environment.setdefault(DATABASE_VARIABLE, DATABASE)
-            for name in _SECRETS:
+            if not environment.get(AUTHN):
+                environment[AUTHN] = _start_database(platform.data, stack)
+            environment.setdefault(DATABASE_NAME, DATABASE)
+            for name in SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             lines = _register(platform, environment)
             page = make_page(platform, Site(platform.data.parent, environment))
@@ -65,7 +63,7 @@ def prepare(platform: Platform) -> Prepared:
             raise ServerError(str(error)) from error
         except mongo.DatabaseError as error:
             hosts = mongo.hosts(_mongodb(environment))
-            reason = f"{AUTHN_VARIABLE} names {hosts}, which cannot be used: {type(error).__name__}"
+            reason = f"{AUTHN} names {hosts}, which cannot be used: {type(error).__name__}"
             raise ServerError(reason) from error
         except OSError as error:
             message = f"{error.filename}: {error.strerror}"
@@ -101,6 +99,8 @@ def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
     actor = platform.actor(USER, ALIAS, description)
     token = _token(platform)
     nonce = platform.nonce(actor, USER, ["Internal/everyone"], _NONCE)["id"]
+    for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
+        _write(platform.data / name.lower(), value)
     job = _job(environment, actor["id"], platform.data / "job")
     url = f"{platform.address}/actors/v2/{actor['id']}/messages"
     query = f"uuid={job.uuid}&token={job.token}&event=finish"
@@ -169,16 +169,21 @@ def _job(environment: dict[str, str], actor_id: str, file: Path) -> ManagedPipel
 
 def _mongodb(environment: dict[str, str]) -> dict[str, str]:
     return {
-        "authn": environment[AUTHN_VARIABLE],
-        "database": environment[DATABASE_VARIABLE],
+        "authn": environment[AUTHN],
+        "database": environment[DATABASE_NAME],
     }
 
 
 def _secret(file: Path) -> str:
     """Return a secret that is made once and kept in a file."""
     if not file.exists():
-        draft = file.with_suffix(".new")
-        draft.write_text(secrets.token_hex(24))
-        draft.chmod(0o600)
-        draft.replace(file)
+        _write(file, secrets.token_hex(24))
     return file.read_text().strip()
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    draft = file.with_suffix(".new")
+    draft.write_text(text)
+    draft.chmod(0o600)
+    draft.replace(file)

@@ -48,5 +48,6 @@ def job_token(
 
 def _callback(site: Site, uuid: str, token: str, session: str | None) -> str:
     rx = site.reactor()
-    nonce = section_of(rx.settings, "pipelines").get("job_manager_nonce")
-    return callback_url(rx.api_server, site.actor, nonce, token=token, uuid=uuid, session=session)
+    pipelines = section_of(rx.settings, "pipelines")
+    actor, nonce = pipelines.get("job_manager_id") or site.actor, pipelines.get("job_manager_nonce")
+    return callback_url(rx.api_server, actor, nonce, token=token, uuid=uuid, session=session)

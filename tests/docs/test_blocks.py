@@ -44,7 +44,7 @@ VARIABLES = {"REGISTRY": "registry.example.org"}
 
 
 def runs_a_target(words: list[str]) -> bool:
-    return all(word in targets() or re.fullmatch(r"[A-Z]+=.*", word) for word in words)
+    return all(word in targets() or re.fullmatch(r"[A-Z_]+=.*", word) for word in words)
 
 
 def one_of(*verbs: str) -> Callable[[list[str]], bool]:

@@ -22,6 +22,7 @@ from pipelinejobs import graph
 from reactors.logtypes import slack
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
+from pipelinejobs.page.application import ADDRESSES
 from tests.docs.pages import blocks, code, rows, section, text_of
 
 CONCEPTS = text_of("docs/concepts.md")
@@ -289,3 +290,11 @@ def test_every_folder_of_the_repository_is_a_room() -> None:
     named = {code(first)[0].strip("/") for first, _ in rows(ARCHITECTURE, "room | what it knows")}
     there = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"schemas"}
     assert there <= named
+
+
+def test_the_table_of_the_page_has_every_noun() -> None:
+    listed = {
+        path for row in rows(text_of("docs/page.md"), "address | shows") for path in code(row[0])
+    }
+    nouns = {path.split("/")[1] for path in listed}
+    assert nouns == {address.path.split("/")[1] for address in ADDRESSES} - {"counts"}
