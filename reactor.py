@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -35,6 +36,8 @@ from reactors.runtime import Reactor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+FOLDER = Path(__file__).resolve().parent
+"""Where `config.yml` is that the actor is shipped with; on the platform the root of its image."""
 USAGE = 2
 INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
@@ -128,7 +131,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         sys.stderr.write(f"{__doc__}\n")
         return 0 if "--help" in arguments else USAGE
     try:
-        return run(Reactor(), draining=bool(arguments))
+        return run(Reactor(folders=(FOLDER, Path.cwd())), draining=bool(arguments))
     except SettingsError as error:
         refusal = {"error": str(error), "kind": InvalidSettings.kind}
         results.send(json.dumps(refusal).encode(), os.environ)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
 from importlib import metadata
 from pathlib import Path  # noqa: TC003 - Typer reads it
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -132,6 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         site.close()
         _flush()
     return DONE
+
+
+def run() -> NoReturn:
+    """Be the command: run what the arguments say and end with its exit code."""
+    code = main()
+    logging.shutdown()
+    sys.stderr.flush()
+    # all is written: to wait for the threads of the database's driver would serve nobody
+    os._exit(code)
 
 
 def _flush() -> None:

@@ -19,10 +19,10 @@ from datacatalog.settings import CatalogSettings
 from manager import exceptions, kinds, settings
 from manager.messages import classify
 from pipelinejobs import graph
+from pipelinejobs.page.application import ADDRESSES
 from reactors.logtypes import slack
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
-from pipelinejobs.page.application import ADDRESSES
 from tests.docs.pages import blocks, code, rows, section, text_of
 
 CONCEPTS = text_of("docs/concepts.md")
