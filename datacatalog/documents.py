@@ -28,7 +28,7 @@ def check(value: Any, name: str = "data", most_bytes: int = MAX_DATA_BYTES) -> s
     """Return the canonical JSON text (keys sorted, no blanks) of a value that can be stored.
 
     Args:
-        value: anything that `json.loads` gives.
+        value: anything that `json.loads` gives; a tuple counts as an array, as it does in JSON.
         name: what the value is called in the error.
         most_bytes: how long the text may be, in UTF-8.
 
@@ -57,7 +57,7 @@ def _check(value: Any, place: Place, depth: int) -> None:
         for key, member in value.items():
             _check_key(key, place)
             _check(member, (place, f".{key}"), depth + 1)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
             _check(member, (place, f"[{index}]"), depth + 1)
     elif isinstance(value, str):
@@ -108,7 +108,7 @@ def encode(value: Any) -> Any:
     """Return a value with its keys as they are stored."""
     if isinstance(value, dict):
         return {_encode_key(key): encode(member) for key, member in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [encode(member) for member in value]
     return value
 

@@ -237,7 +237,7 @@ class ManagedPipelineJob(JobEvents):
         ]
 
     def _canonical(self, name: str, value: Any) -> Any:
-        if name not in SOURCES or not isinstance(value, list):
+        if name not in SOURCES or not isinstance(value, list | tuple):
             return value
         files = self.stores["file"]
         return [
