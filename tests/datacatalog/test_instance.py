@@ -10,9 +10,10 @@ from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJobError,
     ManagedPipelineJobInstance,
 )
+from datacatalog.managers.pipelinejobs.instance import KEPT
 from datacatalog.mongo import Db
 from datacatalog.tokens import InvalidToken
-from tests.datacatalog.conftest import Make
+from tests.datacatalog.conftest import EXPERIMENT, Make
 
 EVENTS = [
     ("run", "RUNNING"),
@@ -146,6 +147,22 @@ def test_an_existing_job_is_followed_by_its_uuid(
     assert job.archive_uri() == managed.archive_uri()
     assert job.finish({"tacos": 3})["state"] == "FINISHED"
     assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
+
+
+def test_an_existing_job_has_what_it_was_made_with(make: Make, mongodb: dict[str, Any]) -> None:
+    patterns = [{"patterns": [r"\.csv$"], "level": "1"}]
+    made = make(
+        experiment_id=EXPERIMENT,
+        data={"tacos": 3, "$salsa": "hot"},
+        session="solid-snake",
+        archive_patterns=patterns,
+    ).setup()
+    job: Any = ManagedPipelineJobInstance(mongodb, str(made.uuid))
+    assert {name: getattr(job, name) for name in KEPT} == {
+        name: getattr(made, name) for name in KEPT
+    }
+    assert (job.data, job.session) == ({"tacos": 3, "$salsa": "hot"}, "solid-snake")
+    assert (job.archive_patterns, job.product_patterns) == (patterns, [])
 
 
 def test_an_existing_job_without_events_is_cancelled(
