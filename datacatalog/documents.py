@@ -7,6 +7,7 @@ section 2.1) on the way in and decoded on the way out; so is the percent sign. D
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from typing import Any
@@ -102,6 +103,15 @@ def _head(place: Place) -> str:
     text, limit = "".join(reversed(parts)), 80
     shown = text if len(text) <= limit else text[:limit] + "…"
     return shown.encode(errors="replace").decode()
+
+
+def with_texts(value: Any, depth: int = 0) -> Any:
+    """Return a value with its dates and times as ISO 8601 texts, as deep as `check` allows."""
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
+        return {key: with_texts(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, list | tuple) and depth <= MAX_DEPTH:
+        return [with_texts(member, depth + 1) for member in value]
+    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def encode(value: Any) -> Any:

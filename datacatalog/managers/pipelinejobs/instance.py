@@ -136,11 +136,17 @@ class JobEvents(Manager):
     def handle(self, name: str, data: Data | None = None, token: str | None = None) -> Document:
         """Send an event.
 
+        Dates and times in its data, which answers of the platform have, are kept as texts.
+
         Raises:
             ManagedPipelineJobError: the job is not set up.
             JobError, InvalidToken: as `PipelineJobStore.handle` does.
         """
-        event = {"uuid": self._require_uuid(), "name": name, "data": data or {}}
+        event = {
+            "uuid": self._require_uuid(),
+            "name": name,
+            "data": documents.with_texts(data or {}),
+        }
         self.job = self.store.handle(event, token or self.token)
         return self.job
 
