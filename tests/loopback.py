@@ -60,15 +60,17 @@ class Reply(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def envelope(status: int, result: Any = None, message: str | None = None, **more: str) -> Reply:
+def envelope(
+    status: int, result: Any = None, message: str | None = None, version: str = ":dev"
+) -> Reply:
     """Return a reply as the platform wraps it."""
     content = {
         "status": "success" if status < 300 else "error",
         "message": message,
         "result": result,
-        "version": ":dev",
+        "version": version,
     }
-    return Reply(status, json.dumps(content).encode(), headers=tuple(more.items()))
+    return Reply(status, json.dumps(content).encode())
 
 
 class Loopback(ABC):
