@@ -23,7 +23,6 @@ def file(tmp_path: Path) -> Path:
 def test_what_no_file_says_has_a_default(file: Path, tmp_path: Path) -> None:
     settings = load(file)
     assert (settings.host, settings.port, settings.default_tenant) == ("127.0.0.1", 8000, "SD2E")
-    assert settings.limits.workers == 8
     assert settings.limits == Limits()
     assert settings.data == tmp_path / ".local" / "abaco"
     assert settings.database == f"sqlite:///{tmp_path}/.local/abaco/abaco.db"
