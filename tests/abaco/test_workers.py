@@ -1,27 +1,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.abaco.running import NOWHERE, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, NOWHERE, PROBE, Client, RunningGateway, eventually
 
 MOST = 60
-MODES = ("cold", "warm")
+SETTINGS = {"limits": {"workers": MOST}}
 IMAGES = {**PROBE, "sleeper": {"folder": ".", "command": ["sleep", "60"]}}
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway that allows many workers, and an image that sleeps."""
-    settings = {"limits": {"workers": MOST}}
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES, settings)
-    with running:
-        yield running
 
 
 def workers(client: Client, actor: str, status: str | None = None) -> list[dict[str, Any]]:
