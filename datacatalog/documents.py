@@ -7,6 +7,7 @@ section 2.1) on the way in and decoded on the way out; so is the percent sign. D
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from typing import Any
@@ -28,7 +29,7 @@ def check(value: Any, name: str = "data", most_bytes: int = MAX_DATA_BYTES) -> s
     """Return the canonical JSON text (keys sorted, no blanks) of a value that can be stored.
 
     Args:
-        value: anything that `json.loads` gives.
+        value: anything that `json.loads` gives; a tuple counts as an array, as it does in JSON.
         name: what the value is called in the error.
         most_bytes: how long the text may be, in UTF-8.
 
@@ -57,7 +58,7 @@ def _check(value: Any, place: Place, depth: int) -> None:
         for key, member in value.items():
             _check_key(key, place)
             _check(member, (place, f".{key}"), depth + 1)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
             _check(member, (place, f"[{index}]"), depth + 1)
     elif isinstance(value, str):
@@ -104,11 +105,20 @@ def _head(place: Place) -> str:
     return shown.encode(errors="replace").decode()
 
 
+def with_texts(value: Any, depth: int = 0) -> Any:
+    """Return a value with its dates and times as ISO 8601 texts, as deep as `check` allows."""
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
+        return {key: with_texts(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, list | tuple) and depth <= MAX_DEPTH:
+        return [with_texts(member, depth + 1) for member in value]
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
 def encode(value: Any) -> Any:
     """Return a value with its keys as they are stored."""
     if isinstance(value, dict):
         return {_encode_key(key): encode(member) for key, member in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [encode(member) for member in value]
     return value
 

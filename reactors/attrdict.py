@@ -6,13 +6,12 @@ from typing import Any
 
 
 class AttrDict(dict[str, Any]):
-    """`settings.mongodb.authn` for `settings["mongodb"]["authn"]`."""
+    """`settings.mongodb.authn` for `settings["mongodb"]["authn"]`, also in the members of lists."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for key, value in self.items():
-            if isinstance(value, dict) and not isinstance(value, AttrDict):
-                self[key] = AttrDict(value)
+            self[key] = _with_attributes(value)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -21,4 +20,12 @@ class AttrDict(dict[str, Any]):
             raise AttributeError(name) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
+        self[name] = _with_attributes(value)
+
+
+def _with_attributes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value if isinstance(value, AttrDict) else AttrDict(value)
+    if isinstance(value, list):
+        return [_with_attributes(member) for member in value]
+    return value

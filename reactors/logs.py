@@ -18,10 +18,11 @@ REDACTED = "[redacted]"
 # to black out shorter texts would spoil every line, and whoever chose one could do that on purpose
 SHORTEST_SECRET = 6
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# Credentials that nobody told us of: in URLs, and in the text of a mapping or JSON object
+# Credentials that nobody told us of: in URLs, and in the text of a mapping or JSON object (where
+# a salt is what a token can be computed from)
 _PATTERNS = (
     re.compile(r"(?i)(\b(?:x[-_]nonce|(?:access_)?token)=)[^&\s'\"]+"),
-    re.compile(r"(?i)((?:x[-_]nonce|token)['\"]\s*:\s*['\"])[^'\"]+"),
+    re.compile(r"(?i)((?:x[-_]nonce|token|_salt)['\"]\s*:\s*['\"])[^'\"]+"),
     re.compile(r"(?i)(\bbearer\s+)[-._~+/\w]{8,}=*"),
     re.compile(r"(\bmongodb(?:\+srv)?://)[^@/\s]+(?=@)"),
 )

@@ -43,12 +43,20 @@ class Reactor(Sending, Nonces):
     ) -> bool:
         """Tell whether a message fits the JSON Schema in a file.
 
+        Args:
+            messagedict: the message.
+            messageschema: the file's path, as it is in an image that has the actor in `/`. What is
+                not there is looked for in the working directory, as the settings are.
+            permissive: return False instead of raising.
+
         Raises:
             MessageError: it does not, and `permissive` is off.
+            SettingsError: there is no such schema.
         """
         from reactors import schema  # noqa: PLC0415 - costs a third of an event
 
-        errors = sorted(schema.load(messageschema).iter_errors(messagedict), key=str)
+        file = schema.find(messageschema)
+        errors = sorted(schema.load(file).iter_errors(messagedict), key=str)
         if not errors:
             return True
         if permissive:

@@ -16,6 +16,13 @@ from referencing.jsonschema import DRAFT7
 from reactors.exceptions import SettingsError
 
 
+def find(path: str) -> Path:
+    """Return where a schema is: at its path, else at that path below the working directory."""
+    file = Path(path)
+    here = Path.cwd() / path.lstrip("/")
+    return here if here.is_file() and not file.is_file() else file
+
+
 def load(path: str | Path) -> Any:
     """Return a validator for the schema in a file.
 

@@ -13,19 +13,13 @@ token and without a nonce is refused.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-import threading
 from collections import deque
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, NamedTuple, cast, final
-from urllib.parse import parse_qs, urlsplit
+from typing import NamedTuple, final
 
 import pytest
 
-TOKEN = "access-token-of-the-tests"
+from tests.loopback import Loopback, Reply, Request, envelope
 
 # agavepy leaves a file of its own open whenever a client is made
 uses_agavepy = pytest.mark.filterwarnings(
@@ -34,20 +28,6 @@ uses_agavepy = pytest.mark.filterwarnings(
 
 _MESSAGES = re.compile(r"/actors/v2/[^/]+/messages")
 _HISTORY = re.compile(r"/jobs/v2/[^/]+/history")
-
-
-class Request(NamedTuple):
-    """A request as it arrived."""
-
-    method: str
-    path: str
-    """without the query, percent-encoded as it was sent"""
-    query: dict[str, str]
-    """the first value of each parameter"""
-    headers: dict[str, str]
-    """their names in lower case"""
-    body: Any
-    """the JSON value; a text where it is no JSON, None where it is empty"""
 
 
 class Answer(NamedTuple):
@@ -61,7 +41,7 @@ class Answer(NamedTuple):
 
 
 @final
-class Tenant:
+class Tenant(Loopback):
     """The server, from `with` to the end of the block.
 
     Attributes:
@@ -76,34 +56,7 @@ class Tenant:
         self.result = b"what the other actor has sent"
         self._plan: deque[Answer] = deque()
         self._executions = 0
-        self._closing = threading.Event()
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    def __enter__(self) -> Tenant:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The base URL, with the port."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What the platform tells an actor about this tenant."""
-        return {"_abaco_api_server": self.url, "_abaco_access_token": TOKEN}
+        super().__init__()
 
     @property
     def messages(self) -> list[Request]:
@@ -114,88 +67,31 @@ class Tenant:
         """Answer the next requests so (a number is a status), and the later ones as usual."""
         self._plan.extend(a if isinstance(a, Answer) else Answer(a) for a in answers)
 
-    def _answer(self, request: Request) -> tuple[int, str, bytes] | None:
+    def answer(self, request: Request) -> Reply | None:
         self.requests.append(request)
         planned = self._plan.popleft() if self._plan else Answer()
-        if planned.delay and self._closing.wait(planned.delay):
+        if planned.delay and self.closing.wait(planned.delay):
             return None
         if planned.body is not None:
-            return planned.status, "text/html", planned.body
+            return Reply(planned.status, planned.body, "text/html")
         if planned.status != Answer().status:
-            return _envelope(planned.status, "as planned", None)
+            return envelope(planned.status, message="as planned")
         return self._usual(request)
 
-    def _usual(self, request: Request) -> tuple[int, str, bytes]:
+    def _usual(self, request: Request) -> Reply:
         bearer = request.headers.get("authorization", "").startswith("Bearer ")
         if not bearer and not request.query.get("x-nonce"):
-            return _envelope(400, "No JWT or nonce provided.", None)
+            return envelope(400, message="No JWT or nonce provided.")
         if request.method == "POST" and _MESSAGES.fullmatch(request.path):
             if request.query.get("_abaco_synchronous", "").lower() == "true":
-                return 200, "application/octet-stream", self.result
+                return Reply(200, self.result, "application/octet-stream")
             self._executions += 1
             named = request.body.get("message") if isinstance(request.body, dict) else None
             result = {
                 "executionId": f"execution-{self._executions}",
                 "msg": str(named) if named else request.body,
             }
-            return _envelope(200, "The request was successful", result)
+            return envelope(200, result, "The request was successful")
         if request.method == "GET" and _HISTORY.fullmatch(request.path):
-            return _envelope(200, None, self.history)
-        return _envelope(404, "there is no such thing here", None)
-
-
-def _envelope(status: int, message: str | None, result: Any) -> tuple[int, str, bytes]:
-    content = {
-        "message": message,
-        "result": result,
-        "status": "success" if status == Answer().status else "error",
-        "version": ":dev",
-    }
-    return status, "application/json", json.dumps(content).encode()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that server_close waits for them and their sockets
-
-    def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One request a connection: that is what HTTP/1.0, the default of the base class, means."""
-
-    def do_GET(self) -> None:
-        self._handle()
-
-    def do_POST(self) -> None:
-        self._handle()
-
-    def _handle(self) -> None:
-        parts = urlsplit(self.path)
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        try:
-            body = json.loads(content) if content else None
-        except json.JSONDecodeError:
-            body = content
-        query = parse_qs(parts.query, keep_blank_values=True)
-        request = Request(
-            self.command,
-            parts.path,
-            {name: values[0] for name, values in query.items()},
-            {name.lower(): value for name, value in self.headers.items()},
-            body,
-        )
-        answer = cast("_Server", self.server).tenant._answer(request)
-        if answer is None:
-            return
-        status, content_type, reply = answer
-        with contextlib.suppress(ConnectionError):  # whoever asked has given up
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+            return envelope(200, self.history)
+        return envelope(404, message="there is no such thing here")

@@ -30,7 +30,8 @@ from tests.actor import (
     url,
 )
 from tests.conftest import ADMIN, ROOT
-from tests.tenant import TOKEN, Answer, Tenant
+from tests.loopback import TOKEN
+from tests.tenant import Answer, Tenant
 
 PASSWORD = "pa55word-0f-the-tests"
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) \S.*")

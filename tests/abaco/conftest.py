@@ -6,15 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.abaco.running import Client, RunningGateway
+from tests.abaco.running import MODES, Client, RunningGateway
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with the images `cold` and `warm`, shared by the tests of a module."""
-    running = RunningGateway(tmp_path_factory.mktemp("gateway")).start()
-    yield running
-    assert running.stop() == 0, running.log.read_text()
+def gateway(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGateway]:
+    """A gateway that the tests of a module share.
+
+    It has the images `cold` and `warm`, or the `IMAGES` of the module, and its `SETTINGS`.
+    """
+    images, settings = (getattr(request.module, name, None) for name in ("IMAGES", "SETTINGS"))
+    with RunningGateway(tmp_path_factory.mktemp("gateway"), images, settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=MODES)
+def actor(request: pytest.FixtureRequest, ada: Client) -> str:
+    """An actor of either mode."""
+    return ada.actor(request.param)
 
 
 @pytest.fixture(scope="module")

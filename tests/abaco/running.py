@@ -45,6 +45,7 @@ PROBE: dict[str, Any] = {
     },
 }
 """The images `cold` and `warm`, both of the actor `probe`, and two that tell their environment."""
+MODES = ("cold", "warm")
 NOWHERE = "nowhere"
 """An image that is not known: of an actor that is never executed."""
 
@@ -181,6 +182,25 @@ class RunningGateway:
     def admin(self) -> Client:
         """Return a client with the token of an administrator."""
         return self.client("root", (EVERYONE, ADMIN))
+
+
+def furnish(admin: Client, actor: str) -> dict[str, str]:
+    """Make what the parts of paths name; return one of each, and values that arguments may have."""
+    admin.result("POST", "/aliases", json={"alias": "taco", "actorId": actor})
+    admin.result("POST", "/configs", json={"name": "salsa", "value": "1", "actors": actor})
+    return {
+        "actor": actor,
+        "alias": "taco",
+        "config": "salsa",
+        "execution": admin.submit(actor, {}),
+        "nonce": admin.result("POST", f"/{actor}/nonces")["id"],
+        "user": "me",
+        "kind": "executions",
+        "actorId": actor,
+        "actors": actor,
+        "image": NOWHERE,
+        "level": "READ",
+    }
 
 
 class Client(httpx.Client):

@@ -120,13 +120,6 @@ def connected(
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES).start()
-    yield running
-    assert running.stop() == 0, running.log.read_text()
-
-
-@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 

@@ -6,7 +6,7 @@ The requests are those that the CLI was recorded to send, down to the bare `?` b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ ECHO = {
     "folder": ".",
     "command": ["sh", "-c", 'printf "%s|%s" "$_abaco_Content_Type" "$MSG"'],
 }
+"""An image that writes its message into the log."""
+IMAGES = {**PROBE, "echo": ECHO}
 BEARER = '-H "Authorization: Bearer $TOKEN"'
 AS_JSON = '-H "Content-Type: application/json"'
 
@@ -60,15 +62,6 @@ PERMIT = f'curl -sk {BEARER} -X POST {AS_JSON} -d "$DATA" "https://api.sd2e.org/
 VERSION = f'curl -sk {BEARER} "$BASEURL/actors/v2?limit=1"'
 
 Cli = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway that has the image `echo` too, which writes its message into the log."""
-    folder = tmp_path_factory.mktemp("gateway")
-    running = RunningGateway(folder, {**PROBE, "echo": ECHO}).start()
-    yield running
-    assert running.stop() == 0, running.log.read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.abaco.running import ACTORS, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import ACTORS, MODES, PROBE, Client, RunningGateway, eventually
 from tests.conftest import ROOT
 
 BINARY = {"Content-Type": "application/octet-stream"}
 MEBIBYTE = bytes(range(256)) * 4096
-MODES = ("cold", "warm")
 WAYS = ("blocking", "cat", "not blocking")
 READER = {
     "folder": str(ACTORS),
@@ -23,19 +21,6 @@ IMAGES = {
     "cold reader": READER,
     "warm reader": {**READER, "mode": "warm", "handler": "reader:main"},
 }
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with an actor that reads as our actors do."""
-    with RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES) as running:
-        yield running
-
-
-@pytest.fixture(scope="module", params=MODES)
-def actor(request: pytest.FixtureRequest, ada: Client) -> str:
-    """An actor of either mode."""
-    return ada.actor(request.param)
 
 
 def told(content: bytes) -> str:

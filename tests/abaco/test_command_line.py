@@ -17,7 +17,7 @@ from abaco import clock
 from abaco.__main__ import main
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway
 
-TENANTS: dict[str, Any] = {"tenants": {"SD2E": {}, "TACC": {}}}
+SETTINGS: dict[str, Any] = {"tenants": {"SD2E": {}, "TACC": {}}}
 
 
 class Done(NamedTuple):
@@ -29,14 +29,6 @@ class Done(NamedTuple):
 
 
 Command = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with two tenants."""
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), settings=TENANTS).start()
-    yield running
-    assert running.stop() == 0, running.log.read_text()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 
 from abaco.http.endpoints import ENDPOINTS
 from abaco.settings import MEBIBYTE
-from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
+from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually, furnish
 
 QUICK = 2.0
 """Seconds of processor time: what takes longer grows faster than the request."""
@@ -480,24 +480,13 @@ PARTS = [
 @pytest.fixture(scope="module")
 def named(gateway: RunningGateway, admin: Client, actor: str) -> dict[str, str]:
     """What there is, by the names that paths and arguments have for it."""
-    admin.result("POST", "/aliases", json={"alias": "taco", "actorId": actor})
-    admin.result("POST", "/configs", json={"name": "salsa", "value": "1", "actors": actor})
     return {
-        "actor": actor,
-        "alias": "taco",
-        "config": "salsa",
-        "execution": admin.submit(actor, {}),
-        "nonce": admin.result("POST", f"/{actor}/nonces")["id"],
+        **furnish(admin, actor),
         "worker": "nobody",
-        "user": "me",
         "kind": "actors",
         # required arguments
-        "image": NOWHERE,
-        "actorId": actor,
-        "actors": actor,
         "name": "guacamole",
         "value": "2",
-        "level": "READ",
         "grant_type": "refresh_token",
         "refresh_token": "x",
     }

@@ -1,31 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.abaco.running import Client, RunningGateway, eventually
+from tests.abaco.running import MODES, Client, RunningGateway, eventually
 
-MODES = ("cold", "warm")
 MOST = 1000
+SETTINGS = {"limits": {"log_characters": MOST}}
 TRUNCATED = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway that keeps 1,000 characters of a log."""
-    settings = {"limits": {"log_characters": MOST}}
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), settings=settings)
-    with running:
-        yield running
-
-
-@pytest.fixture(scope="module", params=MODES)
-def actor(request: pytest.FixtureRequest, ada: Client) -> str:
-    """An actor of either mode."""
-    return ada.actor(request.param)
 
 
 def test_a_log_has_what_is_written_to_both_outputs(

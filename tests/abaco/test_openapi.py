@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from abaco.http.call import Endpoint
 from abaco.http.endpoints import ENDPOINTS
-from tests.abaco.running import NOWHERE, Client, RunningGateway
+from tests.abaco.running import NOWHERE, Client, RunningGateway, furnish
 
 EXAMPLES = 12
 CHECKS = [
@@ -41,23 +41,7 @@ def api(gateway: RunningGateway) -> BaseSchema:
 @pytest.fixture(scope="module")
 def named(admin: Client) -> dict[str, str]:
     """What there is, by the names that paths have for it."""
-    actor = admin.actor(NOWHERE, stateless=False)
-    admin.result("POST", "/aliases", json={"alias": "taco", "actorId": actor})
-    admin.result("POST", "/configs", json={"name": "salsa", "value": "1", "actors": actor})
-    return {
-        "actor": actor,
-        "alias": "taco",
-        "config": "salsa",
-        "execution": admin.submit(actor, {}),
-        "nonce": admin.result("POST", f"/{actor}/nonces")["id"],
-        "kind": "executions",
-        "user": "me",
-        # in bodies
-        "actorId": actor,
-        "actors": actor,
-        "image": NOWHERE,
-        "level": "READ",
-    }
+    return furnish(admin, admin.actor(NOWHERE, stateless=False))
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,8 @@ import pytest
 from abaco.store import actors, executions
 from abaco.store.database import Database
 from abaco.workers.worker import MOST_ATTEMPTS
-from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
-MODES = ("cold", "warm")
 SLOW = """
 import pathlib, time
 while pathlib.Path("block").exists():

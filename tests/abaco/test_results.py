@@ -1,31 +1,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from abaco.workers.workspace import RESULT_BYTES
 from tests.abaco.running import Client, RunningGateway, eventually
 
-MODES = ("cold", "warm")
 MOST = 5
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway that keeps few results."""
-    settings = {"limits": {"results": MOST}}
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), settings=settings)
-    with running:
-        yield running
-
-
-@pytest.fixture(scope="module", params=MODES)
-def actor(request: pytest.FixtureRequest, ada: Client) -> str:
-    """An actor of either mode."""
-    return ada.actor(request.param)
+SETTINGS = {"limits": {"results": MOST}}
 
 
 def test_results_are_taken_one_by_one_in_order(ada: Client, actor: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +21,6 @@ IMAGES = {
 }
 TELL = {"tell": ["environment"]}
 SENDERS = pytest.mark.parametrize("image", ["sender", "warm sender"])
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES).start()
-    yield running
-    assert running.stop() == 0, running.log.read_text()
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
 MEGABYTES = 64
-MODES = ("cold", "warm")
 IMAGES = {
     **PROBE,
     "talkative": {

@@ -1,27 +1,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, NOWHERE, PROBE, Client, RunningGateway, eventually
 
 MOST = 60
-MODES = ("cold", "warm")
+SETTINGS = {"limits": {"workers": MOST}}
 IMAGES = {**PROBE, "sleeper": {"folder": ".", "command": ["sleep", "60"]}}
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway that allows many workers, and an image that sleeps."""
-    settings = {"limits": {"workers": MOST}}
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES, settings)
-    with running:
-        yield running
 
 
 def workers(client: Client, actor: str, status: str | None = None) -> list[dict[str, Any]]:
@@ -57,7 +47,9 @@ def test_one_worker_runs_the_messages_in_their_order(
 
 def test_a_worker_is_described(ada: Client) -> None:
     actor = ada.actor("cold")
-    (worker,) = workers(ada, actor)
+    reply = ada.get(f"/{actor}/workers").json()
+    assert reply["message"] == "Workers retrieved successfully."
+    (worker,) = reply["result"]
     assert worker == {
         "id": worker["id"],
         "status": "READY",
@@ -68,14 +60,30 @@ def test_a_worker_is_described(ada: Client) -> None:
         "image": "cold",
         "chName": f"worker_{worker['id']}",
     }
-    execution = ada.run(actor, {})
-    assert execution["workerId"] == worker["id"]
     path = f"/{actor}/workers/{worker['id']}"
     reply = ada.get(path).json()
-    assert reply["message"] == "Worker retrieved successfully."
+    assert (reply["message"], reply["result"]) == ("Worker retrieved successfully.", worker)
+    execution = ada.run(actor, {})
+    assert execution["workerId"] == worker["id"]
     eventually(lambda: ada.result("GET", path)["lastExecutionTime"] >= execution["startTime"])
-    other = ada.actor("cold")
-    assert ada.refusal("GET", f"/{other}/workers/{worker['id']}", 404) == "Worker not found."
+
+
+def test_the_worker_of_another_actor_is_not_found(ada: Client) -> None:
+    actor, other = ada.actor("cold"), ada.actor("cold")
+    (worker,) = workers(ada, other)
+    for method in ("GET", "DELETE"):
+        path = f"/{actor}/workers/{worker['id']}"
+        assert ada.refusal(method, path, 404) == "Worker not found."
+    assert len(workers(ada, other, "READY")) == 1
+
+
+def test_a_worker_is_busy_while_it_runs_a_message(ada: Client, tmp_path: Path) -> None:
+    actor = ada.actor("cold")
+    execution_id = ada.submit(actor, {"wait for": str(tmp_path / "go")})
+    eventually(lambda: workers(ada, actor, "BUSY"))
+    (tmp_path / "go").touch()
+    ada.ended(actor, execution_id)
+    eventually(lambda: workers(ada, actor, "READY"))
 
 
 @pytest.mark.parametrize("form", [False, True])
@@ -89,8 +97,9 @@ def test_workers_are_added_and_run_in_parallel(
         "Scheduled 2 new worker(s) to start. Previously, there were 1 workers.",
         None,
     )
-    reply = admin.post(f"/{actor}/workers", json={"num": 2}).json()
-    assert reply["message"] == f"Actor {actor} already had 2 worker(s)."
+    for had, body in ((2, {"num": 2}), (1, {})):
+        reply = admin.post(f"/{actor}/workers", json=body).json()
+        assert reply["message"] == f"Actor {actor} already had {had} worker(s)."
     eventually(lambda: len(workers(ada, actor, "READY")) == 3)
     # none of these ends before all have begun
     files = [str(tmp_path / str(number)) for number in range(3)]
@@ -107,8 +116,17 @@ def test_only_administrators_add_workers(ada: Client) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, MOST + 1])
 def test_the_number_of_workers_is_bounded(ada: Client, admin: Client, number: int) -> None:
-    path = f"/{ada.actor('cold')}/workers"
-    assert f"num must be from 1 to {MOST}" in admin.refusal("POST", path, json={"num": number})
+    path = f"/{ada.actor(NOWHERE)}/workers"
+    message = f"Invalid worker description: num must be from 1 to {MOST} for this actor."
+    assert admin.refusal("POST", path, json={"num": number}) == message
+
+
+def test_an_actor_may_have_a_bound_of_its_own(admin: Client) -> None:
+    actor = admin.actor("cold", maxWorkers=2)
+    assert "num must be from 1 to 2" in admin.refusal("POST", f"/{actor}/workers", json={"num": 3})
+    admin.result("POST", f"/{actor}/workers", json={"num": 2})
+    admin.result("PUT", f"/{actor}", json={"image": "cold", "maxWorkers": 1})
+    eventually(lambda: len(workers(admin, actor)) == 1)
 
 
 def test_workers_added_are_there_after_a_restart(
@@ -161,11 +179,27 @@ def test_messages_that_wait_are_run_though_the_last_worker_is_stopped(
     assert ada.ended(actor, second)["exitCode"] == 5
 
 
+def test_a_message_is_run_beside_a_last_worker_that_is_to_stop(ada: Client, tmp_path: Path) -> None:
+    actor = ada.actor("cold")
+    first = ada.submit(actor, {"wait for": str(tmp_path / "go"), "print": "to its end"})
+    (busy,) = eventually(lambda: workers(ada, actor, "BUSY"))
+    ada.result("DELETE", f"/{actor}/workers/{busy['id']}")
+    beside = ada.run(actor, {})
+    (tmp_path / "go").touch()
+    assert ada.ended(actor, first)["workerId"] == busy["id"] != beside["workerId"]
+    assert ada.logs(actor, first) == "to its end\n"
+    eventually(lambda: [each["id"] for each in workers(ada, actor)] == [beside["workerId"]])
+
+
 def test_an_actor_with_a_state_has_one_worker(ada: Client, admin: Client) -> None:
     actor = ada.actor("cold", stateless=False)
     path = f"/{actor}/workers"
     assert "num must be from 1 to 1" in admin.refusal("POST", path, json={"num": 2})
     assert len(workers(ada, actor)) == 1
+    several = ada.actor("cold")
+    admin.result("POST", f"/{several}/workers", json={"num": 3})
+    ada.result("PUT", f"/{several}", json={"image": "cold", "stateless": False})
+    eventually(lambda: len(workers(ada, several)) == 1)
 
 
 @pytest.mark.parametrize("force", [True, False])
@@ -177,10 +211,15 @@ def test_a_new_revision_has_new_workers_once_the_old_have_done_their_message(
     orders = {**note(file, "old begins"), "wait for": str(tmp_path / "go")}
     first = ada.submit(actor, orders | {"append again": [str(file), "old ends\n"]})
     eventually(lambda: lines(file))
+    (busy,) = workers(ada, actor)
     image = "cold" if force else "warm"
     described = {"image": image, "stateless": False, "force": force}
     assert ada.result("PUT", f"/{actor}", json=described)["revision"] == 2
     second = ada.submit(actor, note(file, "new"))
+    statuses = {each["id"]: each["status"] for each in workers(ada, actor)}
+    assert statuses.pop(busy["id"]) == "SHUTTING_DOWN"
+    assert list(statuses.values()) == ["CREATING CONTAINER"]
+    assert ada.result("GET", f"/{actor}/messages")["messages"] == 1
     (tmp_path / "go").touch()
     old, new = ada.ended(actor, first), ada.ended(actor, second)
     assert (old["exitCode"], new["exitCode"]) == (0, 0)

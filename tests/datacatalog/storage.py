@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import posixpath
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, NamedTuple, cast, final
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, NamedTuple, final
+from urllib.parse import unquote
 
-TOKEN = "access-token-of-the-tests"
+from tests import loopback
+from tests.loopback import Loopback, Request, envelope
+
 _MEDIA, _LISTINGS = "/files/v2/media/system/", "/files/v2/listings/system/"
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 MODIFIED = "2020-01-02T03:04:05.678-06:00"
@@ -28,7 +26,7 @@ class Reply(NamedTuple):
 
 
 @final
-class Storage:
+class Storage(Loopback):
     """The server, from `with` to the end of the block.
 
     Attributes:
@@ -44,8 +42,7 @@ class Storage:
     """
 
     def __init__(self) -> None:
-        self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        super().__init__()
         self.empty()
 
     def empty(self) -> None:
@@ -68,38 +65,22 @@ class Storage:
             self.paths.add(f"{system}:{path}")
             path = posixpath.dirname(path)
 
-    def __enter__(self) -> Storage:
-        self._thread.start()
-        return self
+    def answer(self, request: Request) -> loopback.Reply:
+        reply = self._handle(request) if request.is_authorized else Reply(401)
+        if isinstance(reply.result, bytes):
+            return loopback.Reply(reply.status, reply.result, headers=reply.headers)
+        return envelope(reply.status, reply.result or {})
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What the platform tells an actor about itself."""
-        url = f"http://127.0.0.1:{self._server.server_port}"
-        return {"_abaco_api_server": url, "_abaco_access_token": TOKEN}
-
-    def handle(self, method: str, url: str, body: Any, headers: Any) -> Reply:
-        """Do what a request asks for."""
+    def _handle(self, request: Request) -> Reply:
         self.requests += 1
         if self.failing:
             return Reply(self.failing)
-        parts = urlsplit(url)
-        place = unquote(parts.path)
+        method, body, place = request.method, request.body, unquote(request.path)
         if method == "GET" and place.startswith(_LISTINGS):
-            return self._list(*_split(place, _LISTINGS), parse_qs(parts.query))
+            return self._list(*_split(place, _LISTINGS), request.query)
         system, path = _split(place, _MEDIA)
         if method == "GET":
-            return self._read(f"{system}:{path}", headers.get("Range"))
+            return self._read(f"{system}:{path}", request.headers.get("range"))
         if method == "PUT" and body.get("action") == "mkdir":
             made = _normal(f"{path}/{body['path']}")
             while made != "/":
@@ -113,7 +94,7 @@ class Storage:
             return Reply(200 if gone else 404)
         return Reply(400)
 
-    def _list(self, system: str, path: str, query: dict[str, list[str]]) -> Reply:
+    def _list(self, system: str, path: str, query: dict[str, str]) -> Reply:
         place = f"{system}:{path}"
         if place not in self.paths:
             return Reply(404)
@@ -122,8 +103,8 @@ class Storage:
             entries[0]["name"] = "."
             inside = sorted(name for name in self.paths if posixpath.dirname(name) == place)
             entries += [self._entry(name, posixpath.basename(name)) for name in inside]
-        offset = int(query["offset"][0])
-        most = min(int(query["limit"][0]), self.most_entries)
+        offset = int(query["offset"])
+        most = min(int(query["limit"]), self.most_entries)
         return Reply(200, entries[offset : offset + most])
 
     def _entry(self, place: str, name: str) -> dict[str, Any]:
@@ -167,45 +148,3 @@ def _split(place: str, prefix: str) -> tuple[str, str]:
 
 def _normal(path: str) -> str:
     return "/" + posixpath.normpath(f"/{path}").lstrip("/")
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False
-
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        reply = Reply(401)
-        if self.headers.get("Authorization") == f"Bearer {TOKEN}":
-            storage = cast("_Server", self.server).storage
-            body = json.loads(content) if content else {}
-            reply = storage.handle(self.command, self.path, body, self.headers)
-        raw = reply.result
-        if not isinstance(raw, bytes):
-            status = "success" if reply.status < 300 else "error"
-            raw = json.dumps({"status": status, "result": raw or {}}).encode()
-        with contextlib.suppress(ConnectionError):  # whoever asked has given up, or was killed
-            self.send_response(reply.status)
-            for name, text in reply.headers:
-                self.send_header(name, text)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-    def log_message(self, *_: Any) -> None:
-        pass

@@ -13,7 +13,8 @@ from datacatalog.managers.pipelinejobs import (
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from reactors.client import make_client
-from tests.datacatalog.storage import TOKEN, Storage
+from tests.datacatalog.storage import Storage
+from tests.loopback import TOKEN
 from tests.tenant import uses_agavepy
 
 pytestmark = uses_agavepy

@@ -74,3 +74,16 @@ def test_sources_that_the_catalog_knows_become_uuids(make: Make) -> None:
         },
         "a text",
     ]
+
+
+def test_no_patterns_may_be_none(make: Make) -> None:
+    job = make(archive_patterns=None, product_patterns=None).setup()
+    assert (job.archive_patterns, job.product_patterns) == ([], [])
+
+
+def test_sources_in_a_tuple_are_sources_as_well(make: Make) -> None:
+    given = {"derived_from": ("/uploads/tacc/a.csv", "./later.csv")}
+    job = make(product_patterns=(given,)).setup()
+    assert job.job is not None
+    sources = [UUIDS["/uploads/tacc/a.csv"], "./later.csv"]
+    assert job.job["product_patterns"] == [{"derived_from": sources}]

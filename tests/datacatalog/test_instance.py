@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 
-from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import EventRefused, JobUpdateFailure, PipelineJobStore
 from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJob,
     ManagedPipelineJobError,
     ManagedPipelineJobInstance,
 )
+from datacatalog.managers.pipelinejobs.instance import KEPT
 from datacatalog.mongo import Db
 from datacatalog.tokens import InvalidToken
-from tests.datacatalog.conftest import Make
+from tests.datacatalog.conftest import EXPERIMENT, Make
 
 EVENTS = [
     ("run", "RUNNING"),
@@ -67,6 +69,25 @@ def test_an_event_may_be_sent_with_another_token(managed: ManagedPipelineJob) ->
     with pytest.raises(InvalidToken):
         managed.run(token="0123456789abcdef")
     assert managed.run(token=managed.token)["state"] == "RUNNING"
+
+
+def test_the_answer_of_the_platform_may_be_the_data_of_an_event(
+    managed: ManagedPipelineJob,
+) -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=-6))
+    moment = datetime.datetime(2026, 11, 23, 10, 0, 0, 5000, zone)
+    job = managed.run({"launched": {"submitTime": moment, "id": "7"}, "days": (moment.date(),)})
+    assert job["history"][-1]["data"] == {
+        "launched": {"submitTime": "2026-11-23T10:00:00.005000-06:00", "id": "7"},
+        "days": ["2026-11-23"],
+    }
+
+
+def test_data_that_contains_itself_is_refused(managed: ManagedPipelineJob) -> None:
+    data: dict[str, Any] = {}
+    data["again"] = [data]
+    with pytest.raises(JobUpdateFailure, match="is nested more than 64 levels deep"):
+        managed.run(data)
 
 
 def test_a_refused_event_leaves_the_job_as_it_was(managed: ManagedPipelineJob) -> None:
@@ -146,6 +167,22 @@ def test_an_existing_job_is_followed_by_its_uuid(
     assert job.archive_uri() == managed.archive_uri()
     assert job.finish({"tacos": 3})["state"] == "FINISHED"
     assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
+
+
+def test_an_existing_job_has_what_it_was_made_with(make: Make, mongodb: dict[str, Any]) -> None:
+    patterns = [{"patterns": [r"\.csv$"], "level": "1"}]
+    made = make(
+        experiment_id=EXPERIMENT,
+        data={"tacos": 3, "$salsa": "hot"},
+        session="solid-snake",
+        archive_patterns=patterns,
+    ).setup()
+    job: Any = ManagedPipelineJobInstance(mongodb, str(made.uuid))
+    assert {name: getattr(job, name) for name in KEPT} == {
+        name: getattr(made, name) for name in KEPT
+    }
+    assert (job.data, job.session) == ({"tacos": 3, "$salsa": "hot"}, "solid-snake")
+    assert (job.archive_patterns, job.product_patterns) == (patterns, [])
 
 
 def test_an_existing_job_without_events_is_cancelled(

@@ -10,7 +10,7 @@ from datacatalog.managers.pipelinejobs import StorageError
 from datacatalog.managers.pipelinejobs import storage as systems
 from datacatalog.settings import CatalogSettings
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
-from tests.datacatalog.storage import TOKEN
+from tests.loopback import TOKEN
 from tests.tenant import uses_agavepy
 
 pytestmark = uses_agavepy

@@ -266,8 +266,7 @@ def test_the_same_document_again_is_returned_unchanged(
 ) -> None:
     before = in_collection(db, kind)
     again = store.add_update_document(kind.document)
-    assert public(again) == public(added)
-    assert "_update_token" not in again
+    assert again == added
     assert in_collection(db, kind) == before
 
 
@@ -331,7 +330,7 @@ def test_of_many_who_add_the_same_document_one_does(kind: Kind, store: Any, db: 
         made = list(pool.map(store.add_update_document, [kind.document] * 16))
     assert len({document["uuid"] for document in made}) == 1
     assert len(in_collection(db, kind)) == 1
-    assert sum("_update_token" in document for document in made) == 1
+    assert len({document["_update_token"] for document in made}) == 1
 
 
 def test_of_many_who_change_a_document_all_are_heard(

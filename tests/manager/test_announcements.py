@@ -15,7 +15,8 @@ from datacatalog.mongo import Document
 from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
 from tests.conftest import ROOT
-from tests.tenant import TOKEN, Answer, Tenant, uses_agavepy
+from tests.loopback import TOKEN
+from tests.tenant import Answer, Tenant, uses_agavepy
 
 pytestmark = uses_agavepy
 

@@ -8,7 +8,8 @@ import pytest
 
 from datacatalog.mongo import Document
 from tests.actor import AGAVE_POST, ALOE_POST, Actor, url
-from tests.tenant import TOKEN, Answer, Tenant, uses_agavepy
+from tests.loopback import TOKEN
+from tests.tenant import Answer, Tenant, uses_agavepy
 
 pytestmark = uses_agavepy
 

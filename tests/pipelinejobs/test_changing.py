@@ -11,8 +11,9 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Db, Document
 from tests.conftest import ADMIN
+from tests.loopback import TOKEN
 from tests.pipelinejobs.running import Run
-from tests.tenant import TOKEN, Tenant, uses_agavepy
+from tests.tenant import Tenant, uses_agavepy
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 
 from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway import Gateway
-from tests.tenant import TOKEN, Answer, Tenant
+from tests.loopback import TOKEN
+from tests.tenant import Answer, Tenant
 
 
 @pytest.fixture

@@ -15,6 +15,19 @@ def test_keys_are_attributes_at_every_depth() -> None:
     assert settings["a"]["b"]["c"] == 1
 
 
+def test_keys_are_attributes_in_the_members_of_lists() -> None:
+    settings = AttrDict({"a": [{"b": 1}, [{"c": 2}], 3]})
+    assert settings.a[0].b == 1
+    assert settings.a[1][0].c == 2
+    assert settings.a == [{"b": 1}, [{"c": 2}], 3]
+
+
+def test_keys_are_attributes_in_what_is_set_as_one() -> None:
+    settings = AttrDict()
+    settings.a = {"b": [{"c": 1}]}
+    assert settings.a.b[0].c == 1
+
+
 def test_it_is_the_dictionary_that_it_was_made_of() -> None:
     content = {"a": {"b": [1, {"c": None}]}, "d e": "f"}
     settings = AttrDict(content)

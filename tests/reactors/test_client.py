@@ -16,8 +16,9 @@ from requests.exceptions import ContentDecodingError, HTTPError, ReadTimeout, Ti
 from reactors.client import MOST_BYTES, make_client
 from reactors.exceptions import SettingsError
 from tests.conftest import ROOT
+from tests.loopback import TOKEN
 from tests.reactors.conftest import MakeReactor
-from tests.tenant import TOKEN, Answer, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant, uses_agavepy
 
 pytestmark = uses_agavepy
 HISTORY = [

@@ -17,8 +17,9 @@ from reactors import agaveutils
 from reactors.agaveutils import files, recursive
 from reactors.client import MOST_BYTES, make_client
 from reactors.exceptions import PlatformError, SettingsError
+from tests.loopback import TOKEN
 from tests.reactors.conftest import MakeReactor
-from tests.reactors.files_api import TOKEN, FilesApi, Reply
+from tests.reactors.files_api import FilesApi, Reply
 from tests.tenant import uses_agavepy
 
 pytestmark = uses_agavepy

@@ -138,6 +138,7 @@ def test_the_end_of_a_longer_secret_does_not_show(make_reactor: MakeReactor, for
         ('{"token":"feedbeef01"}', f'"token":"{REDACTED}"'),
         ("{'token': 'feedbeef01', 'a': 1}", f"'token': '{REDACTED}', 'a': 1"),
         ('{"_update_token": "feedbeef01"}', f'"_update_token": "{REDACTED}"'),
+        ("{'_salt': 'ih9vhsonigk==', 'a': 1}", f"{{'_salt': '{REDACTED}', 'a': 1}}"),
         ("{'x-nonce': 'feedbeef01'}", f"'x-nonce': '{REDACTED}'"),
         ("Authorization: Bearer abc.DEF-123/4==", f"Authorization: Bearer {REDACTED}"),
         ("{'authorization': 'bearer feedbeef01'}", f"'bearer {REDACTED}'"),

@@ -111,6 +111,30 @@ def test_the_schema_of_this_project_is_usable_by_name(make_reactor: MakeReactor)
     assert not rx.validate_message(["an array"], messageschema=path)
 
 
+@pytest.mark.parametrize("path", ["/message.jsonschema", "/schemas/launch.jsonschema"])
+def test_a_schema_of_the_image_is_found_where_the_actor_is_in_another_folder(
+    make_reactor: MakeReactor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    file = tmp_path / path.lstrip("/")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(SCHEMA))
+    monkeypatch.chdir(tmp_path)
+    rx, _ = make_reactor({})
+    assert rx.validate_message({"a": 1}, path)
+    assert not rx.validate_message({"a": "1"}, path)
+
+
+def test_a_schema_at_its_own_path_is_not_looked_for_elsewhere(
+    make_reactor: MakeReactor, schema_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / schema_path.lstrip("/")
+    other.parent.mkdir(parents=True)
+    other.write_text("true")
+    monkeypatch.chdir(tmp_path)
+    rx, _ = make_reactor({})
+    assert not rx.validate_message({}, schema_path)
+
+
 def test_a_missing_schema_is_named_even_if_permissive(make_reactor: MakeReactor) -> None:
     rx, _ = make_reactor({})
     with pytest.raises(SettingsError, match=r"/none\.jsonschema: there is no such schema"):

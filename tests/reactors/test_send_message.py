@@ -8,8 +8,9 @@ import pytest
 
 from reactors import sending
 from reactors.exceptions import DeliveryError
+from tests.loopback import TOKEN, Request
 from tests.reactors.conftest import MakeReactor
-from tests.tenant import TOKEN, Answer, Request, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant, uses_agavepy
 
 pytestmark = uses_agavepy
 SENDER = {

@@ -63,7 +63,7 @@ class DocumentStore(LinkedStore):
 
         Returns:
             The stored document and its `_update_token`. Where the document is there already
-            just as given, it is returned as it is, with the token only if one was shown.
+            just as given, it is returned as it is.
 
         Raises:
             CatalogUpdateFailure: a field is missing, another document has one of its identifiers,
@@ -166,7 +166,7 @@ class DocumentStore(LinkedStore):
                 message = f"{self.noun} {stored['uuid']} is hidden: undelete it first"
                 raise self.update_failure(message)
             if same and token is None:
-                return self.public(stored)
+                return self.with_token(stored)
             written = self._replace(stored, document)
             if written is not None:
                 return self.with_token(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import paths
+from datacatalog import documents, paths
 from datacatalog.linkedstores.pipelinejob.exceptions import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 from datacatalog.managers.common import Manager
@@ -22,13 +22,30 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 Data = dict[str, Any]
+KEPT = (
+    "pipeline_uuid",
+    "generated_by",
+    "child_of",
+    "acted_on",
+    "acted_using",
+    "data",
+    "archive_system",
+    "archive_path",
+    "archive_patterns",
+    "product_patterns",
+    "session",
+    "agent",
+    "task",
+)
+"""Fields of a job that are attributes of it."""
 _log = logging.getLogger(__name__)
 
 
 class JobEvents(Manager):
     """The events of a job, each a method that returns the job's document.
 
-    Each takes the event's data and a token; without one the job's own is used.
+    Each takes the event's data and a token; without one the job's own is used. What is in `KEPT` of
+    the job's document is an attribute.
     """
 
     uuid: str | None = None
@@ -119,11 +136,17 @@ class JobEvents(Manager):
     def handle(self, name: str, data: Data | None = None, token: str | None = None) -> Document:
         """Send an event.
 
+        Dates and times in its data, which answers of the platform have, are kept as texts.
+
         Raises:
             ManagedPipelineJobError: the job is not set up.
             JobError, InvalidToken: as `PipelineJobStore.handle` does.
         """
-        event = {"uuid": self._require_uuid(), "name": name, "data": data or {}}
+        event = {
+            "uuid": self._require_uuid(),
+            "name": name,
+            "data": documents.with_texts(data or {}),
+        }
         self.job = self.store.handle(event, token or self.token)
         return self.job
 
@@ -169,6 +192,10 @@ class JobEvents(Manager):
         self.uuid = stored["uuid"]
         self.token = self.store.get_token(stored)
         self.job = self.store.with_token(stored)
+        known: Document = documents.decode(stored)
+        for name in KEPT:
+            if name in known:
+                setattr(self, name, known[name])
 
 
 class ManagedPipelineJobInstance(JobEvents):
@@ -193,10 +220,7 @@ class ManagedPipelineJobInstance(JobEvents):
         catalog: CatalogSettings | None = None,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
-        stored = self._load(uuid)
-        self._attach(stored)
-        self.archive_system = stored["archive_system"]
-        self.archive_path = stored["archive_path"]
+        self._attach(self._load(uuid))
 
     def index(
         self,

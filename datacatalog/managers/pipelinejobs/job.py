@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import documents
 from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive, sources
@@ -27,21 +26,6 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 PRODUCTS = "/products/v2"
-_STORED = (
-    "pipeline_uuid",
-    "generated_by",
-    "child_of",
-    "acted_on",
-    "acted_using",
-    "data",
-    "archive_system",
-    "archive_path",
-    "archive_patterns",
-    "product_patterns",
-    "agent",
-    "task",
-)
-
 Identifiers = str | list[str] | tuple[str, ...]
 
 
@@ -87,8 +71,8 @@ class ManagedPipelineJob(JobEvents):
         data: dict[str, Any] | None = None,
         archive_path: str | None = None,
         archive_system: str | None = None,
-        archive_patterns: Sequence[dict[str, Any]] = (),
-        product_patterns: Sequence[dict[str, Any]] = (),
+        archive_patterns: Sequence[dict[str, Any]] | None = (),
+        product_patterns: Sequence[dict[str, Any]] | None = (),
         session: str | None = None,
         agent: str | None = None,
         task: str | None = None,
@@ -113,8 +97,8 @@ class ManagedPipelineJob(JobEvents):
         self.agent = agent
         self.task = task
         self.archive_system = archive_system or self.store.catalog.storage_system
-        self.archive_patterns = list(archive_patterns)
-        self.product_patterns = list(product_patterns)
+        self.archive_patterns = list(archive_patterns or ())
+        self.product_patterns = list(product_patterns or ())
         self.api_server = api_server or self.store.catalog.api_server
         self.setup_archive_path = setup_archive_path
         self._given_path = archive_path
@@ -181,12 +165,9 @@ class ManagedPipelineJob(JobEvents):
         }
 
     def _attach(self, stored: Document) -> None:
+        session = self.session
         super()._attach(stored)
-        known: Document = documents.decode(stored)
-        for name in _STORED:
-            if name in known:
-                setattr(self, name, known[name])
-        self.session = known.get("session") or self.session
+        self.session = self.session or session
         self.callback = self._callback_of("job_manager")
         self.indexer_callback = self._callback_of("job_indexer")
 
@@ -237,7 +218,7 @@ class ManagedPipelineJob(JobEvents):
         ]
 
     def _canonical(self, name: str, value: Any) -> Any:
-        if name not in SOURCES or not isinstance(value, list):
+        if name not in SOURCES or not isinstance(value, list | tuple):
             return value
         files = self.stores["file"]
         return [

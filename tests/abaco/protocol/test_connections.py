@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+
+import pytest
+import requests
+
+from abaco.certificates import CertificateAuthority
+from abaco.http.protocol import Limits
+from tests.abaco.protocol.serving import (
+    CONNECT,
+    GET,
+    LARGE,
+    PATIENCE,
+    SHORT,
+    SLOW,
+    Begin,
+    Gateway,
+    read_all,
+    read_answer,
+    secure,
+    serving,
+    tunnel,
+)
+from tests.abaco.running import eventually
+
+
+@pytest.mark.parametrize("begin", SLOW)
+def test_a_client_that_does_not_finish_its_head_is_closed(
+    hasty: Gateway, authority: CertificateAuthority, begin: Begin
+) -> None:
+    start = time.monotonic()
+    with begin(hasty, authority) as client:
+        assert read_all(client) == b""
+        # uvicorn itself would close a connection that is kept alive after 5 seconds
+        assert SHORT.head_seconds * 0.9 < time.monotonic() - start < 4
+        eventually(lambda: hasty.connections() == 0)
+
+
+def test_a_head_that_comes_drop_by_drop_does_not_buy_time(hasty: Gateway) -> None:
+    start = time.monotonic()
+    with hasty.connect() as client, contextlib.suppress(ConnectionError):
+        client.sendall(GET[:-2])
+        while time.monotonic() - start < PATIENCE:
+            client.sendall(b"A: b\r\n")
+            time.sleep(0.02)
+    assert time.monotonic() - start < 4
+
+
+def test_a_body_may_take_longer_than_a_head(hasty: Gateway) -> None:
+    with hasty.connect() as client:
+        client.sendall(b"POST /here HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        for byte in b"slow":
+            time.sleep(SHORT.head_seconds / 2)
+            client.sendall(bytes([byte]))
+        assert read_answer(client)[1]["body"] == "slow"
+
+
+def test_an_empty_line_after_a_request_does_not_cost_its_answer(hasty: Gateway) -> None:
+    with hasty.connect() as client:
+        client.sendall(GET.replace(b"here", b"slow"))
+        eventually(lambda: len(hasty.server.server_state.tasks) == 1)
+        client.sendall(b"\r\n")
+        assert read_answer(client)[1]["path"] == "/slow"
+
+
+def test_idle_connections_do_not_keep_others_from_being_served(
+    gateway: Gateway, authority: CertificateAuthority
+) -> None:
+    with contextlib.ExitStack() as idle:
+        for number in range(50):
+            client = gateway.connect()
+            idle.enter_context(client)
+            client.sendall(CONNECT[: number % 20])
+        eventually(lambda: gateway.connections() == 50)
+        assert requests.get(gateway.url, timeout=PATIENCE).status_code == 200
+        with secure(gateway, authority) as client:
+            client.sendall(GET)
+            assert read_answer(client)[0] == 200
+    eventually(lambda: gateway.connections() == 0)
+
+
+def test_connections_beyond_the_bound_are_closed_at_once(authority: CertificateAuthority) -> None:
+    limits = Limits(most_connections=3)
+    with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
+        clients = [
+            held.enter_context(gateway.connect()),
+            held.enter_context(tunnel(gateway)),
+            held.enter_context(secure(gateway, authority)),
+        ]
+        eventually(lambda: gateway.connections() == 3)
+        start = time.monotonic()
+        with gateway.connect() as further:
+            assert read_all(further) == b""
+        assert time.monotonic() - start < 1
+        clients[2].sendall(GET)
+        assert read_answer(clients[2])[0] == 200
+        clients[0].close()
+        eventually(lambda: gateway.connections() == 2)
+        assert requests.get(gateway.url, timeout=PATIENCE).status_code == 200
+
+
+def test_the_server_stops_with_tunnels_open(authority: CertificateAuthority) -> None:
+    with serving(authority) as gateway, contextlib.ExitStack() as held:
+        for begin in SLOW:
+            held.enter_context(begin(gateway, authority))
+        used = held.enter_context(secure(gateway, authority))
+        used.sendall(GET)
+        assert read_answer(used)[0] == 200
+        eventually(lambda: gateway.connections() == len(SLOW) + 1)
+        assert gateway.stop() < 2
+
+
+def test_a_request_in_a_tunnel_is_answered_before_the_server_stops(
+    authority: CertificateAuthority,
+) -> None:
+    with serving(authority) as gateway, secure(gateway, authority) as client:
+        client.sendall(GET.replace(b"here", b"slow"))
+        eventually(lambda: len(gateway.server.server_state.tasks) == 1)
+        gateway.stop()
+        assert read_answer(client)[1]["path"] == "/slow"
+
+
+@pytest.mark.parametrize("begin", SLOW)
+def test_a_client_that_goes_away_leaves_nothing_behind(
+    gateway: Gateway, authority: CertificateAuthority, begin: Begin
+) -> None:
+    begin(gateway, authority).close()
+    eventually(lambda: gateway.connections() == 0)
+    eventually(lambda: len(gateway.server.server_state.tasks) == 0)
+
+
+def test_a_slow_reader_gets_the_whole_of_the_last_answer(
+    gateway: Gateway, authority: CertificateAuthority
+) -> None:
+    with secure(gateway, authority) as client:
+        client.sendall(
+            GET.replace(b"here", b"large").replace(b"Host", b"Connection: close\r\nHost")
+        )
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        # longer than a server waits for the goodbye of a client that has read everything
+        time.sleep(1.5)
+        assert len(answer.read()) == LARGE
