@@ -63,6 +63,7 @@ bench: $(INSTALLED)  ## print what an event costs, as ratios
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.process
 	$(BIN)/python -m bench.gateway
+	$(BIN)/python -m bench.page
 
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,16 +18,15 @@ from abaco.settings import load
 from abaco.store import tokens
 from abaco.store.database import Database
 from bench.catalog import Catalog, catalog
+from bench.running import CONFIGURATION, ROOT, SECONDS, address_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 5
 CONCURRENCY = 8
 ONE_BY_ONE = {"bare": 100, "warm": 100, "cold": 8}
 AT_ONCE = {"bare": 200, "warm": 200, "cold": 16}
-SECONDS = 120.0
 
 
 class Sender:
@@ -98,35 +94,10 @@ def gateway(folder: Path) -> Iterator[httpx.Client]:
     """Give a client of a gateway that runs this repository's actor, warm and cold."""
     actor: dict[str, Any] = {"folder": str(ROOT), "command": ["python3", "reactor.py"]}
     images = {"cold": actor, "warm": {**actor, "mode": "warm", "handler": "reactor:main"}}
-    (folder / "images.yml").write_text(json.dumps(images))
-    configuration = folder / "abaco.yml"
-    configuration.write_text(json.dumps({"data": "data"}))
-    with (folder / "log").open("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "abaco", "--config", str(configuration), "serve", "--port", "0"],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            address = _address(folder / "log", process)
-            token = _token(load(configuration).database)
-            headers = {"Authorization": f"Bearer {token}"}
-            with httpx.Client(base_url=address, headers=headers, timeout=SECONDS) as client:
-                yield client
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-
-
-def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            if line.startswith("The gateway is at "):
-                return line.removeprefix("The gateway is at ")
-        time.sleep(0.02)
-    sys.exit(f"the gateway does not start: {log.read_text()}")
+    with serving(folder, {"data": "data"}, images) as lines:
+        headers = {"Authorization": f"Bearer {_token(load(folder / CONFIGURATION).database)}"}
+        with httpx.Client(base_url=address_of(lines), headers=headers, timeout=SECONDS) as client:
+            yield client
 
 
 def _token(url: str) -> str:

@@ -97,7 +97,7 @@ class View:
             text.render(
                 title=title,
                 navigation=NAVIGATION,
-                here=self.at or self.request.url.path,
+                section=self._section,
                 moved=self.at,
                 user=self.visitor.user,
                 version=self.version,
@@ -110,6 +110,12 @@ class View:
             ),
             status,
         )
+
+    @property
+    def _section(self) -> str:
+        """The entry of the navigation under which this address is."""
+        noun = self.request.url.path.split("/")[1]
+        return "/" if noun == "jobs" else f"/{noun}"
 
     def link(self, **changed: str | None) -> str:
         """Return this address with other parameters; None takes one away."""
