@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import search as search_module
 from datacatalog.linkedstores.pipelinejob.search import Filters, JobSearch
 from datacatalog.mongo import Db, Document
 from tests.conftest import TACOBOT
-from tests.datacatalog.conftest import Send
+from tests.datacatalog.conftest import Recorder, Send
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -212,3 +214,62 @@ def test_pipelines_are_listed_and_named(
 def test_everything_is_every_job_once(search: JobSearch, made: list[str], db: Db) -> None:
     db["jobs"].update_one({"uuid": made[2]}, {"$unset": {"_properties": ""}})
     assert sorted(job["uuid"] for job in search.everything()) == sorted(made)
+
+
+@pytest.fixture
+def crowded(db: Db, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred jobs more, all of them CREATED, which are many here."""
+    monkeypatch.setattr(search_module, "FEW", 20)
+    pattern = db["jobs"].find_one({"uuid": made[0]}) or {}
+    del pattern["_id"]
+    db["jobs"].insert_many(
+        {
+            **pattern,
+            "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
+            "_properties": {"created_date": now() - number * datetime.timedelta(seconds=50)},
+        }
+        for number in range(200)
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "most"),
+    [
+        (Filters(), 6),
+        (Filters(states=("FINISHED",)), 2),
+        (Filters(states=("REJECTED",)), 2),
+        (Filters(hidden=True), 2),
+        (Filters(states=("CREATED",)), 7),
+    ],
+    ids=["all", "rare", "none", "hidden", "frequent"],
+)
+def test_a_page_takes_few_questions_however_many_jobs_there_are(
+    filters: Filters,
+    most: int,
+    crowded: None,
+    recorded_jobs: PipelineJobStore,
+    recorder: Recorder,
+) -> None:
+    search = JobSearch(recorded_jobs)
+    recorder.events.clear()
+    search.jobs(filters)
+    assert 0 < len(recorder.commands) <= most
+    assert set(recorder.commands) == {"find jobs"}
+
+
+def test_rare_jobs_are_listed_in_pages_too(
+    search: JobSearch, crowded: None, made: list[str]
+) -> None:
+    first = search.jobs(Filters(states=("RUNNING", "FINISHED", "FAILED")), limit=2)
+    second = search.jobs(
+        Filters(states=("RUNNING", "FINISHED", "FAILED")), limit=2, cursor=first.cursor
+    )
+    uuids = [row["uuid"] for row in (*first.rows, *second.rows)]
+    assert uuids == made[4:0:-1]
+    assert second.cursor is None
+    within = Filters(
+        states=("RUNNING", "FINISHED", "FAILED"),
+        created_after=now() - 4.5 * HOUR,
+        created_before=now() - 2.5 * HOUR,
+    )
+    assert [row["uuid"] for row in search.jobs(within).rows] == made[3:1:-1]

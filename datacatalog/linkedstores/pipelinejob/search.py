@@ -40,7 +40,7 @@ _SHOWN = (
     "_properties",
     VISIBLE,
 )
-_FEW = 200
+FEW = 200
 """Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
 
@@ -132,8 +132,8 @@ class JobSearch:
         if filters.pipelines:
             conditions.append({"pipeline_uuid": {"$in": list(filters.pipelines)}})
         for condition in conditions:
-            found = self._jobs.coll.find(condition, {"_id": 1}, limit=_FEW + 1)
-            if len(list(found)) <= _FEW:
+            found = self._jobs.coll.find(condition, {"_id": 1}, limit=FEW + 1, batch_size=FEW + 1)
+            if len(list(found)) <= FEW:
                 return condition
         return {}
 

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import datetime
+import itertools
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from pipelinejobs.graph import Path, Spell
+from pipelinejobs.page import rendering, timeline
+
+SVG = "{http://www.w3.org/2000/svg}"
+NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
+HOUR = datetime.timedelta(hours=1)
+
+
+def path(*spells: tuple[str, float]) -> Path:
+    """Return a path through states, each begun so many hours after noon."""
+    found = [Spell(state, NOON + hours * HOUR, "event") for state, hours in spells]
+    for spell, following in itertools.pairwise(found):
+        spell.until = following.since
+    return Path(found)
+
+
+def bars(drawing: str) -> dict[str, list[tuple[float, float]]]:
+    """Return where the bars of each state begin, and how wide they are."""
+    root = ET.fromstring(drawing)  # noqa: S314 - our own
+    return {
+        str(row.get("data-state")): [
+            (float(bar.get("x") or 0), float(bar.get("width") or 0))
+            for bar in row.iter(f"{SVG}rect")
+        ]
+        for row in root.iter(f"{SVG}g")
+    }
+
+
+def test_bars_are_as_long_as_the_times() -> None:
+    drawn = bars(timeline.svg(path(("CREATED", 0), ("RUNNING", 1), ("FAILED", 4)), NOON + 9 * HOUR))
+    ((created, short),), ((running, long),) = drawn["CREATED"], drawn["RUNNING"]
+    assert long == pytest.approx(3 * short, abs=0.1)
+    assert running == pytest.approx(created + short, abs=0.1)
+    # what is over is not drawn on until now
+    ((failed, narrow),) = drawn["FAILED"]
+    assert narrow == timeline._SHORTEST
+    assert failed + narrow == pytest.approx(running + long, abs=0.1)
+
+
+def test_a_job_at_work_is_drawn_until_now() -> None:
+    drawn = bars(timeline.svg(path(("CREATED", 0), ("RUNNING", 1)), NOON + 4 * HOUR))
+    ((_, created),), ((_, running),) = drawn["CREATED"], drawn["RUNNING"]
+    assert running == pytest.approx(3 * created, abs=0.1)
+
+
+def test_a_state_has_one_row_however_often_it_was_come_to() -> None:
+    spells = path(("FINISHED", 0), ("INDEXING", 1), ("FINISHED", 2), ("INDEXING", 3))
+    drawn = bars(timeline.svg(spells, NOON + 4 * HOUR))
+    assert list(drawn) == ["FINISHED", "INDEXING"]
+    assert [len(found) for found in drawn.values()] == [2, 2]
+
+
+def test_it_stays_bounded() -> None:
+    many = path(*(("RUNNING" if n % 2 else "CREATED", n) for n in range(5000)))
+    assert sum(map(len, bars(timeline.svg(many, NOON + 5000 * HOUR)).values())) == 500
+    assert timeline.svg(Path()) == ""
+
+
+def test_it_is_told_in_words() -> None:
+    told = timeline.describe(path(("CREATED", 0), ("RUNNING", 1.25), ("FINISHED", 30)), NOON)
+    assert told == (
+        "The job was CREATED for 1 h 15 min, then RUNNING for 1 d 4 h, "
+        "then FINISHED since 2026-03-02 18:00:00 UTC"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "under 1 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert rendering.duration(seconds) == text
