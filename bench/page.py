@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 import tempfile
 import time
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
 
 SIZES = (100, 10_000)
 ROUNDS = 20
+APART = datetime.timedelta(minutes=1)
 _BATCH = 500
 
 
 def fill(jobs: Catalog, size: int) -> None:
     """See to it that there are so many jobs."""
     pattern: dict[str, Any] = jobs.jobs.load(jobs.running_job()["uuid"])
+    properties = pattern["_properties"]
     while (there := jobs.jobs.coll.count_documents({})) < size:
         batch = [
-            {**pattern, "_id": ObjectId(), "uuid": typeduuid.catalog_uuid(str(n), "pipelinejob")}
+            {
+                **pattern,
+                "_id": ObjectId(),
+                "uuid": typeduuid.catalog_uuid(str(n), "pipelinejob"),
+                "_properties": {
+                    **properties,
+                    "created_date": properties["created_date"] - n * APART,
+                },
+            }
             for n in range(there, min(there + _BATCH, size))
         ]
         jobs.jobs.coll.insert_many(batch)
