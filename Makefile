@@ -14,12 +14,13 @@ install: $(INSTALLED)  ## make .venv and install everything into it
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
+	@echo 'Installing into .venv, which takes a minute or two.'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	touch $@
 
-up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C
-	@exec $(BIN)/python -m abaco serve
+up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=)
+	@exec $(BIN)/python -m abaco serve $(if $(PORT),--port '$(PORT)')
 
 image: $(INSTALLED)  ## build the image of the actor with docker
 	@$(BIN)/python -m deployment image

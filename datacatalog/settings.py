@@ -10,6 +10,8 @@ from typing import Any
 
 DEFAULT_DNS_DOMAIN = "sd2e.org"
 DEFAULT_ADMIN_LIFETIME = 3600
+API_SERVER = "_abaco_api_server"
+"""Where an actor runs, its platform says what callbacks have to begin with."""
 DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
 
@@ -45,7 +47,7 @@ class CatalogSettings:
             "dns_domain": "CATALOG_DNS_DOMAIN",
             "storage_system": "CATALOG_STORAGE_SYSTEM",
             "records_source": "CATALOG_RECORDS_SOURCE",
-            "api_server": "TACC_API_SERVER",
+            "api_server": API_SERVER if source.get(API_SERVER) else "TACC_API_SERVER",
             "owner": "TACC_USERNAME",
             "project": "TACC_PROJECT_NAME",
             "tenant": "TACC_TENANT",

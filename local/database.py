@@ -30,6 +30,8 @@ from pymongo.errors import PyMongoError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+GATEWAY_LOCK = "abaco/lock"
+"""What the gateway of `make up` holds in the same folder."""
 PROGRAM = "secantusd-py"
 DEFAULT_FOLDER = Path(".local")
 START_SECONDS = 30.0
@@ -87,7 +89,7 @@ class LocalDatabase:
             running = server is not None and self._is_ours(server.pid)
             if server is not None and running:
                 self._end(server.pid)
-            self._note.unlink(missing_ok=True)
+            # the note stays: the next server is at the same port, if that is free then
             return running
 
     def status(self) -> Server | None:
@@ -208,6 +210,16 @@ def _answers(server: Server) -> bool:
         client.close()
 
 
+def _check_unused(folder: Path) -> None:
+    """Refuse to take the database from a gateway that runs on it."""
+    with contextlib.suppress(FileNotFoundError), (folder / GATEWAY_LOCK).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = "`make up` is running on this database: end that with Ctrl-C"
+            raise LocalDatabaseError(message) from None
+
+
 def _command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().rstrip()
@@ -231,6 +243,7 @@ def main() -> int:
     database = LocalDatabase(arguments.folder)
     try:
         if arguments.command == "stop":
+            _check_unused(arguments.folder)
             print("stopped" if database.stop() else "it was not running")
             return 0
         server = database.start() if arguments.command == "start" else database.status()

@@ -227,8 +227,11 @@ def show_history(console: Console, job: Document) -> None:
 def run(console: Console, folder: Path) -> bool:
     """Run the demonstration; tell whether every message had the exit code that it should have."""
     with console.status("starting the local database"):
-        uri = LocalDatabase(folder).start().uri
-    console.print(f"database: {uri} (it keeps running; `make stop` stops it)")
+        database = LocalDatabase(folder)
+        found = database.status()
+        uri = (found or database.start()).uri
+    note = "it was running" if found else "it keeps running; `make stop` stops it"
+    console.print(f"database: {uri} ({note})")
     mongodb = {"authn": uri, "database": DATABASE}
     pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
     console.print(f"pipeline: {TACOBOT['name']}, {pipeline['uuid']}")

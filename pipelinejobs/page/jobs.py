@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 
 PAGE = 50
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
-IDLE = {"": "busy or idle", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
+IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
 _SEARCH_SECONDS = 0.5
 _MOST_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MOST_LINKED = 100
 _COUNT_SECONDS = 2.0
+_SHOWN_PRIVATE = ("_admin", "_properties", VISIBLE)
 
 
 def version_of_all(view: View) -> object:
@@ -138,6 +140,7 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         status,
         notice=notice,
         problem=problem,
+        data=view.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
         pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
@@ -166,13 +169,19 @@ def _place(text: str | None, total: int) -> int:
 
 
 def document(view: View) -> Response:
-    """Show the document of a job as callers of the catalog get it, with its whole history."""
+    """Show the document of a job with its whole history, without what its token is worked out of."""
     stored = view.site.jobs.load_deletable(_uuid(view))
     history = [
         {name: entry[name] for name in ("date", "name", "data", "uuid")}
         for entry in view.site.search.entries(stored)
     ]
-    shown: Document = {**view.site.jobs.public(stored), "history": history}
+    public = view.site.jobs.public(stored)
+    shown: Document = {
+        name: value
+        for name, value in public.items()
+        if not name.startswith("_") or name in _SHOWN_PRIVATE
+    }
+    shown["history"] = history
     return Response(rendering.pretty(shown), media_type="application/json")
 
 
@@ -181,7 +190,7 @@ def send_event(view: View) -> Response:
     uuid, form = _uuid(view), view.form
     try:
         event = values.event(form.get("event", ""))
-        data = values.json_object(_no_file(form.get("data", "")), "The data")
+        data = _data(form.get("data", ""))
         view.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
     except CommandError as error:
         return _refused(view, error)
@@ -209,14 +218,22 @@ def _token(form: Mapping[str, str]) -> dict[str, Any]:
     return {"token": token} if token else {}
 
 
-def _no_file(text: str) -> str:
-    """Return data; what the command line takes for the name of a file is none here."""
-    text = text.strip() or "{}"
-    return f" {text}" if text[:1] in "@-" else text
+def _data(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text.strip() or "{}")
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "it cannot be read")
+        message = f"The data is no JSON: {reason}."
+        raise UsageError(message) from error
+    if not isinstance(data, dict):
+        message = 'The data must be a JSON object, such as {"tacos": 3}.'
+        raise UsageError(message)
+    return data
 
 
 def _uuid(view: View) -> str:
     try:
         return values.job_uuid(view.path["uuid"])
     except UsageError as error:
-        raise Problem(str(error), 404) from error
+        message = f"There is no job {view.path['uuid']:.60}."
+        raise Problem(message, 404) from error

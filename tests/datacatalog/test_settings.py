@@ -91,3 +91,10 @@ def test_a_bound_that_is_no_positive_whole_number_is_named(name: str) -> None:
 def test_printed_settings_keep_the_secrets() -> None:
     shown = repr(CatalogSettings(admin_key="hush-key", admin_secret="hush-secret"))
     assert "hush" not in shown
+
+
+def test_what_the_platform_says_of_itself_goes_before_what_is_configured() -> None:
+    environ = {"TACC_API_SERVER": "https://api.example.org"}
+    assert CatalogSettings.from_environ(environ).api_server == "https://api.example.org"
+    running = {**environ, "_abaco_api_server": "http://127.0.0.1:8000"}
+    assert CatalogSettings.from_environ(running).api_server == "http://127.0.0.1:8000"

@@ -25,6 +25,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
 from manager import announcements, kinds, settings
 from tests.abaco.running import SECONDS, RunningGateway, eventually
@@ -309,8 +310,10 @@ def is_variable(name: str) -> bool:
 
 
 def is_known_yaml(text: str) -> bool:
-    """Tell whether a text could be one of the three files of settings."""
+    """Tell whether a text could be one of the three files of settings, or describe a pipeline."""
     content = yaml.safe_load(text)
+    if set(PipelineStore.required) <= set(content):
+        return set(content) <= {*PipelineStore.required, *PipelineStore.defaults}
     if any(
         Draft202012Validator(each).is_valid(content) for each in (SETTINGS_SCHEMA, IMAGES_SCHEMA)
     ):

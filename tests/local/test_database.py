@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -144,6 +145,8 @@ def test_a_server_is_started_found_again_and_stopped(folder: Path) -> None:
 
     again = database.start()
     assert read(again) == [{"a": 1}]
+    # what was told its address finds it again
+    assert again.uri == server.uri
 
 
 def test_the_server_listens_on_the_loopback_address_only(folder: Path) -> None:
@@ -327,6 +330,17 @@ def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
     stopped = command("stop", "--folder", folder)
     assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "stopped\n", "")
     assert processes(folder) == []
+
+
+def test_the_command_line_takes_no_database_from_a_gateway_that_runs(folder: Path) -> None:
+    lock = folder / "abaco" / "lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = command("stop", "--folder", folder)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "`make up` is running on this database: end that with Ctrl-C" in refused.stderr
+    assert command("stop", "--folder", folder).returncode == 0
 
 
 def test_the_command_line_says_when_nothing_runs(folder: Path) -> None:

@@ -7,6 +7,15 @@
   // What a refused form has led to is no address to come back to
   if (main?.dataset.moved) history.replaceState(null, "", main.dataset.moved);
 
+  // Where a drawing is wider than the window, what counts is shown
+  const showCurrent = () => {
+    for (const drawing of document.querySelectorAll(".drawing")) {
+      const current = drawing.querySelector(".current")?.getBoundingClientRect();
+      const frame = drawing.getBoundingClientRect();
+      if (current && current.right > frame.right) drawing.scrollLeft += current.right - frame.right + 16;
+    }
+  };
+
   // Local times beside the UTC that the server writes
   const localize = (root) => {
     for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
@@ -92,6 +101,7 @@
     }
     document.title = fresh.title;
     localize(document);
+    showCurrent();
   };
 
   let busy = false;
@@ -177,6 +187,7 @@
 
   remember(document);
   localize(document);
+  showCurrent();
   count();
   if (main) follow();
 })();

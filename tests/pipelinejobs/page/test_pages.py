@@ -12,6 +12,7 @@ import pytest
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from pipelinejobs.page import jobs as pages
+from pipelinejobs.page.application import ADDRESSES
 from pipelinejobs.site import Site
 from tests.abaco.running import RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Job, Person
@@ -94,7 +95,7 @@ def test_a_job_is_shown_with_all_that_belongs_to_it(
     text = operator.get(f"/jobs/{job.uuid}").text
     assert f'href="/jobs/{parent.uuid}"' in text
     assert f'href="/jobs/{job.uuid}"' in operator.get(f"/jobs/{parent.uuid}").text
-    for part in ("Tacobot 9000", "brisket", "/products/v2/page/smoke.csv", "Refused events"):
+    for part in ("Tacobot 9000", "brisket", "/products/v2/page/smoke.csv", "Rejected events"):
         assert part in text
     assert re.findall(r'class="node (\w+)" data-state="(\w+)"', text) == [
         ("visited", "CREATED"),
@@ -281,3 +282,18 @@ def test_workers_are_added(operator: Person, up: RunningGateway) -> None:
         return len(re.findall(r'<li><span class="uuid">', operator.get(path).text)) == 2
 
     eventually(two)
+
+
+def test_nothing_is_shown_from_which_a_token_could_be_made(
+    operator: Person, site: Site, make_job: Callable[..., Job], up: RunningGateway
+) -> None:
+    job = make_job("run")
+    operator.submit(f"/jobs/{job.uuid}/events", event="validate", token=job.token)
+    salt = site.jobs.load(job.uuid)["_salt"]
+    for address in ADDRESSES:
+        if address.method == "GET" and "execution" not in address.path:
+            path = address.path.format(uuid=job.uuid, actor=told(up, "actor"))
+            text = operator.get(path).text
+            assert salt not in text, path
+            assert job.token not in text, path
+            assert "_salt" not in text, path
