@@ -340,8 +340,9 @@ def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
     _, started, used, left = restarts.databases
     assert started is not None
     assert started == used == left
-    stop = [sys.executable, "-m", "local.database", "stop", "--folder", restarts.up.data.parent]
-    taken = subprocess.run(stop, cwd=ROOT, capture_output=True, text=True, check=False)
+    stop = [sys.executable, "-m", "local.database", "stop"]
+    folder = ["--folder", str(restarts.up.data.parent)]
+    taken = subprocess.run([*stop, *folder], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (taken.returncode, "`make up` is running" in taken.stderr) == (1, True)
     assert restarts.up.interrupt() == 0
     assert LocalDatabase(restarts.up.folder / ".local").status() is None
