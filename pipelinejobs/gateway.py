@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -18,13 +19,24 @@ LONGEST_EXECUTION = 330.0
 _UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 401, 404, 500
 
 
-def http_client(*, verify: bool = True) -> httpx.Client:
+def http_client(server: str, *, verify: bool = True) -> httpx.Client:
     """Return what sends requests.
 
     Args:
+        server: the base URL; where it is on this machine, no proxy gets to see them.
         verify: check the certificate of the server.
     """
-    return httpx.Client(timeout=TIMEOUT, verify=verify, follow_redirects=False)
+    return httpx.Client(
+        timeout=TIMEOUT, verify=verify, follow_redirects=False, trust_env=not _is_here(server)
+    )
+
+
+def _is_here(server: str) -> bool:
+    try:
+        host = urlsplit(server).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gateway:
@@ -34,7 +46,7 @@ class Gateway:
         server: the base URL.
         token: an access token; may be empty where only nonces are used.
         actor: the id or alias of the manager.
-        client: what sends the requests; by default `http_client()`.
+        client: what sends the requests; by default `http_client(server)`.
     """
 
     def __init__(
@@ -43,7 +55,7 @@ class Gateway:
         self.server = server.rstrip("/")
         self.actor = actor
         self._token = token
-        self._client = client or http_client()
+        self._client = client or http_client(server)
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,6 +137,10 @@ class Gateway:
             CommandError: the gateway refused it.
             Unreachable: the gateway does not answer.
         """
+        for name in path:
+            if name in ("", ".", ".."):
+                message = f"{name!r} is no name of anything"
+                raise CommandError(message)
         names = "".join(f"/{quote(name, safe='')}" for name in path)
         return _result(self._request(method, names, **options))
 

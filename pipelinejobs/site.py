@@ -189,7 +189,7 @@ class Site:
             )
             raise UsageError(message)
         verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
-        client = http_client(verify=verify is not False)
+        client = http_client(server, verify=verify is not False)
         return Gateway(server, self.environ.get(TOKEN, ""), self.actor, client)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from pipelinejobs.exceptions import UsageError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
 _JOB = "107"
+_MOST_DIGITS = 9
 
 
 def moment(age: str | None) -> datetime.datetime | None:
@@ -77,6 +78,12 @@ def job_uuid(text: str) -> str:
         message = f"{text!r:.60} is not the uuid of a job (107…): see `pipelinejobs jobs ls`"
         raise UsageError(message)
     return uuid
+
+
+def number(text: str | None) -> int | None:
+    """Return the whole number that a text is, or None if it is none that anybody means."""
+    is_one = text is not None and text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS
+    return int(text) if text is not None and is_one else None
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

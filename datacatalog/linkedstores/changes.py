@@ -33,7 +33,7 @@ class Changes:
     def __init__(self, jobs: JobReader, seconds: float = 0.5) -> None:
         self._jobs = jobs
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._asked: float | None = None
         self._since = now()
         self._seen: set[str] = set()
@@ -42,20 +42,29 @@ class Changes:
 
     def of(self, uuid: str) -> int:
         """Return a number that grows when the document with a UUID changes."""
-        with self._lock:
-            self._look()
-            return self._base + self._counts[uuid]
+        self._look()
+        return self._base + self._counts[uuid]
 
     def total(self) -> int:
         """Return a number that grows when any document changes."""
-        with self._lock:
-            self._look()
-            return self._total
+        self._look()
+        return self._total
 
     def _look(self) -> None:
-        moment = time.monotonic()
-        if self._asked is not None and moment - self._asked < self._seconds:
+        # while somebody looks, what was known before holds: a database may take long to answer
+        if self._is_fresh() or not self._looking.acquire(blocking=self._asked is None):
             return
+        try:
+            if not self._is_fresh():
+                self._count_new()
+        finally:
+            self._looking.release()
+
+    def _is_fresh(self) -> bool:
+        return self._asked is not None and time.monotonic() - self._asked < self._seconds
+
+    def _count_new(self) -> None:
+        moment = time.monotonic()
         asked, since = now(), {"date": {"$gte": self._since - WINDOW}}
         rows: list[Document] = [
             *self._jobs.updates.find(since, {"uuid": 1}),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from abaco.platform import Platform
+    from abaco.platform import Platform, Visitor
     from pipelinejobs.site import Site
 
     Handler = Callable[[View], Response]
 
 T = TypeVar("T")
-THREADS = 16
-"""Of the page's own: it asks the API, which has to have threads left to answer."""
-MOST_STREAMS = 100
+THREADS = {"sign-in": 4, "database": 12, "api": 8}
+"""Of the page's own, by what they may have to wait for: where one does not answer, the others do.
+The API has to have threads of its own left to answer."""
+DOWN_SECONDS = 2.0
+"""For how long nobody waits for a database that has just not answered."""
+MOST_STREAMS, MOST_OF_ONE = 200, 20
 _LARGEST_FORM = 2 * 1024 * 1024
 _FORM_SECONDS = 30.0
 _MOST_FIELDS = 100
+_API = "/actors"
 _FORM = "application/x-www-form-urlencoded"
 _HEADERS = {
     "Content-Security-Policy": (
@@ -54,6 +59,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_NO_DATABASE = "The database of the jobs does not answer: try again later."
 _logger = logging.getLogger(__name__)
 
 
@@ -73,6 +79,11 @@ class Address(NamedTuple):
     handler: Handler
     level: str = READ
     version: Callable[[View], object] | None = None
+
+    @property
+    def waits_for(self) -> str:
+        """Whether the handler asks the database or the API: a key of `THREADS`."""
+        return "api" if self.path.startswith("/platform") else "database"
 
 
 _JOB = "/jobs/{uuid}"
@@ -132,13 +143,29 @@ class _Parts:
         self.platform = platform
         self.site = site
         self.changes = Changes(site.jobs)
-        self.client = http_client()
-        self.streams = 0
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
+        self.changes.total()
+        self.client = http_client(platform.listening)
+        self.streams: Counter[str] = Counter()
+        self._threads = {
+            name: ThreadPoolExecutor(number, thread_name_prefix=f"page-{name}")
+            for name, number in THREADS.items()
+        }
+        self._down = 0.0
 
-    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+    async def visitor(self, token: str) -> Visitor | None:
+        return await self.in_thread("sign-in", self.platform.visitor, token, self.site.actor)
+
+    async def in_thread(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        if name == "database" and time.monotonic() - self._down < DOWN_SECONDS:
+            raise Problem(_NO_DATABASE, 503)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, functools.partial(function, *args))
+        try:
+            return await loop.run_in_executor(
+                self._threads[name], functools.partial(function, *args)
+            )
+        except mongo.DatabaseError:
+            self._down = time.monotonic()
+            raise
 
     def api(self, token: str) -> Gateway:
         return Gateway(self.platform.listening, token, self.site.actor, self.client)
@@ -164,7 +191,7 @@ class _Open:
             response = _problem(str(error), _status(error))
         except mongo.DatabaseError as error:
             _logger.warning("the page: the database: %s", type(error).__name__)
-            response = _problem("The database of the jobs does not answer: try again later.", 503)
+            response = _problem(_NO_DATABASE, 503)
         except Exception:
             _logger.exception("%s %s", request.method, scope["path"])
             response = _problem("The page failed: see the log of the gateway.", 500)
@@ -196,7 +223,7 @@ class _Signed(_Open):
         if "token" in request.query_params:
             return await _sign_in(parts, request)
         token = session.token_of(request)
-        visitor = await parts.in_thread(parts.platform.visitor, token, parts.site.actor)
+        visitor = await parts.visitor(token)
         if visitor is None:
             return _ask_for_token(request, "Your token has ended." if token else "")
         view = View(
@@ -214,12 +241,12 @@ class _Signed(_Open):
                 message = "This form is not from this session: load the page again."
                 raise Problem(message, 403)
         view.require(address.level)
-        ask = address.version
+        ask, pool = address.version, address.waits_for
         if ask is not None:
-            if live.MEDIA_TYPE in request.headers.get("accept", ""):
-                return _stream(parts, lambda: parts.in_thread(_version, ask, view))
-            view.version = await parts.in_thread(_version, ask, view)
-        return await parts.in_thread(address.handler, view)
+            if live.MEDIA_TYPE in request.headers.get("accept", "") and request.method == "GET":
+                return _stream(parts, view, lambda: parts.in_thread(pool, _version, ask, view))
+            view.version = await parts.in_thread(pool, _version, ask, view)
+        return await parts.in_thread(pool, address.handler, view)
 
 
 def _version(ask: Callable[[View], object], view: View) -> str:
@@ -229,20 +256,26 @@ def _version(ask: Callable[[View], object], view: View) -> str:
         return live.version(type(error).__name__)
 
 
-def _stream(parts: _Parts, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
-    if parts.streams >= MOST_STREAMS:
+def _stream(parts: _Parts, view: View, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
+    user = view.visitor.user
+    if parts.streams[user] >= MOST_OF_ONE or parts.streams.total() >= MOST_STREAMS:
         message = "Too many pages are being followed: close some."
         raise Problem(message, 503)
 
-    async def follow(scope: Scope, receive: Receive, send: Send) -> None:
-        parts.streams += 1
+    async def version() -> str | None:
         try:
-            await live.Stream(ask)(scope, receive, send)
-        except mongo.DatabaseError as error:
+            return await ask() if await parts.visitor(view.token) == view.visitor else None
+        except (mongo.DatabaseError, Problem):
             # the browser comes again by itself
-            _logger.warning("the page: the database: %s", type(error).__name__)
+            return None
+
+    async def follow(scope: Scope, receive: Receive, send: Send) -> None:
+        parts.streams[user] += 1
+        try:
+            await live.Stream(version)(scope, receive, send)
         finally:
-            parts.streams -= 1
+            parts.streams[user] -= 1
+            parts.streams += Counter()  # only those who follow something are remembered
 
     return follow
 
@@ -255,7 +288,8 @@ class _Missing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] == "http" and "text/html" in Request(scope).headers.get("accept", ""):
+        is_page = scope["type"] == "http" and not scope["path"].startswith(_API)
+        if is_page and "text/html" in Request(scope).headers.get("accept", ""):
             answer = _problem("There is no such page.", 404, _HEADERS)
             await answer(scope, receive, send)
         else:
@@ -263,16 +297,16 @@ class _Missing:
 
 
 async def _sign_in(parts: _Parts, request: Request) -> ASGIApp:
+    if session.comes_from_elsewhere(request):
+        # nobody is to be signed in as somebody else by another site
+        return _ask_for_token(request, "")
     if request.method == "POST":
         token = (await _read_form(request)).get("token", "").strip()
-    elif session.comes_from_elsewhere(request):
-        # nobody is to be signed in as somebody else by a link
-        return _ask_for_token(request, "")
     else:
         token = request.query_params.get("token", "").strip()
     if not token:
         return _ask_for_token(request, "")
-    if await parts.in_thread(parts.platform.visitor, token, parts.site.actor) is None:
+    if await parts.visitor(token) is None:
         return _ask_for_token(request, "This token is unknown or has expired.")
     response = RedirectResponse(_wanted(request), SEE_OTHER)
     session.begin(request, response, token)

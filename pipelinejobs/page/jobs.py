@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.responses import JSONResponse, Response
 
@@ -20,7 +20,9 @@ from pipelinejobs.page import live, rendering, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from markupsafe import Markup
 
     from datacatalog.linkedstores.changes import Changes
     from datacatalog.mongo import Document
@@ -35,6 +37,9 @@ _MOST_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MOST_LINKED = 100
 _COUNT_SECONDS = 2.0
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What comes of a history that something else has written."""
+_DAMAGED = "The history of this job cannot be read: `pipelinejobs verify` says why."
 _SHOWN_PRIVATE = ("_admin", "_properties", VISIBLE)
 
 
@@ -127,54 +132,91 @@ def show(view: View) -> Response:
 def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200) -> Response:
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
-    total = moved(stored) + len(stored.get("history", []))
-    steps = list(site.search.path(stored, max(0, total - _MOST_STEPS)))
-    path = graph.Path.of(steps)
-    end = _place(view.query.get("before"), total)
-    begin = max(0, end - PAGE)
+    past = _past(view, stored)
     rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MOST_LINKED)
-    parents = [str(uuid) for uuid in public.get("child_of") or []]
     return view.render(
         "job.html",
         f"Job {stored['uuid']}",
         status,
         notice=notice,
-        problem=problem,
+        problem=problem or past.problem,
         data=view.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
         pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
-        parents=parents,
+        parents=[str(uuid) for uuid in _listed(public.get("child_of"))],
         children=site.jobs.query({"child_of": stored["uuid"]}, limit=_MOST_LINKED),
         files=FileStore(site.jobs.db, catalog=site.catalog).query(
-            {"generated_by": stored["uuid"]}, sort=[("name", 1)], limit=_MOST_LINKED
+            {"$or": [{"child_of": stored["uuid"]}, {"generated_by": stored["uuid"]}]},
+            sort=[("name", 1)],
+            limit=_MOST_LINKED,
         ),
         most=_MOST_LINKED,
-        machine=rendering.svg(drawing.svg(path, style=False)),
-        timeline=rendering.svg(timeline.svg(path)),
-        drawn=len(steps),
-        total=total,
-        entries=list(site.search.entries(stored, begin, end - begin))[::-1],
-        older=begin or None,
-        newest=end == total,
-        allowed=[(name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(stored["state"])],
+        past=past,
+        allowed=[
+            (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
+        ],
         rejected=rejected.rows,
-        waiting=len(stored.get("_outbox", [])),
+        waiting=len(_listed(stored.get("_outbox"))),
     )
+
+
+class _Past(NamedTuple):
+    """What has happened to a job, as far as it is shown."""
+
+    machine: Markup
+    timeline: Markup
+    drawn: int = 0
+    total: int = 0
+    entries: Sequence[Document] = ()
+    """the newest first"""
+    older: int | None = None
+    newest: bool = True
+    problem: str = ""
+
+
+def _past(view: View, stored: Document) -> _Past:
+    search = view.site.search
+    try:
+        total = moved(stored) + len(stored.get("history", []))
+        steps = list(search.path(stored, max(0, total - _MOST_STEPS)))
+        path = graph.Path.of(steps)
+        end = _place(view.query.get("before"), total)
+        begin = max(0, end - PAGE)
+        return _Past(
+            rendering.svg(drawing.svg(path, style=False)),
+            rendering.svg(timeline.svg(path)),
+            len(steps),
+            total,
+            list(search.entries(stored, begin, end - begin))[::-1],
+            begin or None,
+            end == total,
+        )
+    except _UNREADABLE:
+        machine = rendering.svg(drawing.svg(graph.Path(), style=False))
+        return _Past(machine, rendering.svg(""), problem=_DAMAGED)
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _place(text: str | None, total: int) -> int:
     """Return the place in a history before which entries are shown."""
-    return min(int(text), total) if text and text.isdecimal() and text.isascii() else total
+    found = values.number(text)
+    return total if found is None else min(found, total)
 
 
 def document(view: View) -> Response:
     """Show the document of a job with its whole history, without what its token is worked out of."""
     stored = view.site.jobs.load_deletable(_uuid(view))
-    history = [
-        {name: entry[name] for name in ("date", "name", "data", "uuid")}
-        for entry in view.site.search.entries(stored)
-    ]
+    try:
+        history: Any = [
+            {name: entry[name] for name in ("date", "name", "data", "uuid")}
+            for entry in view.site.search.entries(stored)
+        ]
+    except _UNREADABLE:
+        history = stored.get("history")
     public = view.site.jobs.public(stored)
     shown: Document = {
         name: value
@@ -221,6 +263,8 @@ def _token(form: Mapping[str, str]) -> dict[str, Any]:
 def _data(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text.strip() or "{}")
+        # what JSON and UTF-8 cannot carry: infinite numbers, halves of letters
+        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", "it cannot be read")
         message = f"The data is no JSON: {reason}."

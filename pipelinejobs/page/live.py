@@ -34,10 +34,10 @@ class Stream:
     """A reply that goes on until the browser leaves, the gateway ends, or `LONGEST` is over.
 
     Args:
-        ask: returns the present version.
+        ask: returns the present version, or None where the browser has to come again.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[str | None]]) -> None:
         self._ask = ask
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,6 +56,8 @@ class Stream:
         known = None
         while not gone.done() and time.monotonic() - began < LONGEST:
             found = await self._ask()
+            if found is None:
+                return
             if found != known or time.monotonic() - heard > _QUIET:
                 text = f"data: {found}\n\n" if found != known else ":\n\n"
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from abaco.store.permissions import LEVELS
+from pipelinejobs import values
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import live, rendering
 from pipelinejobs.page.view import Problem
@@ -89,8 +90,8 @@ def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
     """Return a page of an actor's executions, how many there are, and how many are older."""
     path = (view.path["actor"], "executions")
     total = int(view.api.ask("GET", *path, params={"limit": 0})["_metadata"]["totalCount"])
-    text = view.query.get("before", "")
-    end = min(int(text), total) if text.isdecimal() and text.isascii() else total
+    before = values.number(view.query.get("before"))
+    end = total if before is None else min(before, total)
     skip = max(0, end - PAGE)
     found = view.api.ask("GET", *path, params={"skip": skip, "limit": end - skip})
     return found["search"], total, skip
@@ -98,10 +99,10 @@ def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
 
 def create_nonce(view: View) -> Response:
     """Make a nonce, and show it: once, since it is a credential."""
-    uses = view.form.get("uses", "").strip()
+    uses = values.number(view.form.get("uses", "").strip())
     wanted = {
         "level": view.form.get("level", ""),
-        "maxUses": int(uses) if uses.isdecimal() and uses.isascii() else -1,
+        "maxUses": -1 if uses is None else uses,
         "description": view.form.get("description", "").strip(),
     }
     try:

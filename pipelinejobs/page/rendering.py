@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from datacatalog.linkedstores.pipelinejob import fsm
@@ -22,15 +22,16 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @cache
 def environment() -> Environment:
-    """Return what renders the templates: everything is escaped, nothing may be missing."""
+    """Return what renders the templates: everything is escaped."""
     made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
-        undefined=StrictUndefined,
+        # documents are what their writers have made of them: what one lacks is left blank
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=moment, duration=duration, pretty=pretty, shown=output.shown)
+    made.filters.update(at=at, moment=moment, duration=duration, pretty=pretty, shown=output.shown)
     made.globals.update(static=static_url, states=fsm.STATES)
     return made
 
@@ -47,11 +48,18 @@ def static_url(name: str) -> str:
     return f"/static/{name}?v={static_file(name)[1]}"
 
 
-def moment(value: datetime.datetime | str | None) -> Markup:
+def at(value: object, *names: str) -> object:
+    """Return what is so deep in a document, or None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def moment(value: object) -> Markup:
     """Return a moment, in UTC, as an element that a script can read as well."""
     if isinstance(value, str):
         value = _parsed(value)
-    if value is None:
+    if not isinstance(value, datetime.datetime):
         return Markup("")
     return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,14 +50,18 @@ def csrf_token(token: str) -> str:
 
 def is_own(request: Request, token: str, shown: str) -> bool:
     """Tell whether a form was sent by the page itself."""
-    site = request.headers.get("sec-fetch-site", "same-origin")
     right = hmac.compare_digest(csrf_token(token).encode(), shown.encode())
-    return right and site in _SAFE_SITES
+    return right and not comes_from_elsewhere(request)
 
 
 def comes_from_elsewhere(request: Request) -> bool:
-    """Tell whether another site has sent the browser here."""
-    return request.headers.get("sec-fetch-site", "none") not in _SAFE_SITES
+    """Tell whether another site has sent the browser here (Fetch Metadata, else RFC 6454)."""
+    headers = request.headers
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in _SAFE_SITES
+    origin = headers.get("origin") or headers.get("referer")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
 def _cookie(request: Request) -> str:

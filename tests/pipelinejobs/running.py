@@ -85,14 +85,13 @@ def interrupted(process: subprocess.Popen[str]) -> Result:
     return Result(process.returncode, out, err)
 
 
-def gateway_in(folder: Path) -> RunningGateway:
+def gateway_in(folder: Path, **environ: str) -> RunningGateway:
     """Return the gateway of `make up`, not started yet, with all its files in a folder."""
     images = yaml.safe_load((ROOT / "images.yml").read_text())
     for image in images.values():
         image["folder"] = str(ROOT)
-    return RunningGateway(
-        folder, images=images, settings={"data": ".local/abaco", "setup": "pipelinejobs.up"}
-    )
+    settings = {"data": ".local/abaco", "setup": "pipelinejobs.up"}
+    return RunningGateway(folder, images=images, settings=settings, environ=environ)
 
 
 def told(gateway: RunningGateway, what: str) -> str:

@@ -97,3 +97,14 @@ def test_an_address_where_nothing_answers_is_named(url: str) -> None:
         gateway.send({})
     assert f"the gateway at {url} does not answer" in str(told.value)
     assert "is this its address?" in str(told.value)
+
+
+def test_no_proxy_sees_the_token_for_a_gateway_on_this_machine(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with closing(Gateway(tenant.url, TOKEN, "jobs-manager")) as gateway:
+        tenant.result = b'{"state": "RUNNING"}'
+        assert gateway.send({"name": "run"}) == {"state": "RUNNING"}
+    assert len(tenant.requests) == 1

@@ -325,11 +325,12 @@ def _searchable(row: Document) -> str:
 
 
 def _rejected(row: Document) -> Document:
-    event = row.get("event") or {}
+    stored = row.get("event")
+    event: Document = stored if isinstance(stored, dict) else {}
     return {
         "id": row["_id"],
-        "uuid": row["uuid"],
-        "date": row["date"],
+        "uuid": row.get("uuid"),
+        "date": row.get("date"),
         "event": event.get("name"),
         "data": documents.decode(event.get("data")),
         "state": row.get("state"),

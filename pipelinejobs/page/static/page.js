@@ -153,6 +153,8 @@
       say("reconnecting", "off");
       if (source.readyState === EventSource.CLOSED) {
         source = null;
+        // it may be the session that has ended
+        refresh().catch(() => {});
         setTimeout(follow, 5000);
       }
     };

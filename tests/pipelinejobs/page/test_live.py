@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from local.database import LocalDatabase
+from pipelinejobs.page.application import MOST_OF_ONE
 from pipelinejobs.page.live import MEDIA_TYPE
-from tests.abaco.running import SECONDS, RunningGateway
+from tests.abaco.running import ADMIN, EVERYONE, SECONDS, RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import gateway_in, told
 
@@ -89,3 +94,53 @@ def test_the_gateway_ends_at_once_although_somebody_looks(
         assert time.monotonic() - began < 6
         with contextlib.suppress(httpx.HTTPError, StopIteration):
             version()
+
+
+def test_it_ends_with_the_token(up: RunningGateway) -> None:
+    grant = up.grant("cora", (EVERYONE, ADMIN))
+    with Person(up, grant.access) as person, following(person, "/platform") as version:
+        version()
+        assert up.command("token", "revoke", grant.id).returncode == 0
+        with pytest.raises(StopIteration):
+            version()
+
+
+def test_nobody_takes_the_streams_of_others(up: RunningGateway, operator: Person) -> None:
+    token = up.token("greta", (EVERYONE, ADMIN))
+    with contextlib.ExitStack() as stack:
+        greedy = stack.enter_context(Person(up, token))
+        for _ in range(MOST_OF_ONE):
+            stack.enter_context(following(greedy, "/"))()
+        assert greedy.get("/", headers=STREAM).status_code == 503
+        with following(operator, "/") as version:
+            assert version()
+
+
+def test_only_get_is_a_stream(operator: Person) -> None:
+    assert operator.head("/", headers=STREAM).headers["content-type"].startswith("text/html")
+
+
+def test_where_the_database_does_not_answer_the_rest_does(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("down")
+    with gateway_in(folder, _REACTOR_MONGODB_TIMEOUT="2") as gateway:
+        server = LocalDatabase(folder / ".local").status()
+        assert server is not None
+        with Person(gateway, told(gateway, "token")) as person, ThreadPoolExecutor(20) as threads:
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                waiting = [threads.submit(person.get, "/") for _ in range(20)]
+                assert person.get("/platform").status_code == 200
+                assert person.get("/healthz").status_code == 200
+                assert not all(reply.done() for reply in waiting)
+                replies = [reply.result() for reply in waiting]
+                assert {reply.status_code for reply in replies} == {503}
+                assert "does not answer: try again later" in replies[0].text
+                # whoever asks now does not wait as well
+                began = time.monotonic()
+                assert person.get("/").status_code == 503
+                assert time.monotonic() - began < 1
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            eventually(lambda: person.get("/").status_code == 200)

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_job_is_shown_with_all_that_belongs_to_it(
     parent = make_job()
     job = make_job("run", "finish", child_of=[parent.uuid], data={"sample": "brisket"})
     FileStore(site.jobs.db).add_update_document(
-        {"name": "/products/v2/page/smoke.csv", "level": "1", "generated_by": [job.uuid]}
+        {"name": "/products/v2/page/smoke.csv", "level": "1", "child_of": [job.uuid]}
     )
     operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
     text = operator.get(f"/jobs/{job.uuid}").text
@@ -297,3 +298,51 @@ def test_nothing_is_shown_from_which_a_token_could_be_made(
             assert salt not in text, path
             assert job.token not in text, path
             assert "_salt" not in text, path
+
+
+LACKING: list[dict[str, Any]] = [
+    *(
+        {name: None}
+        for name in (
+            *("session", "state", "last_event", "updated", "pipeline_uuid", "agent", "task"),
+            *("archive_path", "archive_system", "data", "_admin", "child_of", "archive_patterns"),
+        )
+    ),
+    {"_admin": "x"},
+    {"state": ["RUNNING"]},
+    {"child_of": 5, "archive_patterns": 5, "_outbox": 5},
+    {"history": [{}]},
+    {"history": [{"name": "run", "uuid": "x", "data": {}}]},
+    {"updated": "yesterday"},
+]
+
+
+@pytest.mark.parametrize("changed", LACKING, ids=str)
+def test_a_document_that_something_else_has_written_is_shown_as_far_as_it_goes(
+    changed: dict[str, Any], operator: Person, site: Site, make_job: Callable[..., Job]
+) -> None:
+    job = make_job("run")
+    missing = {name: "" for name, value in changed.items() if value is None}
+    given = {name: value for name, value in changed.items() if value is not None}
+    change = {"$unset": missing} if missing else {"$set": given}
+    site.jobs.coll.update_one({"uuid": job.uuid}, change)
+    try:
+        for path in ("/", f"/jobs/{job.uuid}", f"/jobs/{job.uuid}/document"):
+            reply = operator.get(path)
+            assert reply.status_code == 200, path
+            assert job.uuid in reply.text
+    finally:
+        site.jobs.coll.delete_one({"uuid": job.uuid})
+
+
+@pytest.mark.parametrize("data", ["NaN", '{"a": 1e999}', '{"a": "\\ud800"}', "[" * 100_000])
+def test_data_that_json_cannot_carry_is_refused(data: str, operator: Person, job: Job) -> None:
+    reply = operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token, data=data)
+    assert reply.status_code == 400
+    assert "The data" in reply.text
+
+
+def test_numbers_are_bounded(operator: Person, up: RunningGateway, job: Job) -> None:
+    many = "9" * 5000
+    for path in (f"/jobs/{job.uuid}", f"/platform/{told(up, 'actor')}"):
+        assert operator.get(path, params={"before": many}).status_code == 200

@@ -181,3 +181,37 @@ def test_what_is_no_form_is_refused(operator: Person) -> None:
         assert operator.post("/outbox", content=body, headers=form).status_code == status
     assert operator.put("/").status_code == 405
     assert operator.get("/sign-out").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://example.org"},
+        {"Origin": "null"},
+        {"Referer": "https://example.org/a"},
+    ],
+)
+def test_no_other_site_signs_anybody_in(headers: dict[str, str], up: RunningGateway) -> None:
+    with Person(up) as person:
+        for reply in (
+            person.post("/sign-in", data={"token": told(up, "token")}, headers=headers),
+            person.get("/", params={"token": told(up, "token")}, headers=headers),
+        ):
+            assert reply.status_code == 401
+            assert "set-cookie" not in reply.headers
+
+
+def test_a_name_leads_to_nothing_else(up: RunningGateway, operator: Person) -> None:
+    actor = told(up, "actor")
+    for name in ("..", ".", ""):
+        assert operator.submit(f"/platform/{actor}/nonces/delete", nonce=name).status_code == 400
+    assert operator.submit(f"/platform/{actor}/executions/%2e%2e/stop").status_code == 400
+    assert operator.get(f"/platform/{actor}").status_code == 200
+
+
+def test_paths_of_the_api_are_answered_by_the_api(operator: Person) -> None:
+    reply = operator.get("/actors/v2/nope/x/y", headers=HTML)
+    assert (reply.status_code, reply.json()["status"]) == (404, "error")
+    assert reply.headers["access-control-allow-origin"] == "*"
