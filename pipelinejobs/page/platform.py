@@ -32,11 +32,16 @@ def show_actors(view: View) -> Response:
 
 
 def _actors(view: View) -> list[dict[str, Any]]:
-    aliases: dict[str, list[str]] = {}
-    for alias in view.api.ask("GET", "aliases"):
-        aliases.setdefault(alias["actorId"], []).append(alias["alias"])
-    actors: list[dict[str, Any]] = view.api.ask("GET")
+    aliases, actors = _aliases(view), view.api.ask("GET")
     return [{**actor, "aliases": aliases.get(actor["id"], [])} for actor in actors]
+
+
+def _aliases(view: View) -> dict[str, list[str]]:
+    """Return the aliases of each actor by its id."""
+    found: dict[str, list[str]] = {}
+    for alias in view.api.ask("GET", "aliases"):
+        found.setdefault(alias["actorId"], []).append(alias["alias"])
+    return found
 
 
 def version_of_actor(view: View) -> object:
@@ -64,7 +69,7 @@ def _show_actor(
     nonces: list[dict[str, Any]] = []
     hidden = ""
     try:
-        nonces = view.api.ask("GET", name, "nonces")
+        nonces = _nonces(view, actor["id"])
     except CommandError as error:
         hidden = str(error)
     return view.render(
@@ -84,6 +89,15 @@ def _show_actor(
         newer=skip + PAGE < total,
         older=skip or None,
     )
+
+
+def _nonces(view: View, actor_id: str) -> list[dict[str, Any]]:
+    """Return the nonces of an actor and of its aliases, each with `alias`; empty for the id's own."""
+    found = [{**nonce, "alias": ""} for nonce in view.api.ask("GET", actor_id, "nonces")]
+    for alias in _aliases(view).get(actor_id, []):
+        of_alias = view.api.ask("GET", "aliases", alias, "nonces")
+        found += [{**nonce, "alias": alias} for nonce in of_alias]
+    return found
 
 
 def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
@@ -114,7 +128,9 @@ def create_nonce(view: View) -> Response:
 
 def delete_nonce(view: View) -> Response:
     """End a nonce."""
-    view.api.ask("DELETE", view.path["actor"], "nonces", view.form.get("nonce", ""))
+    alias = view.form.get("alias")
+    subject = ("aliases", alias) if alias else (view.path["actor"],)
+    view.api.ask("DELETE", *subject, "nonces", view.form.get("nonce", ""))
     return view.go(_address(view))
 
 

@@ -275,6 +275,19 @@ def test_nonces_are_made_and_ended(operator: Person, up: RunningGateway, job: Jo
     assert "a cluster" not in operator.get(path).text
 
 
+def test_nonces_of_an_alias_are_listed_and_ended_as_well(
+    operator: Person, up: RunningGateway
+) -> None:
+    path = f"/platform/{told(up, 'actor')}"
+    with up.client("operator") as owner:
+        wanted = {"description": "of the alias"}
+        made = owner.result("POST", "/aliases/jobs-manager/nonces", json=wanted)
+        assert "of the alias" in operator.get(path).text
+        assert "…/jobs-manager/…" in operator.get(path).text
+        operator.submit(f"{path}/nonces/delete", nonce=made["id"], alias="jobs-manager")
+        assert owner.result("GET", "/aliases/jobs-manager/nonces") == []
+
+
 def test_workers_are_added(operator: Person, up: RunningGateway) -> None:
     path = f"/platform/{told(up, 'actor')}"
     assert operator.submit(f"{path}/workers").headers["location"] == path
