@@ -66,6 +66,14 @@ def finished(mongodb: dict[str, Any], place: Place, pipeline: Document) -> Finis
     return make
 
 
+def job_here(here: Here, mongodb: dict[str, Any], pipeline: Document) -> ManagedPipelineJobInstance:
+    """Make a job whose outputs are in a folder of this machine."""
+    pipelines = {"pipeline_uuid": pipeline["uuid"]}
+    given: dict[str, Any] = {"archive_path": FOLDER, "archive_patterns": [ARCHIVE]}
+    made = ManagedPipelineJob(mongodb, pipelines, **given).setup()
+    return ManagedPipelineJobInstance(mongodb, str(made.uuid), catalog=here.catalog)
+
+
 # What is indexed
 
 
@@ -337,6 +345,28 @@ def test_one_file_that_cannot_be_read_has_no_fixity(
     assert f"no fixity: {SYSTEM}:{FOLDER}/a.csv was not read: " in caplog.text
 
 
+def test_a_file_that_is_too_large_to_be_read_has_no_fixity(
+    here: Here,
+    mongodb: dict[str, Any],
+    pipeline: Document,
+    db: Db,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexing, "MOST_READ_BYTES", 1000)
+    here.put(f"{FOLDER}/a.csv", bytes(1000))
+    here.put(f"{FOLDER}/sparse.csv", bytes(1001))
+    job = job_here(here, mongodb, pipeline)
+    with caplog.at_level(logging.WARNING):
+        assert job.index(transition=False) == [f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"]
+    assert set(by_name(db, "files")) == {f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"}
+    assert set(by_name(db, "fixities")) == {f"{FOLDER}/a.csv"}
+    assert (
+        f"no fixity: {SYSTEM}:{FOLDER}/sparse.csv was not read: it has 1,001 bytes, "
+        "at most 1,000 are read" in caplog.text
+    )
+
+
 def test_a_state_that_does_not_allow_it_is_refused(
     finished: Finished, jobs: PipelineJobStore, db: Db
 ) -> None:
@@ -434,10 +464,7 @@ def test_a_name_that_is_no_text_is_left_out(
 ) -> None:
     here.put(f"{FOLDER}/a.csv", b"")
     (here.folder / FOLDER.lstrip("/") / os.fsdecode(b"\xff.csv")).touch()
-    pipelines = {"pipeline_uuid": pipeline["uuid"]}
-    given: dict[str, Any] = {"archive_path": FOLDER, "archive_patterns": [ARCHIVE]}
-    made = ManagedPipelineJob(mongodb, pipelines, **given).setup()
-    job = ManagedPipelineJobInstance(mongodb, str(made.uuid), catalog=here.catalog)
+    job = job_here(here, mongodb, pipeline)
     with caplog.at_level(logging.WARNING):
         assert job.index(transition=False) == [f"{FOLDER}/a.csv"]
     assert "its name is not in UTF-8" in caplog.text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,52 @@ def test_a_file_that_is_gone_meanwhile_is_not_read(here: Here) -> None:
     (here.folder / NAMES[0].lstrip("/")).unlink()
     with pytest.raises(StorageError, match="was not read: No such file or directory"):
         list(opened(here).read(found))
+
+
+def test_what_has_taken_the_place_of_a_file_is_not_read(here: Here) -> None:
+    here.put(NAMES[0], b"tacos")
+    place = here.folder / NAMES[0].lstrip("/")
+    storage = opened(here)
+    found = next(iter(storage.walk(NAMES[0])))
+
+    def pipe() -> None:
+        os.mkfifo(place)
+
+    def other() -> None:
+        place.write_bytes(b"TACOS")
+
+    def longer() -> None:
+        place.write_bytes(b"tacos and more")
+
+    def folder() -> None:
+        place.mkdir()
+
+    kept = place.rename(place.with_suffix(".kept"))
+    for replace in (pipe, other, longer, folder):
+        replace()
+        # in a thread of its own: who waits for a pipe waits for ever
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(lambda: list(storage.read(found)))
+            try:
+                with pytest.raises(StorageError, match=f"^{SYSTEM}:{NAMES[0]} was not read: "):
+                    reading.result(timeout=10)
+            finally:
+                if place.is_fifo() and not reading.done():
+                    os.close(os.open(place, os.O_RDWR))
+        place.rmdir() if place.is_dir() else place.unlink()
+    kept.rename(place)
+    assert b"".join(storage.read(found)) == b"tacos"
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_taken_for_read(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "PART_BYTES", 1000)
+    here.put(NAMES[0], bytes(2500))
+    storage = opened(here)
+    parts = storage.read(next(iter(storage.walk(NAMES[0]))))
+    assert len(next(parts)) == 1000
+    with (here.folder / NAMES[0].lstrip("/")).open("ab") as stream:
+        stream.write(bytes(10_000))
+    with pytest.raises(StorageError, match=r"was not read: it is being changed$"):
+        list(parts)

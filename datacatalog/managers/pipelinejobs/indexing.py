@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """How many files are written at once."""
+MOST_READ_BYTES = 128 * 1024**3
+"""How large a file may be to be read for its fixity: a sparse one can have any size."""
 
 
 class Indexed(NamedTuple):
@@ -180,6 +182,9 @@ class Indexer:
         return unread
 
     def _read(self, storage: Storage, name: str, found: Found) -> Document:
+        if found.size > MOST_READ_BYTES:
+            message = f"{self._job['archive_system']}:{name} was not read: it has {found.size:,} bytes, at most {MOST_READ_BYTES:,} are read"
+            raise StorageError(message)
         return {
             "name": name,
             "storage_system": self._job["archive_system"],

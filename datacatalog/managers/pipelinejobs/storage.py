@@ -35,6 +35,8 @@ class Found(NamedTuple):
     size: int
     created: datetime.datetime | None
     modified: datetime.datetime | None
+    inode: tuple[int, int] | None = None
+    """device and number of a file of this machine"""
 
 
 class Storage(Protocol):
@@ -195,26 +197,23 @@ class Folder:
         place = self._place(path)
         if place is None:
             return None
-        about = os.stat(place)  # noqa: PTH116 - a path on another system, not on this one
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        created, modified = (
-            datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-            for seconds in (about.st_ctime, about.st_mtime)
-        )
-        return Found(path, about.st_size, created, modified)
+        return _described(path, os.stat(place))  # noqa: PTH116 - a path on another system, not on this one
 
     def read(self, found: Found) -> Iterator[bytes]:
-        """Yield the content of a file."""
+        """Yield the content of a file, which has to be the one that was listed, unchanged."""
         failure = f"{self._system}:{found.path} was not read"
         place = self._place(found.path)
         if place is None:
             message = f"{failure}: it is gone"
             raise StorageError(message)
         try:
-            with open(place, "rb") as stream:  # noqa: PTH123 - a path on another system, not on this one
-                while part := stream.read(PART_BYTES):
+            with open(place, "rb", opener=_open_at_once) as stream:
+                _check_unchanged(found, stream.fileno(), failure)
+                left = found.size
+                while left and (part := stream.read(min(left, PART_BYTES))):
+                    left -= len(part)
                     yield part
+                _check_unchanged(found, stream.fileno(), failure)
         except OSError as error:
             message = f"{failure}: {error.strerror}"
             raise StorageError(message) from error
@@ -223,6 +222,29 @@ class Folder:
         """Return where a path of the storage system is here, or None if that is elsewhere."""
         place = os.path.realpath(self._root + path)
         return place if is_inside(place, self._root) else None
+
+
+def _described(path: str, about: os.stat_result) -> Found | None:
+    """Return a file of this machine, or None if that is something else."""
+    if not stat.S_ISREG(about.st_mode):
+        return None
+    created, modified = (
+        datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+        for seconds in (about.st_ctime, about.st_mtime)
+    )
+    return Found(path, about.st_size, created, modified, (about.st_dev, about.st_ino))
+
+
+def _open_at_once(place: str, flags: int) -> int:
+    """Open a file as `open` does, without following a link or waiting for a pipe's other end."""
+    return os.open(place, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
+def _check_unchanged(found: Found, number: int, failure: str) -> None:
+    now = _described(found.path, os.fstat(number))
+    if now is None or now._replace(created=found.created) != found:
+        message = f"{failure}: it is being changed"
+        raise StorageError(message)
 
 
 def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any) -> Any:
