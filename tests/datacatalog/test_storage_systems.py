@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import logging
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,6 +76,18 @@ def test_a_large_file_is_read_in_parts(place: Place, monkeypatch: pytest.MonkeyP
     parts = list(storage.read(next(iter(storage.walk(NAMES[0])))))
     assert [len(part) for part in parts] == [1000, 1000, 500]
     assert b"".join(parts) == content
+
+
+def test_folders_without_end_are_given_up(place: Place) -> None:
+    place.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
+    with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
+        listed(place)
+
+
+def test_folders_may_be_nested_as_deep_as_is_said(place: Place) -> None:
+    name = "/products/v2/tacos" + "/a" * 64 + "/b.csv"
+    place.put(name, b"")
+    assert listed(place) == [name]
 
 
 def test_there_has_to_be_a_way_to_the_files() -> None:
@@ -147,12 +162,6 @@ def test_a_file_that_changes_meanwhile_is_not_taken_for_read(length: int, remote
         list(storage.read(found))
 
 
-def test_folders_without_end_are_given_up(remote: Remote) -> None:
-    remote.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
-    with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
-        listed(remote)
-
-
 def test_the_dates_of_the_platform_are_kept(remote: Remote) -> None:
     remote.put(NAMES[0], b"tacos")
     found = next(iter(opened(remote).walk(NAMES[0])))
@@ -191,6 +200,49 @@ def test_what_is_no_file_is_not_listed(here: Here) -> None:
     os.mkfifo(here.folder / "products/v2/tacos/pipe")
     (here.folder / "products/v2/tacos/broken").symlink_to("nowhere")
     assert listed(here) == [NAMES[0]]
+
+
+def test_odd_links_are_left_out_with_a_warning(
+    here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.put(NAMES[0], b"tacos")
+    here.put(NAMES[4], b"tacos")
+    folder = here.folder / "products/v2/tacos"
+    for name, to in {"itself": "itself", "below": "a.csv/b", "long": "x" * 300}.items():
+        (folder / name).symlink_to(to)
+    with caplog.at_level(logging.WARNING):
+        assert listed(here) == [NAMES[0], NAMES[4]]
+    assert sorted(caplog.messages) == [
+        f"{SYSTEM}:'/products/v2/tacos/{name}' is left out: {os.strerror(number)}"
+        for name, number in (
+            ("below", errno.ENOTDIR),
+            ("itself", errno.ELOOP),
+            ("long", errno.ENAMETOOLONG),
+        )
+    ]
+
+
+def test_a_folder_below_that_cannot_be_listed_is_left_out_with_a_warning(
+    here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.put(NAMES[0], b"tacos")
+    here.put(NAMES[4], b"tacos")
+    walk = opened(here).walk("/products/v2/tacos")
+    # permissions do not bind root: the folder goes as soon as it is known
+    first = next(walk)
+    shutil.rmtree(here.folder / "products/v2/tacos/deep")
+    with caplog.at_level(logging.WARNING):
+        assert [first.path, *(found.path for found in walk)] == [NAMES[0]]
+    assert caplog.messages == [
+        f"{SYSTEM}:'/products/v2/tacos/deep' is left out: {os.strerror(errno.ENOENT)}"
+    ]
+
+
+def test_a_top_folder_that_is_an_odd_link_is_an_error(here: Here) -> None:
+    (here.folder / "products/v2").mkdir(parents=True)
+    (here.folder / "products/v2/tacos").symlink_to("tacos")
+    with pytest.raises(StorageError, match=f"was not listed: {os.strerror(errno.ELOOP)}"):
+        listed(here)
 
 
 def test_a_file_that_is_gone_meanwhile_is_not_read(here: Here) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import logging
 import os
 import re
 import stat
@@ -23,6 +23,7 @@ PAGE = 250
 PART_BYTES = 2 * 1024 * 1024
 """How much of a file is read at once; clients may bound an answer to a few MiB."""
 MOST_LEVELS = 64
+_log = logging.getLogger(__name__)
 _NOT_FOUND, _PARTIAL = 404, 206
 _TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -89,9 +90,7 @@ class Platform:
         waiting = [(normalize(folder), 0)]
         while waiting:
             path, level = waiting.pop()
-            if level > MOST_LEVELS:
-                message = f"{self._system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
-                raise StorageError(message)
+            _check_level(self._system, path, level)
             for entry in self._list(path):
                 name = normalize(entry["path"])
                 if not is_inside(name, path):
@@ -165,33 +164,43 @@ class Folder:
         self._root = os.path.realpath(folder)
 
     def walk(self, folder: str) -> Iterator[Found]:
-        """Yield the files in a folder and below it."""
-        path = normalize(folder)
-        failure = f"{self._system}:{path} was not listed"
-        try:
-            yield from self._walk(path)
-        except OSError as error:
-            message = f"{failure}: {error.strerror}"
-            raise StorageError(message) from error
+        """Yield the files in a folder and below it, without those that are odd."""
+        waiting = [(normalize(folder), 0)]
+        while waiting:
+            path, level = waiting.pop()
+            _check_level(self._system, path, level)
+            try:
+                if level == 0 and (found := self._found(path)):
+                    yield found
+                    return
+                listed = self._list(path)
+            except OSError as error:
+                if level == 0:
+                    message = f"{self._system}:{path} was not listed: {error.strerror}"
+                    raise StorageError(message) from error
+                self._skip(path, error)
+                continue
+            for child, entry in listed:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((child, level + 1))
+                    elif found := self._found(child):
+                        yield found
+                except FileNotFoundError:  # gone meanwhile, or a link to nowhere
+                    continue
+                except OSError as error:
+                    self._skip(child, error)
 
-    def _walk(self, path: str) -> Iterator[Found]:
+    def _list(self, path: str) -> list[tuple[str, os.DirEntry[str]]]:
+        """Return what is in a folder."""
         place = self._place(path)
         if place is None:
-            return
-        if not os.path.isdir(place):  # noqa: PTH112 - a path on another system, not on this one
-            if found := self._found(path):
-                yield found
-            return
+            return []
         with os.scandir(place) as entries:
-            listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-        for name, is_folder in listed:
-            child = f"{path.rstrip('/')}/{name}"
-            if is_folder:
-                yield from self._walk(child)
-                continue
-            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, or a link to nowhere
-                if found := self._found(child):
-                    yield found
+            return [(f"{path.rstrip('/')}/{entry.name}", entry) for entry in entries]
+
+    def _skip(self, path: str, error: OSError) -> None:
+        _log.warning("%s:%a is left out: %s", self._system, path, error.strerror)
 
     def _found(self, path: str) -> Found | None:
         place = self._place(path)
@@ -222,6 +231,12 @@ class Folder:
         """Return where a path of the storage system is here, or None if that is elsewhere."""
         place = os.path.realpath(self._root + path)
         return place if is_inside(place, self._root) else None
+
+
+def _check_level(system: str, path: str, level: int) -> None:
+    if level > MOST_LEVELS:
+        message = f"{system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
+        raise StorageError(message)
 
 
 def _described(path: str, about: os.stat_result) -> Found | None:
