@@ -62,7 +62,7 @@ class Indexer:
             say; by default what has made the job.
 
     Raises:
-        InvalidRequest: a request makes no sense.
+        InvalidRequest: a request, one of its patterns or a source makes no sense.
         StorageError: there is no way to the job's storage system.
     """
 
@@ -83,6 +83,8 @@ class Indexer:
         if isinstance(generated_by, str):
             generated_by = [generated_by]
         self._makers = list(generated_by or job.get("generated_by") or [job["pipeline_uuid"]])
+        self._links = [self._resolved(request) for request in self.requests]
+        patterns.match([request.patterns for request in self.requests], [])
         self._warn_of_many()
         self._storage: Storage | None = None
         if self.requests:
@@ -92,13 +94,12 @@ class Indexer:
         """Index the outputs.
 
         Raises:
-            InvalidRequest: a pattern or a source makes no sense; nothing has been written then.
+            InvalidRequest: the patterns take too long; nothing has been written then.
             StorageError: the archive path cannot be listed.
         """
         if self._storage is None:
             return Indexed([], [])
-        links = [self._links(request) for request in self.requests]
-        plans = self._plan(self._list(self._storage), links)
+        plans = self._plan(self._list(self._storage))
         unread: list[str] = []
         names = sorted(plans)
         for first in range(0, len(names), BATCH):
@@ -129,14 +130,14 @@ class Indexer:
             files[normalize(found.path)] = found
         return files
 
-    def _plan(self, files: dict[str, Found], links: list[dict[str, list[str]]]) -> dict[str, _Plan]:
+    def _plan(self, files: dict[str, Found]) -> dict[str, _Plan]:
         names = list(files)
         matched = patterns.match(
             [request.patterns for request in self.requests],
             [posixpath.basename(name) for name in names],
         )
         plans: dict[str, _Plan] = {}
-        for request, its_links, numbers in zip(self.requests, links, matched, strict=True):
+        for request, its_links, numbers in zip(self.requests, self._links, matched, strict=True):
             for number in numbers:
                 name = names[number]
                 plan = plans.setdefault(name, _Plan(files[name]))
@@ -149,7 +150,7 @@ class Indexer:
                     known += [uuid for uuid in uuids if uuid != own and uuid not in known]
         return plans
 
-    def _links(self, request: Request) -> dict[str, list[str]]:
+    def _resolved(self, request: Request) -> dict[str, list[str]]:
         path = self._job["archive_path"]
         derived = {
             relation: [sources.resolve(self._files, source, path) for source in given]
