@@ -468,3 +468,21 @@ def test_a_name_that_is_no_text_is_left_out(
     with caplog.at_level(logging.WARNING):
         assert job.index(transition=False) == [f"{FOLDER}/a.csv"]
     assert "its name is not in UTF-8" in caplog.text
+
+
+def test_of_names_that_are_one_in_the_catalog_the_second_is_left_out(
+    finished: Finished, place: Place, db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    for more in ("\n", "  "):
+        place.put(f"{FOLDER}/a.csv{more}", b"another")
+    with caplog.at_level(logging.WARNING):
+        job = finished(archive_patterns=[{"patterns": ["^a"], "level": "1"}])
+        assert job.index() == [f"{FOLDER}/a.csv"]
+    assert [fixity["size"] for fixity in db["fixities"].find({})] == [
+        len(OUTPUTS[f"{FOLDER}/a.csv"])
+    ]
+    assert caplog.messages == [
+        f"job {job.uuid}: {FOLDER + '/a.csv' + more!a} cannot be indexed: "
+        f"in the catalog it has the same name as '{FOLDER}/a.csv'"
+        for more in ("\n", "  ")
+    ]

@@ -119,15 +119,21 @@ class Indexer:
 
     def _list(self, storage: Storage) -> dict[str, Found]:
         """Return the files in the archive path by the names that they have in the catalog."""
-        files = {}
-        for found in storage.walk(self._job["archive_path"]):
+        files: dict[str, Found] = {}
+        # sorted, so that of names with and without blanks at the end the one without comes first
+        for found in sorted(storage.walk(self._job["archive_path"]), key=lambda each: each.path):
             try:
                 found.path.encode()
             except UnicodeEncodeError:
                 text = "job %s: %a cannot be indexed: its name is not in UTF-8"
                 self._log.warning(text, self._job["uuid"], found.path)
                 continue
-            files[normalize(found.path)] = found
+            name = normalize(found.path)
+            if name in files:
+                text = "job %s: %a cannot be indexed: in the catalog it has the same name as %a"
+                self._log.warning(text, self._job["uuid"], found.path, files[name].path)
+                continue
+            files[name] = found
         return files
 
     def _plan(self, files: dict[str, Found]) -> dict[str, _Plan]:
