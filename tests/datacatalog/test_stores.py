@@ -304,6 +304,43 @@ def test_an_administrative_token_changes_every_document(
     assert (changed["note"], changed["_update_token"]) == (1, added["_update_token"])
 
 
+@pytest.mark.parametrize("by", ["argument", "field"])
+def test_who_only_knows_the_uuid_of_a_document_is_not_told_its_token(
+    by: str, added: Document, store: Any, db: Db, kind: Kind
+) -> None:
+    before = in_collection(db, kind)
+    uuid = added["uuid"]
+    given = ({}, uuid) if by == "argument" else ({"uuid": uuid},)
+    found = store.add_update_document(*given)
+    assert public(found) == public(added)
+    assert "_update_token" not in found
+    assert in_collection(db, kind) == before
+    token = added["_update_token"]
+    assert store.add_update_document(*given, token=token)["_update_token"] == token
+
+
+def test_a_document_stays_what_its_uuid_says(
+    name: str, kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    field = kind.uuid_of or "id"
+    other = {field: f"{kind.document[field]}-2"}
+    for strategy in (strategies.MERGE, strategies.REPLACE):
+        for given, uuid in (
+            (other, added["uuid"]),
+            ({**kind.document, **other, "uuid": added["uuid"]}, None),
+        ):
+            with pytest.raises(CatalogUpdateFailure) as refused:
+                store.add_update_document(
+                    {**kind.document, **given}, uuid, added["_update_token"], strategy
+                )
+            assert str(refused.value) == (
+                f"{store.noun} {added['uuid']}: what its UUID is made of cannot be changed: "
+                f"add another {store.noun}"
+            )
+    assert in_collection(db, kind) == before
+
+
 def test_an_update_of_an_unknown_document_is_refused(
     name: str, kind: Kind, store: Any, db: Db
 ) -> None:

@@ -63,11 +63,13 @@ class DocumentStore(LinkedStore):
 
         Returns:
             The stored document and its `_update_token`. Where the document is there already
-            just as given, it is returned as it is.
+            just as given, it is returned as it is; its token is left out then if it was named by
+            `uuid` alone.
 
         Raises:
             CatalogUpdateFailure: a field is missing, another document has one of its identifiers,
-                it is hidden, or there is none with this `uuid`.
+                it is hidden, it would no longer be what its UUID is made of, or there is none with
+                this `uuid`.
             DocumentError: a value cannot be stored.
             InvalidToken: the token does not allow the change.
             ValueError: there is no such strategy.
@@ -86,7 +88,11 @@ class DocumentStore(LinkedStore):
             if added is not None:
                 return self.with_token(added)
             stored = self.load_deletable(self.get_typeduuid(fields))
-        return self._update(stored, fields, token, strategy)
+        updated = self._update(stored, fields, token, strategy)
+        described = uuid is None and self.get_typeduuid(fields) == stored["uuid"]
+        if token is not None or described:
+            return self.with_token(updated)
+        return self.public(updated)
 
     def record(self, given: Iterable[Mapping[str, Any]]) -> list[Document]:
         """Add or update many documents at once, for the catalog itself: no token is asked for.
@@ -149,6 +155,7 @@ class DocumentStore(LinkedStore):
     def _update(
         self, stored: Document, fields: Document, token: str | None, strategy: str
     ) -> Document:
+        """Change a document, unless it is just as given already; return it as it is stored."""
         given = {**documents.encode(fields), "uuid": stored["uuid"]}
         for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
             kept = stored
@@ -166,10 +173,11 @@ class DocumentStore(LinkedStore):
                 message = f"{self.noun} {stored['uuid']} is hidden: undelete it first"
                 raise self.update_failure(message)
             if same and token is None:
-                return self.with_token(stored)
+                return stored
+            self._check_identity(stored, document)
             written = self._replace(stored, document)
             if written is not None:
-                return self.with_token(written)
+                return written
             stored = self.load_deletable(stored["uuid"])
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
@@ -230,6 +238,12 @@ class DocumentStore(LinkedStore):
         if missing:
             message = f"{self.noun}: {', '.join(map(repr, missing))} missing"
             raise failure(message)
+
+    def _check_identity(self, stored: Document, document: Document) -> None:
+        before, after = (self.get_typeduuid(documents.decode(each)) for each in (stored, document))
+        if after not in (before, stored["uuid"]):
+            message = f"{self.noun} {stored['uuid']}: what its UUID is made of cannot be changed: add another {self.noun}"
+            raise self.update_failure(message)
 
     def _stored(self, uuids: Iterable[str]) -> dict[str, Document]:
         found = self.coll.find({"uuid": {"$in": list(uuids)}})
