@@ -362,6 +362,56 @@ def test_what_cannot_be_stored_is_refused(value: Any, kind: Kind, store: Any, db
     assert in_collection(db, kind) == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("child_of", {"a": 1}, "is {'a': 1}: give a typed UUID or a list of them"),
+        ("child_of", [1, None], "is [1, None]: give a typed UUID or a list of them"),
+        ("", 7, "is 7: give a text that is not empty"),
+        ("", " ", "is ' ': give a text that is not empty"),
+        ("", ["x"], "is ['x']: give a text that is not empty"),
+        ("uuid", {"$ne": None}, "is {'$ne': None}: give a text"),
+    ],
+)
+def test_what_nothing_could_be_found_by_is_refused(
+    field: str, value: Any, problem: str, kind: Kind, store: Any, db: Db
+) -> None:
+    field = field or kind.identifiers[1]
+    with pytest.raises(CatalogUpdateFailure) as refused:
+        store.add_update_document({**kind.document, field: value})
+    assert str(refused.value) == f"{field} of a {store.noun} {problem}"
+    assert in_collection(db, kind) == []
+
+
+@pytest.mark.parametrize("which", ["file", "fixity"])
+def test_a_storage_system_is_a_text(which: str, mongodb: dict[str, Any]) -> None:
+    store: Any = KINDS[which](mongodb)
+    with pytest.raises(CatalogUpdateFailure, match=r"^storage_system of a \w+ is \['x'\]: give a"):
+        store.add_update_document({"name": "/a.csv", "storage_system": ["x"]})
+
+
+@pytest.mark.parametrize("document", [None, [], "x", 7])
+def test_what_is_no_document_is_refused(document: Any, store: Any) -> None:
+    with pytest.raises(CatalogUpdateFailure, match=r"^.* is no [a-z ]+: give its fields"):
+        store.add_update_document(document)
+
+
+def test_names_of_fields_are_texts(kind: Kind, store: Any) -> None:
+    document: dict[Any, Any] = {**kind.document, 1: 2}
+    with pytest.raises(DocumentError, match="has the key 1, and only texts can be keys"):
+        store.add_update_document(document)
+
+
+def test_an_operator_of_the_database_is_no_uuid(added: Document, store: Any) -> None:
+    anything: Any = {"$ne": None}
+    with pytest.raises(CatalogUpdateFailure, match=r"^{'\$ne': None} is no UUID of a "):
+        store.add_update_document({}, uuid=anything)
+    assert store.find_one_by_uuid(anything) is None
+    for call in (store.load, store.delete_document, store.get_links):
+        with pytest.raises(CatalogUpdateFailure, match="exists with UUID"):
+            call(anything)
+
+
 def test_of_many_who_add_the_same_document_one_does(kind: Kind, store: Any, db: Db) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(store.add_update_document, [kind.document] * 16))

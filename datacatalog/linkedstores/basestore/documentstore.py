@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -14,7 +15,7 @@ from datacatalog.linkedstores.basestore.linked import LinkedStore
 from datacatalog.linkedstores.basestore.store import VISIBLE, distinct, in_bson, unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from datacatalog.mongo import Document
 
@@ -30,6 +31,8 @@ class DocumentStore(LinkedStore):
     defaults: ClassVar[Mapping[str, Any]] = {}
     moments: ClassVar[tuple[str, ...]] = ()
     """fields that hold a date and time"""
+    texts: ClassVar[tuple[str, ...]] = ()
+    """fields, beside those that find a document, that hold a text if they are given"""
     create_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
     update_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
 
@@ -67,7 +70,7 @@ class DocumentStore(LinkedStore):
             `uuid` alone.
 
         Raises:
-            CatalogUpdateFailure: a field is missing, another document has one of its identifiers,
+            CatalogUpdateFailure: a field is missing or makes no sense, another document has one of its identifiers,
                 it is hidden, it would no longer be what its UUID is made of, or there is none with
                 this `uuid`.
             DocumentError: a value cannot be stored.
@@ -77,7 +80,11 @@ class DocumentStore(LinkedStore):
         if strategy not in (strategies.MERGE, strategies.REPLACE):
             message = f"there is no strategy {strategy!r:.60}: use strategies.MERGE or REPLACE"
             raise ValueError(message)
-        fields = self._checked(document)
+        failure = self.create_failure if uuid is None else self.update_failure
+        fields = self._checked(document, failure)
+        if uuid is not None and not isinstance(uuid, str):
+            message = f"{uuid!r:.60} is no UUID of a {self.noun}: give a text"
+            raise failure(message)
         target = uuid or fields.get("uuid") or self.get_typeduuid(fields)
         stored = self.coll.find_one({"uuid": target})
         if stored is None and uuid is not None:
@@ -211,13 +218,38 @@ class DocumentStore(LinkedStore):
 
     # What is given
 
-    def _checked(self, document: Mapping[str, Any]) -> Document:
-        given = {name: value for name, value in document.items() if not name.startswith("_")}
+    def _checked(
+        self, document: Mapping[str, Any], failure: type[CatalogUpdateFailure]
+    ) -> Document:
+        if not isinstance(document, Mapping):
+            message = f"{document!r:.60} is no {self.noun}: give its fields and their values"
+            raise failure(message)
+        given = {name: value for name, value in document.items() if str(name)[:1] != "_"}
         documents.check(
             {name: value for name, value in given.items() if not self._is_moment(name, value)},
             self.noun,
         )
+        self._check_values(given, failure)
         return self._as_stored(given)
+
+    def _check_values(self, given: Mapping[str, Any], failure: type[CatalogUpdateFailure]) -> None:
+        """Refuse values that documents could not be found or linked by."""
+        for name, value in given.items():
+            if name in self.links:
+                values = value if isinstance(value, list | tuple) else [value]
+                fits = value is None or all(isinstance(each, str) for each in values)
+                wanted = "a typed UUID or a list of them"
+            elif name in (*self.identifiers, *self.aliases) and name != "uuid":
+                fits = isinstance(value, str) and value.strip() != ""
+                wanted = "a text that is not empty"
+            elif name in ("uuid", *self.texts):
+                fits = value is None or isinstance(value, str)
+                wanted = "a text"
+            else:
+                continue
+            if not fits:
+                message = f"{name} of a {self.noun} is {value!r:.60}: give {wanted}"
+                raise failure(message)
 
     def _as_stored(self, given: Document) -> Document:
         fields = self.normalized(given)
