@@ -202,9 +202,26 @@ def _delete(message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
     return Outcome({"uuid": message.uuid, "deleted": deleted}, line, message.uuid)
 
 
+def _check_patterns(message: Message) -> None:
+    """Refuse what indexing could do nothing with."""
+    body = message.body
+    given = [*body.get("archive_patterns", []), *body.get("product_patterns", [])]
+    if not given:
+        return
+    from datacatalog.managers.pipelinejobs import InvalidRequest  # noqa: PLC0415 - for a create only
+    from datacatalog.managers.pipelinejobs.requests import parse_all  # noqa: PLC0415 - as above
+
+    try:
+        parse_all(given)
+    except InvalidRequest as error:
+        text = f"{message.subject}: {error}"
+        raise InvalidMessage(text) from error
+
+
 def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
     from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415 - for a create only
 
+    _check_patterns(message)
     fields = {"session": rx.session[:LONGEST_SESSION], **message.body}
     execution = rx.environ.get("_abaco_execution_id")
     job, is_new = jobs.find_or_create(fields, owner=rx.username, key=execution)

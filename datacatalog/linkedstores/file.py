@@ -28,6 +28,7 @@ class FileStore(DocumentStore):
     required = ("name",)
     links = ("child_of", "derived_from", "derived_using", "generated_by")
     indexed = ("type", "level")
+    texts = ("storage_system",)
 
     def completed(self, fields: Document) -> Document:
         """Return a file with its type by its name, and the id of its place."""

@@ -25,6 +25,7 @@ class FixityStore(DocumentStore):
     links = ("child_of",)
     indexed = ("fingerprint", "checksum")
     moments = ("created", "modified")
+    texts = ("storage_system",)
 
     def completed(self, fields: Document) -> Document:
         """Return a fixity with its version and storage system."""

@@ -9,7 +9,7 @@ from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentSto
 from datacatalog.linkedstores.basestore.paging import CREATED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # Kind of component: the keys that it must have, then all that count (spec: jobs, section 4)
 COMPONENTS = (
@@ -53,11 +53,18 @@ class PipelineStore(DocumentStore):
         """Return the UUID of a pipeline document, or of its id and components as one text."""
         if isinstance(payload, str):
             return self.uuid_of(payload)
-        components = serialize_components(payload.get("components", []))
-        return self.uuid_of(f"{payload.get('id', 'pipeline.id')}:{components}")
+        components = payload.get("components", [])
+        if not isinstance(components, list | tuple) or not all(
+            isinstance(component, dict) for component in components
+        ):
+            message = f"components of a pipeline is {components!r:.60}: give a list of objects"
+            raise PipelineCreateFailure(message)
+        return self.uuid_of(
+            f"{payload.get('id', 'pipeline.id')}:{serialize_components(components)}"
+        )
 
 
-def serialize_components(components: list[Mapping[str, Any]]) -> str:
+def serialize_components(components: Sequence[Mapping[str, Any]]) -> str:
     """Return the JSON text that stands for a pipeline's components in its UUID."""
     reduced = []
     for component in components:

@@ -66,6 +66,14 @@ def finished(mongodb: dict[str, Any], place: Place, pipeline: Document) -> Finis
     return make
 
 
+def job_here(here: Here, mongodb: dict[str, Any], pipeline: Document) -> ManagedPipelineJobInstance:
+    """Make a job whose outputs are in a folder of this machine."""
+    pipelines = {"pipeline_uuid": pipeline["uuid"]}
+    given: dict[str, Any] = {"archive_path": FOLDER, "archive_patterns": [ARCHIVE]}
+    made = ManagedPipelineJob(mongodb, pipelines, **given).setup()
+    return ManagedPipelineJobInstance(mongodb, str(made.uuid), catalog=here.catalog)
+
+
 # What is indexed
 
 
@@ -337,6 +345,28 @@ def test_one_file_that_cannot_be_read_has_no_fixity(
     assert f"no fixity: {SYSTEM}:{FOLDER}/a.csv was not read: " in caplog.text
 
 
+def test_a_file_that_is_too_large_to_be_read_has_no_fixity(
+    here: Here,
+    mongodb: dict[str, Any],
+    pipeline: Document,
+    db: Db,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(indexing, "MOST_READ_BYTES", 1000)
+    here.put(f"{FOLDER}/a.csv", bytes(1000))
+    here.put(f"{FOLDER}/sparse.csv", bytes(1001))
+    job = job_here(here, mongodb, pipeline)
+    with caplog.at_level(logging.WARNING):
+        assert job.index(transition=False) == [f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"]
+    assert set(by_name(db, "files")) == {f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"}
+    assert set(by_name(db, "fixities")) == {f"{FOLDER}/a.csv"}
+    assert (
+        f"no fixity: {SYSTEM}:{FOLDER}/sparse.csv was not read: it has 1,001 bytes, "
+        "at most 1,000 are read" in caplog.text
+    )
+
+
 def test_a_state_that_does_not_allow_it_is_refused(
     finished: Finished, jobs: PipelineJobStore, db: Db
 ) -> None:
@@ -376,7 +406,7 @@ def test_a_pattern_that_makes_no_sense_writes_nothing(finished: Finished, db: Db
     with pytest.raises(InvalidRequest, match=r"^the pattern '\(' is no regular expression: "):
         job.index()
     assert db["files"].count_documents({}) == 0
-    assert job.fail()["state"] == "FAILED"
+    assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
 
 
 def test_a_request_that_makes_no_sense_does_not_begin(finished: Finished) -> None:
@@ -434,10 +464,25 @@ def test_a_name_that_is_no_text_is_left_out(
 ) -> None:
     here.put(f"{FOLDER}/a.csv", b"")
     (here.folder / FOLDER.lstrip("/") / os.fsdecode(b"\xff.csv")).touch()
-    pipelines = {"pipeline_uuid": pipeline["uuid"]}
-    given: dict[str, Any] = {"archive_path": FOLDER, "archive_patterns": [ARCHIVE]}
-    made = ManagedPipelineJob(mongodb, pipelines, **given).setup()
-    job = ManagedPipelineJobInstance(mongodb, str(made.uuid), catalog=here.catalog)
+    job = job_here(here, mongodb, pipeline)
     with caplog.at_level(logging.WARNING):
         assert job.index(transition=False) == [f"{FOLDER}/a.csv"]
     assert "its name is not in UTF-8" in caplog.text
+
+
+def test_of_names_that_are_one_in_the_catalog_the_second_is_left_out(
+    finished: Finished, place: Place, db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    for more in ("\n", "  "):
+        place.put(f"{FOLDER}/a.csv{more}", b"another")
+    with caplog.at_level(logging.WARNING):
+        job = finished(archive_patterns=[{"patterns": ["^a"], "level": "1"}])
+        assert job.index() == [f"{FOLDER}/a.csv"]
+    assert [fixity["size"] for fixity in db["fixities"].find({})] == [
+        len(OUTPUTS[f"{FOLDER}/a.csv"])
+    ]
+    assert caplog.messages == [
+        f"job {job.uuid}: {FOLDER + '/a.csv' + more!a} cannot be indexed: "
+        f"in the catalog it has the same name as '{FOLDER}/a.csv'"
+        for more in ("\n", "  ")
+    ]

@@ -159,6 +159,12 @@ def test_what_cannot_be_stored_is_refused(pipelines: PipelineStore, pipeline: Do
         pipelines.add_update_document(endless, token=pipeline["_update_token"])
 
 
+@pytest.mark.parametrize("components", ["x", [1], {"id": "x"}, None])
+def test_components_are_objects(components: Any, pipelines: PipelineStore) -> None:
+    with pytest.raises(PipelineCreateFailure, match=r"^components of a pipeline is .*: give a"):
+        pipelines.add_update_document({**TACOBOT, "components": components})
+
+
 def test_an_id_names_one_pipeline_only(
     pipelines: PipelineStore, pipeline: Document, db: Db
 ) -> None:

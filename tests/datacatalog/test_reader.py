@@ -131,3 +131,24 @@ def test_histories_of_different_jobs_do_not_mix(
         jobs.handle(event, other["_update_token"])
     for uuid, dish in ((job["uuid"], "tacos"), (other["uuid"], "burritos")):
         assert [e["data"] for e in jobs.history(uuid, skip=1)] == [{dish: n} for n in range(40)]
+
+
+def test_a_job_that_others_have_spoilt_can_be_read(
+    jobs: PipelineJobStore, job: Document, db: Db
+) -> None:
+    uuid = job["uuid"]
+    odd = [7, None, {"name": "run"}, {"data": {"a%2Eb": 1}, "_state": "X"}]
+    db["jobs"].update_one({"uuid": uuid}, {"$set": {"history": odd}})
+    expected = [{"data": 7}, {"data": None}, {"name": "run"}, {"data": {"a%2Eb": 1}}]
+    assert jobs.history(uuid) == expected
+    found = jobs.find_one_by_uuid(uuid)
+    assert found is not None
+    assert found["history"] == expected
+    assert jobs.find(uuid=uuid)[0]["history"] == expected
+    assert jobs.find_entry(jobs.load(uuid), "execution:1") is None
+    for spoilt in (
+        {"history": None, "_history": None},
+        {"history": "x", "_history": {"moved": "x"}},
+    ):
+        db["jobs"].update_one({"uuid": uuid}, {"$set": spoilt})
+        assert jobs.history(uuid) == jobs.find(uuid=uuid)[0]["history"] == []

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import logging
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +76,18 @@ def test_a_large_file_is_read_in_parts(place: Place, monkeypatch: pytest.MonkeyP
     parts = list(storage.read(next(iter(storage.walk(NAMES[0])))))
     assert [len(part) for part in parts] == [1000, 1000, 500]
     assert b"".join(parts) == content
+
+
+def test_folders_without_end_are_given_up(place: Place) -> None:
+    place.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
+    with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
+        listed(place)
+
+
+def test_folders_may_be_nested_as_deep_as_is_said(place: Place) -> None:
+    name = "/products/v2/tacos" + "/a" * 64 + "/b.csv"
+    place.put(name, b"")
+    assert listed(place) == [name]
 
 
 def test_there_has_to_be_a_way_to_the_files() -> None:
@@ -146,12 +162,6 @@ def test_a_file_that_changes_meanwhile_is_not_taken_for_read(length: int, remote
         list(storage.read(found))
 
 
-def test_folders_without_end_are_given_up(remote: Remote) -> None:
-    remote.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
-    with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
-        listed(remote)
-
-
 def test_the_dates_of_the_platform_are_kept(remote: Remote) -> None:
     remote.put(NAMES[0], b"tacos")
     found = next(iter(opened(remote).walk(NAMES[0])))
@@ -192,9 +202,101 @@ def test_what_is_no_file_is_not_listed(here: Here) -> None:
     assert listed(here) == [NAMES[0]]
 
 
+def test_odd_links_are_left_out_with_a_warning(
+    here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.put(NAMES[0], b"tacos")
+    here.put(NAMES[4], b"tacos")
+    folder = here.folder / "products/v2/tacos"
+    for name, to in {"itself": "itself", "below": "a.csv/b", "long": "x" * 300}.items():
+        (folder / name).symlink_to(to)
+    with caplog.at_level(logging.WARNING):
+        assert listed(here) == [NAMES[0], NAMES[4]]
+    assert sorted(caplog.messages) == [
+        f"{SYSTEM}:'/products/v2/tacos/{name}' is left out: {os.strerror(number)}"
+        for name, number in (
+            ("below", errno.ENOTDIR),
+            ("itself", errno.ELOOP),
+            ("long", errno.ENAMETOOLONG),
+        )
+    ]
+
+
+def test_a_folder_below_that_cannot_be_listed_is_left_out_with_a_warning(
+    here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.put(NAMES[0], b"tacos")
+    here.put(NAMES[4], b"tacos")
+    walk = opened(here).walk("/products/v2/tacos")
+    # permissions do not bind root: the folder goes as soon as it is known
+    first = next(walk)
+    shutil.rmtree(here.folder / "products/v2/tacos/deep")
+    with caplog.at_level(logging.WARNING):
+        assert [first.path, *(found.path for found in walk)] == [NAMES[0]]
+    assert caplog.messages == [
+        f"{SYSTEM}:'/products/v2/tacos/deep' is left out: {os.strerror(errno.ENOENT)}"
+    ]
+
+
+def test_a_top_folder_that_is_an_odd_link_is_an_error(here: Here) -> None:
+    (here.folder / "products/v2").mkdir(parents=True)
+    (here.folder / "products/v2/tacos").symlink_to("tacos")
+    with pytest.raises(StorageError, match=f"was not listed: {os.strerror(errno.ELOOP)}"):
+        listed(here)
+
+
 def test_a_file_that_is_gone_meanwhile_is_not_read(here: Here) -> None:
     here.put(NAMES[0], b"tacos")
     found = next(iter(opened(here).walk(NAMES[0])))
     (here.folder / NAMES[0].lstrip("/")).unlink()
     with pytest.raises(StorageError, match="was not read: No such file or directory"):
         list(opened(here).read(found))
+
+
+def test_what_has_taken_the_place_of_a_file_is_not_read(here: Here) -> None:
+    here.put(NAMES[0], b"tacos")
+    place = here.folder / NAMES[0].lstrip("/")
+    storage = opened(here)
+    found = next(iter(storage.walk(NAMES[0])))
+
+    def pipe() -> None:
+        os.mkfifo(place)
+
+    def other() -> None:
+        place.write_bytes(b"TACOS")
+
+    def longer() -> None:
+        place.write_bytes(b"tacos and more")
+
+    def folder() -> None:
+        place.mkdir()
+
+    kept = place.rename(place.with_suffix(".kept"))
+    for replace in (pipe, other, longer, folder):
+        replace()
+        # in a thread of its own: who waits for a pipe waits for ever
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(lambda: list(storage.read(found)))
+            try:
+                with pytest.raises(StorageError, match=f"^{SYSTEM}:{NAMES[0]} was not read: "):
+                    reading.result(timeout=10)
+            finally:
+                if place.is_fifo() and not reading.done():
+                    os.close(os.open(place, os.O_RDWR))
+        place.rmdir() if place.is_dir() else place.unlink()
+    kept.rename(place)
+    assert b"".join(storage.read(found)) == b"tacos"
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_taken_for_read(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "PART_BYTES", 1000)
+    here.put(NAMES[0], bytes(2500))
+    storage = opened(here)
+    parts = storage.read(next(iter(storage.walk(NAMES[0]))))
+    assert len(next(parts)) == 1000
+    with (here.folder / NAMES[0].lstrip("/")).open("ab") as stream:
+        stream.write(bytes(10_000))
+    with pytest.raises(StorageError, match=r"was not read: it is being changed$"):
+        list(parts)

@@ -304,6 +304,43 @@ def test_an_administrative_token_changes_every_document(
     assert (changed["note"], changed["_update_token"]) == (1, added["_update_token"])
 
 
+@pytest.mark.parametrize("by", ["argument", "field"])
+def test_who_only_knows_the_uuid_of_a_document_is_not_told_its_token(
+    by: str, added: Document, store: Any, db: Db, kind: Kind
+) -> None:
+    before = in_collection(db, kind)
+    uuid = added["uuid"]
+    given = ({}, uuid) if by == "argument" else ({"uuid": uuid},)
+    found = store.add_update_document(*given)
+    assert public(found) == public(added)
+    assert "_update_token" not in found
+    assert in_collection(db, kind) == before
+    token = added["_update_token"]
+    assert store.add_update_document(*given, token=token)["_update_token"] == token
+
+
+def test_a_document_stays_what_its_uuid_says(
+    name: str, kind: Kind, added: Document, store: Any, db: Db
+) -> None:
+    before = in_collection(db, kind)
+    field = kind.uuid_of or "id"
+    other = {field: f"{kind.document[field]}-2"}
+    for strategy in (strategies.MERGE, strategies.REPLACE):
+        for given, uuid in (
+            (other, added["uuid"]),
+            ({**kind.document, **other, "uuid": added["uuid"]}, None),
+        ):
+            with pytest.raises(CatalogUpdateFailure) as refused:
+                store.add_update_document(
+                    {**kind.document, **given}, uuid, added["_update_token"], strategy
+                )
+            assert str(refused.value) == (
+                f"{store.noun} {added['uuid']}: what its UUID is made of cannot be changed: "
+                f"add another {store.noun}"
+            )
+    assert in_collection(db, kind) == before
+
+
 def test_an_update_of_an_unknown_document_is_refused(
     name: str, kind: Kind, store: Any, db: Db
 ) -> None:
@@ -323,6 +360,56 @@ def test_what_cannot_be_stored_is_refused(value: Any, kind: Kind, store: Any, db
     with pytest.raises(DocumentError):
         store.add_update_document({**kind.document, "note": value})
     assert in_collection(db, kind) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("child_of", {"a": 1}, "is {'a': 1}: give a typed UUID or a list of them"),
+        ("child_of", [1, None], "is [1, None]: give a typed UUID or a list of them"),
+        ("", 7, "is 7: give a text that is not empty"),
+        ("", " ", "is ' ': give a text that is not empty"),
+        ("", ["x"], "is ['x']: give a text that is not empty"),
+        ("uuid", {"$ne": None}, "is {'$ne': None}: give a text"),
+    ],
+)
+def test_what_nothing_could_be_found_by_is_refused(
+    field: str, value: Any, problem: str, kind: Kind, store: Any, db: Db
+) -> None:
+    field = field or kind.identifiers[1]
+    with pytest.raises(CatalogUpdateFailure) as refused:
+        store.add_update_document({**kind.document, field: value})
+    assert str(refused.value) == f"{field} of a {store.noun} {problem}"
+    assert in_collection(db, kind) == []
+
+
+@pytest.mark.parametrize("which", ["file", "fixity"])
+def test_a_storage_system_is_a_text(which: str, mongodb: dict[str, Any]) -> None:
+    store: Any = KINDS[which](mongodb)
+    with pytest.raises(CatalogUpdateFailure, match=r"^storage_system of a \w+ is \['x'\]: give a"):
+        store.add_update_document({"name": "/a.csv", "storage_system": ["x"]})
+
+
+@pytest.mark.parametrize("document", [None, [], "x", 7])
+def test_what_is_no_document_is_refused(document: Any, store: Any) -> None:
+    with pytest.raises(CatalogUpdateFailure, match=r"^.* is no [a-z ]+: give its fields"):
+        store.add_update_document(document)
+
+
+def test_names_of_fields_are_texts(kind: Kind, store: Any) -> None:
+    document: dict[Any, Any] = {**kind.document, 1: 2}
+    with pytest.raises(DocumentError, match="has the key 1, and only texts can be keys"):
+        store.add_update_document(document)
+
+
+def test_an_operator_of_the_database_is_no_uuid(added: Document, store: Any) -> None:
+    anything: Any = {"$ne": None}
+    with pytest.raises(CatalogUpdateFailure, match=r"^{'\$ne': None} is no UUID of a "):
+        store.add_update_document({}, uuid=anything)
+    assert store.find_one_by_uuid(anything) is None
+    for call in (store.load, store.delete_document, store.get_links):
+        with pytest.raises(CatalogUpdateFailure, match="exists with UUID"):
+            call(anything)
 
 
 def test_of_many_who_add_the_same_document_one_does(kind: Kind, store: Any, db: Db) -> None:

@@ -235,6 +235,22 @@ def test_a_job_of_an_unknown_pipeline_is_not_created(actor: Actor, pipeline: Doc
     assert actor.dump() == before
 
 
+@pytest.mark.parametrize("name", ["archive_patterns", "product_patterns"])
+def test_a_job_that_could_never_be_indexed_is_not_created(
+    name: str, actor: Actor, pipeline: Document
+) -> None:
+    before = actor.dump()
+    message = create(pipeline, **{name: [{"patterns": [], "level": "9"}]})
+
+    reply = actor.send(message)
+
+    assert reply.kind == "invalid_message"
+    assert reply.error == (
+        "create action: level of an indexing request is '9': use one of 0, 1, 2, 3, Unknown"
+    )
+    assert actor.dump() == before
+
+
 def test_the_session_of_a_job_is_that_of_its_sender(actor: Actor, pipeline: Document) -> None:
     reply = actor.send(create(pipeline), {"x_session": "mild-otter"})
 

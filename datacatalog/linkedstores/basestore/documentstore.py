@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -14,7 +15,7 @@ from datacatalog.linkedstores.basestore.linked import LinkedStore
 from datacatalog.linkedstores.basestore.store import VISIBLE, distinct, in_bson, unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from datacatalog.mongo import Document
 
@@ -30,6 +31,8 @@ class DocumentStore(LinkedStore):
     defaults: ClassVar[Mapping[str, Any]] = {}
     moments: ClassVar[tuple[str, ...]] = ()
     """fields that hold a date and time"""
+    texts: ClassVar[tuple[str, ...]] = ()
+    """fields, beside those that find a document, that hold a text if they are given"""
     create_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
     update_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
 
@@ -63,11 +66,13 @@ class DocumentStore(LinkedStore):
 
         Returns:
             The stored document and its `_update_token`. Where the document is there already
-            just as given, it is returned as it is.
+            just as given, it is returned as it is; its token is left out then if it was named by
+            `uuid` alone.
 
         Raises:
-            CatalogUpdateFailure: a field is missing, another document has one of its identifiers,
-                it is hidden, or there is none with this `uuid`.
+            CatalogUpdateFailure: a field is missing or makes no sense, another document has one of its identifiers,
+                it is hidden, it would no longer be what its UUID is made of, or there is none with
+                this `uuid`.
             DocumentError: a value cannot be stored.
             InvalidToken: the token does not allow the change.
             ValueError: there is no such strategy.
@@ -75,7 +80,11 @@ class DocumentStore(LinkedStore):
         if strategy not in (strategies.MERGE, strategies.REPLACE):
             message = f"there is no strategy {strategy!r:.60}: use strategies.MERGE or REPLACE"
             raise ValueError(message)
-        fields = self._checked(document)
+        failure = self.create_failure if uuid is None else self.update_failure
+        fields = self._checked(document, failure)
+        if uuid is not None and not isinstance(uuid, str):
+            message = f"{uuid!r:.60} is no UUID of a {self.noun}: give a text"
+            raise failure(message)
         target = uuid or fields.get("uuid") or self.get_typeduuid(fields)
         stored = self.coll.find_one({"uuid": target})
         if stored is None and uuid is not None:
@@ -86,7 +95,11 @@ class DocumentStore(LinkedStore):
             if added is not None:
                 return self.with_token(added)
             stored = self.load_deletable(self.get_typeduuid(fields))
-        return self._update(stored, fields, token, strategy)
+        updated = self._update(stored, fields, token, strategy)
+        described = uuid is None and self.get_typeduuid(fields) == stored["uuid"]
+        if token is not None or described:
+            return self.with_token(updated)
+        return self.public(updated)
 
     def record(self, given: Iterable[Mapping[str, Any]]) -> list[Document]:
         """Add or update many documents at once, for the catalog itself: no token is asked for.
@@ -149,6 +162,7 @@ class DocumentStore(LinkedStore):
     def _update(
         self, stored: Document, fields: Document, token: str | None, strategy: str
     ) -> Document:
+        """Change a document, unless it is just as given already; return it as it is stored."""
         given = {**documents.encode(fields), "uuid": stored["uuid"]}
         for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
             kept = stored
@@ -166,10 +180,11 @@ class DocumentStore(LinkedStore):
                 message = f"{self.noun} {stored['uuid']} is hidden: undelete it first"
                 raise self.update_failure(message)
             if same and token is None:
-                return self.with_token(stored)
+                return stored
+            self._check_identity(stored, document)
             written = self._replace(stored, document)
             if written is not None:
-                return self.with_token(written)
+                return written
             stored = self.load_deletable(stored["uuid"])
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
@@ -203,13 +218,38 @@ class DocumentStore(LinkedStore):
 
     # What is given
 
-    def _checked(self, document: Mapping[str, Any]) -> Document:
-        given = {name: value for name, value in document.items() if not name.startswith("_")}
+    def _checked(
+        self, document: Mapping[str, Any], failure: type[CatalogUpdateFailure]
+    ) -> Document:
+        if not isinstance(document, Mapping):
+            message = f"{document!r:.60} is no {self.noun}: give its fields and their values"
+            raise failure(message)
+        given = {name: value for name, value in document.items() if str(name)[:1] != "_"}
         documents.check(
             {name: value for name, value in given.items() if not self._is_moment(name, value)},
             self.noun,
         )
+        self._check_values(given, failure)
         return self._as_stored(given)
+
+    def _check_values(self, given: Mapping[str, Any], failure: type[CatalogUpdateFailure]) -> None:
+        """Refuse values that documents could not be found or linked by."""
+        for name, value in given.items():
+            if name in self.links:
+                values = value if isinstance(value, list | tuple) else [value]
+                fits = value is None or all(isinstance(each, str) for each in values)
+                wanted = "a typed UUID or a list of them"
+            elif name in (*self.identifiers, *self.aliases) and name != "uuid":
+                fits = isinstance(value, str) and value.strip() != ""
+                wanted = "a text that is not empty"
+            elif name in ("uuid", *self.texts):
+                fits = value is None or isinstance(value, str)
+                wanted = "a text"
+            else:
+                continue
+            if not fits:
+                message = f"{name} of a {self.noun} is {value!r:.60}: give {wanted}"
+                raise failure(message)
 
     def _as_stored(self, given: Document) -> Document:
         fields = self.normalized(given)
@@ -230,6 +270,12 @@ class DocumentStore(LinkedStore):
         if missing:
             message = f"{self.noun}: {', '.join(map(repr, missing))} missing"
             raise failure(message)
+
+    def _check_identity(self, stored: Document, document: Document) -> None:
+        before, after = (self.get_typeduuid(documents.decode(each)) for each in (stored, document))
+        if after not in (before, stored["uuid"]):
+            message = f"{self.noun} {stored['uuid']}: what its UUID is made of cannot be changed: add another {self.noun}"
+            raise self.update_failure(message)
 
     def _stored(self, uuids: Iterable[str]) -> dict[str, Document]:
         found = self.coll.find({"uuid": {"$in": list(uuids)}})

@@ -93,7 +93,9 @@ class Store:
             if name not in known:
                 message = f"{name} does not identify a {self.noun}: use {', '.join(known)}"
                 raise ValueError(message)
-        found = self.coll.find_one({**self.normalized(identifiers), VISIBLE: {"$ne": False}})
+        # $eq, so that a value is never taken for an operator
+        query = {name: {"$eq": value} for name, value in self.normalized(identifiers).items()}
+        found = self.coll.find_one({**query, VISIBLE: {"$ne": False}})
         return None if found is None else self.public(found)
 
     def query(
@@ -134,7 +136,7 @@ class Store:
         return self._load({"uuid": uuid})
 
     def _load(self, query: Document) -> Document:
-        found = self.coll.find_one(query)
+        found = self.coll.find_one({**query, "uuid": {"$eq": query["uuid"]}})
         if found is None:
             message = f"No {self.noun} exists with UUID {query['uuid']}"
             raise self.unknown(message)

@@ -50,8 +50,8 @@ class History:
 
     def find(self, job: Document, entry_uuid: str) -> Document | None:
         """Return a stored entry of a job, or None: one look-up if older entries have moved."""
-        for entry in reversed(job.get("history", [])):
-            if entry["uuid"] == entry_uuid:
+        for entry in reversed(recent(job)):
+            if isinstance(entry, dict) and entry.get("uuid") == entry_uuid:
                 return dict(entry)
         if not moved(job):
             return None
@@ -67,8 +67,8 @@ class History:
 
     def read(self, job: Document, skip: int = 0, limit: int | None = None) -> Iterator[Document]:
         """Yield stored entries, oldest first, without the first `skip`, at most `limit`."""
-        mark, recent = moved(job), job.get("history", [])
-        end = mark + len(recent) if limit is None else min(mark + len(recent), skip + limit)
+        mark, entries = moved(job), recent(job)
+        end = mark + len(entries) if limit is None else min(mark + len(entries), skip + limit)
         buckets = self.buckets.find(
             {
                 "job_id": job["_id"],
@@ -80,7 +80,7 @@ class History:
         if skip < mark:
             for bucket in buckets:
                 yield from bucket["entries"][max(0, skip - bucket["first"]) : end - bucket["first"]]
-        yield from recent[max(0, skip - mark) : max(0, end - mark)]
+        yield from entries[max(0, skip - mark) : max(0, end - mark)]
 
     def of(self, job: Document) -> Iterator[Document]:
         """Yield the buckets that hold what has moved from a job's document, in their order."""
@@ -131,7 +131,15 @@ class History:
 
 def moved(job: Document) -> int:
     """Return how many entries of a job have moved to buckets."""
-    return int(job.get("_history", {}).get("moved", 0))
+    about = job.get("_history")
+    count = about.get("moved") if isinstance(about, dict) else None
+    return int(count) if isinstance(count, int | float) else 0
+
+
+def recent(job: Document) -> list[Any]:
+    """Return the entries of a job that are in its document, which others may have written."""
+    entries = job.get("history")
+    return entries if isinstance(entries, list) else []
 
 
 def new_entry(
@@ -156,8 +164,13 @@ def new_entry(
     }
 
 
-def public(entry: Document) -> Document:
-    """Return an entry as callers see it: `date`, `name`, `data`, `uuid`."""
+def public(entry: Any) -> Document:
+    """Return an entry as callers see it: `date`, `name`, `data`, `uuid`.
+
+    What is no entry is shown as the `data` of one that has nothing else.
+    """
+    if not isinstance(entry, dict):
+        return {"data": documents.decode(entry)}
     return {
         name: documents.decode(value) for name, value in entry.items() if not name.startswith("_")
     }

@@ -95,7 +95,7 @@ class JobReader(LinkedStore):
             for name, value in stored.items()
             if name not in _PRIVATE and name != "history"
         }
-        return {**shown, "history": [history.public(entry) for entry in stored.get("history", [])]}
+        return {**shown, "history": [*map(history.public, history.recent(stored))]}
 
     def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Document]:
         return list(self.histories.read(stored, skip, limit))

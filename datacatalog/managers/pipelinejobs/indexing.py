@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """How many files are written at once."""
+MOST_READ_BYTES = 128 * 1024**3
+"""How large a file may be to be read for its fixity: a sparse one can have any size."""
 
 
 class Indexed(NamedTuple):
@@ -60,7 +62,7 @@ class Indexer:
             say; by default what has made the job.
 
     Raises:
-        InvalidRequest: a request makes no sense.
+        InvalidRequest: a request, one of its patterns or a source makes no sense.
         StorageError: there is no way to the job's storage system.
     """
 
@@ -81,6 +83,8 @@ class Indexer:
         if isinstance(generated_by, str):
             generated_by = [generated_by]
         self._makers = list(generated_by or job.get("generated_by") or [job["pipeline_uuid"]])
+        self._links = [self._resolved(request) for request in self.requests]
+        patterns.match([request.patterns for request in self.requests], [])
         self._warn_of_many()
         self._storage: Storage | None = None
         if self.requests:
@@ -90,13 +94,12 @@ class Indexer:
         """Index the outputs.
 
         Raises:
-            InvalidRequest: a pattern or a source makes no sense; nothing has been written then.
+            InvalidRequest: the patterns take too long; nothing has been written then.
             StorageError: the archive path cannot be listed.
         """
         if self._storage is None:
             return Indexed([], [])
-        links = [self._links(request) for request in self.requests]
-        plans = self._plan(self._list(self._storage), links)
+        plans = self._plan(self._list(self._storage))
         unread: list[str] = []
         names = sorted(plans)
         for first in range(0, len(names), BATCH):
@@ -116,25 +119,31 @@ class Indexer:
 
     def _list(self, storage: Storage) -> dict[str, Found]:
         """Return the files in the archive path by the names that they have in the catalog."""
-        files = {}
-        for found in storage.walk(self._job["archive_path"]):
+        files: dict[str, Found] = {}
+        # sorted, so that of names with and without blanks at the end the one without comes first
+        for found in sorted(storage.walk(self._job["archive_path"]), key=lambda each: each.path):
             try:
                 found.path.encode()
             except UnicodeEncodeError:
                 text = "job %s: %a cannot be indexed: its name is not in UTF-8"
                 self._log.warning(text, self._job["uuid"], found.path)
                 continue
-            files[normalize(found.path)] = found
+            name = normalize(found.path)
+            if name in files:
+                text = "job %s: %a cannot be indexed: in the catalog it has the same name as %a"
+                self._log.warning(text, self._job["uuid"], found.path, files[name].path)
+                continue
+            files[name] = found
         return files
 
-    def _plan(self, files: dict[str, Found], links: list[dict[str, list[str]]]) -> dict[str, _Plan]:
+    def _plan(self, files: dict[str, Found]) -> dict[str, _Plan]:
         names = list(files)
         matched = patterns.match(
             [request.patterns for request in self.requests],
             [posixpath.basename(name) for name in names],
         )
         plans: dict[str, _Plan] = {}
-        for request, its_links, numbers in zip(self.requests, links, matched, strict=True):
+        for request, its_links, numbers in zip(self.requests, self._links, matched, strict=True):
             for number in numbers:
                 name = names[number]
                 plan = plans.setdefault(name, _Plan(files[name]))
@@ -147,7 +156,7 @@ class Indexer:
                     known += [uuid for uuid in uuids if uuid != own and uuid not in known]
         return plans
 
-    def _links(self, request: Request) -> dict[str, list[str]]:
+    def _resolved(self, request: Request) -> dict[str, list[str]]:
         path = self._job["archive_path"]
         derived = {
             relation: [sources.resolve(self._files, source, path) for source in given]
@@ -180,6 +189,9 @@ class Indexer:
         return unread
 
     def _read(self, storage: Storage, name: str, found: Found) -> Document:
+        if found.size > MOST_READ_BYTES:
+            message = f"{self._job['archive_system']}:{name} was not read: it has {found.size:,} bytes, at most {MOST_READ_BYTES:,} are read"
+            raise StorageError(message)
         return {
             "name": name,
             "storage_system": self._job["archive_system"],

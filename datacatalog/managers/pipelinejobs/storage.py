@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import logging
 import os
 import re
 import stat
@@ -23,6 +23,7 @@ PAGE = 250
 PART_BYTES = 2 * 1024 * 1024
 """How much of a file is read at once; clients may bound an answer to a few MiB."""
 MOST_LEVELS = 64
+_log = logging.getLogger(__name__)
 _NOT_FOUND, _PARTIAL = 404, 206
 _TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -35,6 +36,8 @@ class Found(NamedTuple):
     size: int
     created: datetime.datetime | None
     modified: datetime.datetime | None
+    inode: tuple[int, int] | None = None
+    """device and number of a file of this machine"""
 
 
 class Storage(Protocol):
@@ -87,9 +90,7 @@ class Platform:
         waiting = [(normalize(folder), 0)]
         while waiting:
             path, level = waiting.pop()
-            if level > MOST_LEVELS:
-                message = f"{self._system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
-                raise StorageError(message)
+            _check_level(self._system, path, level)
             for entry in self._list(path):
                 name = normalize(entry["path"])
                 if not is_inside(name, path):
@@ -163,58 +164,65 @@ class Folder:
         self._root = os.path.realpath(folder)
 
     def walk(self, folder: str) -> Iterator[Found]:
-        """Yield the files in a folder and below it."""
-        path = normalize(folder)
-        failure = f"{self._system}:{path} was not listed"
-        try:
-            yield from self._walk(path)
-        except OSError as error:
-            message = f"{failure}: {error.strerror}"
-            raise StorageError(message) from error
+        """Yield the files in a folder and below it, without those that are odd."""
+        waiting = [(normalize(folder), 0)]
+        while waiting:
+            path, level = waiting.pop()
+            _check_level(self._system, path, level)
+            try:
+                if level == 0 and (found := self._found(path)):
+                    yield found
+                    return
+                listed = self._list(path)
+            except OSError as error:
+                if level == 0:
+                    message = f"{self._system}:{path} was not listed: {error.strerror}"
+                    raise StorageError(message) from error
+                self._skip(path, error)
+                continue
+            for child, entry in listed:
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((child, level + 1))
+                    elif found := self._found(child):
+                        yield found
+                except FileNotFoundError:  # gone meanwhile, or a link to nowhere
+                    continue
+                except OSError as error:
+                    self._skip(child, error)
 
-    def _walk(self, path: str) -> Iterator[Found]:
+    def _list(self, path: str) -> list[tuple[str, os.DirEntry[str]]]:
+        """Return what is in a folder."""
         place = self._place(path)
         if place is None:
-            return
-        if not os.path.isdir(place):  # noqa: PTH112 - a path on another system, not on this one
-            if found := self._found(path):
-                yield found
-            return
+            return []
         with os.scandir(place) as entries:
-            listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-        for name, is_folder in listed:
-            child = f"{path.rstrip('/')}/{name}"
-            if is_folder:
-                yield from self._walk(child)
-                continue
-            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, or a link to nowhere
-                if found := self._found(child):
-                    yield found
+            return [(f"{path.rstrip('/')}/{entry.name}", entry) for entry in entries]
+
+    def _skip(self, path: str, error: OSError) -> None:
+        _log.warning("%s:%a is left out: %s", self._system, path, error.strerror)
 
     def _found(self, path: str) -> Found | None:
         place = self._place(path)
         if place is None:
             return None
-        about = os.stat(place)  # noqa: PTH116 - a path on another system, not on this one
-        if not stat.S_ISREG(about.st_mode):
-            return None
-        created, modified = (
-            datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-            for seconds in (about.st_ctime, about.st_mtime)
-        )
-        return Found(path, about.st_size, created, modified)
+        return _described(path, os.stat(place))  # noqa: PTH116 - a path on another system, not on this one
 
     def read(self, found: Found) -> Iterator[bytes]:
-        """Yield the content of a file."""
+        """Yield the content of a file, which has to be the one that was listed, unchanged."""
         failure = f"{self._system}:{found.path} was not read"
         place = self._place(found.path)
         if place is None:
             message = f"{failure}: it is gone"
             raise StorageError(message)
         try:
-            with open(place, "rb") as stream:  # noqa: PTH123 - a path on another system, not on this one
-                while part := stream.read(PART_BYTES):
+            with open(place, "rb", opener=_open_at_once) as stream:
+                _check_unchanged(found, stream.fileno(), failure)
+                left = found.size
+                while left and (part := stream.read(min(left, PART_BYTES))):
+                    left -= len(part)
                     yield part
+                _check_unchanged(found, stream.fileno(), failure)
         except OSError as error:
             message = f"{failure}: {error.strerror}"
             raise StorageError(message) from error
@@ -223,6 +231,35 @@ class Folder:
         """Return where a path of the storage system is here, or None if that is elsewhere."""
         place = os.path.realpath(self._root + path)
         return place if is_inside(place, self._root) else None
+
+
+def _check_level(system: str, path: str, level: int) -> None:
+    if level > MOST_LEVELS:
+        message = f"{system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
+        raise StorageError(message)
+
+
+def _described(path: str, about: os.stat_result) -> Found | None:
+    """Return a file of this machine, or None if that is something else."""
+    if not stat.S_ISREG(about.st_mode):
+        return None
+    created, modified = (
+        datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+        for seconds in (about.st_ctime, about.st_mtime)
+    )
+    return Found(path, about.st_size, created, modified, (about.st_dev, about.st_ino))
+
+
+def _open_at_once(place: str, flags: int) -> int:
+    """Open a file as `open` does, without following a link or waiting for a pipe's other end."""
+    return os.open(place, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
+def _check_unchanged(found: Found, number: int, failure: str) -> None:
+    now = _described(found.path, os.fstat(number))
+    if now is None or now._replace(created=found.created) != found:
+        message = f"{failure}: it is being changed"
+        raise StorageError(message)
 
 
 def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any) -> Any:
