@@ -212,8 +212,8 @@ def test_a_database_that_is_away_is_said_in_one_line(
 def test_an_unexpected_error_is_one_line_and_with_debug_a_trace(
     cli: Run, three: list[str], db: Db
 ) -> None:
-    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_history": {"moved": "many"}}})
-    done = cli("jobs", "show", three[0])
+    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_admin": "x"}})
+    done = cli("jobs", "ls")
     assert done.code == 1
-    assert done.err == "ERROR unexpected ValueError: run it with --debug to see where\n"
-    assert "Traceback" in cli("--debug", "jobs", "show", three[0]).err
+    assert done.err == "ERROR unexpected AttributeError: run it with --debug to see where\n"
+    assert "Traceback" in cli("--debug", "jobs", "ls").err
