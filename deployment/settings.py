@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployment.exceptions import DeploymentError
+from reactors.logs import forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,10 +138,12 @@ class Secrets(dict[str, str]):
     """The environment that the actor is given, whose values are shown to nobody."""
 
     def hide(self, text: str) -> str:
-        """Black the values out of a text."""
-        long = [value for value in self.values() if len(value) >= _SECRET_CHARACTERS]
-        for value in sorted(long, key=len, reverse=True):
-            text = text.replace(value, "***")
+        """Black the values out of a text, also their lines, and as JSON, Python and URLs have them."""
+        parts = {part for value in self.values() for part in (value, *value.splitlines())}
+        written = set().union(*(forms(part) for part in parts))
+        long = [form for form in written if len(form) >= _SECRET_CHARACTERS]
+        for form in sorted(long, key=len, reverse=True):
+            text = text.replace(form, "***")
         return text
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -134,3 +136,24 @@ def test_what_is_wrong_in_the_secrets_is_said_without_them(
 def test_secrets_are_blacked_out_the_longest_first() -> None:
     hidden = Secrets(A="tacos", B="tacos-and-more", C="1").hide("1 tacos-and-more, tacos")
     assert hidden == "1 ***, ***"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        repr,
+        json.dumps,
+        lambda value: json.dumps(value, ensure_ascii=False),
+        quote,
+        quote_plus,
+        lambda value: value.splitlines()[0],
+        lambda value: json.dumps(value.splitlines()[1]),
+    ],
+)
+def test_a_secret_is_blacked_out_in_every_form_that_a_program_repeats_it_in(
+    form: Callable[[str], str],
+) -> None:
+    value = 'hush & "quoted" \'ä\nsecond/l\\ine ü'
+    hidden = Secrets(A=value).hide(f"refused: {form(value)}!")
+    assert hidden.strip("'\"") in ("refused: ***!", "refused: '***'!", 'refused: "***"!')
