@@ -243,5 +243,10 @@ def draw(
     if to is None:
         sys.stdout.write(text)
     else:
-        to.write_text(text, encoding="utf-8")
+        try:
+            to.write_text(text, encoding="utf-8")
+        except OSError as error:
+            # a device that is full names no file
+            message = f"{to} cannot be written: {error.strerror}"
+            raise CommandError(message) from error
         output.note(f"written to {to}")
