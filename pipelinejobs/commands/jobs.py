@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from enum import Enum
@@ -210,7 +209,7 @@ def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> 
 
 def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     if output_format is Format.json:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=output.plain) + "\n")
+        sys.stdout.write(output.as_json(entry) + "\n")
         return
     date = output.plain(entry["date"])
     state = output.printable(str(entry["state"] or ""))
