@@ -289,6 +289,24 @@ def test_of_a_secret_of_some_lines_a_cli_does_not_get_the_last_one_told(
 # What is missing or wrong
 
 
+@pytest.mark.parametrize("name", ["ACTOR", "EXECUTION"])
+@pytest.mark.parametrize("value", [".", ".."])
+def test_a_name_that_would_be_another_path_is_refused(
+    checkout: Checkout, gateway: RunningGateway, name: str, value: str
+) -> None:
+    checkout.deploy()
+    done = checkout.make("logs", **{name: value})
+    assert done.error == f"{value!r} is no name of an actor, an alias or an execution"
+
+
+def test_a_gateway_on_this_machine_is_not_asked_through_a_proxy(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    nobody = "http://127.0.0.1:9"
+    checkout.environ |= {"HTTP_PROXY": nobody, "http_proxy": nobody, "ALL_PROXY": nobody}
+    checkout.deploy(CLIENT="api")
+
+
 @pytest.mark.parametrize(
     ("target", "name"),
     [("logs", "ACTOR"), ("logs", "EXECUTION"), ("nonce", "LEVEL"), ("nonce", "MAX_USES"),

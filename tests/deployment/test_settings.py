@@ -74,6 +74,8 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ('REACTOR_NAME="', "line 1: is no KEY=VALUE"),
         ("REACTOR_NAME=", "REACTOR_NAME is empty"),
         ("REACTOR_WORKERS=0", "REACTOR_WORKERS is '0', which is no number from 1"),
+        (f"REACTOR_WORKERS={'9' * 5_000}", "which is no number from 1"),
+        ("DOCKER_PYTHON=--privileged", "DOCKER_PYTHON is '--privileged', which is no image"),
         ("REACTOR_STATELESS=maybe", "REACTOR_STATELESS is 'maybe', which is neither 1 nor 0"),
         ("REACTOR_STATELESS=0\nREACTOR_WORKERS=2", "is not stateless has one worker, not 2"),
         ("DOCKER_IMAGE_TAG=Tacos", "'Tacos:latest' is no name of an image"),
@@ -122,6 +124,8 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path, mode: int) -> 
         ({"A B": "hush"}, "'A B' is no name of a variable"),
         ({"A": {"hush": 1}}, "the value of A is no text"),
         ({"A": 4711}, "the value of A is no text"),
+        ("[" * 100_000, "not valid JSON"),
+        ({"A": "hush \ud800"}, "the value of A has a surrogate"),
     ],
 )
 def test_what_is_wrong_in_the_secrets_is_said_without_them(
