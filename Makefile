@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-OF_ACTOR = $(if $(ACTOR),--actor '$(ACTOR)')
+# make hands its variables over in the environment: a shell reads them, and nothing in them
+OF_ACTOR = $${ACTOR:+--actor="$$ACTOR"}
 
 .DEFAULT_GOAL := help
 
@@ -20,16 +21,16 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=)
-	@exec $(BIN)/python -m abaco serve $(if $(PORT),--port '$(PORT)')
+	@exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
 
 image: $(INSTALLED)  ## build the image of the actor with docker
 	@$(BIN)/python -m deployment image
 
 deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=)
-	@$(BIN)/python -m deployment deploy $(if $(DRY_RUN),--dry-run) $(if $(NO_PUSH),--no-push) $(if $(CLIENT),--client '$(CLIENT)')
+	@$(BIN)/python -m deployment deploy $${DRY_RUN:+--dry-run} $${NO_PUSH:+--no-push} $${CLIENT:+--client="$$CLIENT"}
 
 nonce: $(INSTALLED)  ## make a nonce of the deployed actor (LEVEL=EXECUTE, MAX_USES=, ACTOR=)
-	@$(BIN)/python -m deployment nonce $(OF_ACTOR) $(if $(LEVEL),--level '$(LEVEL)') $(if $(MAX_USES),--max-uses='$(MAX_USES)')
+	@$(BIN)/python -m deployment nonce $(OF_ACTOR) $${LEVEL:+--level="$$LEVEL"} $${MAX_USES:+--max-uses="$$MAX_USES"}
 
 nonces: $(INSTALLED)  ## list the nonces of the deployed actor (ACTOR=)
 	@$(BIN)/python -m deployment nonces $(OF_ACTOR)
@@ -38,7 +39,7 @@ alias: $(INSTALLED)  ## let REACTOR_ALIAS stand for the deployed actor (ACTOR=)
 	@$(BIN)/python -m deployment alias $(OF_ACTOR)
 
 logs: $(INSTALLED)  ## print the log of the latest execution (EXECUTION=, ACTOR=)
-	@$(BIN)/python -m deployment logs $(OF_ACTOR) $(if $(EXECUTION),--execution '$(EXECUTION)')
+	@$(BIN)/python -m deployment logs $(OF_ACTOR) $${EXECUTION:+--execution="$$EXECUTION"}
 
 requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.12 --python-platform linux --custom-compile-command 'make requirements' --output-file requirements.txt pyproject.toml

@@ -187,8 +187,9 @@ def _run(command: Sequence[str], secrets: Secrets) -> str:
         message = f"`{program}` did not end within {_SECONDS} seconds"
         raise DeploymentError(message) from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
-        message = f"`{program}` failed with {done.returncode}: {secrets.hide(said[-1]):.500}"
+        # before the last line is taken: a secret may go over some lines
+        said = secrets.hide(done.stderr or done.stdout).strip().splitlines() or ["nothing"]
+        message = f"`{program}` failed with {done.returncode}: {said[-1]:.500}"
         raise DeploymentError(message)
     return done.stdout
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployment.exceptions import DeploymentError
+from reactors.logs import forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ DEFAULTS = {
 """The keys of `reactor.rc`."""
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 _IMAGE = re.compile(r"([a-z0-9.:_-]+/)*[a-z0-9]+([._-]+[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]*")
+_WORKERS_DIGITS = 6
 _SECRET_CHARACTERS = 4
 """Shorter values are no secrets, and in many words."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -82,8 +84,11 @@ def read_reactor(environ: Mapping[str, str], file: Path = REACTOR_FILE) -> React
             "and DOCKER_IMAGE_VERSION"
         )
         raise DeploymentError(message)
+    if values["DOCKER_PYTHON"].startswith("-"):
+        message = f"{file}: DOCKER_PYTHON is {values['DOCKER_PYTHON']!r:.200}, which is no image"
+        raise DeploymentError(message)
     workers = values["REACTOR_WORKERS"]
-    if not (workers.isdecimal() and int(workers) > 0):
+    if not (workers.isdecimal() and len(workers) <= _WORKERS_DIGITS and int(workers) > 0):
         message = f"{file}: REACTOR_WORKERS is {workers!r:.50}, which is no number from 1"
         raise DeploymentError(message)
     stateless = _switch(values, "REACTOR_STATELESS", file)
@@ -137,10 +142,12 @@ class Secrets(dict[str, str]):
     """The environment that the actor is given, whose values are shown to nobody."""
 
     def hide(self, text: str) -> str:
-        """Black the values out of a text."""
-        long = [value for value in self.values() if len(value) >= _SECRET_CHARACTERS]
-        for value in sorted(long, key=len, reverse=True):
-            text = text.replace(value, "***")
+        """Black the values out of a text, also their lines, and as JSON, Python and URLs have them."""
+        parts = {part for value in self.values() for part in (value, *value.splitlines())}
+        written = set().union(*(forms(part) for part in parts))
+        long = [form for form in written if len(form) >= _SECRET_CHARACTERS]
+        for form in sorted(long, key=len, reverse=True):
+            text = text.replace(form, "***")
         return text
 
 
@@ -157,7 +164,7 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
         raise DeploymentError(message)
     try:
         content: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         place = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         message = f"{file}{place}: not valid JSON"
         raise DeploymentError(message) from None
@@ -171,6 +178,9 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
         if not isinstance(value, str) or not value:
             reason = "empty: give it a value, or remove it" if value == "" else "no text"
             message = f"{file}: the value of {name:.100} is {reason}"
+            raise DeploymentError(message)
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            message = f"{file}: the value of {name:.100} has a surrogate, which is no character"
             raise DeploymentError(message)
     return Secrets(content)
 

@@ -32,7 +32,9 @@ class Tenant:
     def __init__(self, session: Session, hide: Callable[[str], str] = str) -> None:
         self.session = session
         self._hide = hide
-        self._client = httpx.Client(timeout=TIMEOUT, verify=session.verify)
+        # a server on this machine is never asked through a proxy, which would get the token
+        mounts = dict.fromkeys(("http://", "https://")) if session.is_local else None
+        self._client = httpx.Client(timeout=TIMEOUT, verify=session.verify, mounts=mounts)
 
     def request(self, method: str, path: str, content: Any = None) -> Any:
         """Send a request; return its result.
@@ -72,7 +74,7 @@ class Tenant:
 
     def actor(self, actor: str) -> dict[str, Any]:
         """Return an actor by its id or alias."""
-        found: dict[str, Any] = self.request("GET", f"/{quote(actor, safe='')}")
+        found: dict[str, Any] = self.request("GET", f"/{_segment(actor)}")
         return found
 
     def wait_until_ready(self, actor_id: str, seconds: float = READY_SECONDS) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class Tenant:
 
     def point(self, alias: str, actor_id: str) -> str | None:
         """Let an alias stand for an actor; return the id of the one that it stood for."""
-        path = f"/aliases/{quote(alias, safe='')}"
+        path = f"/aliases/{_segment(alias)}"
         try:
             before = str(self.request("GET", path)["actorId"])
         except Missing:
@@ -136,9 +138,17 @@ class Tenant:
 
     def execution(self, actor_id: str, execution_id: str) -> dict[str, Any]:
         """Return an execution with its log as `logs`."""
-        path = f"/{actor_id}/executions/{quote(execution_id, safe='')}"
+        path = f"/{actor_id}/executions/{_segment(execution_id)}"
         found: dict[str, Any] = self.request("GET", path)
         return {**found, **self.request("GET", f"{path}/logs")}
+
+
+def _segment(name: str) -> str:
+    """Return a name as a part of a path."""
+    if name in ("", ".", ".."):
+        message = f"{name!r} is no name of an actor, an alias or an execution"
+        raise DeploymentError(message)
+    return quote(name, safe="")
 
 
 def _is_missing(status: int, text: str) -> bool:

@@ -46,6 +46,10 @@ STYLES = {
 }
 """The colours of states."""
 _UNBOUNDED = 10_000
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""DEL and the C1 controls, which JSON lets stand as they are."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With these, a text is a formula to a spreadsheet."""
 
 
 class Column(NamedTuple):
@@ -103,7 +107,7 @@ def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> i
 def record(row: Mapping[str, Any], output: Format) -> None:
     """Print one thing, a line for each of its fields."""
     if output is Format.json:
-        sys.stdout.write(json.dumps(row, indent=2, ensure_ascii=False, default=plain) + "\n")
+        sys.stdout.write(as_json(row, indent=2) + "\n")
     elif output is Format.csv:
         _print_csv([dict(row)], list(row))
     else:
@@ -139,7 +143,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False, default=plain)
+        return as_json(value)
     return str(value)
 
 
@@ -149,6 +153,11 @@ def plain(value: Any) -> str:
         moment = value.astimezone(datetime.timezone.utc)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return str(value)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON in which no character commands a terminal."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=plain).translate(_ESCAPED)
 
 
 def printable(text: str) -> str:
@@ -185,7 +194,7 @@ def _print_json(rows: Iterable[Row]) -> int:
     count = 0
     for count, row in enumerate(rows, start=1):
         begin = "[\n" if count == 1 else ",\n"
-        sys.stdout.write(begin + json.dumps(row, ensure_ascii=False, default=plain))
+        sys.stdout.write(begin + as_json(row))
     sys.stdout.write("\n]\n" if count else "[]\n")
     return count
 
@@ -204,4 +213,7 @@ def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
 
 
 def _csv_cell(value: Any) -> str:
-    return plain(value) if isinstance(value, datetime.datetime) else shown(value)
+    text = plain(value) if isinstance(value, datetime.datetime) else shown(value)
+    if isinstance(value, str) and text.startswith(_FORMULA):
+        text = f"'{text}"
+    return printable(text) if sys.stdout.isatty() else text

@@ -98,15 +98,25 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     elif text.startswith("@"):
         content = read(Path(text[1:]))
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_constant=_no_constant)
+        # what is too large for a number, and half of a letter
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        message = f"{name} has the surrogate {error.object[error.start]!r}, which is no character"
+        raise UsageError(message) from error
     except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", "it cannot be read")
+        reason = getattr(error, "msg", str(error)) if isinstance(error, ValueError) else "too deep"
         message = f"{name} is no JSON ({reason}): give an object, @FILE, or - for standard input"
         raise UsageError(message) from error
     if not isinstance(value, dict):
         message = f'{name} must be a JSON object, such as {{"tacos": 3}}'
         raise UsageError(message)
     return value
+
+
+def _no_constant(name: str) -> Any:
+    message = f"{name} is no number of JSON"
+    raise ValueError(message)
 
 
 def document(file: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Redactor:
         """Black out further values from now on; what is no text or too short is passed over."""
         for secret in secrets:
             if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
-                self._secrets |= _forms(secret)
+                self._secrets |= forms(secret)
 
     def __call__(self, text: str) -> str:
         """Return a text without the secrets in it."""
@@ -60,7 +60,7 @@ def full_name(name: str, subname: str | None) -> str:
     return f"{name} {subname}" if subname else name
 
 
-def _forms(secret: str) -> set[str]:
+def forms(secret: str) -> set[str]:
     """Return a secret as it stands in texts, URLs, JSON documents and Python literals."""
     urls = {
         quote(secret, errors="surrogatepass"),

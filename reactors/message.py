@@ -11,13 +11,16 @@ import ast
 import json
 import math
 import re
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from reactors.exceptions import MessageError
 
 MAX_BYTES = 8 * 1024 * 1024
+MAX_REPR_BYTES = 3 * 1024 * 1024
+"""1 MiB of JSON is 2.5 MiB at most as a repr, which escapes what cannot be printed."""
 MAX_LITERAL_BYTES = 512 * 1024
-"""A Python repr reaches the actor in its environment only, which the kernel bounds to 128 KiB."""
+"""Of other literals, such as tuples, which cost time and memory, and no platform sends."""
 MAX_DEPTH = 64
 _MAX_DIGITS = 400
 
@@ -32,6 +35,17 @@ _LITERAL = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What `repr` writes in another way than JSON: texts, constants; and what neither of them writes
+_TOKEN = re.compile(
+    r"""(?P<text> '[^'\\\n]*(?:\\.[^'\\\n]*)*' | "[^"\\\n]*(?:\\.[^"\\\n]*)*" )
+    | (?P<word> (?<![\w.])[^\W\d]\w* )
+    | ['"\\]
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt\\'\"])|)")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
+_CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 
 
 class Parsed(NamedTuple):
@@ -54,6 +68,29 @@ def parse(text: str) -> Parsed:
         message = f"the message is larger than {MAX_BYTES:,} bytes"
         raise MessageError(message)
     try:
+        return _loads(text)
+    except json.JSONDecodeError:
+        pass
+    if size <= MAX_REPR_BYTES:
+        try:
+            return _loads(_TOKEN.sub(_to_json, text))
+        except MessageError:
+            raise
+        except ValueError:
+            pass
+    if size <= MAX_LITERAL_BYTES:
+        return _parse_literal(text) if _is_plain_literal(text) else Parsed(text, structured=False)
+    if text.lstrip()[:1] in ("{", "["):
+        message = (
+            f"the message is no JSON, and with {size:,} bytes too large to be anything else that "
+            f"begins with {text.lstrip()[:1]}: send it as JSON (application/octet-stream)"
+        )
+        raise MessageError(message)
+    return Parsed(text, structured=False)
+
+
+def _loads(text: str) -> Parsed:
+    try:
         value = json.loads(
             text,
             object_pairs_hook=_object,
@@ -63,10 +100,6 @@ def parse(text: str) -> Parsed:
         )
     except RecursionError:
         raise MessageError(_TOO_DEEP) from None
-    except json.JSONDecodeError:
-        if size > MAX_LITERAL_BYTES or not _is_plain_literal(text):
-            return Parsed(text, structured=False)
-        return _parse_literal(text)
     _check_depth(value)
     return Parsed(value, structured=True)
 
@@ -122,6 +155,32 @@ def _check_number(digits: str) -> None:
     if not math.isfinite(float(digits)):
         message = f"the message has the number {digits:.20}, which is too large"
         raise MessageError(message)
+
+
+def _to_json(token: re.Match[str]) -> str:
+    """Return a token of a Python literal as JSON has it.
+
+    Raises:
+        ValueError: it is none that `repr` writes for a JSON value.
+    """
+    if token["text"]:
+        content = token[0][1:-1]
+        return encode_basestring(_ESCAPE.sub(_character, content) if "\\" in content else content)
+    try:
+        return _CONSTANTS[token[0]]
+    except KeyError:
+        message = f"{token[0]!r:.60} is no literal"
+        raise ValueError(message) from None
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = escape[1] or escape[2] or escape[3]
+    if code:
+        return chr(int(code, 16))
+    if escape[4]:
+        return _ESCAPED[escape[4]]
+    message = "a backslash that `repr` does not write"
+    raise ValueError(message)
 
 
 def _is_plain_literal(text: str) -> bool:

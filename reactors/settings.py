@@ -117,7 +117,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
         text
         for name, text in environ.items()
         if name.startswith(PREFIX) or any(mark in name.lower() for mark in _SECRET_NAMES)
-        if not name.endswith("_LIFETIME")
+        if not name.endswith(_HARMLESS_NAMES)
     }
     _collect(settings, found)
     # a switch or a level is no secret, and to black it out would spoil every line
@@ -126,6 +126,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
 
 _HARMLESS = {"false", "debug", "warning", "critical"}
 _HARMLESS |= {text.upper() for text in _HARMLESS}
+_HARMLESS_NAMES = ("_LIFETIME", "_MONGODB_DATABASE")
 _SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key", "webhook")
 
 

@@ -7,9 +7,12 @@ part of its history only, wherever the stream breaks off.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bson import json_util
+import bson
+from bson import Binary, Int64, ObjectId, json_util
 from bson.errors import BSONError
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
@@ -38,6 +41,9 @@ COLLECTIONS: dict[str, str | None] = {
     "updates": "date",
 } | {store.collection: None for store in KINDS.values() if store.collection != JOBS}
 _DUPLICATE_KEY = 11000
+_KEYS = (str, int, float, bytes, datetime.datetime, uuid.UUID, ObjectId, Int64, Binary)
+"""Types of an `_id`; in a query, an object or a regular expression would be no value."""
+_MOST_BYTES = 16 * 1024 * 1024
 _EXTENDED = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 
 
@@ -68,6 +74,18 @@ class Item(NamedTuple):
         known = collection in (*COLLECTIONS, BUCKETS)
         if not known or not isinstance(document, dict) or "_id" not in document:
             message = "no document of a collection of the catalog"
+            raise ValueError(message)
+        for field in ("_id", "job_id") if collection == BUCKETS else ("_id",):
+            if type(document.get(field)) not in _KEYS:
+                message = f"the document's {field} is missing or cannot be a key"
+                raise ValueError(message)
+        try:
+            size = len(bson.encode(document))
+        except (OverflowError, RecursionError, UnicodeError, BSONError) as error:
+            message = "the document has a value that the database cannot hold"
+            raise ValueError(message) from error
+        if size > _MOST_BYTES:
+            message = f"the document has {size:,} bytes, and the database holds {_MOST_BYTES:,}"
             raise ValueError(message)
         return cls(collection, document)
 
@@ -160,7 +178,7 @@ class Transfer:
         conflicts: list[str] = []
         for name, documents in _runs(items):
             if name == BUCKETS:
-                self._load_buckets(documents)
+                conflicts += self._load_buckets(documents)
                 continue
             rejected = self._insert(name, documents)
             known += sum(not text for text in rejected)
@@ -170,13 +188,27 @@ class Transfer:
                 self._present.update((job["_id"], True) for job in documents)
         return Loaded(added, known, conflicts)
 
-    def _load_buckets(self, buckets: list[Document]) -> None:
-        """Write buckets whose job is not there: a job that is has its own."""
+    def _load_buckets(self, buckets: list[Document]) -> list[str]:
+        """Write buckets whose job is not there: a job that is has its own.
+
+        Returns:
+            A text for each whose place is taken by a bucket of another job.
+        """
         wanted = [found for found in buckets if not self._is_present(found["job_id"])]
-        if wanted:
-            self._db[BUCKETS].bulk_write(
-                [ReplaceOne({"_id": found["_id"]}, found, upsert=True) for found in wanted]
-            )
+        if not wanted:
+            return []
+        replacements = [
+            ReplaceOne({"_id": found["_id"], "job_id": found["job_id"]}, found, upsert=True)
+            for found in wanted
+        ]
+        try:
+            self._db[BUCKETS].bulk_write(replacements, ordered=False)
+        except BulkWriteError as error:
+            return [
+                f"{BUCKETS}: a bucket of another job has the _id {wanted[index]['_id']!s:.80}"
+                for index in _duplicates(error)
+            ]
+        return []
 
     def _is_present(self, job_id: Any) -> bool:
         if job_id not in self._present:
@@ -191,10 +223,7 @@ class Transfer:
         try:
             self._db[name].insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            errors = error.details["writeErrors"]
-            if any(found["code"] != _DUPLICATE_KEY for found in errors):
-                raise
-            return [self._conflict(name, documents[found["index"]]) for found in errors]
+            return [self._conflict(name, documents[index]) for index in _duplicates(error)]
         return []
 
     def _conflict(self, name: str, document: Document) -> str:
@@ -206,6 +235,14 @@ class Transfer:
 
 
 _MOST_REMEMBERED = 10_000
+
+
+def _duplicates(error: BulkWriteError) -> list[int]:
+    """Return which writes failed because of a key that is there; raise if others failed as well."""
+    errors = error.details["writeErrors"]
+    if any(found["code"] != _DUPLICATE_KEY for found in errors):
+        raise error
+    return [found["index"] for found in errors]
 
 
 def _runs(items: Sequence[Item]) -> Iterator[tuple[str, list[Document]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 import time
 from enum import Enum
@@ -15,10 +15,11 @@ from rich.text import Text
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
+from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
 from pipelinejobs import drawing, graph, output, values
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import command, site_of
-from pipelinejobs.exceptions import UsageError
+from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
@@ -132,19 +133,33 @@ def show(
     """Show a job, hidden or not: its fields, what it may do next, what waits for it."""
     site = site_of(context)
     stored = site.jobs.load_deletable(values.job_uuid(job))
-    names = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
-    public = site.jobs.public(stored)
+    output.record(_details(site, stored), output_format)
+
+
+def _details(site: Site, stored: Document) -> output.Row:
     links = ("child_of", "acted_on", "acted_using", "archive_patterns", "product_patterns")
-    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=1000)
-    more = {
-        "allowed": fsm.allowed_events(stored["state"]),
-        "entries": moved(stored) + len(stored.get("history", [])),
-        "rejected": len(rejected.rows),
-        "waiting": len(stored.get("_outbox", [])),
-        **{name: public.get(name) for name in links},
-        "data": public.get("data"),
-    }
-    output.record({**_row(public, names), **more}, output_format)
+    with _reading(stored):
+        names = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
+        public = site.jobs.public(stored)
+        rejected = site.search.rejected(job_uuid=stored["uuid"], limit=1000)
+        more = {
+            "allowed": fsm.allowed_events(stored["state"]),
+            "entries": moved(stored) + len(stored.get("history", [])),
+            "rejected": len(rejected.rows),
+            "waiting": len(stored.get("_outbox", [])),
+            **{name: public.get(name) for name in links},
+            "data": public.get("data"),
+        }
+        return {**_row(public, names), **more}
+
+
+@contextlib.contextmanager
+def _reading(stored: Document) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        message = f"job {stored['uuid']} {unreadable(error)}: see its document in the database"
+        raise CommandError(message) from error
 
 
 def history(
@@ -166,11 +181,12 @@ def history(
     """
     site, uuid = site_of(context), values.job_uuid(job)
     stored = site.jobs.load_deletable(uuid)
-    count = moved(stored) + len(stored.get("history", []))
-    skip = 0 if every else max(0, count - limit)
-    if not follow:
-        _print_entries(site.search.entries(stored, skip), output_format)
-        return
+    with _reading(stored):
+        count = moved(stored) + len(stored.get("history", []))
+        skip = 0 if every else max(0, count - limit)
+        if not follow:
+            _print_entries(site.search.entries(stored, skip), output_format)
+            return
     if output_format is Format.csv:
         message = "--follow goes with --output table or json"
         raise UsageError(message)
@@ -193,7 +209,7 @@ def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> 
 
 def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     if output_format is Format.json:
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False, default=output.plain) + "\n")
+        sys.stdout.write(output.as_json(entry) + "\n")
         return
     date = output.plain(entry["date"])
     state = output.printable(str(entry["state"] or ""))
@@ -217,7 +233,8 @@ def draw(
     path = graph.Path()
     if job is not None:
         stored = site.jobs.load_deletable(values.job_uuid(job))
-        path = graph.Path.of(site.search.path(stored))
+        with _reading(stored):
+            path = graph.Path.of(site.search.path(stored))
     if form is Drawing.svg:
         text = drawing.svg(path)
     else:
@@ -225,5 +242,10 @@ def draw(
     if to is None:
         sys.stdout.write(text)
     else:
-        to.write_text(text, encoding="utf-8")
+        try:
+            to.write_text(text, encoding="utf-8")
+        except OSError as error:
+            # a device that is full names no file
+            message = f"{to} cannot be written: {error.strerror}"
+            raise CommandError(message) from error
         output.note(f"written to {to}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,56 @@ def test_what_a_cli_is_refused_is_said(
     assert not list(checkout.folder.rglob("*ACTOR_ID"))
 
 
+def test_of_a_secret_of_some_lines_a_cli_does_not_get_the_last_one_told(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    checkout.write_secrets({"KEY": "-----BEGIN\nhush\nxy"})
+    program = checkout.programs / "abaco"
+    program.write_text(f"#!{sys.executable}\nraise SystemExit('refused: -----BEGIN\\nhush\\nxy')\n")
+    program.chmod(0o700)
+    done = checkout.make("deploy", NO_PUSH="1", CLIENT="abaco")
+    assert done.error == "`abaco create` failed with 1: refused: ***"
+
+
 # What is missing or wrong
+
+
+@pytest.mark.parametrize("name", ["ACTOR", "EXECUTION"])
+@pytest.mark.parametrize("value", [".", ".."])
+def test_a_name_that_would_be_another_path_is_refused(
+    checkout: Checkout, gateway: RunningGateway, name: str, value: str
+) -> None:
+    checkout.deploy()
+    done = checkout.make("logs", **{name: value})
+    assert done.error == f"{value!r} is no name of an actor, an alias or an execution"
+
+
+def test_a_gateway_on_this_machine_is_not_asked_through_a_proxy(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    nobody = "http://127.0.0.1:9"
+    checkout.environ |= {"HTTP_PROXY": nobody, "http_proxy": nobody, "ALL_PROXY": nobody}
+    checkout.deploy(CLIENT="api")
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("logs", "ACTOR"), ("logs", "EXECUTION"), ("nonce", "LEVEL"), ("nonce", "MAX_USES"),
+     ("deploy", "CLIENT"), ("up", "PORT")],
+)  # fmt: skip
+@pytest.mark.parametrize("in_environment", [False, True])
+def test_nothing_in_a_variable_is_run(
+    checkout: Checkout, gateway: RunningGateway, target: str, name: str, *, in_environment: bool
+) -> None:
+    program = checkout.programs / "intrude"
+    program.write_text(f"#!/bin/sh\n: > {checkout.folder}/intruded\n")
+    program.chmod(0o700)
+    value = "x' `intrude` \"`intrude`\" '"
+    if in_environment:
+        checkout.environ[name] = value
+    done = checkout.make(target, **({} if in_environment else {name: value}))
+    assert done.code != 0
+    assert not (checkout.folder / "intruded").exists()
 
 
 def test_nothing_is_created_where_the_push_fails(

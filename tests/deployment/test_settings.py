@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -72,6 +74,8 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ('REACTOR_NAME="', "line 1: is no KEY=VALUE"),
         ("REACTOR_NAME=", "REACTOR_NAME is empty"),
         ("REACTOR_WORKERS=0", "REACTOR_WORKERS is '0', which is no number from 1"),
+        (f"REACTOR_WORKERS={'9' * 5_000}", "which is no number from 1"),
+        ("DOCKER_PYTHON=--privileged", "DOCKER_PYTHON is '--privileged', which is no image"),
         ("REACTOR_STATELESS=maybe", "REACTOR_STATELESS is 'maybe', which is neither 1 nor 0"),
         ("REACTOR_STATELESS=0\nREACTOR_WORKERS=2", "is not stateless has one worker, not 2"),
         ("DOCKER_IMAGE_TAG=Tacos", "'Tacos:latest' is no name of an image"),
@@ -120,6 +124,8 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path, mode: int) -> 
         ({"A B": "hush"}, "'A B' is no name of a variable"),
         ({"A": {"hush": 1}}, "the value of A is no text"),
         ({"A": 4711}, "the value of A is no text"),
+        ("[" * 100_000, "not valid JSON"),
+        ({"A": "hush \ud800"}, "the value of A has a surrogate"),
     ],
 )
 def test_what_is_wrong_in_the_secrets_is_said_without_them(
@@ -134,3 +140,24 @@ def test_what_is_wrong_in_the_secrets_is_said_without_them(
 def test_secrets_are_blacked_out_the_longest_first() -> None:
     hidden = Secrets(A="tacos", B="tacos-and-more", C="1").hide("1 tacos-and-more, tacos")
     assert hidden == "1 ***, ***"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        repr,
+        json.dumps,
+        lambda value: json.dumps(value, ensure_ascii=False),
+        quote,
+        quote_plus,
+        lambda value: value.splitlines()[0],
+        lambda value: json.dumps(value.splitlines()[1]),
+    ],
+)
+def test_a_secret_is_blacked_out_in_every_form_that_a_program_repeats_it_in(
+    form: Callable[[str], str],
+) -> None:
+    value = 'hush & "quoted" \'ä\nsecond/l\\ine ü'
+    hidden = Secrets(A=value).hide(f"refused: {form(value)}!")
+    assert hidden.strip("'\"") in ("refused: ***!", "refused: '***'!", 'refused: "***"!')

@@ -65,6 +65,27 @@ def exact(value: Any) -> str:
 
 
 @AS_TEXT
+def test_large_data_is_kept_as_it_was_sent_and_its_token_is_not(
+    actor: Actor, job: Document, as_text: Callable[[Any], str]
+) -> None:
+    body = {"z": "y" * 600_000, "n": 1, "token": job["_update_token"]}
+    reply = actor.send(as_text(body), {"uuid": job["uuid"], "event": "update"})
+
+    assert reply.result["last_event"] == "update"
+    assert actor.job(job["uuid"])["history"][-1]["data"] == {"z": "y" * 600_000, "n": 1}
+
+
+def test_a_body_too_large_to_be_read_is_refused_and_not_kept_as_a_text(
+    actor: Actor, job: Document
+) -> None:
+    body = {"z": "y" * 4_000_000, "token": job["_update_token"]}
+    reply = actor.send(repr(body), url(job, event="update"))
+
+    assert "too large" in reply.error
+    assert len(actor.job(job["uuid"])["history"]) == 1
+
+
+@AS_TEXT
 def test_an_event_is_applied_and_its_data_kept(
     actor: Actor, job: Document, as_text: Callable[[Any], str]
 ) -> None:

@@ -67,6 +67,17 @@ def kept(actor: Actor, job: Document) -> Any:
 
 @FORMS
 @AS_TEXT
+def test_data_that_is_null_is_none(
+    actor: Actor, job: Document, form: Form, as_text: Callable[[Any], str]
+) -> None:
+    body = form(tapis("RUNNING", 7))
+    (body if "specversion" in body else body["event"])["data"] = None
+    assert actor.send(as_text(body), url(job)).result["state"] == "RUNNING"
+    assert "value" not in kept(actor, job)
+
+
+@FORMS
+@AS_TEXT
 def test_a_notification_is_applied_and_its_data_kept(
     actor: Actor, job: Document, form: Form, as_text: Callable[[Any], str]
 ) -> None:
@@ -366,12 +377,12 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     (changed(tapis(), type=5), "'event.type' is a number, expected: string"),
     (changed(tapis(), type="FINISHED"), f"'event.type' is 'FINISHED', expected: {TYPE}"),
     (changed(tapis(), type="jobs..x"), f"'event.type' is 'jobs..x', expected: {TYPE}"),
-    (changed(tapis(), data=[1]), "'event.data' is an array, expected: string, object"),
+    (changed(tapis(), data=[1]), "'event.data' is an array, expected: string, object, null"),
     (without(PLAIN, "id"), "'id' is missing"),
     (without(PLAIN, "type", "source"), "'source', 'type' are missing"),
     ({**PLAIN, "specversion": "0.3"}, "'specversion' is '0.3', expected: one of 1.0"),
     ({**PLAIN, "type": "jobs.x"}, f"'type' is 'jobs.x', expected: {TYPE}"),
-    ({**PLAIN, "data": 5}, "'data' is a number, expected: string, object"),
+    ({**PLAIN, "data": 5}, "'data' is a number, expected: string, object, null"),
     (
         {**tapis(), "specversion": "1.0"},
         "'specversion' is '1.0', expected: nothing: only an event by itself has it",

@@ -60,6 +60,11 @@ def test_data_comes_from_a_file_or_standard_input(
         ("[1]", '--data must be a JSON object, such as {"tacos": 3}'),
         ("@nowhere.json", "nowhere.json cannot be read: No such file or directory"),
         ("[" * 100_000, "--data is no JSON"),
+        ('{"a": NaN}', "--data is no JSON (NaN is no number of JSON)"),
+        ('{"a": -Infinity}', "--data is no JSON (-Infinity is no number of JSON)"),
+        ('{"a": [1e999]}', "--data is no JSON (Out of range float values"),
+        ('{"a": "\\ud800"}', "--data has the surrogate '\\ud800', which is no character"),
+        ('{"a": ' + "9" * 5_000 + "}", "--data is no JSON (Exceeds the limit"),
     ],
 )
 def test_data_that_is_no_object_is_named(cli: Run, job: Document, data: str, said: str) -> None:

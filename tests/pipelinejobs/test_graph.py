@@ -106,3 +106,10 @@ def test_without_a_job_the_machine_alone_is_drawn(cli: Run) -> None:
     for form in ("mermaid", "svg"):
         shown = cli("jobs", "graph", "--format", form)
         assert (shown.code, "current" in shown.out.replace(drawing.STYLE, "")) == (0, False)
+
+
+def test_a_file_that_cannot_be_written_is_named(cli: Run) -> None:
+    full = cli("jobs", "graph", "--to", "/dev/full")
+    assert full == (1, "", "ERROR /dev/full cannot be written: No space left on device\n")
+    missing = cli("jobs", "graph", "--to", "no/folder.svg")
+    assert missing == (1, "", "ERROR no/folder.svg cannot be written: No such file or directory\n")

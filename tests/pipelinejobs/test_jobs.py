@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
-from tests.pipelinejobs.running import Result, Run, interrupted, started
+from tests.pipelinejobs.running import COMMAND, Result, Run, environment, interrupted, started
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
 
@@ -63,6 +67,37 @@ def test_json_and_csv_have_all_fields(cli: Run, three: list[str]) -> None:
     assert table[0]["updated"] == rows[0]["updated"]
     assert rows[0]["archive_path"] == "/products/v2/1"
     assert rows[0]["revision"] == 1
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_text_is_a_formula_in_csv(cli: Run, three: list[str], db: Db, text: str) -> None:
+    db["jobs"].update_one({"uuid": three[1]}, {"$set": {"session": text}})
+    table = list(csv.DictReader(io.StringIO(cli("jobs", "ls", "-o", "csv").out)))
+    assert table[0]["session"] == f"'{text}"
+    assert cli("jobs", "ls", "-o", "json").rows[0]["session"] == text
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_a_terminal_gets_no_control_characters(
+    variables: dict[str, str], three: list[str], db: Db, form: str, tmp_path: Path
+) -> None:
+    session = "red\x1b[31m\x7f\x9b32mé"
+    db["jobs"].update_one({"uuid": three[1]}, {"$set": {"session": session}})
+    ours, terminal = pty.openpty()
+    command = [*COMMAND, "jobs", "show", three[1], "-o", form]
+    subprocess.run(
+        command, cwd=tmp_path, env=environment(variables), stdout=terminal, check=True, timeout=60
+    )
+    os.close(terminal)
+    # what is left is read before the end, which a terminal tells by an error
+    written = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 4096):
+            written += part
+    os.close(ours)
+    shown = written.decode()
+    assert "red" in shown
+    assert all(raw not in shown for raw in ("\x1b[31m", "\x7f", "\x9b"))
 
 
 def test_jobs_are_filtered(cli: Run, three: list[str], pipeline: Document) -> None:
@@ -212,8 +247,8 @@ def test_a_database_that_is_away_is_said_in_one_line(
 def test_an_unexpected_error_is_one_line_and_with_debug_a_trace(
     cli: Run, three: list[str], db: Db
 ) -> None:
-    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_history": {"moved": "many"}}})
-    done = cli("jobs", "show", three[0])
+    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_admin": "x"}})
+    done = cli("jobs", "ls")
     assert done.code == 1
-    assert done.err == "ERROR unexpected ValueError: run it with --debug to see where\n"
-    assert "Traceback" in cli("--debug", "jobs", "show", three[0]).err
+    assert done.err == "ERROR unexpected AttributeError: run it with --debug to see where\n"
+    assert "Traceback" in cli("--debug", "jobs", "ls").err

@@ -147,6 +147,52 @@ def test_a_line_that_cannot_be_read_is_named_with_its_number(cli: Run, some: lis
     assert done.err.endswith(f"ERROR {EXPORT}, line 4: no document of a catalog\n")
 
 
+@pytest.mark.parametrize(
+    ("collection", "document", "said"),
+    [
+        ("jobs_history", '{"_id": "x:0"}', "job_id is missing or cannot be a key"),
+        ("jobs_history", '{"_id": "x:0", "job_id": {"$ne": null}}', "job_id is missing"),
+        ("jobs_history", '{"_id": {"$ne": null}, "job_id": "x"}', "_id is missing or cannot"),
+        ("jobs", '{"_id": {"$ne": null}}', "_id is missing or cannot be a key"),
+        ("jobs", '{"_id": {"$regularExpression": {"pattern": "", "options": ""}}}', "_id is"),
+        ("jobs", '{"_id": 1, "n": 99999999999999999999}', "value that the database cannot hold"),
+        ("jobs", '{"_id": 1, "n": "\\ud800"}', "value that the database cannot hold"),
+        ("jobs", f'{{"_id": 1, "n": "{"y" * 2**24}"}}', "the database holds 16,777,216"),
+    ],
+    ids=["no job_id", "job_id", "bucket _id", "_id", "pattern", "number", "text", "size"],
+)
+def test_a_document_that_cannot_be_stored_is_named_by_its_line(
+    cli: Run, some: list[str], db: Db, collection: str, document: str, said: str
+) -> None:
+    cli("export", str(EXPORT))
+    before = content(db)
+    lines = EXPORT.read_text().splitlines()
+    lines.insert(1, f'{{"collection": "{collection}", "document": {document}}}')
+    EXPORT.write_text("\n".join(lines) + "\n")
+    done = cli("import", str(EXPORT))
+    assert done.code == 2
+    assert f"ERROR {EXPORT}, line 2: the document" in done.err
+    assert said in done.err
+    assert content(db) == before
+
+
+def test_a_bucket_of_a_job_that_is_there_is_not_replaced_by_that_of_another(
+    cli: Run, some: list[str], db: Db
+) -> None:
+    cli("export", str(EXPORT))
+    before = content(db)
+    bucket = db["jobs_history"].find_one() or {}
+    forged = {"_id": bucket["_id"], "job_id": "of nobody", "first": 0, "last": 0, "entries": []}
+    lines = EXPORT.read_text().splitlines()
+    lines.insert(1, json.dumps({"collection": "jobs_history", "document": forged}))
+    EXPORT.write_text("\n".join(lines) + "\n")
+    done = cli("import", str(EXPORT))
+    assert done.code == 1
+    assert f"a bucket of another job has the _id {bucket['_id']}" in done.err
+    assert "in conflict: 1" in done.err
+    assert content(db) == before
+
+
 def test_a_file_that_cannot_be_used_is_named(cli: Run, pipeline: Document) -> None:
     missing = cli("import", "nowhere.ndjson")
     assert missing.err == "ERROR nowhere.ndjson cannot be read: No such file or directory\n"

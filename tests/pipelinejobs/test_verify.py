@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
@@ -41,3 +44,41 @@ def test_what_is_off_is_listed_and_is_exit_code_1(
     assert job["uuid"] in cli("verify").out
     assert cli("verify", other["uuid"]).code == 0
     assert cli("verify", other["uuid"], job["uuid"]).code == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"history": None},
+        {"history": [{}]},
+        {"history": [None]},
+        {"history": "x"},
+        {"_history": "x"},
+        {"_history": {"moved": "x"}},
+        {"_properties": "x"},
+        {"_properties.revision": "x"},
+    ],
+    ids=str,
+)
+def test_a_damaged_job_is_reported_and_the_others_are_verified(
+    cli: Run,
+    job: Document,
+    jobs: PipelineJobStore,
+    pipeline: Document,
+    db: Db,
+    damage: dict[str, Any],
+) -> None:
+    fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/o", "data": {}}
+    other = jobs.create(fields)
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": damage})
+    db["jobs"].update_one({"uuid": other["uuid"]}, {"$set": {"state": "FINISHED"}})
+    done = cli("verify", "-o", "json")
+    assert done.code == 1
+    problems = {row["uuid"]: row["problem"] for row in done.rows}
+    assert problems.keys() == {job["uuid"], other["uuid"]}
+    assert problems[job["uuid"]].startswith("cannot be read: ")
+    assert problems[other["uuid"]].startswith("the job's state is FINISHED")
+    for command in ("show", "history", "graph"):
+        shown = cli("jobs", command, job["uuid"])
+        assert "unexpected" not in shown.err
+        assert shown.code == 0 or shown.err.startswith(f"ERROR job {job['uuid']} cannot be read")

@@ -88,6 +88,40 @@ def test_a_large_nest_is_the_same_in_both_forms() -> None:
     assert parse(repr(value)) == Parsed(value, structured=True)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"z": "y" * 2_500_000, "n": 1, "ok": None},
+        [1] * 349_000,
+        {f"k{number}": [True, "it's"] for number in range(40_000)},
+        {"unprintable": "\ue000\x80" * 200_000, "quotes": "'\"\\\n" * 100_000},
+    ],
+    ids=["text", "numbers", "keys", "escapes"],
+)
+def test_a_repr_of_as_much_data_as_may_be_kept_is_read_at_little_cost(value: Any) -> None:
+    text = repr(value)
+    begin = time.process_time()
+    parsed = parse(text)
+    assert time.process_time() - begin < 1
+    assert len(text) > 600_000
+    assert parsed == Parsed(value, structured=True)
+
+
+@pytest.mark.parametrize("text", ["(1, 'a')", "[1, 'a',]", "[1., 'a']"])
+def test_a_literal_that_no_json_value_has_for_its_repr_is_read(text: str) -> None:
+    assert list(parse(text).value) == [1, "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{'z': '" + "y" * 3_200_000 + "'}", " [" + "(1,)," * 150_000 + "]", "{'a': 1" + " " * 600_000],
+    ids=["repr", "tuples", "broken"],
+)
+def test_a_nest_too_large_to_be_read_is_refused_and_no_text(text: str) -> None:
+    with pytest.raises(MessageError, match="too large"):
+        parse(text)
+
+
 @pytest.mark.parametrize("text", [" \n{'a': None}\t ", '\r\n {"a": null} \n'])
 def test_space_around_a_message_does_not_matter(text: str) -> None:
     assert parse(text) == Parsed({"a": None}, structured=True)
@@ -306,6 +340,12 @@ HOSTILE = {
     "long sum": "'1' + '-1' * 2_000_000",
     "many subscripts": "'[1]' * 1_600_000",
     "many constants": "'[' + 'None,' * 1_000_000 + ']'",
+    "constants of a repr": "'[' + 'None,' * 600_000 + 'None]'",
+    "texts of a repr": "'[' + \"'',\" * 1_000_000 + \"'']\"",
+    "objects of a repr": "\"[None\" + ',{}' * 1_000_000 + ']'",
+    "escapes of a repr": "'[' + repr(chr(10) * 1_500_000) + ']'",
+    "escaped quotes": "chr(39) + (chr(92) + chr(39)) * 1_500_000",
+    "a text in each line": "('[' + chr(39) + chr(10)) * 1_000_000",
 }
 
 

@@ -282,3 +282,10 @@ def test_a_key_that_is_no_text_is_no_stack_trace(tmp_path: Path, text: str) -> N
         assert "config.yml" in str(error)  # noqa: PT017 - either is fine
         return
     assert settings.secrets(loaded, {}) == set()
+
+
+def test_the_name_of_the_database_is_no_secret(folder: Path) -> None:
+    environ = {"_REACTOR_MONGODB_DATABASE": "catalog", "_REACTOR_MONGODB_AUTHN": "mongodb://x"}
+    loaded = settings.load(environ, [folder])
+    assert loaded.mongodb.database == "catalog"
+    assert settings.secrets(loaded, environ) - {""} == {"mongodb://x"}

@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
 
+DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
+"""What reading a document raises that is not of the form in which jobs are stored."""
 _MOST_PROBLEMS = 20
 _ATTEMPTS = 5
 _OTHER_CHANGES = ("hide", "undelete")
+
+
+def unreadable(error: Exception) -> str:
+    """Return in words that a document is damaged."""
+    return f"cannot be read: {type(error).__name__} ({error!s:.200})"
 
 
 class Verified(NamedTuple):
@@ -46,6 +53,13 @@ def verify(jobs: JobReader, job: Document) -> Verified:
         jobs: the store.
         job: as it is stored. If it has changed or gone meanwhile, the one that is there now counts.
     """
+    try:
+        return _verify_as_it_is_now(jobs, job)
+    except DAMAGE as error:
+        return Verified(str(job.get("uuid")), 0, [unreadable(error)])
+
+
+def _verify_as_it_is_now(jobs: JobReader, job: Document) -> Verified:
     found = _verify(jobs, job)
     for _ in range(_ATTEMPTS):
         if not found.problems:
