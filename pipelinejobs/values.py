@@ -97,6 +97,20 @@ def json_object(text: str, name: str) -> dict[str, Any]:
         content = sys.stdin.read()
     elif text.startswith("@"):
         content = read(Path(text[1:]))
+    return parsed_object(content, name, ": give an object, @FILE, or - for standard input")
+
+
+def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
+    """Return the JSON object that a text is.
+
+    Args:
+        content: the text.
+        name: of what it was given as.
+        remedy: what the error says at its end.
+
+    Raises:
+        UsageError: it is none, or holds what JSON cannot carry.
+    """
     try:
         value = json.loads(content, parse_constant=_no_constant)
         # what is too large for a number, and half of a letter
@@ -106,7 +120,7 @@ def json_object(text: str, name: str) -> dict[str, Any]:
         raise UsageError(message) from error
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", str(error)) if isinstance(error, ValueError) else "too deep"
-        message = f"{name} is no JSON ({reason}): give an object, @FILE, or - for standard input"
+        message = f"{name} is no JSON ({reason}){remedy}"
         raise UsageError(message) from error
     if not isinstance(value, dict):
         message = f'{name} must be a JSON object, such as {{"tacos": 3}}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -232,7 +231,7 @@ def send_event(view: View) -> Response:
     uuid, form = _uuid(view), view.form
     try:
         event = values.event(form.get("event", ""))
-        data = _data(form.get("data", ""))
+        data = values.parsed_object(form.get("data", "").strip() or "{}", "The data")
         view.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
     except CommandError as error:
         return _refused(view, error)
@@ -258,21 +257,6 @@ def _refused(view: View, error: CommandError) -> Response:
 def _token(form: Mapping[str, str]) -> dict[str, Any]:
     token = form.get("token", "").strip()
     return {"token": token} if token else {}
-
-
-def _data(text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text.strip() or "{}")
-        # what JSON and UTF-8 cannot carry: infinite numbers, halves of letters
-        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", "it cannot be read")
-        message = f"The data is no JSON: {reason}."
-        raise UsageError(message) from error
-    if not isinstance(data, dict):
-        message = 'The data must be a JSON object, such as {"tacos": 3}.'
-        raise UsageError(message)
-    return data
 
 
 def _uuid(view: View) -> str:
