@@ -120,8 +120,10 @@ def _check_depth(value: Any) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _check_keys([name for name, _ in pairs])
-    return dict(pairs)
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        _check_keys([name for name, _ in pairs])
+    return value
 
 
 def _check_keys(names: list[Any]) -> None:

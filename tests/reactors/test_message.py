@@ -341,9 +341,9 @@ HOSTILE = {
     "many subscripts": "'[1]' * 1_600_000",
     "many constants": "'[' + 'None,' * 1_000_000 + ']'",
     "constants of a repr": "'[' + 'None,' * 600_000 + 'None]'",
-    "texts of a repr": "'[' + \"'',\" * 1_000_000 + \"'']\"",
-    "objects of a repr": "\"[None\" + ',{}' * 1_000_000 + ']'",
-    "escapes of a repr": "'[' + repr(chr(10) * 1_500_000) + ']'",
+    "texts of a repr": "'[' + \"'',\" * 700_000 + \"'']\"",
+    "objects of a repr": "\"[None\" + ',{}' * 700_000 + ']'",
+    "escapes of a repr": "'[' + repr(chr(10) * 1_000_000) + ']'",
     "escaped quotes": "chr(39) + (chr(92) + chr(39)) * 1_500_000",
     "a text in each line": "('[' + chr(39) + chr(10)) * 1_000_000",
 }
