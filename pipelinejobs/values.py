@@ -21,6 +21,13 @@ _JOB = "107"
 _MOST_DIGITS = 9
 
 
+def at(value: object, *names: str) -> object:
+    """Return what is so deep in a document, or None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def moment(age: str | None) -> datetime.datetime | None:
     """Return the moment that was so long ago: `90s`, `15m`, `2h`, `3d`, `1w`.
 

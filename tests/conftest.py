@@ -38,8 +38,10 @@ TACOBOT = {
     "processing_levels": ["1"],
 }
 
-# what a shell starts in the background ignores Ctrl-C, and so would all that the tests start
+# what a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a terminal;
+# so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -106,19 +106,18 @@ def rows_of(
 
 
 def _row(job: Document, names: dict[str, str]) -> output.Row:
-    properties, owner = job.get("_properties") or {}, (job.get("_admin") or {}).get("owner")
     pipeline_uuid = str(job.get("pipeline_uuid"))
     return {
         "uuid": job["uuid"],
         "state": job.get("state"),
         "last_event": job.get("last_event"),
         "updated": job.get("updated"),
-        "created": properties.get("created_date"),
-        "revision": properties.get("revision"),
+        "created": values.at(job, "_properties", "created_date"),
+        "revision": values.at(job, "_properties", "revision"),
         "pipeline": names.get(pipeline_uuid, pipeline_uuid),
         "pipeline_uuid": pipeline_uuid,
         "session": job.get("session"),
-        "owner": owner,
+        "owner": values.at(job, "_admin", "owner"),
         "archive_system": job.get("archive_system"),
         "archive_path": job.get("archive_path"),
         "agent": job.get("agent"),

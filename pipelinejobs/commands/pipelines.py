@@ -56,8 +56,8 @@ def _row(pipeline: Document) -> output.Row:
         "name": pipeline.get("name"),
         "type": pipeline.get("pipeline_type"),
         "description": pipeline.get("description"),
-        "owner": (pipeline.get("_admin") or {}).get("owner"),
-        "created": (pipeline.get("_properties") or {}).get("created_date"),
+        "owner": values.at(pipeline, "_admin", "owner"),
+        "created": values.at(pipeline, "_properties", "created_date"),
     }
 
 

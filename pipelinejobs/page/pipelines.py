@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelinejobs import values
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page.view import Problem
 
@@ -35,6 +36,6 @@ def show(view: View) -> Response:
         "pipeline.html",
         f"Pipeline {shown.get('name')}",
         pipeline=shown,
-        created=(found.get("_properties") or {}).get("created_date"),
-        owner=(found.get("_admin") or {}).get("owner"),
+        created=values.at(found, "_properties", "created_date"),
+        owner=values.at(found, "_admin", "owner"),
     )

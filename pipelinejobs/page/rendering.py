@@ -13,7 +13,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output
+from pipelinejobs import output, values
 
 FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -31,7 +31,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(at=at, moment=moment, duration=duration, pretty=pretty, shown=output.shown)
+    made.filters.update(
+        at=values.at, moment=moment, duration=duration, pretty=pretty, shown=output.shown
+    )
     made.globals.update(static=static_url, states=fsm.STATES)
     return made
 
@@ -46,13 +48,6 @@ def static_file(name: str) -> tuple[bytes, str]:
 def static_url(name: str) -> str:
     """Return the address of a file, which changes with what is in it."""
     return f"/static/{name}?v={static_file(name)[1]}"
-
-
-def at(value: object, *names: str) -> object:
-    """Return what is so deep in a document, or None."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def moment(value: object) -> Markup:

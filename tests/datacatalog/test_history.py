@@ -213,3 +213,18 @@ def test_once_entries_have_moved_an_event_costs_one_more_read(
         ]
     keys = [index["key"] for index in recorded_jobs.db["jobs_history"].index_information().values()]
     assert any(key[0][0] == "entries.uuid" for key in keys)
+
+
+@pytest.mark.parametrize("mark", ["x", {"moved": "x"}, {"moved": None}, 5], ids=str)
+def test_a_damaged_mark_lets_go_of_nothing(
+    mark: Any, jobs: PipelineJobStore, job: Document, db: Db, send: Send
+) -> None:
+    for _ in range(30):
+        send("run")
+    buckets = list(db["jobs_history"].find())
+    assert buckets
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history": mark}})
+    for _ in range(30):
+        with pytest.raises(ValueError, match="is damaged"):
+            send("run")
+    assert list(db["jobs_history"].find()) == buckets

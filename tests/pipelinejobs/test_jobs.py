@@ -247,8 +247,17 @@ def test_a_database_that_is_away_is_said_in_one_line(
 def test_an_unexpected_error_is_one_line_and_with_debug_a_trace(
     cli: Run, three: list[str], db: Db
 ) -> None:
-    db["jobs"].update_one({"uuid": three[0]}, {"$set": {"_admin": "x"}})
+    db["jobs"].update_one({"uuid": three[0]}, {"$unset": {"uuid": ""}})
     done = cli("jobs", "ls")
     assert done.code == 1
-    assert done.err == "ERROR unexpected AttributeError: run it with --debug to see where\n"
+    assert done.err == "ERROR unexpected KeyError: run it with --debug to see where\n"
     assert "Traceback" in cli("--debug", "jobs", "ls").err
+
+
+def test_documents_that_something_else_has_written_are_listed(
+    cli: Run, job: Document, db: Db
+) -> None:
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_admin": "x", "state": None}})
+    listed = cli("jobs", "ls", "-o", "json")
+    assert listed.code == 0, listed.err
+    assert [(row["uuid"], row["owner"]) for row in listed.rows] == [(job["uuid"], None)]

@@ -276,7 +276,6 @@ REFUSED: dict[str, list[Any]] = {
         {**TAPIS, "event": "FINISHED"},
         {**TAPIS, "event": [TAPIS]},
         *({**CLOUD, "type": value} for value in ("", "jobs", "jobs.x", "jobs..x", "x.y.z", 5)),
-        {**CLOUD, "data": None},
         {**CLOUD, "data": []},
         {**CLOUD, "specversion": "0.3"},
         {**TAPIS, "specversion": "1.0"},

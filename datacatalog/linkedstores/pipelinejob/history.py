@@ -130,10 +130,18 @@ class History:
 
 
 def moved(job: Document) -> int:
-    """Return how many entries of a job have moved to buckets."""
-    about = job.get("_history")
-    count = about.get("moved") if isinstance(about, dict) else None
-    return int(count) if isinstance(count, int | float) else 0
+    """Return how many entries of a job have moved to buckets.
+
+    Raises:
+        ValueError: something else has written the mark that says so.
+    """
+    about = job.get("_history") or {}
+    count = about.get("moved", 0) if isinstance(about, dict) else None
+    if not isinstance(count, int):
+        # to begin again at 0 would let go of what is in the buckets
+        message = f"job {job['uuid']}: the mark of what has moved from its history is damaged"
+        raise ValueError(message)  # noqa: TRY004 - the value of a document, not of an argument
+    return count
 
 
 def recent(job: Document) -> list[Any]:
