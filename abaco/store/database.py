@@ -124,8 +124,7 @@ class Database:
     def _migrate(self) -> None:
         if self._version() == tables.VERSION:
             return
-        # most starts do without: it takes a third of a second to import
-        from abaco.store import migrations  # noqa: PLC0415
+        from abaco.store import migrations  # noqa: PLC0415 - takes a third of a second; most starts do without
 
         migrations.upgrade(self.engine)
 
