@@ -23,7 +23,7 @@ from abaco.http.call import Endpoint
 from abaco.http.endpoints import ENDPOINTS
 from tests.abaco.running import NOWHERE, Client, RunningGateway, furnish
 
-EXAMPLES = 12
+EXAMPLES = 8
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
