@@ -11,6 +11,8 @@ import pymongo
 import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
+from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from datacatalog.mongo import Db, Document
@@ -24,6 +26,19 @@ Send = Callable[..., Document]
 Make = Callable[..., ManagedPipelineJob]
 PIPELINES = {**VECTORS["pipelines"], "job_manager_nonce": "TEST_nonce"}
 EXPERIMENT, SAMPLE, SAMPLE_2 = "experiment.tacc.10001", "sample.tacc.20001", "sample.tacc.20002"
+SAMPLE_UUID = typeduuid.catalog_uuid("a sample", "sample")
+OTHER_UUID = typeduuid.catalog_uuid("another sample", "sample")
+
+
+def public(document: Document | None) -> Document:
+    """Return what anybody may know of a document."""
+    assert document is not None
+    return {field: value for field, value in document.items() if not field.startswith("_")}
+
+
+@pytest.fixture
+def files(mongodb: dict[str, Any]) -> FileStore:
+    return FileStore(mongodb)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ from datacatalog.linkedstores.pipeline import (
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from tests.conftest import TACOBOT
+from tests.datacatalog.conftest import public
 from tests.datacatalog.vectors import cases, check
 
 APP = {"id": "app-1.0", "inputs": {"b": 1, "a": 2}, "parameters": {}}
@@ -27,12 +28,6 @@ SERVICE = {"uri": "https://tacos.example.org"}
 @pytest.fixture
 def pipelines(mongodb: dict[str, Any]) -> PipelineStore:
     return PipelineStore(mongodb)
-
-
-def public(document: Document | None) -> Document:
-    """Return what a pipeline says, without what the catalog keeps about it."""
-    assert document is not None
-    return {name: value for name, value in document.items() if not name.startswith("_")}
 
 
 @cases("pipeline_uuid")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,11 @@ from tests.pipelinejobs.running import COMMAND, Run, environment, execute
 ESCAPE = "\x1b["
 
 
-def in_terminal(*arguments: str, variables: dict[str, str], folder: Path) -> tuple[int, str]:
-    """Run a command whose output is a terminal; return its exit code and what it shows."""
+@contextlib.contextmanager
+def terminal_of(
+    *arguments: str, variables: dict[str, str], folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Start a command in a terminal; yield it and the descriptor that shows what it shows."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *arguments],
@@ -30,8 +35,14 @@ def in_terminal(*arguments: str, variables: dict[str, str], folder: Path) -> tup
         stderr=terminal,
     ) as process:
         os.close(terminal)
-        shown = read_until(controller, None)
+        yield process, controller
         os.close(controller)
+
+
+def in_terminal(*arguments: str, variables: dict[str, str], folder: Path) -> tuple[int, str]:
+    """Run a command whose output is a terminal; return its exit code and what it shows."""
+    with terminal_of(*arguments, variables=variables, folder=folder) as (process, controller):
+        shown = read_until(controller, None)
     return process.returncode, shown
 
 
@@ -52,22 +63,13 @@ def test_colours_are_for_terminals(
 def test_watching_in_a_terminal_draws_again_and_ends_clean(
     job: Document, variables: dict[str, str], jobs: PipelineJobStore, tmp_path: Path
 ) -> None:
-    controller, terminal = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "jobs", "watch", "--interval", "0.1"],
-        cwd=tmp_path,
-        env=environment({"TERM": "xterm-256color", "COLUMNS": "200", **variables}),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-    ) as process:
-        os.close(terminal)
+    watch = ("jobs", "watch", "--interval", "0.1")
+    with terminal_of(*watch, variables=variables, folder=tmp_path) as (process, controller):
         shown = read_until(controller, "CREATED")
         jobs.apply(jobs.load(job["uuid"]), "run", {})
         shown += read_until(controller, "RUNNING")
         process.send_signal(signal.SIGINT)
         shown += read_until(controller, None)
-        os.close(controller)
     assert process.returncode == 130
     assert "Traceback" not in shown
     assert "Ctrl-C ends" in shown
