@@ -75,7 +75,7 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def _create_token(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.store import tokens  # noqa: PLC0415 - `serve` imports more, `--help` nothing
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     tenant = (options.tenant or settings.default_tenant).upper()
     if tenant not in settings.tenants:
@@ -99,7 +99,7 @@ def _create_token(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
-    from abaco.store import tokens  # noqa: PLC0415 - as above
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     with _open(settings) as database, database.read() as tx:
         found = tokens.all_tokens(tx)
@@ -112,7 +112,7 @@ def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.store import tokens  # noqa: PLC0415 - as above
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     with _open(settings) as database, database.write() as tx:
         found = tokens.revoke(tx, options.id)
@@ -125,9 +125,9 @@ def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _open(settings: Settings) -> Iterator[Database]:
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - `--help` does without
 
-    from abaco.store.database import Database, explain  # noqa: PLC0415 - as above
+    from abaco.store.database import Database, explain  # noqa: PLC0415 - `--help` does without
 
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -263,7 +263,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
             await work()
         except SQLAlchemyError as error:
             _logger.error("in the background: the database: %s", type(error).__name__)
-        except Exception:
+        except Exception:  # of one round: the next one may succeed
             _logger.exception("in the background")
 
 

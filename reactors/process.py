@@ -61,7 +61,7 @@ def _run(command: list[str], timeout: float | None) -> tuple[int, bytes]:
             _kill(program)
             output, _ = program.communicate()
             return TIMED_OUT, output
-        except BaseException:
+        except BaseException:  # Ctrl-C as well leaves no program behind, and goes on
             _kill(program)
             raise
     return program.returncode, output

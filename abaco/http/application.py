@@ -158,7 +158,7 @@ class _Path:
             _logger.error("%s %s: %s", method, endpoint.path, error)
             message = "The gateway's images cannot be read: see its log."
             response = _refuse(Unavailable(message))
-        except Exception:
+        except Exception:  # of one request: the others go on
             _logger.exception("%s %s", method, endpoint.path)
             response = _refuse(ApiError("The gateway failed: see its log."))
         labels = (method, endpoint.path)

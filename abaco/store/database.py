@@ -75,7 +75,7 @@ class Database:
             self.engine = _engine(url)
             try:
                 self._migrate()
-            except BaseException:
+            except BaseException:  # whatever it is, it goes on after the connections are closed
                 self.close()
                 raise
         except (SQLAlchemyError, ImportError) as error:

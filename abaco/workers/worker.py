@@ -176,7 +176,7 @@ class Worker:
         except SQLAlchemyError as error:
             # the next start finds its execution as one that was interrupted
             _logger.error("worker %s ended: %s", self.id, type(error).__name__)
-        except Exception:
+        except Exception:  # of one worker: its actor is told, the other workers go on
             self.status = FAILED
             _logger.exception("worker %s of actor %s ended", self.id, self.actor_id)
             await self._home.failed(self, "its worker ended: see the gateway's log")

@@ -192,7 +192,7 @@ class _Open:
         except mongo.DatabaseError as error:
             _logger.warning("the page: the database: %s", type(error).__name__)
             response = _problem(_NO_DATABASE, 503)
-        except Exception:
+        except Exception:  # of one request: the others go on
             _logger.exception("%s %s", request.method, scope["path"])
             response = _problem("The page failed: see the log of the gateway.", 500)
 
