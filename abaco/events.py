@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from abaco.store.database import Database
+    from abaco.store.executions import Accepted
     from abaco.store.records import Record
 
 ACTOR_READY = "ACTOR_READY"
@@ -30,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 def emit(
     tx: Connection, actor: Record, event_type: str, api_server: str, **facts: Any
-) -> str | None:
+) -> Accepted | None:
     """Queue an event for the actor's link and webhook, where it has them.
 
     Args:
@@ -41,7 +42,7 @@ def emit(
         facts: what is special to the event.
 
     Returns:
-        The id of the linked actor if it has a new message.
+        The message to the linked actor, if there is one.
     """
     if not actor["link"] and not actor["webhook"]:
         return None
@@ -68,8 +69,7 @@ def emit(
         "_abaco_api_server": api_server,
     }
     message = executions.Message(repr(event).encode(), executions.JSON, environment)
-    executions.submit(tx, linked, SENDER, message)
-    return str(linked["id"])
+    return executions.submit(tx, linked, SENDER, message)
 
 
 def find_linked(tx: Connection, tenant: str, name: str) -> Record | None:

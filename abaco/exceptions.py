@@ -70,6 +70,15 @@ class TooLarge(ApiError):
 
 
 class Unavailable(ApiError):
-    """The gateway is stopping, or its database does not answer."""
+    """The gateway is stopping, or something that the request needs is away.
+
+    Args:
+        message: the text.
+        retry_after: in how many seconds it is worth asking again.
+    """
 
     status = 503
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

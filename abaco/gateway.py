@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
 from abaco.http.metrics import Metrics
-from abaco.workers.pool import Pool
+from abaco.store import nonces
+from abaco.workers.pool import Outcome, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,6 +37,7 @@ class Gateway:
         self.address = address
         self.pool = Pool(settings, database, self.api_server)
         self.metrics = Metrics(database, self.pool)
+        self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -60,13 +62,13 @@ class Gateway:
     # From the threads of endpoints into the event loop
 
     def wake(self, actor_id: str) -> None:
-        """Say that an actor has a new message."""
+        """Say that an actor has messages that wait."""
         self._loop.call_soon_threadsafe(self.pool.wake, actor_id)
 
     def announce_ended(self, execution_ids: list[str]) -> None:
         """Tell who waits for executions that they will never run."""
         for execution_id in execution_ids:
-            self._loop.call_soon_threadsafe(self.pool.ended, {"id": execution_id}, None)
+            self._loop.call_soon_threadsafe(self.pool.announce, execution_id, Outcome())
 
     def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine of the pool and wait for it.

@@ -113,6 +113,7 @@ async def _run(
         background += [
             asyncio.create_task(_repeat(webhooks.deliver)),
             asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
+            asyncio.create_task(_repeat(lambda: asyncio.to_thread(gateway.uses.write, database))),
             asyncio.create_task(
                 _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
             ),
@@ -137,6 +138,7 @@ async def _run(
         if serving:
             await asyncio.wait(serving, timeout=STOP_SECONDS)
         await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.to_thread(gateway.uses.write, database)
         await webhooks.close()
 
 
@@ -268,11 +270,11 @@ async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
 
 
 async def _run_crons(gateway: Gateway) -> None:
-    for actor_id in await asyncio.to_thread(_submit_crons, gateway.database):
-        gateway.pool.wake(actor_id)
+    for accepted in await asyncio.to_thread(_submit_crons, gateway.database):
+        gateway.pool.deliver(accepted)
 
 
-def _submit_crons(database: Database) -> list[str]:
+def _submit_crons(database: Database) -> list[executions.Accepted]:
     with database.read() as tx:
         due = actors.due(tx)
     if not due:
@@ -280,13 +282,13 @@ def _submit_crons(database: Database) -> list[str]:
     message = executions.Message(
         cron.MESSAGE.encode(), executions.TEXT, {"_abaco_Content_Type": executions.TEXT}
     )
+    accepted = []
     with database.write() as tx:
-        due = actors.due(tx)
-        for actor in due:
+        for actor in actors.due(tx):
             following = cron.following(actor["cron_schedule"], actor["cron_next_ex"])
             actors.change(tx, actor["id"], cron_next_ex=following)
-            executions.submit(tx, actor, cron.SENDER, message)
-    return [actor["id"] for actor in due]
+            accepted.append(executions.submit(tx, actor, cron.SENDER, message))
+    return accepted
 
 
 def _forget(database: Database) -> None:

@@ -23,6 +23,7 @@ FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
 _COUNT = {"type": "integer", "minimum": 1}
+_EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
 _YEAR = 366 * 86_400
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
@@ -97,6 +98,9 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "environment": {"type": "object", "additionalProperties": {"type": "string"}},
             "protected": {"type": "array", "items": _TEXT},
             "seconds": _SECONDS,
+            "ordered_by": _TEXT,
+            "idempotency": _TEXT,
+            "unavailable": {"type": "array", "items": _EXIT_CODE},
         },
         "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
         "then": {"required": ["handler"]},
@@ -153,6 +157,9 @@ class Image:
         environment: what every process gets, under everything else.
         protected: names of variables, `*` for any ending, that no URL parameter may set.
         seconds: the longest execution; by default that of the gateway.
+        ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
+        idempotency: the URL parameter by which a message that comes twice counts once.
+        unavailable: the exit codes that say: something is away, try again later.
     """
 
     name: str
@@ -163,6 +170,9 @@ class Image:
     environment: Mapping[str, str] = field(default_factory=dict)
     protected: tuple[str, ...] = ()
     seconds: float | None = None
+    ordered_by: str = ""
+    idempotency: str = ""
+    unavailable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,6 +266,9 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             environment=entry.get("environment", {}),
             protected=tuple(entry.get("protected", ())),
             seconds=entry.get("seconds"),
+            ordered_by=entry.get("ordered_by", ""),
+            idempotency=entry.get("idempotency", ""),
+            unavailable=tuple(entry.get("unavailable", ())),
         )
         for name, entry in content.items()
     }

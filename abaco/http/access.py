@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import jwt
 from jwt.exceptions import PyJWTError
@@ -12,9 +12,10 @@ from abaco.exceptions import BadRequest, NotFound, Unauthorized
 from abaco.http.call import ADMIN, NONCE, ROLE, Principal, Subject
 from abaco.roles import ROLES
 from abaco.store import actors, aliases, configs, nonces, permissions, tokens
+from abaco.store.known import NotKnown
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Connection
 
@@ -29,47 +30,70 @@ _USER_CLAIM = "http://wso2.org/claims/enduser"
 _ROLE_CLAIM = "http://wso2.org/claims/role"
 NOBODY = Principal("", "", ())
 """Who asks for what is for everybody."""
+T = TypeVar("T")
 
 
-def admit(
-    gateway: Gateway,
-    endpoint: Endpoint,
-    path: Mapping[str, str],
-    headers: Mapping[str, str],
-    parameters: Mapping[str, str],
-) -> tuple[Principal, Subject]:
+class Ask(Protocol):
+    """Answers a query of the store."""
+
+    def __call__(self, query: Callable[..., T], *args: Any) -> T:
+        """Return what the query finds, given a transaction and the arguments."""
+
+
+class Request(NamedTuple):
+    """What is known of a request before its body is read."""
+
+    gateway: Gateway
+    endpoint: Endpoint
+    path: Mapping[str, str]
+    headers: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+
+def admit(request: Request, ask: Ask) -> tuple[Principal, Subject]:
     """Authenticate and authorize a request, before its body is read.
+
+    Args:
+        request: the request.
+        ask: answers a query: `Known.recall` in the event loop, `Known.ask` in a thread.
 
     Returns:
         The sender, and what the path names.
 
     Raises:
+        NotKnown: the answer to a query is not in memory.
         Unauthorized: the token or assertion does not hold.
         BadRequest: the nonce does not hold, or the sender may not.
         NotFound: the path names nothing.
     """
-    principal = _by_token(gateway, headers) or _by_assertion(gateway, headers)
+    endpoint, path = request.endpoint, request.path
+    principal = _by_token(request, ask) or _by_assertion(request.gateway, request.headers)
+    nonce: Record | None = None
     if principal is None:
-        if NONCE not in parameters:
+        if NONCE not in request.parameters:
             message = "No JWT or nonce provided."
             raise BadRequest(message)
-        with gateway.database.write() as tx:
-            tenants = gateway.settings.tenants
-            principal = _by_nonce(tx, tenants, endpoint, path, parameters[NONCE])
-    with gateway.database.read() as tx:
-        _check_role(principal, endpoint)
-        subject = _find_subject(tx, principal, endpoint, path)
-        _check_level(tx, principal, endpoint, subject)
+        nonce = _find_nonce(request, ask)
+        principal = Principal(
+            nonce["tenant"], nonce["owner"], tuple(nonce["roles"]), nonce=nonce["id"]
+        )
+    _check_role(principal, endpoint)
+    subject = _find_subject(ask, principal, endpoint, path)
+    _check_level(ask, principal, endpoint, subject)
+    if nonce is not None:
+        _redeem(request.gateway, nonce, ask)
     return principal, subject
 
 
-def _by_token(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+def _by_token(request: Request, ask: Ask) -> Principal | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if not scheme:
         return None
-    with gateway.database.read() as tx:
-        record = tokens.find(tx, token.strip()) if scheme.lower() == "bearer" else None
-    if record is None or record["tenant"] not in gateway.settings.tenants:
+    record = None
+    if scheme.lower() == "bearer":
+        token = token.strip()
+        record = request.gateway.pool.grants.find(token) or ask(tokens.find, token)
+    if record is None or record["tenant"] not in request.gateway.settings.tenants:
         message = "Access failure for API: /actors, version: v2. The token is unknown or expired."
         raise Unauthorized(message)
     return Principal(record["tenant"], record["user"], tuple(record["roles"]))
@@ -114,13 +138,9 @@ def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
     return claims
 
 
-def _by_nonce(
-    tx: Connection,
-    tenants: Container[str],
-    endpoint: Endpoint,
-    path: Mapping[str, str],
-    nonce_id: str,
-) -> Principal:
+def _find_nonce(request: Request, ask: Ask) -> Record:
+    endpoint, path = request.endpoint, request.path
+    nonce_id = request.parameters[NONCE]
     if "actor" in path:
         named = path["actor"]
     elif "alias" in path:
@@ -132,18 +152,29 @@ def _by_nonce(
     is_actor = "actor" in path and identifiers.is_identifier(named)
     kind = permissions.ACTOR if is_actor else permissions.ALIAS
     tenant = nonce_id.rpartition("_")[0]
-    nonce = nonces.find(tx, tenant, kind, named, nonce_id)
-    if nonce is None or tenant not in tenants:
+    nonce = ask(nonces.find, tenant, kind, named, nonce_id)
+    if nonce is None or tenant not in request.gateway.settings.tenants:
         message = "Nonce does not exist."
         raise BadRequest(message)
     levels = permissions.LEVELS
     if levels.index(nonce["level"]) < levels.index(_level_of_nonce(endpoint)):
         message = "Nonce does not have sufficient permissions level."
         raise BadRequest(message)
-    if not nonces.redeem(tx, nonce):
-        message = "No remaining uses left for this nonce."
-        raise BadRequest(message)
-    return Principal(tenant, nonce["owner"], tuple(nonce["roles"]), nonce=True)
+    return nonce
+
+
+def _redeem(gateway: Gateway, nonce: Record, ask: Ask) -> None:
+    """Use a nonce once; uses that are not limited are counted later."""
+    if nonce["max_uses"] == nonces.UNLIMITED:
+        gateway.uses.count(nonce["id"])
+        return
+    if ask == gateway.database.known.recall:
+        # to be decided by the database, one use after the other
+        raise NotKnown
+    with gateway.database.write() as tx:
+        if not nonces.redeem(tx, nonce):
+            message = "No remaining uses left for this nonce."
+            raise BadRequest(message)
 
 
 _NOT_AUTHORIZED = "Not authorized."
@@ -167,24 +198,24 @@ def _check_role(principal: Principal, endpoint: Endpoint) -> None:
 
 
 def _find_subject(
-    tx: Connection, principal: Principal, endpoint: Endpoint, path: Mapping[str, str]
+    ask: Ask, principal: Principal, endpoint: Endpoint, path: Mapping[str, str]
 ) -> Subject:
     tenant = principal.tenant
     if "actor" in path:
-        return Subject(actor=find_actor(tx, tenant, path["actor"]))
+        return Subject(actor=_find_actor(ask, tenant, path["actor"]))
     if "alias" in path:
-        alias = aliases.find(tx, tenant, path["alias"])
+        alias = ask(aliases.find, tenant, path["alias"])
         if alias is None:
             message = f"Actor with identifier '{path['alias']:.200}' not found"
             if principal.admin:
                 message = f"No alias found: {path['alias']:.200}."
             raise NotFound(message)
         if "/nonces" in endpoint.path:
-            actor = actors.find(tx, tenant, alias["actor_id"])
+            actor = ask(actors.find, tenant, alias["actor_id"])
             return Subject(alias=alias, actor=actor or {"id": alias["actor_id"]})
         return Subject(alias=alias)
     if "config" in path:
-        config = configs.find(tx, tenant, path["config"])
+        config = ask(configs.find, tenant, path["config"])
         if config is None:
             message = f"No config found: {path['config']:.200}."
             raise NotFound(message)
@@ -198,20 +229,22 @@ def find_actor(tx: Connection, tenant: str, named: str) -> Record:
     Raises:
         NotFound: there is none.
     """
+    return _find_actor(lambda query, *args: query(tx, *args), tenant, named)
+
+
+def _find_actor(ask: Ask, tenant: str, named: str) -> Record:
     if identifiers.is_identifier(named):
-        actor = actors.find(tx, tenant, named)
+        actor = ask(actors.find, tenant, named)
         message = f"No actor found with identifier: {named}."
     else:
-        actor = actors.find_by_alias(tx, tenant, named)
+        actor = ask(actors.find_by_alias, tenant, named)
         message = f"Actor with identifier '{named:.200}' not found"
     if actor is None:
         raise NotFound(message)
     return actor
 
 
-def _check_level(
-    tx: Connection, principal: Principal, endpoint: Endpoint, subject: Subject
-) -> None:
+def _check_level(ask: Ask, principal: Principal, endpoint: Endpoint, subject: Subject) -> None:
     if endpoint.needs in (ROLE, ADMIN) or principal.admin:
         return
     if subject.config:
@@ -230,5 +263,6 @@ def _check_level(
         named = [(permissions.ACTOR, subject.actor["id"])]
         failure = "Not authorized -- you do not have access to this actor."
     for kind, name in named:
-        if not permissions.allows(tx, principal.tenant, kind, name, principal.user, endpoint.needs):
+        level = ask(permissions.level_of, principal.tenant, kind, name, principal.user)
+        if permissions.LEVELS.index(level) < permissions.LEVELS.index(endpoint.needs):
             raise BadRequest(failure)

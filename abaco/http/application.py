@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
+import math
 import re
 import time
 from collections import defaultdict
@@ -32,6 +32,7 @@ from abaco.http.arguments import media_type
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
 from abaco.http.endpoints import ENDPOINTS
 from abaco.store.executions import BINARY
+from abaco.store.known import NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,12 +174,16 @@ class _Path:
         path = {name: str(value) for name, value in scope["path_params"].items()}
         principal, subject = access.NOBODY, Subject()
         if endpoint.needs != PUBLIC:
-            principal, subject = await asyncio.to_thread(
-                access.admit, gateway, endpoint, path, headers, parameters
-            )
+            request = access.Request(gateway, endpoint, path, headers, parameters)
+            try:
+                principal, subject = access.admit(request, gateway.database.known.recall)
+            except NotKnown:
+                principal, subject = await asyncio.to_thread(
+                    access.admit, request, gateway.database.known.ask
+                )
         body = await _read_body(endpoint, gateway, headers, receive)
         call = Call(gateway, endpoint, principal, subject, path, query, headers, receive, body)
-        if inspect.iscoroutinefunction(endpoint.handle):
+        if endpoint.on_loop:
             result = await endpoint.handle(call)
         else:
             result = await asyncio.to_thread(endpoint.handle, call)
@@ -195,7 +200,10 @@ def _render(result: Any) -> Response:
 def _refuse(error: ApiError) -> Response:
     # of a body that was refused, the rest is not read
     unread = isinstance(error, TooLarge | RequestTimeout)
-    return envelope.failure(error, {"Connection": "close"} if unread else None)
+    headers = {"Connection": "close"} if unread else {}
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return envelope.failure(error, headers)
 
 
 def _parse(query: bytes) -> list[tuple[str, str]]:

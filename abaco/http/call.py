@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,14 +32,14 @@ class Principal:
     """Who sends a request.
 
     Attributes:
-        nonce: whether by a nonce, as its owner.
+        nonce: the id of the nonce by which, as its owner; empty if by none.
         jwt_header: the name of the header with the assertion, where there was one.
     """
 
     tenant: str
     user: str
     roles: tuple[str, ...]
-    nonce: bool = False
+    nonce: str = ""
     jwt_header: str | None = None
 
     @property
@@ -175,3 +176,8 @@ class Endpoint:
     parameters: Mapping[str, str] = field(default_factory=dict)
     free_body: bool = False
     large: bool = False
+
+    @cached_property
+    def on_loop(self) -> bool:
+        """Whether `handle` runs in the event loop."""
+        return inspect.iscoroutinefunction(self.handle)

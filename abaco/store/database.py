@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.dml import UpdateBase
 
 from abaco.exceptions import SettingsError
 from abaco.store import tables
+from abaco.store.known import COUNTS, SOURCES, Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
 
+_CHANGED = "changed"
+"""What is noted at a connection whose transaction changes a source of what is known."""
 BUSY_SECONDS = 4
 """How long a writer waits for the writers of this process, and then for those of others."""
 _CONNECTIONS = 64
@@ -65,12 +69,16 @@ class Database:
     Args:
         url: as SQLAlchemy takes it, `sqlite:////path/to/file` for instance.
 
+    Attributes:
+        known: what need not be asked again.
+
     Raises:
         SettingsError: it cannot be opened, or is of a later version.
     """
 
     def __init__(self, url: str) -> None:
         self._turns = Turns()
+        self.known = Known(self.read)
         try:
             self.engine = _engine(url)
             try:
@@ -103,8 +111,12 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 connection.execution_options(writing=True)
-                with connection.begin():
-                    yield connection
+                try:
+                    with connection.begin():
+                        yield connection
+                finally:
+                    if connection.info.pop(_CHANGED, False):
+                        self.known.forget()
         finally:
             self._turns.give()
 
@@ -148,6 +160,7 @@ def explain(url: str, error: Exception) -> str:
 
 def _engine(url: str) -> Engine:
     engine = sqlalchemy.create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=30)
+    event.listen(engine, "before_execute", _note_change)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
@@ -171,3 +184,9 @@ def _prepare(connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _note_change(connection: Connection, statement: Any, *_: Any) -> None:
+    changes = isinstance(statement, UpdateBase) and statement.table in SOURCES
+    if changes and not statement.get_execution_options().get(COUNTS, False):
+        connection.info[_CHANGED] = True

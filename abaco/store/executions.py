@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock, identifiers
 from abaco.store.records import Record, every, one
-from abaco.store.tables import executions, logs, messages, results
+from abaco.store.tables import actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -41,124 +41,315 @@ class Message(NamedTuple):
     environment: Mapping[str, str]
 
 
-def submit(tx: Connection, actor: Record, executor: str, message: Message) -> str:
-    """Queue a message behind the actor's others; return the execution's id.
+class Accepted(NamedTuple):
+    """A message that is on disk.
+
+    Attributes:
+        sequence: its place among all messages.
+    """
+
+    sequence: int
+    execution_id: str
+    submission: Submission
+
+
+class Submission(NamedTuple):
+    """A message for an actor's mailbox, behind the others; it is accepted when this is on disk.
+
+    Attributes:
+        executor: who sends it.
+        sender: with whom others take turns; the same executor may be several.
+        ordering: the key by which it is ordered among the sender's messages, None for none.
+    """
+
+    tenant: str
+    actor_id: str
+    executor: str
+    message: Message
+    sender: str
+    ordering: str | None = None
+
+    @classmethod
+    def write(cls, tx: Connection, submissions: Sequence[Submission]) -> list[Accepted | None]:
+        """Queue messages; return None for those whose actor is not there."""
+        wanted = {submission.actor_id for submission in submissions}
+        there = set(tx.execute(_ACTORS_OF, {"ids": list(wanted)}).scalars())
+        accepted = [each for each in submissions if each.actor_id in there]
+        if not accepted:
+            return [None] * len(submissions)
+        moment = clock.now()
+        ids = [identifiers.new() for _ in accepted]
+        rows = [
+            {
+                "id": execution_id,
+                "tenant": submission.tenant,
+                "actor_id": submission.actor_id,
+                "executor": submission.executor,
+                "sender": submission.sender,
+                "ordering": submission.ordering,
+                "message_received_time": moment,
+            }
+            for execution_id, submission in zip(ids, accepted, strict=True)
+        ]
+        sequences = tx.execute(_SUBMIT, rows).scalars().all()
+        tx.execute(
+            _KEEP,
+            [
+                {"sequence": sequence, **submission.message._asdict()}
+                for sequence, submission in zip(sequences, accepted, strict=True)
+            ],
+        )
+        done = iter(map(Accepted, sequences, ids, accepted))
+        return [next(done) if each.actor_id in there else None for each in submissions]
+
+
+_ACTORS_OF = select(actors.c.id).where(actors.c.id.in_(bindparam("ids", expanding=True)))
+_NEW = {"status": SUBMITTED, "attempts": 0, "tries": 0, "cpu": 0, "io": 0, "runtime": 0}
+_SUBMIT = (
+    insert(executions)
+    .values({name: bindparam(name, value) for name, value in _NEW.items()})
+    .returning(executions.c.sequence, sort_by_parameter_order=True)
+)
+_KEEP = insert(messages)
+
+
+def submit(tx: Connection, actor: Record, executor: str, message: Message) -> Accepted:
+    """Queue a message of the platform's own behind the actor's others.
 
     Args:
         tx: a transaction that writes; the message is accepted when it has been committed.
-        actor: the actor's record.
+        actor: the actor's record, which is in the database.
         executor: who sends it.
         message: the message.
     """
-    execution_id = identifiers.new()
-    values = {
-        "id": execution_id,
-        "tenant": actor["tenant"],
-        "actor_id": actor["id"],
-        "executor": executor,
-        "status": SUBMITTED,
-        "attempts": 0,
-        "cpu": 0,
-        "io": 0,
-        "runtime": 0,
-        "message_received_time": clock.now(),
-    }
-    inserted = tx.execute(insert(executions).values(values).returning(executions.c.sequence))
-    tx.execute(
-        insert(messages).values(
-            sequence=inserted.scalar_one(),
-            body=message.body,
-            content_type=message.content_type,
-            environment=dict(message.environment),
+    (accepted,) = Submission.write(
+        tx, [Submission(actor["tenant"], actor["id"], executor, message, executor)]
+    )
+    if accepted is None:
+        message_ = f"actor {actor['id']} is not in the database"
+        raise LookupError(message_)
+    return accepted
+
+
+class Beginning(NamedTuple):
+    """An execution that is RUNNING; of one that ends soon, the end says when it began."""
+
+    sequence: int
+    worker_id: str
+    start_time: datetime.datetime
+
+    @classmethod
+    def write(cls, tx: Connection, beginnings: Sequence[Beginning]) -> list[None]:
+        """Write down who runs what."""
+        tx.execute(
+            _BEGIN,
+            [
+                {
+                    "b_sequence": each.sequence,
+                    "b_worker": each.worker_id,
+                    "b_start": each.start_time,
+                }
+                for each in beginnings
+            ],
         )
-    )
-    return execution_id
+        return [None] * len(beginnings)
 
 
-def claim(tx: Connection, actor_id: str, worker_id: str) -> tuple[Record, Message] | None:
-    """Take the oldest message of an actor's mailbox; its execution is then RUNNING."""
-    oldest = (
-        select(executions.c.sequence)
-        .where(executions.c.actor_id == actor_id, executions.c.status == SUBMITTED)
-        .order_by(executions.c.sequence)
-        .limit(1)
-        .scalar_subquery()
-    )
-    taken = tx.execute(
-        update(executions)
-        .where(executions.c.sequence == oldest, executions.c.status == SUBMITTED)
-        .values(
-            status=RUNNING,
-            worker_id=worker_id,
-            start_time=clock.now(),
-            attempts=executions.c.attempts + 1,
-        )
-        .returning(executions)
-    )
-    row = taken.mappings().first()
-    if row is None:
-        return None
-    execution = dict(row)
-    message = one(tx, select(messages).where(messages.c.sequence == execution["sequence"]))
-    if message is None:
-        # purged between its acceptance and now; nothing to run
-        _end(tx, execution, ERROR)
-        return claim(tx, actor_id, worker_id)
-    return execution, Message(message["body"], message["content_type"], message["environment"])
+_BEGIN = (
+    update(executions)
+    .where(executions.c.sequence == bindparam("b_sequence"), executions.c.status == SUBMITTED)
+    .values(status=RUNNING, worker_id=bindparam("b_worker"), start_time=bindparam("b_start"))
+)
 
 
-def put_back(tx: Connection, execution: Record, *, counts: bool) -> None:
-    """Return the message of an execution that was interrupted to its place in the mailbox.
+class Return(NamedTuple):
+    """A message that returns to its place in the mailbox, since its execution did not end.
 
     What it has sent as results is dropped: it will be sent again. One that has ended meanwhile,
     since its actor was deleted, stays so.
 
-    Args:
-        tx: a transaction that writes.
-        execution: the record, as it was claimed.
-        counts: whether it is to count as an attempt.
+    Attributes:
+        attempts: how often its process was killed.
+        tries: how often it could not be handled yet.
+        due: before when it is not tried again, None for at once.
+        reason: why it could not.
     """
-    attempts = executions.c.attempts if counts else executions.c.attempts - 1
-    interrupted = tx.execute(
-        update(executions)
-        .where(executions.c.sequence == execution["sequence"], executions.c.status == RUNNING)
-        .values(status=SUBMITTED, worker_id=None, start_time=None, attempts=attempts)
+
+    sequence: int
+    execution_id: str
+    attempts: int
+    tries: int = 0
+    due: datetime.datetime | None = None
+    reason: str = ""
+
+    @classmethod
+    def write(cls, tx: Connection, returns: Sequence[Return]) -> list[None]:
+        """Write down that they wait again."""
+        rows = [{f"b_{name}": value for name, value in each._asdict().items()} for each in returns]
+        tx.execute(_RETURN, rows)
+        tx.execute(_DROP_RESULTS, rows)
+        return [None] * len(returns)
+
+
+_RETURN = (
+    update(executions)
+    .where(executions.c.sequence == bindparam("b_sequence"), executions.c.status.not_in(ENDED))
+    .values(
+        status=SUBMITTED,
+        worker_id=None,
+        start_time=None,
+        attempts=bindparam("b_attempts"),
+        tries=bindparam("b_tries"),
+        due=bindparam("b_due"),
+        reason=bindparam("b_reason"),
     )
-    if interrupted.rowcount:
-        tx.execute(delete(results).where(results.c.execution_id == execution["id"]))
+)
+_DROP_RESULTS = delete(results).where(results.c.execution_id == bindparam("b_execution_id"))
 
 
-def finish(
-    tx: Connection,
-    execution: Record,
-    *,
-    status: str,
-    log: str,
-    log_seconds: int,
-    **values: Any,
-) -> None:
-    """End an execution: its log is kept, its message is not.
+class Results(NamedTuple):
+    """Results of an execution, behind those that it has, and how long they are kept."""
 
-    Args:
-        tx: a transaction that writes.
-        execution: the record, as it was claimed.
+    execution_id: str
+    actor_id: str
+    bodies: tuple[bytes, ...]
+    seconds: int
+
+    @classmethod
+    def write(cls, tx: Connection, kept: Sequence[Results]) -> list[None]:
+        """Keep results."""
+        moment = clock.now()
+        rows = [
+            {
+                "execution_id": each.execution_id,
+                "actor_id": each.actor_id,
+                "body": body,
+                "expires": moment + datetime.timedelta(seconds=each.seconds),
+            }
+            for each in kept
+            for body in each.bodies
+        ]
+        if rows:
+            tx.execute(_ADD_RESULT, rows)
+        return [None] * len(kept)
+
+
+_ADD_RESULT = insert(results)
+
+
+class End(NamedTuple):
+    """The end of an execution: its log is kept, its message is not.
+
+    Attributes:
         status: `COMPLETE` or `ERROR`.
         log: what the process wrote.
         log_seconds: how long that is kept.
-        values: further columns: `exit_code`, `final_state`, `runtime`, `cpu`, `io`.
+        runtime: seconds.
+        cpu: nanoseconds.
     """
-    expires = clock.now() + datetime.timedelta(seconds=log_seconds)
-    tx.execute(delete(logs).where(logs.c.execution_id == execution["id"]))
-    tx.execute(
-        insert(logs).values(
-            execution_id=execution["id"],
-            actor_id=execution["actor_id"],
-            tenant=execution["tenant"],
-            logs=log,
-            expires=expires,
-        )
+
+    execution: Record
+    status: str
+    log: str
+    log_seconds: int
+    runtime: int
+    cpu: int
+    exit_code: int | None
+    final_state: dict[str, Any]
+    finish_time: datetime.datetime
+
+    @classmethod
+    def write(cls, tx: Connection, ends: Sequence[End]) -> list[None]:
+        """End executions."""
+        rows = [{**end.execution, **end._asdict()} for end in ends]
+        named = [{f"b_{name}": value for name, value in row.items()} for row in rows]
+        logged = [
+            {
+                "execution_id": row["id"],
+                "actor_id": row["actor_id"],
+                "tenant": row["tenant"],
+                "logs": row["log"],
+                "expires": row["finish_time"] + datetime.timedelta(seconds=row["log_seconds"]),
+            }
+            for row in rows
+            if row["log"]
+        ]
+        tx.execute(_DROP_LOG, named)
+        if logged:
+            tx.execute(_KEEP_LOG, logged)
+        tx.execute(_END, named)
+        tx.execute(_DROP_MESSAGE, named)
+        return [None] * len(ends)
+
+
+_DROP_LOG = delete(logs).where(logs.c.execution_id == bindparam("b_id"))
+_KEEP_LOG = insert(logs)
+_END = (
+    update(executions)
+    .where(executions.c.sequence == bindparam("b_sequence"))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in ("status", "runtime", "cpu", "exit_code", "final_state", "finish_time")
+        }
     )
-    _end(tx, execution, status, **values)
+    .values(worker_id=bindparam("b_worker_id"), start_time=bindparam("b_start_time"))
+)
+_DROP_MESSAGE = delete(messages).where(messages.c.sequence == bindparam("b_sequence"))
+
+
+class Drop(NamedTuple):
+    """Messages that will never run; their executions end in status ERROR."""
+
+    sequences: tuple[int, ...]
+
+    @classmethod
+    def write(cls, tx: Connection, drops: Sequence[Drop]) -> list[None]:
+        """Drop messages."""
+        rows = [{"sequence": number} for each in drops for number in each.sequences]
+        for row in rows:
+            _end(tx, row, ERROR)
+        return [None] * len(drops)
+
+
+def message_of(tx: Connection, sequence: int) -> Message | None:
+    """Return a message that waits."""
+    found = one(tx, select(messages).where(messages.c.sequence == sequence))
+    if found is None:
+        return None
+    return Message(found["body"], found["content_type"], found["environment"])
+
+
+def in_mailboxes(tx: Connection) -> list[Record]:
+    """Return what waits, oldest first, without the messages themselves."""
+    names = (
+        "sequence",
+        "id",
+        "actor_id",
+        "sender",
+        "ordering",
+        "attempts",
+        "tries",
+        "due",
+        "reason",
+    )
+    query = (
+        select(*(executions.c[name] for name in names))
+        .where(executions.c.status == SUBMITTED)
+        .order_by(executions.c.sequence)
+    )
+    return every(tx, query)
+
+
+def recover(tx: Connection) -> int:
+    """Put the messages that an earlier gateway was running back into their mailboxes; count them."""
+    left = every(tx, select(executions).where(executions.c.status == RUNNING))
+    returns = [
+        Return(each["sequence"], each["id"], each["attempts"], each["tries"]) for each in left
+    ]
+    if returns:
+        Return.write(tx, returns)
+    return len(returns)
 
 
 def _end(tx: Connection, execution: Record, status: str, **values: Any) -> None:
@@ -166,11 +357,6 @@ def _end(tx: Connection, execution: Record, status: str, **values: Any) -> None:
     values |= {"status": status, "finish_time": clock.now()}
     tx.execute(update(executions).where(mine).values(values))
     tx.execute(delete(messages).where(messages.c.sequence == execution["sequence"]))
-
-
-def interrupted(tx: Connection) -> list[Record]:
-    """Return the executions that are RUNNING; after a start, nobody carries these out."""
-    return every(tx, select(executions).where(executions.c.status == RUNNING))
 
 
 def find(tx: Connection, actor_id: str, execution_id: str) -> Record | None:
@@ -222,19 +408,10 @@ def waiting(tx: Connection, actor_id: str) -> int:
     return int(tx.execute(query).scalar_one())
 
 
-def purge(tx: Connection, actor_id: str) -> list[str]:
-    """Empty an actor's mailbox; return the ids of executions that will never run, now ERROR."""
-    return _drop(tx, actor_id, (SUBMITTED,))
-
-
 def abandon(tx: Connection, actor_id: str) -> list[str]:
     """End everything that an actor, which is deleted, has not done; return the ids."""
-    return _drop(tx, actor_id, (SUBMITTED, RUNNING))
-
-
-def _drop(tx: Connection, actor_id: str, status: tuple[str, ...]) -> list[str]:
     query = select(executions).where(
-        executions.c.actor_id == actor_id, executions.c.status.in_(status)
+        executions.c.actor_id == actor_id, executions.c.status.in_((SUBMITTED, RUNNING))
     )
     dropped = every(tx, query)
     for execution in dropped:
@@ -254,18 +431,6 @@ def log_of(tx: Connection, execution_id: str) -> str:
         logs.c.execution_id == execution_id, logs.c.expires > clock.now()
     )
     return str(tx.execute(query).scalar() or "")
-
-
-def add_result(tx: Connection, execution: Record, body: bytes, seconds: int) -> None:
-    """Keep a result for some seconds, behind the others of its execution."""
-    tx.execute(
-        insert(results).values(
-            execution_id=execution["id"],
-            actor_id=execution["actor_id"],
-            body=body,
-            expires=clock.now() + datetime.timedelta(seconds=seconds),
-        )
-    )
 
 
 def pop_result(tx: Connection, actor_id: str, execution_id: str) -> bytes | None:

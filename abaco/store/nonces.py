@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, delete, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, insert, or_, select, update
 
 from abaco import clock, identifiers
+from abaco.store.known import COUNTS
 from abaco.store.records import Record, every, one
 from abaco.store.tables import nonces
 
 if TYPE_CHECKING:
+    import datetime
+
     from sqlalchemy import ColumnElement, Connection
+
+    from abaco.store.database import Database
 
 UNLIMITED = -1
 
@@ -84,6 +90,56 @@ def redeem(tx: Connection, nonce: Record) -> bool:
         )
     )
     return tx.execute(query).rowcount == 1
+
+
+class Uses:
+    """Uses of nonces that are not limited, counted in memory and written now and then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._uses: dict[str, tuple[int, datetime.datetime]] = {}
+
+    def count(self, nonce_id: str) -> None:
+        """Count one use."""
+        with self._lock:
+            number, _ = self._uses.get(nonce_id, (0, None))
+            self._uses[nonce_id] = (number + 1, clock.now())
+
+    def write(self, database: Database) -> None:
+        """Write down what was counted; when it returns, all earlier uses are on disk.
+
+        Raises:
+            SQLAlchemyError: it is not written, and is counted still.
+        """
+        with self._writing:
+            with self._lock:
+                uses, self._uses = self._uses, {}
+            if not uses:
+                return
+            rows = [
+                {"nonce": nonce_id, "number": number, "moment": moment}
+                for nonce_id, (number, moment) in uses.items()
+            ]
+            try:
+                with database.write() as tx:
+                    tx.execute(_COUNT, rows)
+            except BaseException:  # whatever it is, the uses are not forgotten
+                with self._lock:
+                    for nonce_id, (number, moment) in uses.items():
+                        more, last = self._uses.get(nonce_id, (0, moment))
+                        self._uses[nonce_id] = (number + more, last)
+                raise
+
+
+_COUNT = (
+    update(nonces)
+    .where(nonces.c.id == bindparam("nonce"))
+    .values(
+        current_uses=nonces.c.current_uses + bindparam("number"), last_use_time=bindparam("moment")
+    )
+    .execution_options(**{COUNTS: True})
+)
 
 
 def remove(tx: Connection, nonce: Record) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The revision of the newest migration."""
 
 metadata = MetaData(
@@ -112,9 +112,14 @@ executions = Table(
     Column("tenant", String(64), nullable=False),
     Column("actor_id", String(32), nullable=False),
     Column("executor", String(255), nullable=False),
+    Column("sender", String(255)),
+    Column("ordering", String(255)),
     Column("status", String(16), nullable=False),
     Column("worker_id", String(32)),
     Column("attempts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("due", DateTime),
+    Column("reason", Text),
     Column("cpu", BigInteger, nullable=False),
     Column("io", BigInteger, nullable=False),
     Column("runtime", Integer, nullable=False),

@@ -20,6 +20,8 @@ MOST_BYTES = 131_072 - 1
 CONFIGS = "_actor_configs"
 STATE = "_abaco_actor_state"
 WORKER = "_abaco_worker_id"
+GATEWAY = "_abaco_gateway"
+"""Whose process it is, so that a later gateway finds what an earlier one left."""
 RESULTS = "_abaco_results_socket"
 BINARY = "_abaco_binary_fifo"
 

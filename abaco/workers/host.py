@@ -4,8 +4,9 @@
 
 It stands alone, since it runs in the actor's interpreter. The descriptor is a stream socket to the
 gateway. A message comes as four bytes of length, with the descriptor for its log, and a JSON object
-`{"environment": {...}}`; what is answered is a length and `{"exit_code", "cpu", "tidy"}`, with the
-processor time in nanoseconds. The first answer, before any message, is `{"ready": true}`.
+`{"environment": {...}}`; what is answered is a length and `{"exit_code", "cpu", "tidy", "memory"}`,
+with the processor time in nanoseconds, whether the message left neither threads nor processes, and
+the bytes of memory in use. The first answer, before any message, is `{"ready": true}`.
 
 Of one message nothing is left for the next but what the actor's modules keep: environment, working
 directory, arguments, import path, file mode mask, signal handlers, blocked signals and timers are as
@@ -38,6 +39,7 @@ LENGTH = struct.Struct(">I")
 INTERRUPTED = 130
 _OUTPUTS = (1, 2)
 _LARGEST_CODE = 255
+_SET_CHILD_SUBREAPER = 36
 
 
 def main(descriptor: int, name: str) -> None:
@@ -45,6 +47,7 @@ def main(descriptor: int, name: str) -> None:
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     sys.path[0] = str(os.getcwd())  # noqa: PTH109 - pathlib would be imported for nothing else
+    adopt_orphans()
     # before the import, since it may make loggers
     outputs = Outputs()
     module, _, function = name.partition(":")
@@ -90,7 +93,7 @@ def run(
         if not thread.daemon and thread is not threading.main_thread()
     }
     tidy = not lingering and not has_children()
-    return {"exit_code": exit_code, "cpu": cpu() - before, "tidy": tidy}
+    return {"exit_code": exit_code, "cpu": cpu() - before, "tidy": tidy, "memory": memory()}
 
 
 def code_of(result: object) -> tuple[int, str]:
@@ -224,6 +227,26 @@ def has_children() -> bool:
                 return True
     except ChildProcessError:
         return False
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose parents end, so that none of them goes unnoticed.
+
+    Only Linux can do this (prctl(2), PR_SET_CHILD_SUBREAPER).
+    """
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - Linux only
+
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def memory() -> int:
+    """Return how many bytes are in use, on other systems than Linux at most so far."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - as above
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def cpu() -> int:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
-from typing import TYPE_CHECKING
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import events
+from abaco import clock, events
 from abaco.exceptions import SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions
+from abaco.store.writer import Writer
 from abaco.workers import threads
+from abaco.workers.environment import GATEWAY
+from abaco.workers.grants import Grants
+from abaco.workers.mailbox import Entry, Mailbox
 from abaco.workers.processes import end_left
 from abaco.workers.worker import Worker
-from abaco.workers.workspace import remove_left
+from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
+    from abaco.store.executions import Accepted
     from abaco.store.records import Record
+    from abaco.store.writer import Operation
+    from abaco.workers import endings
 
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of messages that wait in memory; others are read again when their turn comes."""
+MOST_UNWRITTEN = 64
+"""Writes of executions that nobody waits for: with more, workers wait."""
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
@@ -35,8 +49,24 @@ class UnknownImage(Exception):
     """There is no image of that name; the text says where to add it."""
 
 
+class Outcome(NamedTuple):
+    """What somebody who waits for an execution is told.
+
+    Attributes:
+        result: its first result; None if there is none, or it has to be asked for.
+        log: what it wrote.
+        unavailable: why it could not be handled, empty if it was.
+        due: if it is tried again, in how many seconds.
+    """
+
+    result: bytes | None = None
+    log: str = ""
+    unavailable: str = ""
+    due: float | None = None
+
+
 class Pool:
-    """The workers of all actors; used from the event loop only.
+    """The mailboxes and workers of all actors; used from the event loop only.
 
     Args:
         settings: of the gateway.
@@ -51,9 +81,14 @@ class Pool:
         self.limits = settings.limits
         self.data = settings.data
         self._images_file = settings.images_file
+        self.grants = Grants()
+        self.writer = Writer(database, asyncio.get_running_loop())
         self._api_server = api_server
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._kept_bytes = 0
+        self._unwritten: set[asyncio.Task[None]] = set()
         self._workers: dict[str, list[Worker]] = {}
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
         self._adopting = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -65,7 +100,21 @@ class Pool:
 
         An actor that was being deleted is gone then.
         """
-        for actor in await threads.run(self._recover):
+        found, waiting = await threads.run(self._recover)
+        moment, now = clock.now(), time.monotonic()
+        for row in waiting:
+            later = (row["due"] - moment).total_seconds() if row["due"] else 0.0
+            entry = Entry(
+                row["sequence"],
+                row["id"],
+                row["sender"] or "",
+                row["ordering"],
+                attempts=row["attempts"],
+                tries=row["tries"],
+                reason=row["reason"] or "",
+            )
+            self._mailbox(row["actor_id"]).add(entry, due=now + later if later > 0 else 0.0)
+        for actor in found:
             await self.adopt(actor["id"])
 
     async def stop(self, seconds: float = _ABORT_SECONDS) -> None:
@@ -82,11 +131,74 @@ class Pool:
                 worker.abort()
         if tasks:
             await asyncio.wait(tasks)
+        if self._unwritten:
+            await asyncio.wait(self._unwritten)
+        await self.writer.close()
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()
 
     # For the API
+
+    async def submit(
+        self, submission: executions.Submission, *, answered: bool = False
+    ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
+        """Accept a message; return when it is on disk.
+
+        Args:
+            submission: the message.
+            answered: whether the sender waits for what comes of it.
+
+        Returns:
+            The execution's id, and a future for a sender who waits; None if there is no such actor.
+
+        Raises:
+            SQLAlchemyError: it is not accepted.
+        """
+        accepted = await self.writer.put(submission)
+        if accepted is None:
+            return None
+        ending = self.ending(accepted.execution_id) if answered else None
+        self.deliver(accepted, answered=answered)
+        return accepted.execution_id, ending
+
+    def deliver(self, accepted: Accepted, *, answered: bool = False) -> None:
+        """Put a message that is on disk into its actor's mailbox."""
+        submission = accepted.submission
+        size = len(submission.message.body)
+        kept = self._kept_bytes + size <= KEPT_BYTES
+        self._kept_bytes += size if kept else 0
+        entry = Entry(
+            accepted.sequence,
+            accepted.execution_id,
+            submission.sender,
+            submission.ordering,
+            submission.message if kept else None,
+            answered=answered,
+        )
+        self._mailbox(submission.actor_id).add(entry)
+        self.wake(submission.actor_id)
+
+    async def purge(self, actor_id: str) -> None:
+        """Drop the messages that wait for an actor; their executions end in status ERROR.
+
+        Raises:
+            SQLAlchemyError: it is not written.
+        """
+        dropped = self._mailbox(actor_id).clear()
+        try:
+            await self.writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
+        except SQLAlchemyError:
+            for entry in dropped:
+                self._mailbox(actor_id).add(entry)
+            raise
+        for entry in dropped:
+            self._let_go(entry)
+            self.announce(entry.execution_id, Outcome())
+
+    def postponed(self, actor_id: str) -> list[Entry]:
+        """Return the messages of an actor that could not be handled yet."""
+        return [entry for entry in self._mailbox(actor_id).waiting() if entry.tries]
 
     def wake(self, actor_id: str) -> None:
         """Say that an actor has a new message; one without a worker gets one for it."""
@@ -103,6 +215,7 @@ class Pool:
         async with self._adopting:
             actor = await threads.run(self._get, actor_id)
             if actor is None or actor["status"] == actors.SHUTTING_DOWN:
+                self._mailboxes.pop(actor_id, None)
                 return
             try:
                 image = await threads.run(self._find_image, actor["image"])
@@ -113,7 +226,7 @@ class Pool:
                 return
             mine = self._workers.setdefault(actor_id, [])
             mine[:] = [worker for worker in mine if not worker.task.done()]
-            allowed = self._allowed(actor, actor["wanted_workers"])
+            allowed = self._allowed(actor, image)
             current = [
                 worker
                 for worker in mine
@@ -133,6 +246,7 @@ class Pool:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
         async with self._adopting:
             workers = self._workers.pop(actor_id, [])
+            self._mailbox(actor_id).clear()
         for worker in workers:
             worker.retire()
         if workers:
@@ -146,6 +260,13 @@ class Pool:
         for worker in self._workers.get(actor_id, ()):
             if worker.id == worker_id:
                 worker.retire()
+
+    def image_of(self, actor_id: str) -> Image | None:
+        """Return what the workers of an actor run; None where there is no worker."""
+        for worker in reversed(self._workers.get(actor_id, ())):
+            if not worker.retired:
+                return worker.image
+        return None
 
     def workers_of(self, actor_id: str) -> list[Worker]:
         """Return the workers of an actor."""
@@ -163,13 +284,19 @@ class Pool:
         worker = self._find_running(execution_id)
         return None if worker is None or worker.running is None else worker.running.log.text
 
-    def ending(self, execution_id: str) -> asyncio.Future[None]:
-        """Return a future that is done when an execution ends from now on."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def ending(self, execution_id: str) -> asyncio.Future[Outcome]:
+        """Return a future that is done when the end of an execution is on disk, from now on."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(execution_id, []).append(future)
         return future
 
-    def forget(self, execution_id: str, future: asyncio.Future[None]) -> None:
+    def announce(self, execution_id: str, outcome: Outcome) -> None:
+        """Tell who waits for an execution what came of it."""
+        for future in self._waiting.pop(execution_id, ()):
+            if not future.done():
+                future.set_result(outcome)
+
+    def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
         """Drop a future, whether it is done or not."""
         left = [other for other in self._waiting.pop(execution_id, ()) if other is not future]
         if left:
@@ -194,13 +321,112 @@ class Pool:
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
 
-    def ended(self, execution: Record, linked: str | None) -> None:
-        """Tell who waits for an execution, and the actor that has a message by its end."""
-        for future in self._waiting.pop(execution["id"], ()):
-            if not future.done():
-                future.set_result(None)
+    def take(self, actor_id: str) -> Entry | None:
+        """Return the next message of an actor, which is running then."""
+        return self._mailbox(actor_id).take(time.monotonic())
+
+    def next_due(self, actor_id: str) -> float | None:
+        """Return in how many seconds a message may run that may not now."""
+        return self._mailbox(actor_id).next_due(time.monotonic())
+
+    def drop(self, actor_id: str, entry: Entry) -> None:
+        """Let a message go that is not there."""
+        self._mailbox(actor_id).end(entry)
+        self._let_go(entry)
+        self.announce(entry.execution_id, Outcome())
+
+    def put_back(self, actor_id: str, entry: Entry) -> None:
+        """Return a message that was interrupted to its place in the mailbox."""
+        self.write(
+            executions.Return(
+                entry.sequence, entry.execution_id, entry.attempts, entry.tries, None, entry.reason
+            )
+        )
+        self._mailbox(actor_id).put_back(entry)
+        self.wake(actor_id)
+
+    def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:
+        """Return a message that cannot be handled yet to its place in the mailbox."""
+        delay = self._mailbox(actor_id).postpone(entry, reason, time.monotonic())
+        due = clock.now() + datetime.timedelta(seconds=delay)
+        self.write(
+            executions.Return(
+                entry.sequence, entry.execution_id, entry.attempts, entry.tries, due, reason
+            )
+        )
+        if entry.tries == 1:
+            _logger.warning(
+                "actor %s: execution %s is tried again until it succeeds: %s",
+                actor_id,
+                entry.execution_id,
+                reason,
+            )
+        if entry.answered:
+            entry.answered = False
+            self.announce(entry.execution_id, Outcome(unavailable=reason or "-", due=delay))
+        self.wake(actor_id)
+
+    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
+        """Let a message go whose execution has ended; who waits for it is told when that is on disk."""
+        actor_id = end.actor["id"]
+        self._mailbox(actor_id).end(entry)
+        self._let_go(entry)
+        waited_for = entry.execution_id in self._waiting
+        # whoever waits for the first result takes it from memory
+        answer = results[0] if results and waited_for else None
+        kept = results[1:] if answer is not None else results
+        if kept:
+            self.write(self._results_of(end, kept))
+        outcome = Outcome(answer, end.end.log, reason)
+        self._write_later(self._end(end, entry.execution_id, outcome))
+        self.wake(actor_id)
+
+    def write(self, operation: Operation) -> None:
+        """Write something that nobody waits for, however often that takes, in the order of calls."""
+        self._write_later(self._write(operation, self.writer.put(operation)))
+
+    async def settled(self) -> None:
+        """Wait until not too much is left to be written."""
+        while len(self._unwritten) > MOST_UNWRITTEN:
+            await asyncio.wait(self._unwritten, return_when=asyncio.FIRST_COMPLETED)
+
+    def _write_later(self, writing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(writing)
+        self._unwritten.add(task)
+        task.add_done_callback(self._unwritten.discard)
+
+    async def _write(self, operation: Operation, written: asyncio.Future[Any]) -> Any:
+        while True:
+            try:
+                return await written
+            except SQLAlchemyError as error:
+                _logger.error("not written yet: %s", type(error).__name__)
+                if self._stopping:
+                    # the next start finds its execution as one that was interrupted
+                    return None
+                await asyncio.sleep(_RETRY_SECONDS)
+            written = self.writer.put(operation)
+
+    async def _end(self, end: endings.End, execution_id: str, outcome: Outcome) -> None:
+        linked = await self._write(end, self.writer.put(end))
+        if outcome.result is not None and execution_id not in self._waiting:
+            # who waited has gone, and may ask for it later
+            self.write(self._results_of(end, [outcome.result]))
+        self.announce(execution_id, outcome)
         if linked is not None:
-            self.wake(linked)
+            self.deliver(linked)
+
+    def _results_of(self, end: endings.End, bodies: list[bytes]) -> executions.Results:
+        seconds = self.limits.result_seconds
+        return executions.Results(end.end.execution["id"], end.actor["id"], tuple(bodies), seconds)
+
+    def _mailbox(self, actor_id: str) -> Mailbox:
+        return self._mailboxes.setdefault(actor_id, Mailbox())
+
+    def _let_go(self, entry: Entry) -> None:
+        if entry.message is not None:
+            self._kept_bytes -= len(entry.message.body)
+            entry.message = None
 
     def _find_running(self, execution_id: str) -> Worker | None:
         for each in self._workers.values():
@@ -210,9 +436,12 @@ class Pool:
                     return worker
         return None
 
-    def _allowed(self, actor: Record, wanted: int) -> int:
+    def _allowed(self, actor: Record, image: Image) -> int:
         if not actor["stateless"]:
             return 1
+        # where messages are ordered by a key, several workers change nothing but the speed
+        usual = os.cpu_count() or 1 if image.ordered_by and image.mode == "warm" else 1
+        wanted: int = max(actor["wanted_workers"], usual)
         return min(wanted, actor["max_workers"] or self.limits.workers, self.limits.workers)
 
     async def _revive(self, actor_id: str) -> None:
@@ -237,29 +466,27 @@ class Pool:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 if linked is not None:
-                    self.wake(linked)
+                    self.deliver(linked)
                 return
 
     # What is done with the database and files, in threads
 
-    def _recover(self) -> list[Record]:
+    def _recover(self) -> tuple[list[Record], Iterable[Record]]:
+        ended = end_left(GATEWAY, prefix(self.data))
+        remove_left(self.data)
         with self.database.write() as tx:
-            left = executions.interrupted(tx)
+            left = executions.recover(tx)
             if left:
-                ended = end_left({execution["worker_id"] for execution in left})
                 _logger.warning(
                     "%d executions were interrupted and start again; processes ended: %d",
-                    len(left),
+                    left,
                     ended,
                 )
-            remove_left(self.data)
-            for execution in left:
-                executions.put_back(tx, execution, counts=False)
             for actor in actors.everywhere(tx):
                 if actor["status"] == actors.SHUTTING_DOWN:
                     executions.abandon(tx, actor["id"])
                     actors.remove(tx, actor)
-            return actors.everywhere(tx)
+            return actors.everywhere(tx), executions.in_mailboxes(tx)
 
     def _get(self, actor_id: str) -> Record | None:
         with self.database.read() as tx:
@@ -277,7 +504,7 @@ class Pool:
 
     def _write_status(
         self, actor_id: str, status: str, reason: str, revision: int | None
-    ) -> str | None:
+    ) -> Accepted | None:
         with self.database.write() as tx:
             actor = actors.get(tx, actor_id)
             if actor is None or (actor["status"], actor["status_message"]) == (status, reason):

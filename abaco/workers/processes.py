@@ -20,8 +20,9 @@ import psutil
 
 from abaco.settings import find_program
 from abaco.workers import threads
-from abaco.workers.environment import WORKER
+from abaco.workers.environment import GATEWAY, WORKER
 from abaco.workers.host import LENGTH
+from abaco.workers.workspace import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -124,7 +125,7 @@ class Cold:
             # as with a container, what it left running ends with it
             _signal_group(process.pid, signal.SIGKILL)
             self._process = None
-            await threads.run(end_left, {environment[WORKER]}, known)
+            await threads.run(end_left, WORKER, environment[WORKER], known)
         return ending
 
     def _begin(
@@ -147,9 +148,10 @@ class Cold:
 class Warm:
     """One process for message after message (see `abaco.workers.host`)."""
 
-    def __init__(self, image: Image, worker_id: str, growth_bytes: int) -> None:
+    def __init__(self, image: Image, worker_id: str, data: Path, growth_bytes: int) -> None:
         self._image = image
         self._worker_id = worker_id
+        self._gateway = prefix(data)
         self._growth_bytes = growth_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -179,7 +181,8 @@ class Warm:
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as output:
             command = [sys.executable, str(HOST), str(theirs.fileno()), self._image.handler]
-            environment = {"LANG": "C.UTF-8", **self._image.environment, WORKER: self._worker_id}
+            own = {WORKER: self._worker_id, GATEWAY: self._gateway}
+            environment = {"LANG": "C.UTF-8", **self._image.environment, **own}
             try:
                 self._process = await threads.run(
                     _spawn,
@@ -232,7 +235,6 @@ class Warm:
             message = "it was closed"
             raise NotStarted(message)
         content = json.dumps({"environment": dict(environment)}).encode()
-        known = await threads.run(lambda: frozenset(psutil.pids()))
         loop = asyncio.get_running_loop()
         reply = None
         with contextlib.suppress(OSError):
@@ -244,8 +246,7 @@ class Warm:
             ending = await threads.wait(_wait, process)
         else:
             ending = Ending(int(reply["exit_code"]), int(reply["cpu"]))
-        fresh = await threads.run(self._is_fresh, process.pid, known)
-        if reply is None or not reply["tidy"] or not fresh:
+        if reply is None or not reply["tidy"] or self._has_grown(int(reply["memory"])):
             await self.close()
         return ending
 
@@ -263,19 +264,15 @@ class Warm:
             self._control = None
         if process is not None:
             # as with a container, what it left running ends with it
-            _signal_group(process.pid, signal.SIGKILL)
+            await threads.run(_kill_all, process)
             if process.returncode is None:
                 await threads.wait(_wait, process)
+            await threads.run(end_left, WORKER, self._worker_id)
 
-    def _is_fresh(self, pid: int, known: frozenset[int]) -> bool:
-        """Tell whether a message left no processes, which are ended here, and not much memory."""
-        left = end_left({self._worker_id}, known)
-        try:
-            size = int(psutil.Process(pid).memory_info().rss)
-        except psutil.Error:
-            return False
-        self._first_size = self._first_size or size
-        return not left and size <= self._first_size + self._growth_bytes
+    def _has_grown(self, memory: int) -> bool:
+        """Tell whether a message left much memory in use."""
+        self._first_size = self._first_size or memory
+        return memory > self._first_size + self._growth_bytes
 
     async def _receive(self) -> dict[str, Any] | None:
         """Return the next answer; None where the process has ended instead."""
@@ -304,11 +301,12 @@ class Warm:
         return bytes(content)
 
 
-def end_left(worker_ids: Collection[str], known: Collection[int] = ()) -> int:
-    """End the processes that workers left; return their number.
+def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:
+    """End the processes that have a variable in their environment; return their number.
 
     Args:
-        worker_ids: the workers; their processes have the id in the environment.
+        variable: its name.
+        value: its value.
         known: processes that were there before.
     """
     ended = 0
@@ -317,14 +315,14 @@ def end_left(worker_ids: Collection[str], known: Collection[int] = ()) -> int:
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            if _worker_of(process) in worker_ids:
+            if _environment_of(process).get(variable) == value:
                 _signal_group(pid, signal.SIGKILL)
                 process.kill()
                 ended += 1
     return ended
 
 
-def _worker_of(process: psutil.Process) -> str | None:
+def _environment_of(process: psutil.Process) -> dict[str, str]:
     environment: dict[str, str] = {}
     for _ in range(_LOOKS):
         environment = process.environ()
@@ -332,7 +330,16 @@ def _worker_of(process: psutil.Process) -> str | None:
             break
         # it is just becoming a program, and has no environment yet
         time.sleep(_LOOK_SECONDS)
-    return environment.get(WORKER)
+    return environment
+
+
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, its group, and what descends from it."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    _signal_group(process.pid, signal.SIGKILL)
 
 
 def _spawn(

@@ -12,28 +12,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock, events, identifiers, roles
-from abaco.store import actors, aliases, configs, executions, tokens
-from abaco.workers import environment, threads
+from abaco import clock, identifiers
+from abaco.store import executions
+from abaco.store.known import NotKnown
+from abaco.workers import endings, environment, threads
+from abaco.workers.fate import Facts, Fate, decide
 from abaco.workers.processes import KILLED, SHORTAGES, Cold, Ending, NotStarted, Warm
 from abaco.workers.workspace import Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
-    from typing import ParamSpec, TypeVar
-
-    from sqlalchemy import Connection
 
     from abaco.settings import Image, Limits
     from abaco.store.database import Database
     from abaco.store.executions import Message
     from abaco.store.records import Record
+    from abaco.store.writer import Operation
+    from abaco.workers.grants import Grants
+    from abaco.workers.mailbox import Entry
     from abaco.workers.processes import Process
-
-    P = ParamSpec("P")
-    T = TypeVar("T")
 
 CREATING = "CREATING CONTAINER"
 READY = "READY"
@@ -41,14 +40,14 @@ BUSY = "BUSY"
 SHUTTING_DOWN = "SHUTTING_DOWN"
 FAILED = "ERROR"
 
-MOST_ATTEMPTS = 10
-"""How often an execution is begun whose process is killed from outside; its gateway may be, too."""
-MOST_FAILURES = 5
-"""How often a program is started that does not start."""
+_SHORT_SECONDS = 0.05
+"""An execution that ends within these is not written down as RUNNING first."""
 _RETRY_SECONDS = 0.2
+_SHORTAGE_SECONDS = 1.0
 _LOG_SECONDS = 2.0
 _STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
+_LONGEST_REASON = 300
 
 _logger = logging.getLogger(__name__)
 
@@ -59,12 +58,10 @@ class Home(Protocol):
     database: Database
     limits: Limits
     data: Path
+    grants: Grants
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
-
-    def wake(self, actor_id: str) -> None:
-        """Take notice that an actor has a message, new or put back."""
 
     async def ready(self, worker: Worker) -> None:
         """Take notice that a worker can run messages."""
@@ -72,18 +69,39 @@ class Home(Protocol):
     async def failed(self, worker: Worker, reason: str) -> None:
         """Take notice that a worker's program does not start."""
 
-    def ended(self, execution: Record, linked: str | None) -> None:
-        """Take notice of the end of an execution, and of the actor that has a message by it."""
+    def take(self, actor_id: str) -> Entry | None:
+        """Return the next message of an actor, which is running then."""
+
+    def next_due(self, actor_id: str) -> float | None:
+        """Return in how many seconds a message may run that may not now."""
+
+    def write(self, operation: Operation) -> None:
+        """Write something that nobody waits for, however often that takes."""
+
+    async def settled(self) -> None:
+        """Wait until not too much is left to be written."""
+
+    def drop(self, actor_id: str, entry: Entry) -> None:
+        """Let a message go that is not there."""
+
+    def put_back(self, actor_id: str, entry: Entry) -> None:
+        """Return a message that was interrupted to its place in the mailbox."""
+
+    def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:
+        """Return a message that cannot be handled yet to its place in the mailbox."""
+
+    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
+        """Let a message go whose execution has ended."""
 
 
 class Claim(NamedTuple):
     """A message to run, with what its process is told."""
 
+    entry: Entry
     execution: Record
     message: Message
     actor: Record
     configs: dict[str, str]
-    token: tokens.Grant | None
 
 
 @dataclass
@@ -119,14 +137,16 @@ class Worker:
         self.last_execution_time: datetime.datetime | None = None
         self.running: Running | None = None
         self._home = home
+        self._workspace = Workspace(home.data)
         self._process: Process = (
-            Warm(image, self.id, home.limits.growth_bytes) if image.mode == "warm" else Cold(image)
+            Warm(image, self.id, home.data, home.limits.growth_bytes)
+            if image.mode == "warm"
+            else Cold(image)
         )
         self._wanted = asyncio.Event()
         self._retired = False
         self._aborted = False
         self._failures = 0
-        self._next: Claim | None = None
         self._after = set(after)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
@@ -167,21 +187,19 @@ class Worker:
     async def _run(self) -> None:
         try:
             await self._prepare()
-            while self._next is not None or not self._retired:
+            while not self._retired:
                 await self._step()
         except NotStarted as error:
             self.status = FAILED
             if not self._aborted:
                 await self._home.failed(self, str(error))
-        except SQLAlchemyError as error:
-            # the next start finds its execution as one that was interrupted
-            _logger.error("worker %s ended: %s", self.id, type(error).__name__)
         except Exception:  # of one worker: its actor is told, the other workers go on
             self.status = FAILED
             _logger.exception("worker %s of actor %s ended", self.id, self.actor_id)
             await self._home.failed(self, "its worker ended: see the gateway's log")
         finally:
             await self._process.close()
+            await self._workspace.close()
 
     async def _prepare(self) -> None:
         if self._after:
@@ -196,192 +214,173 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
-        claim, self._next = self._next, None
+        entry = self._home.take(self.actor_id)
+        if entry is None:
+            due = self._home.next_due(self.actor_id)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), due)
+            return
         try:
-            claim = claim or await threads.run(self._claim)
+            facts = await self._facts()
+            message = entry.message or await threads.run(self._read, entry)
         except SQLAlchemyError as error:
             _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
-            await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
+            self._home.put_back(self.actor_id, entry)
+            await asyncio.sleep(_SHORTAGE_SECONDS)
             return
-        if claim is None:
+        if message is None:
+            self._home.drop(self.actor_id, entry)
+            return
+        if facts is None or facts.actor["revision"] != self.revision:
+            # whoever changes the actor retires this worker in a moment
+            self._home.put_back(self.actor_id, entry)
             await self._wanted.wait()
             return
+        claim = self._claim(entry, facts, message)
         self.status = BUSY
         try:
             await self._execute(claim)
-        except (NotStarted, SQLAlchemyError):
+        except NotStarted:
             raise
         except Exception as error:
-            await self._write(self._put_back, claim, counts=False)
             self.running = None
+            self._home.put_back(self.actor_id, entry)
             if getattr(error, "errno", None) not in SHORTAGES:
                 raise
-            _logger.error("execution %s is tried again: %s", claim.execution["id"], error)
-            await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
+            _logger.error("execution %s is tried again: %s", entry.execution_id, error)
+            await asyncio.sleep(_SHORTAGE_SECONDS)
             return
         self.last_execution_time = clock.now()
         if not self._retired:
             self.status = READY
+        await self._home.settled()
+
+    async def _facts(self) -> endings.ActorFacts | None:
+        known = self._home.database.known
+        try:
+            return known.recall(endings.facts_of, self.actor_id)
+        except NotKnown:
+            return await threads.run(known.ask, endings.facts_of, self.actor_id)
+
+    def _claim(self, entry: Entry, facts: endings.ActorFacts, message: Message) -> Claim:
+        execution = {
+            "sequence": entry.sequence,
+            "id": entry.execution_id,
+            "actor_id": self.actor_id,
+            "tenant": self.tenant,
+            "worker_id": self.id,
+            "start_time": clock.now(),
+        }
+        return Claim(entry, execution, message, facts.actor, facts.configs)
+
+    def _read(self, entry: Entry) -> Message | None:
+        with self._home.database.read() as tx:
+            return executions.message_of(tx, entry.sequence)
 
     async def _execute(self, claim: Claim) -> None:
+        execution, loop = claim.execution, asyncio.get_running_loop()
+        beginning = executions.Beginning(execution["sequence"], self.id, execution["start_time"])
+        begun = loop.call_later(_SHORT_SECONDS, self._home.write, beginning)
         limits = self._home.limits
         seconds = self.image.seconds or limits.execution_seconds
         log = Log(limits.log_characters)
         running = self.running = Running(claim, log)
-        results = _Results(self, claim.execution)
-        workspace = Workspace(self._home.data)
-        timer = asyncio.get_running_loop().call_later(
+        results = _Results(self._home, execution)
+        timer = loop.call_later(
             seconds, self.stop, f"the execution reached its time limit of {seconds:g} s"
         )
+        token = self._grant(claim.actor, seconds)
         problem = ""
         ending = Ending(-signal.SIGKILL)
         try:
-            await workspace.open(results.keep, claim.message)
+            await self._workspace.open(results.keep, claim.message)
             if not (self._aborted or running.stop_reason):
-                ending = await self._process.run(
-                    self._environment(claim, workspace), log.descriptor
-                )
+                ending = await self._process.run(self._environment(claim, token), log.descriptor)
         except (NotStarted, OSError) as error:
             if getattr(error, "errno", None) in SHORTAGES:
                 raise
             problem = str(error)
         finally:
+            self._home.grants.revoke(token)
+            begun.cancel()
             timer.cancel()
             log.handed_over()
             await log.close(_LOG_SECONDS)
-            await workspace.close()
-            rest = await results.rest()
-        await self._settle(running, ending, problem, rest)
+            await self._workspace.leave()
+            results.end()
+        await self._settle(running, ending, problem, results)
 
     async def _settle(
-        self, running: Running, ending: Ending, problem: str, results: list[bytes]
+        self, running: Running, ending: Ending, problem: str, results: _Results
     ) -> None:
-        """Write down how an execution ended, and take the next message."""
+        """Do with a message what becomes of it."""
+        entry = running.claim.entry
         if running.stop_reason or self._aborted:
             # it may have been stopped before its program had started
             problem = ""
         self._failures = self._failures + 1 if problem else 0
-        attempts = running.claim.execution["attempts"]
-        killed = ending.code in KILLED and not (running.stop_reason or problem)
-        again = killed and (self._aborted or attempts < MOST_ATTEMPTS)
-        if problem:
-            again = self._failures < MOST_FAILURES
-        note = f"the process was killed from outside, {attempts} times" if killed else ""
+        facts = Facts(
+            stopped=bool(running.stop_reason),
+            aborted=self._aborted,
+            failed=bool(problem),
+            failures=self._failures,
+            killed=ending.code in KILLED and not running.stop_reason and not problem,
+            attempts=entry.attempts,
+            unavailable=ending.code in self.image.unavailable,
+            answered=entry.answered,
+            repeatable=self.image.idempotency in running.claim.message.environment,
+        )
+        fate = decide(facts)
+        entry.attempts += facts.killed and not facts.aborted
+        reason = _last_line(running.log.text) if facts.unavailable else ""
+        note = (
+            f"the process was killed from outside, {entry.attempts} times" if facts.killed else ""
+        )
         note = running.stop_reason or problem or note
         if note:
             running.log.note(note)
-        if again:
-            counts = killed and not self._aborted
-            await self._write(self._put_back, running.claim, counts=counts)
-            self.running = None
-            self._home.wake(self.actor_id)
+        self.running = None
+        if fate is Fate.AGAIN:
+            self._home.put_back(self.actor_id, entry)
+        elif fate is Fate.LATER:
+            self._home.postpone(self.actor_id, entry, reason)
         else:
-            linked = await self._write(self._finish, running, ending, problem, results)
-            self.running = None
-            self._home.ended(running.claim.execution, linked)
+            end = self._end(running, ending, problem)
+            self._home.end(end, entry, results.rest(), reason)
         if problem:
-            if not again:
+            if fate is Fate.ENDED:
                 raise NotStarted(problem)
             await asyncio.sleep(_RETRY_SECONDS * 2**self._failures)
 
-    async def _write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Write to the database, however often that takes, until the gateway ends.
-
-        Raises:
-            SQLAlchemyError: it ends.
-        """
-        while True:
-            try:
-                return await threads.run(work, *args, **kwargs)
-            except SQLAlchemyError as error:
-                _logger.error("worker %s: not written yet: %s", self.id, type(error).__name__)
-                if self._aborted:
-                    raise
-                await asyncio.sleep(_RETRY_SECONDS * MOST_FAILURES)
-
-    # What is done with the database, in threads
-
-    def _claim(self) -> Claim | None:
-        with self._home.database.write() as tx:
-            return self._take(tx)
-
-    def _take(self, tx: Connection) -> Claim | None:
-        actor = actors.get(tx, self.actor_id)
-        if actor is None or actor["revision"] != self.revision:
-            return None
-        claimed = executions.claim(tx, self.actor_id, self.id)
-        if claimed is None:
-            return None
-        names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
-        return Claim(
-            *claimed,
-            actor,
-            configs.for_actor(tx, actor["tenant"], names),
-            self._make_token(tx, actor),
-        )
-
-    def _make_token(self, tx: Connection, actor: Record) -> tokens.Grant | None:
-        if str(actor["token"]).lower() != "true":
-            return None
-        seconds = self.image.seconds or self._home.limits.execution_seconds
-        return tokens.create(
-            tx,
-            actor["tenant"],
-            actor["owner"],
-            [roles.EVERYONE],
-            lifetime=int(seconds) + _TOKEN_MARGIN,
-            label=f"for an execution of actor {actor['id']}",
-            renewable=False,
-        )
-
-    def _put_back(self, claim: Claim, *, counts: bool) -> None:
-        with self._home.database.write() as tx:
-            executions.put_back(tx, claim.execution, counts=counts)
-            if claim.token is not None:
-                tokens.revoke(tx, claim.token.id)
-
-    def _finish(
-        self, running: Running, ending: Ending, problem: str, results: list[bytes]
-    ) -> str | None:
-        """End an execution and take the next message in one transaction; return the linked actor."""
-        claim, execution = running.claim, running.claim.execution
+    def _end(self, running: Running, ending: Ending, problem: str) -> endings.End:
+        claim = running.claim
         exit_code = ending.code if ending.code >= 0 else 128 - ending.code
-        status = executions.ERROR if problem else executions.COMPLETE
-        outcome = {} if problem else {"exit_code": exit_code}
-        facts = {"execution_id": execution["id"], "status": status, **outcome}
-        with self._home.database.write() as tx:
-            self._keep(tx, execution, results)
-            executions.finish(
-                tx,
-                execution,
-                status=status,
-                log=running.log.text,
-                log_seconds=self._log_seconds(claim.actor),
-                runtime=round(time.monotonic() - running.began),
-                cpu=ending.cpu,
-                final_state=_final_state(execution, exit_code, problem),
-                **outcome,
-            )
-            if claim.token is not None:
-                tokens.revoke(tx, claim.token.id)
-            actor = actors.get(tx, self.actor_id) or claim.actor
-            linked = events.emit(
-                tx, actor, events.EXECUTION_COMPLETE, self._home.api_server(self.tenant), **facts
-            )
-            following = None if problem or self._retired else self._take(tx)
-        self._next = following
-        return linked
+        moment = clock.now()
+        end = executions.End(
+            execution=claim.execution,
+            status=executions.ERROR if problem else executions.COMPLETE,
+            log=running.log.text,
+            log_seconds=self._log_seconds(claim.actor),
+            runtime=round(time.monotonic() - running.began),
+            cpu=ending.cpu,
+            exit_code=None if problem else exit_code,
+            final_state=_final_state(claim.execution, moment, exit_code, problem),
+            finish_time=moment,
+        )
+        return endings.End(end, claim.actor, self._home.api_server(self.tenant))
 
-    def _keep(self, tx: Connection, execution: Record, results: list[bytes]) -> None:
-        for body in results:
-            executions.add_result(tx, execution, body, self._home.limits.result_seconds)
+    def _grant(self, actor: Record, seconds: float) -> str:
+        if str(actor["token"]).lower() != "true":
+            return ""
+        return self._home.grants.create(actor["tenant"], actor["owner"], seconds + _TOKEN_MARGIN)
 
     def _log_seconds(self, actor: Record) -> int:
         limits = self._home.limits
         return min(actor["log_ex"] or limits.log_seconds, limits.longest_log_seconds)
 
-    def _environment(self, claim: Claim, workspace: Workspace) -> dict[str, str]:
+    def _environment(self, claim: Claim, token: str) -> dict[str, str]:
         text = claim.message.content_type != executions.BINARY
+        workspace = self._workspace
         return environment.build(
             self.image,
             claim.actor,
@@ -389,10 +388,11 @@ class Worker:
             sent=claim.message.environment,
             folder=workspace.folder,
             given={
-                "_abaco_access_token": claim.token.access if claim.token else "",
+                "_abaco_access_token": token,
                 environment.RESULTS: workspace.results_path,
                 environment.BINARY: workspace.fifo_path,
                 environment.CONFIGS: claim.configs,
+                environment.GATEWAY: workspace.prefix,
                 "MSG": claim.message.body.decode() if text else None,
             },
         )
@@ -401,13 +401,12 @@ class Worker:
 class _Results:
     """The results of an execution, stored now and then while it runs."""
 
-    def __init__(self, worker: Worker, execution: Record) -> None:
-        self._worker = worker
+    def __init__(self, home: Home, execution: Record) -> None:
+        self._home = home
         self._execution = execution
         self._waiting: list[bytes] = []
-        self._left = worker._home.limits.results  # noqa: SLF001 - a part of the worker
-        self._ended = asyncio.Event()
-        self._storing: asyncio.Task[None] | None = None
+        self._left = home.limits.results
+        self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, body: bytes) -> None:
         """Take a result, if there is room for one more."""
@@ -415,35 +414,40 @@ class _Results:
             return
         self._left -= 1
         self._waiting.append(body)
-        if self._storing is None:
-            self._storing = asyncio.get_running_loop().create_task(self._store_now_and_then())
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_STORE_SECONDS, self._store)
 
-    async def rest(self) -> list[bytes]:
+    def end(self) -> None:
+        """Store nothing more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def rest(self) -> list[bytes]:
         """Return what is not stored yet, at the end of the execution."""
-        self._ended.set()
-        if self._storing is not None:
-            await self._storing
         return self._waiting
 
-    async def _store_now_and_then(self) -> None:
-        while not self._ended.is_set():
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _STORE_SECONDS)
-                return
-            bodies = list(self._waiting)
-            try:
-                await threads.run(self._store, bodies)
-            except SQLAlchemyError as error:
-                _logger.error("results are not stored yet: the database: %s", type(error).__name__)
-            else:
-                del self._waiting[: len(bodies)]
-
-    def _store(self, bodies: list[bytes]) -> None:
-        with self._worker._home.database.write() as tx:  # noqa: SLF001 - a part of the worker
-            self._worker._keep(tx, self._execution, bodies)  # noqa: SLF001 - likewise
+    def _store(self) -> None:
+        self._timer = None
+        bodies, self._waiting = self._waiting, []
+        self._home.write(
+            executions.Results(
+                self._execution["id"],
+                self._execution["actor_id"],
+                tuple(bodies),
+                self._home.limits.result_seconds,
+            )
+        )
 
 
-def _final_state(execution: Record, exit_code: int, problem: str) -> dict[str, Any]:
+def _last_line(log: str) -> str:
+    lines = log.strip().splitlines()
+    return lines[-1][-_LONGEST_REASON:] if lines else ""
+
+
+def _final_state(
+    execution: Record, moment: datetime.datetime, exit_code: int, problem: str
+) -> dict[str, Any]:
     """Return what docker says of a container that has ended."""
     return {
         "Status": "exited",
@@ -456,5 +460,5 @@ def _final_state(execution: Record, exit_code: int, problem: str) -> dict[str, A
         "ExitCode": exit_code,
         "Error": problem,
         "StartedAt": clock.iso(execution["start_time"]),
-        "FinishedAt": clock.iso(clock.now()),
+        "FinishedAt": clock.iso(moment),
     }

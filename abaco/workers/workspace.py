@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import termios
 from pathlib import Path
@@ -30,6 +31,7 @@ _READ_BYTES = 65_536
 _PIPE_BYTES = 1_048_576
 _POLL_SECONDS = 0.05
 _AT_ONCE = 64
+_PRIVATE = 0o700
 
 
 class Log:
@@ -97,17 +99,10 @@ class Log:
 class Results:
     """The datagram socket to which an actor sends results."""
 
-    def __init__(self, path: Path, keep: Callable[[bytes], None]) -> None:
+    def __init__(self, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
         self._keep = keep
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket = bound
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * RESULT_BYTES)
-        try:
-            self._socket.bind(str(path))
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            message = f"{path} is too long for a socket: let TMPDIR name another folder"
-            raise OSError(message) from error
         self._socket.setblocking(False)  # noqa: FBT003 - its signature
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._read)
@@ -188,38 +183,83 @@ def remove_left(data: Path) -> None:
 
 
 class Workspace:
-    """The folder of one execution, removed with it.
+    """The folder of a worker, in which its executions are one after the other.
+
+    What one leaves in it is gone before the next begins.
 
     Args:
         data: the data folder of the gateway.
     """
 
     def __init__(self, data: Path) -> None:
-        self._prefix = prefix(data)
+        self.prefix = prefix(data)
         self.folder = Path()
         self.results_path = Path()
         self.fifo_path: Path | None = None
+        self._number = 0
         self._results: Results | None = None
         self._fifo: Fifo | None = None
 
     async def open(self, keep_result: Callable[[bytes], None], message: Message) -> None:
-        """Make the folder, and in it what the process sends results to and reads the message from.
+        """Make what the next process sends results to and reads the message from.
 
         Raises:
             OSError: the disk is full, or the path of temporary files is too long for a socket.
         """
-        self.folder = Path(await threads.run(tempfile.mkdtemp, prefix=self._prefix))
-        self.results_path = self.folder / "results.sock"
-        self._results = Results(self.results_path, keep_result)
+        # nobody who has the path of an earlier one reaches a later execution
+        self._number += 1
+        bound = await threads.run(self._bind)
+        self._results = Results(bound, keep_result)
         if message.content_type == executions.BINARY:
-            self.fifo_path = self.folder / "binary"
+            self.fifo_path = self.folder / f"binary-{self._number}"
             self._fifo = Fifo(self.fifo_path, message.body)
 
-    async def close(self) -> None:
-        """Take the last results and remove the folder."""
+    async def leave(self) -> None:
+        """Take the last results."""
         if self._results is not None:
             self._results.close()
+            self._results = None
         if self._fifo is not None:
             await self._fifo.close()
+            self._fifo, self.fifo_path = None, None
+
+    async def close(self) -> None:
+        """Remove the folder."""
         if self.folder != Path():
             await threads.run(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _bind(self) -> socket.socket:
+        """Return the socket of the next results, in an empty folder."""
+        if self.folder == Path():
+            self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
+        elif not _emptied(self.folder, self.results_path):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
+        self.results_path = self.folder / f"results-{self._number}.sock"
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            bound.bind(str(self.results_path))
+        except OSError as error:
+            bound.close()
+            if error.errno is not None:
+                raise
+            message = (
+                f"{self.results_path} is too long for a socket: let TMPDIR name another folder"
+            )
+            raise OSError(message) from error
+        return bound
+
+
+def _emptied(folder: Path, known: Path) -> bool:
+    """Remove a socket from a folder; tell whether the folder is as new then."""
+    try:
+        if stat.S_IMODE(folder.stat().st_mode) != _PRIVATE:
+            return False
+        with os.scandir(folder) as found:
+            names = [entry.name for entry in found]
+        if names != [known.name]:
+            return not names
+        known.unlink()
+    except OSError:
+        return False
+    return True

@@ -13,9 +13,10 @@ import httpx
 import psutil
 import pytest
 
+from abaco import clock
 from abaco.store import actors, executions
 from abaco.store.database import Database
-from abaco.workers.worker import MOST_ATTEMPTS
+from abaco.workers.fate import MOST_ATTEMPTS
 from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
 SLOW = """
@@ -250,11 +251,10 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
     message = executions.Message(b"{}", executions.TEXT, {})
     with database.write() as tx:
         actor = actors.create(tx, "SD2E", "ada", {"image": "cold"})
-        submitted = executions.submit(tx, actor, "ada", message)
-        claimed = executions.claim(tx, actor["id"], "worker")
-        assert claimed is not None
+        sequence, submitted, _ = executions.submit(tx, actor, "ada", message)
+        executions.Beginning.write(tx, [executions.Beginning(sequence, "worker", clock.now())])
         assert executions.abandon(tx, actor["id"]) == [submitted]
-        executions.put_back(tx, claimed[0], counts=True)
+        executions.Return.write(tx, [executions.Return(sequence, submitted, 1)])
         assert executions.waiting(tx, actor["id"]) == 0
         assert (executions.find(tx, actor["id"], submitted) or {})["status"] == "ERROR"
     database.close()

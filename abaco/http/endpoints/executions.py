@@ -19,7 +19,7 @@ from abaco.store.permissions import READ, UPDATE
 if TYPE_CHECKING:
     from abaco.store.records import Record
 
-_HIDDEN = ("sequence", "tenant", "attempts")
+_HIDDEN = ("sequence", "tenant", "attempts", "sender", "ordering", "tries", "due", "reason")
 
 
 def list_executions(call: Call) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.settings import load_images
-from abaco.store import actors, executions
-from abaco.store.executions import BINARY, JSON, TEXT, Message
+from abaco.store import executions
+from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
 from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
 
 if TYPE_CHECKING:
     from abaco.settings import Image
+    from abaco.workers.pool import Outcome
 
 _SYNCHRONOUS = "_abaco_synchronous"
 _OMITTED = "binary - omitted"
@@ -27,33 +29,82 @@ _NOT_A_MESSAGE = (
     "message POST body could not be serialized. Pass JSON data or use the message attribute."
 )
 _MSG = b"MSG="
+_BYTES_AT_ONCE = 64 * 1024
+"""Larger bodies are read in a thread, so that others need not wait."""
+_RETRY_SECONDS = 5.0
+_LONGEST_KEY = 255
 
 _logger = logging.getLogger(__name__)
 
 
 async def post(call: Call) -> Reply | Response:
     """Queue a message; with `_abaco_synchronous=true`, wait for its execution and return its result."""
-    if call.parameters.get(_SYNCHRONOUS, "").lower() != "true":
-        return (await asyncio.to_thread(_submit, call))[1]
-    execution_id, _ = await asyncio.to_thread(_submit, call)
-    pool = call.gateway.pool
-    ending, left = pool.ending(execution_id), asyncio.create_task(call.left())
+    waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
+    pool, actor = call.gateway.pool, call.actor
+    image = pool.image_of(actor["id"])
+    if image is None:
+        file = call.gateway.settings.images_file
+        image = (await asyncio.to_thread(load_images, file)).get(actor["image"])
+    if len(call.body) > _BYTES_AT_ONCE:
+        submission, shown = await asyncio.to_thread(_read, call, image)
+    else:
+        submission, shown = _read(call, image)
+    submitted = await pool.submit(submission, answered=waits)
+    if submitted is None:
+        error = f"No actor found with identifier: {actor['id']}."
+        raise NotFound(error)
+    execution_id, ending = submitted
+    if ending is not None:
+        return await _outcome(call, execution_id, ending)
+    result = {
+        "executionId": execution_id,
+        "msg": shown,
+        "_links": {
+            "self": call.link(actor["id"], "executions", execution_id),
+            "owner": call.profile(actor["owner"]),
+            "messages": call.link(actor["id"], "messages"),
+        },
+    }
+    return Reply(result)
+
+
+async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
+    """Wait for an execution; return the reply to who asked for it."""
+    pool, left = call.gateway.pool, asyncio.create_task(call.left())
+    waiting: set[asyncio.Future[Any]] = {ending, left}
     seconds = call.gateway.settings.limits.synchronous_seconds
     try:
-        # it may have ended before it was asked for
-        if not await asyncio.to_thread(_has_ended, call, execution_id):
-            await asyncio.wait({ending, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if left.done():
-                # who asks for the result later finds it
-                raise ClientDisconnect
-            _check_ended(execution_id, ending)
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if left.done() and not ending.done():
+            # who asks for the result later finds it
+            raise ClientDisconnect
+        _check_ended(execution_id, ending)
     finally:
         left.cancel()
         pool.forget(execution_id, ending)
-    return await asyncio.to_thread(_outcome, call, execution_id)
+    outcome = ending.result()
+    if outcome.unavailable:
+        raise _away(execution_id, outcome)
+    result = outcome.result
+    if result is None:
+        result = await asyncio.to_thread(_stored_result, call, execution_id)
+    if result is not None:
+        return Response(result, media_type=BINARY)
+    return Response(outcome.log, media_type="text/html")
 
 
-def _check_ended(execution_id: str, ending: asyncio.Future[None]) -> None:
+def _away(execution_id: str, outcome: Outcome) -> Unavailable:
+    if outcome.due is None:
+        message = f"The message could not be handled, and is not tried again: {outcome.unavailable}"
+        return Unavailable(message, _RETRY_SECONDS)
+    message = (
+        f"The message is queued as execution {execution_id}, and is tried again until it can be "
+        f"handled: {outcome.unavailable}"
+    )
+    return Unavailable(message, outcome.due)
+
+
+def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
     if ending.cancelled():
         message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
         raise Unavailable(message)
@@ -62,10 +113,10 @@ def _check_ended(execution_id: str, ending: asyncio.Future[None]) -> None:
         raise Unavailable(message)
 
 
-def _submit(call: Call) -> tuple[str, Reply]:
+def _read(call: Call, image: Image | None) -> tuple[Submission, Any]:
+    """Return a message as it is queued, and as the sender is shown it."""
     gateway, actor = call.gateway, call.actor
     body, content_type, shown = _interpret(call)
-    image = load_images(gateway.settings.images_file).get(actor["image"])
     _check_size(body, content_type, image)
     parameters = [(name, value) for name, value in call.query if name != "message"]
     kept, dropped = environment.split(parameters, image.protected if image else ())
@@ -81,23 +132,31 @@ def _submit(call: Call) -> tuple[str, Reply]:
     }
     if call.principal.jwt_header is not None:
         told["_abaco_jwt_header_name"] = call.principal.jwt_header
-    message = Message(body, content_type, {**kept, **told})
-    with gateway.database.write() as tx:
-        if actors.get(tx, actor["id"]) is None:
-            error = f"No actor found with identifier: {actor['id']}."
-            raise NotFound(error)
-        execution_id = executions.submit(tx, actor, call.principal.user, message)
-    gateway.wake(actor["id"])
-    result = {
-        "executionId": execution_id,
-        "msg": shown,
-        "_links": {
-            "self": call.link(actor["id"], "executions", execution_id),
-            "owner": call.profile(actor["owner"]),
-            "messages": call.link(actor["id"], "messages"),
-        },
-    }
-    return execution_id, Reply(result)
+    submission = Submission(
+        actor["tenant"],
+        actor["id"],
+        call.principal.user,
+        Message(body, content_type, {**kept, **told}),
+        _sender(call),
+        _ordering(call, image),
+    )
+    return submission, shown
+
+
+def _sender(call: Call) -> str:
+    """Return with whom others take turns: a user, or who has a nonce of the user."""
+    user, nonce = call.principal.user, call.principal.nonce
+    return f"{user} {hashlib.sha256(nonce.encode()).hexdigest()[:16]}" if nonce else user
+
+
+def _ordering(call: Call, image: Image | None) -> str | None:
+    """Return the value by which the actor's messages are ordered, if the image names one."""
+    if image is None or not image.ordered_by:
+        return None
+    value = call.parameters.get(image.ordered_by)
+    if arguments.is_json(arguments.media_type(call.content_type)):
+        value = call.fields.get(image.ordered_by, value)
+    return str(value).lower()[:_LONGEST_KEY] if isinstance(value, str) and value else None
 
 
 def _interpret(call: Call) -> tuple[bytes, str, Any]:
@@ -157,18 +216,9 @@ def _check_size(body: bytes, content_type: str, image: Image | None) -> None:
         raise BadRequest(message)
 
 
-def _has_ended(call: Call, execution_id: str) -> bool:
-    with call.gateway.database.read() as tx:
-        execution = executions.find(tx, call.actor["id"], execution_id)
-    return execution is None or execution["status"] in executions.ENDED
-
-
-def _outcome(call: Call, execution_id: str) -> Response:
+def _stored_result(call: Call, execution_id: str) -> bytes | None:
     with call.gateway.database.write() as tx:
-        result = executions.pop_result(tx, call.actor["id"], execution_id)
-        if result is not None:
-            return Response(result, media_type=BINARY)
-        return Response(executions.log_of(tx, execution_id), media_type="text/html")
+        return executions.pop_result(tx, call.actor["id"], execution_id)
 
 
 def count(call: Call) -> Reply:
@@ -182,11 +232,9 @@ def count(call: Call) -> Reply:
     return Reply({"messages": waiting, "_links": links})
 
 
-def purge(call: Call) -> Reply:
+async def purge(call: Call) -> Reply:
     """Drop the messages that wait; their executions end in status ERROR."""
-    with call.gateway.database.write() as tx:
-        dropped = executions.purge(tx, call.actor["id"])
-    call.gateway.announce_ended(dropped)
+    await call.gateway.pool.purge(call.actor["id"])
     links = {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),

@@ -60,6 +60,7 @@ def create(call: Call) -> Reply:
 def list_nonces(call: Call) -> Reply:
     """List the nonces that give the sender nothing new, since their identifiers are credentials."""
     kind, subject = _whose(call)
+    call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
         found = nonces.all_of(tx, call.tenant, kind, subject)
         shown = [_show(call, nonce) for nonce in found if _may_see(tx, call, nonce)]
@@ -89,6 +90,7 @@ def _whose(call: Call) -> tuple[str, str]:
 
 def _find(call: Call) -> Record:
     kind, subject = _whose(call)
+    call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
         nonce = nonces.find(tx, call.tenant, kind, subject, call.path["nonce"])
         visible = nonce is not None and _may_see(tx, call, nonce)

@@ -1,0 +1,131 @@
+"""Group commit: all that arrives while a transaction is being written goes into the next one.
+
+One commit, and with it one wait for the disk, serves everybody who waits, however many they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from abaco.store.database import Database
+
+MOST = 512
+"""Operations in one transaction."""
+
+
+class Operation(Protocol):
+    """Something to be written: a small value, of a kind that knows how to write many of it."""
+
+    @classmethod
+    def write(cls, tx: Connection, operations: Sequence[Any]) -> Iterable[Any]:
+        """Write operations of this kind; return the result of each, in their order.
+
+        An error means that none of them was written.
+        """
+
+
+class _Waiting(NamedTuple):
+    operation: Operation
+    done: asyncio.Future[Any]
+
+
+class Writer:
+    """The thread that writes operations, in the order in which they were given.
+
+    Args:
+        database: of the platform.
+        loop: in which those who wait are.
+    """
+
+    def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self._database = database
+        self._loop = loop
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="abaco-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, operation: Operation) -> asyncio.Future[Any]:
+        """Give an operation; its future is done when it is on disk, or has failed.
+
+        The future's error is a `SQLAlchemyError`: the operation is not written, or whether it is,
+        is not known.
+        """
+        waiting = _Waiting(operation, self._loop.create_future())
+        self._queue.put(waiting)
+        return waiting.done
+
+    async def close(self) -> None:
+        """Write what was given, and end."""
+        self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batch, ended = self._batch()
+            if batch:
+                # one call, so that a batch wakes the loop once
+                self._loop.call_soon_threadsafe(_tell, self._write(batch))
+
+    def _batch(self) -> tuple[list[_Waiting], bool]:
+        """Wait for an operation; return it with all that wait behind it, and whether that is the end."""
+        batch: list[_Waiting] = []
+        following = self._queue.get()
+        while following is not None:
+            batch.append(following)
+            if len(batch) == MOST:
+                return batch, False
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _write(self, batch: list[_Waiting]) -> list[_Outcome]:
+        try:
+            return self._transact(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            if len(batch) == 1 or not _is_of_one(error):
+                return [(waiting.done, None, error) for waiting in batch]
+        # one that cannot be written fails alone
+        return [outcome for waiting in batch for outcome in self._write([waiting])]
+
+    def _transact(self, batch: list[_Waiting]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        with self._database.write() as tx:
+            for kind, group in itertools.groupby(batch, lambda waiting: type(waiting.operation)):
+                waiting = list(group)
+                results = kind.write(tx, [each.operation for each in waiting])
+                outcomes += [
+                    (each.done, result, None) for each, result in zip(waiting, results, strict=True)
+                ]
+        return outcomes
+
+
+_Outcome: TypeAlias = "tuple[asyncio.Future[Any], Any, Exception | None]"
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Tell whether an error is about what was to be written, rather than about the database."""
+    return isinstance(error, IntegrityError | DataError) or type(error) is StatementError
+
+
+def _tell(outcomes: list[_Outcome]) -> None:
+    for done, result, error in outcomes:
+        if done.done():
+            continue
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)

@@ -1,0 +1,53 @@
+"""What executions begin and end with in the database: facts about the actor, and its events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from abaco import events
+from abaco.store import actors, aliases, configs, executions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from abaco.store.records import Record
+
+
+class ActorFacts(NamedTuple):
+    """What an execution has to know about its actor."""
+
+    actor: Record
+    configs: dict[str, str]
+
+
+def facts_of(tx: Connection, actor_id: str) -> ActorFacts | None:
+    """Return an actor with its configs; None if it is gone."""
+    actor = actors.get(tx, actor_id)
+    if actor is None:
+        return None
+    names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
+    return ActorFacts(actor, configs.for_actor(tx, actor["tenant"], names))
+
+
+class End(NamedTuple):
+    """The end of an execution, and the event that tells of it."""
+
+    end: executions.End
+    actor: Record
+    api_server: str
+
+    @classmethod
+    def write(cls, tx: Connection, ends: Sequence[End]) -> list[executions.Accepted | None]:
+        """End executions; return the message that each brings a linked actor."""
+        executions.End.write(tx, [each.end for each in ends])
+        return [each.emit(tx) for each in ends]
+
+    def emit(self, tx: Connection) -> executions.Accepted | None:
+        """Tell the actor's link and webhook, where it has them."""
+        end = self.end
+        facts = {"execution_id": end.execution["id"], "status": end.status}
+        outcome = {} if end.exit_code is None else {"exit_code": end.exit_code}
+        kind = events.EXECUTION_COMPLETE
+        return events.emit(tx, self.actor, kind, self.api_server, **facts, **outcome)

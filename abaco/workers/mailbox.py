@@ -1,0 +1,222 @@
+"""The mailbox of an actor, in memory: which message comes next.
+
+Senders take turns, so that nobody waits for all that somebody else has sent. Messages of one sender
+with one ordering key (`ordered_by` in `images.yml`) come in the order in which they were sent, one at
+a time; of messages with the same key, whoever sent them, one runs at a time.
+
+A message that could not be handled since something was away comes again later, and those behind
+it with the same key wait for it. While that is so for the message tried last, one is tried at a
+time, and not one after the other at once: what is away for one is probably away for all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from abaco.store.executions import Message
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A message that waits, or runs.
+
+    Attributes:
+        sequence: its place among all messages.
+        execution_id: of its execution.
+        sender: whose turn it is when it comes.
+        key: by which it is ordered; None if it is not.
+        message: what it says; None if it has to be read again.
+        attempts: how often it was begun and its process was killed.
+        tries: how often it could not be handled yet.
+        reason: why not.
+        answered: whether somebody waits for the answer, to whom a failure is told instead of tried
+            again.
+    """
+
+    sequence: int
+    execution_id: str
+    sender: str
+    key: str | None = None
+    message: Message | None = None
+    attempts: int = 0
+    tries: int = 0
+    reason: str = ""
+    answered: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What one sender has sent with one key."""
+
+    sender: str
+    key: object
+    entries: deque[Entry] = field(default_factory=deque)
+    ready: bool = False
+    """whether it is among its sender's lanes that may run"""
+    due: float = 0.0
+    """before when its first message is not tried again"""
+
+
+class Mailbox:
+    """The messages of one actor. Times are seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, object], _Lane] = {}
+        self._ready: OrderedDict[str, list[tuple[int, _Lane]]] = OrderedDict()
+        """the lanes that may run, by sender: whose turn is next comes first"""
+        self._late: list[tuple[float, int, _Lane]] = []
+        """the lanes that are tried again later"""
+        self._held: dict[object, list[_Lane]] = {}
+        """the lanes that wait for a running message of another sender with their key"""
+        self._running: dict[object, _Lane] = {}
+        self._failures = 0
+        self._paused_until = 0.0
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Return how many messages wait."""
+        return self._size
+
+    def add(self, entry: Entry, *, due: float = 0.0) -> None:
+        """Take a message in; before `due` it is not tried."""
+        key = entry.sequence if entry.key is None else entry.key
+        lane = self._lanes.setdefault((entry.sender, key), _Lane(entry.sender, key))
+        lane.entries.append(entry)
+        self._size += 1
+        if len(lane.entries) == 1:
+            lane.due = due
+            self._offer(lane)
+
+    def take(self, now: float) -> Entry | None:
+        """Return the next message, which is running then; None if none may run now."""
+        if self._failures and (self._running or now < self._paused_until):
+            return None
+        while self._late and self._late[0][0] <= now:
+            self._release(heapq.heappop(self._late)[2])
+        lane = self._next()
+        if lane is None:
+            return None
+        self._running[lane.key] = lane
+        self._size -= 1
+        return lane.entries[0]
+
+    def end(self, entry: Entry) -> None:
+        """Let a message go that was handled, whatever came of it."""
+        self._failures = 0
+        lane = self._stop(entry)
+        lane.entries.popleft()
+        lane.due = 0.0
+        self._proceed(lane)
+
+    def put_back(self, entry: Entry) -> None:
+        """Return a message that was interrupted to its place."""
+        self._size += 1
+        self._proceed(self._stop(entry))
+
+    def postpone(self, entry: Entry, reason: str, now: float) -> float:
+        """Return a message that could not be handled yet to its place; return the seconds until then."""
+        entry.tries += 1
+        entry.reason = reason
+        delay = delay_of(entry.tries)
+        self._failures += 1
+        pause = min(FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE)
+        self._paused_until = now + pause
+        lane = self._stop(entry)
+        lane.due = now + delay
+        self._size += 1
+        self._proceed(lane)
+        return delay
+
+    def clear(self) -> list[Entry]:
+        """Drop all messages that wait; return them."""
+        dropped = list(self.waiting())
+        running = {id(lane) for lane in self._running.values()}
+        for lane in self._lanes.values():
+            first = [lane.entries[0]] if id(lane) in running else []
+            lane.entries = deque(first)
+            lane.ready = False
+        self._lanes = {at: lane for at, lane in self._lanes.items() if lane.entries}
+        self._ready.clear()
+        self._late.clear()
+        self._held.clear()
+        self._failures = 0
+        self._size = 0
+        return dropped
+
+    def waiting(self) -> Iterator[Entry]:
+        """Yield the messages that wait."""
+        running = {id(lane.entries[0]) for lane in self._running.values()}
+        for lane in self._lanes.values():
+            yield from (entry for entry in lane.entries if id(entry) not in running)
+
+    def next_due(self, now: float) -> float | None:
+        """Return in how many seconds a message may run that may not now; None if there is none."""
+        if self._failures and self._running:
+            return None
+        due = [self._late[0][0]] if self._late else []
+        if self._ready and self._failures:
+            due.append(self._paused_until)
+        if not due:
+            return None
+        earliest = min(due)
+        if self._failures:
+            earliest = max(earliest, self._paused_until)
+        return max(0.0, earliest - now)
+
+    def _next(self) -> _Lane | None:
+        while self._ready:
+            sender, lanes = next(iter(self._ready.items()))
+            while lanes:
+                lane = heapq.heappop(lanes)[1]
+                lane.ready = False
+                if lane.key not in self._running:
+                    if lanes:
+                        self._ready.move_to_end(sender)
+                    else:
+                        del self._ready[sender]
+                    return lane
+                self._held.setdefault(lane.key, []).append(lane)
+            del self._ready[sender]
+        return None
+
+    def _stop(self, entry: Entry) -> _Lane:
+        key = entry.sequence if entry.key is None else entry.key
+        return self._running.pop(key)
+
+    def _proceed(self, lane: _Lane) -> None:
+        """Offer a lane whose message has stopped running, and those that waited for that."""
+        for other in self._held.pop(lane.key, ()):
+            self._release(other)
+        if lane.entries:
+            self._offer(lane)
+        else:
+            del self._lanes[lane.sender, lane.key]
+
+    def _offer(self, lane: _Lane) -> None:
+        if lane.due:
+            heapq.heappush(self._late, (lane.due, lane.entries[0].sequence, lane))
+        else:
+            self._release(lane)
+
+    def _release(self, lane: _Lane) -> None:
+        """Let a lane run when its sender has its turn."""
+        if not lane.ready:
+            lane.ready = True
+            lanes = self._ready.setdefault(lane.sender, [])
+            heapq.heappush(lanes, (lane.entries[0].sequence, lane))
+
+
+def delay_of(tries: int) -> float:
+    """Return how many seconds a message waits that could not be handled so many times."""
+    delay = min(FIRST_DELAY * 2.0 ** min(tries - 1, 10), LONGEST_DELAY)
+    return delay * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
