@@ -24,10 +24,10 @@ from pymongo.errors import PyMongoError
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.settings import CatalogSettings
-from manager import announcements, settings
+from manager import announcements, patience, settings
 from manager.actions import act
 from manager.authorization import authorize
-from manager.exceptions import InvalidSettings, Refusal, Unavailable
+from manager.exceptions import FAILED, DatabaseUnavailable, InvalidSettings, Refusal
 from manager.messages import classify
 from reactors import results
 from reactors.exceptions import SettingsError
@@ -36,6 +36,9 @@ from reactors.runtime import Reactor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from manager.actions import Outcome
+    from manager.messages import Message
+
 FOLDER = Path(__file__).resolve().parent
 """Where `config.yml` is that the actor is shipped with; on the platform the root of its image."""
 USAGE = 2
@@ -43,21 +46,26 @@ INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 def process(rx: Reactor) -> dict[str, Any]:
-    """Carry out the message of a Reactor; return what a synchronous caller was answered.
+    """Handle the message of a Reactor; return what a synchronous caller was answered.
 
     Raises:
-        Refusal: it was not carried out; the text is one line that says why.
+        Refusal: it was not handled; the text is one line that says why.
     """
     jobs = open_jobs(rx)
     message = classify(rx)
     rx.redact.add(message.token)
-    with database_errors(rx):
-        permit = authorize(rx, message, jobs)
-        outcome = act(rx, message, permit, jobs)
+    outcome = patience.wait_for_database(rx, lambda: handle(rx, message, jobs))
     rx.logger.info("%s", outcome.line)
     answer(rx, outcome.result)
     announce(rx, jobs, outcome.job_uuid)
     return outcome.result
+
+
+def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
+    """Do what a message says, if its sender may."""
+    with database_errors(rx):
+        permit = authorize(rx, message, jobs)
+        return act(rx, message, permit, jobs)
 
 
 def announce(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
@@ -99,7 +107,7 @@ def database_errors(rx: Reactor) -> Iterator[None]:
         yield
     except PyMongoError as error:
         text = mongo.explain(error, rx.settings["mongodb"])
-        raise Unavailable(text) from error
+        raise DatabaseUnavailable(text, temporary=not mongo.is_refused(error)) from error
 
 
 def answer(rx: Reactor, result: dict[str, Any]) -> None:
@@ -108,21 +116,21 @@ def answer(rx: Reactor, result: dict[str, Any]) -> None:
 
 
 def run(rx: Reactor, *, draining: bool) -> int:
-    """Carry out the message, or drain the outboxes; log the end of it; return the exit code."""
+    """Handle the message, or drain the outboxes; log the end of it; return the exit code."""
     try:
         if draining:
             return 0 if drain(rx) else 1
         process(rx)
         return 0
     except Refusal as refusal:
-        problem, kind = rx.redact(str(refusal)), refusal.kind
+        problem, kind, code = rx.redact(str(refusal)), refusal.kind, refusal.exit_code
     except Exception as error:
         rx.logger.debug("", exc_info=error)
         problem = f"unexpected {type(error).__name__}: set debug: true to see where"
-        kind = "unexpected"
+        kind, code = "unexpected", FAILED
     answer(rx, {"error": problem, "kind": kind})
     rx.logger.log(max(logging.ERROR, rx.logger.level), "%s", problem)
-    return 1
+    return code
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -136,7 +144,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         refusal = {"error": str(error), "kind": InvalidSettings.kind}
         results.send(json.dumps(refusal).encode(), os.environ)
         sys.stderr.write(f"ERROR {error}\n")
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 

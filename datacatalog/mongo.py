@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import DocumentTooLarge, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ DatabaseError = PyMongoError
 DEFAULT_DATABASE = "catalog"
 DEFAULT_TIMEOUT = 10.0
 ACKNOWLEDGED = WriteConcern(w="majority", j=True)
+_REFUSED = (2, 14, 17280, 10334, 17419)
+"""Error codes of MongoDB: BadValue, TypeMismatch, KeyTooLong, and two of BSONObjectTooLarge."""
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 
 
@@ -101,6 +103,11 @@ def explain(error: PyMongoError, mongodb: Mapping[str, Any]) -> str:
     code = getattr(error, "code", None)
     reason = type(error).__name__ if code is None else f"{type(error).__name__}, code {code}"
     return f"the database at {servers} could not do this ({reason}): try again later"
+
+
+def is_refused(error: PyMongoError) -> bool:
+    """Tell whether the database refuses what it was given, rather than failing at the moment."""
+    return isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _REFUSED
 
 
 @lru_cache(maxsize=4)

@@ -181,7 +181,7 @@ def _forward(
         )
     except DeliveryError as error:
         text = f"{message.subject}: {error}"
-        raise Unavailable(text) from error
+        raise Unavailable(text, temporary=error.temporary) from error
     result = {
         "uuid": message.uuid,
         "state": job["state"],

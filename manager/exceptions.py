@@ -8,15 +8,21 @@ Exception
     ├── Conflict
     ├── InvalidSettings
     └── Unavailable
+        └── DatabaseUnavailable
 """
 
 from __future__ import annotations
 
+FAILED = 1
+TEMPORARY = 75
+"""EX_TEMPFAIL of sysexits.h: the same message may succeed later."""
+
 
 class Refusal(Exception):
-    """The message was not carried out; the text is one line for its sender."""
+    """The message was not handled; the text is one line for its sender."""
 
     kind = "refused"
+    exit_code = FAILED
 
 
 class InvalidMessage(Refusal):
@@ -50,6 +56,19 @@ class InvalidSettings(Refusal):
 
 
 class Unavailable(Refusal):
-    """The database or another actor cannot be reached; the same message may succeed later."""
+    """The database or another actor cannot be reached; the same message may succeed later.
+
+    Args:
+        text: the line for the sender.
+        temporary: whether it may succeed although nobody changes anything.
+    """
 
     kind = "unavailable"
+
+    def __init__(self, text: str, *, temporary: bool = True) -> None:
+        super().__init__(text)
+        self.exit_code = TEMPORARY if temporary else FAILED
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not do what it was asked."""

@@ -15,7 +15,7 @@ FORMATS = ("text", "json")
 SWITCHES = ("debug", "state_enter", "state_exit")
 SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "logs": {"level": str, "format": str, "file": str, "token": str},
-    "mongodb": {"authn": str, "database": str, "timeout": (int, float)},
+    "mongodb": {"authn": str, "database": str, "timeout": (int, float), "patience": (int, float)},
     "pipelines": dict.fromkeys(
         (
             "pipeline_uuid",
@@ -62,6 +62,10 @@ def check(settings: Mapping[str, Any]) -> None:
     timeout = section_of(settings, "mongodb").get("timeout")
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         message = "settings: mongodb.timeout must be more than 0 seconds"
+        raise InvalidSettings(message)
+    patience = section_of(settings, "mongodb").get("patience")
+    if patience is not None and not (math.isfinite(patience) and patience >= 0):
+        message = "settings: mongodb.patience must be 0 seconds or more"
         raise InvalidSettings(message)
     users = section_of(settings, "authorization").get("trusted_users") or []
     if not all(isinstance(user, str) and user for user in users):

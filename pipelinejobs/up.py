@@ -34,6 +34,7 @@ IMAGE = "pipelinejobs-manager"
 USER = "operator"
 ROLES = ["Internal/everyone", "Internal/abaco-admin"]
 DATABASE = "catalog"
+PATIENCE = "_REACTOR_MONGODB_PATIENCE"
 _PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
 _LIFETIME = 365 * 86_400
 _NONCE = "made by make up"
@@ -54,6 +55,8 @@ def prepare(platform: Platform) -> Prepared:
             if not environment.get(AUTHN):
                 environment[AUTHN] = _start_database(platform.data, stack)
             environment.setdefault(DATABASE_NAME, DATABASE)
+            # the gateway keeps a message that cannot be handled yet
+            environment.setdefault(PATIENCE, "0")
             for name in SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             lines = _register(platform, environment)

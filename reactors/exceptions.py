@@ -19,7 +19,16 @@ class SettingsError(ValueError):
 
 
 class DeliveryError(RuntimeError):
-    """A message to another actor was not delivered."""
+    """A message to another actor was not delivered.
+
+    Attributes:
+        temporary: whether the same message may be delivered later; else the other actor, or the
+            right to send it messages, has to be there first.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = True) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 class PlatformError(RuntimeError):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOT_FOUND = 404
+_REFUSED, _BUSY = range(400, 500), (401, 408, 425, 429)
+"""HTTP statuses that say no, and those of them that may say yes later: a token expires, too."""
 _LONGEST_DELAY = 30.0
 
 
@@ -58,14 +60,14 @@ class Sending(Actors):
         parameters = {**(self._sender_tags() if senderTags else {}), **(environment or {})}
         if sync:
             parameters["_abaco_synchronous"] = "true"
-        problem = "not tried"
+        problem, temporary = "not tried", True
         for attempt in range(1 if sync else max(1, retryMaxAttempts)):
             if attempt:
                 self._pause(retryDelay, attempt)
             try:
                 return self._post(actorId, message, parameters, nonce)
             except SettingsError as error:
-                problem = str(error)
+                problem, temporary = str(error), False
                 break
             except Exception as error:  # noqa: BLE001 - agavepy raises what it comes upon
                 if sync and isinstance(error, json.JSONDecodeError):
@@ -73,12 +75,13 @@ class Sending(Actors):
                     return None
                 status = getattr(getattr(error, "response", None), "status_code", None)
                 problem = f"HTTP status {status}" if status else type(error).__name__
+                temporary = not status or status not in _REFUSED or status in _BUSY
                 self.logger.debug("attempt %d to message %s: %s", attempt + 1, actorId, problem)
                 if status == _NOT_FOUND:
                     break
         failure = f"the message to actor {actorId} was not delivered: {problem}"
         if not ignoreErrors:
-            raise DeliveryError(failure)
+            raise DeliveryError(failure, temporary=temporary)
         self.logger.error("%s", failure)
         return None
 

@@ -160,6 +160,7 @@ class Actor:
             "_REACTOR_MONGODB_AUTHN": str(mongodb["authn"]),
             "_REACTOR_MONGODB_DATABASE": str(mongodb["database"]),
             "_REACTOR_MONGODB_TIMEOUT": str(mongodb["timeout"]),
+            "_REACTOR_MONGODB_PATIENCE": "0",
             **ADMIN,
             **more,
         }

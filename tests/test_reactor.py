@@ -60,9 +60,13 @@ def closed_port() -> Iterator[int]:
         yield int(taken.getsockname()[1])
 
 
-def refused(run: Run, text: str) -> None:
+EX_TEMPFAIL = 75
+"""Of sysexits.h: try again later."""
+
+
+def refused(run: Run, text: str, code: int = 1) -> None:
     """Check that an execution failed with one line, this one."""
-    assert (run.code, len(run.lines), run.message) == (1, 1, f"ERROR {text}")
+    assert (run.code, len(run.lines), run.message) == (code, 1, f"ERROR {text}")
     assert LINE.fullmatch(run.lines[0])
 
 
@@ -236,7 +240,7 @@ def test_a_database_that_is_away_is_named_without_its_password(
 
     assert time.monotonic() - start < 5
     text = f"the database at 127.0.0.1:{closed_port} did not answer within 0.5 s: try again later"
-    refused(run, text)
+    refused(run, text, EX_TEMPFAIL)
     assert run.answer == {"error": text, "kind": "unavailable"}
     assert PASSWORD not in str(run)
 
@@ -250,7 +254,11 @@ def test_a_database_that_hangs_is_given_up(offline: Actor) -> None:
         run = offline.run({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
 
     assert time.monotonic() - start < 5
-    refused(run, f"the database at 127.0.0.1:{port} did not answer within 0.5 s: try again later")
+    refused(
+        run,
+        f"the database at 127.0.0.1:{port} did not answer within 0.5 s: try again later",
+        EX_TEMPFAIL,
+    )
 
 
 def test_several_servers_are_all_named(offline: Actor, closed_port: int) -> None:
@@ -259,7 +267,7 @@ def test_several_servers_are_all_named(offline: Actor, closed_port: int) -> None
 
     run = offline.run({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
 
-    assert (run.code, len(run.lines)) == (1, 1)
+    assert (run.code, len(run.lines)) == (EX_TEMPFAIL, 1)
     assert all(server in run.message for server in servers.split(","))
     assert PASSWORD not in str(run)
 

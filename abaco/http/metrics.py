@@ -72,5 +72,10 @@ class _State(Collector):
                 family.add_metric([status], number)
             yield family
         yield GaugeMetricFamily(
+            "abaco_messages_postponed",
+            "Messages that could not be handled yet, and are tried again.",
+            value=self._pool.postponed(),
+        )
+        yield GaugeMetricFamily(
             "abaco_workers_busy", "Workers that run a message.", value=self._pool.busy()
         )

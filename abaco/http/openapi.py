@@ -96,7 +96,20 @@ _SCHEMAS: dict[str, Schema] = {
         currentActors=_COUNT, totalActors=_COUNT, workers=_COUNT, commandQueue=_COUNT
     ),
     "Accepted": _object(executionId=_TEXT, msg={}, _links=_LINKS),
-    "Mailbox": _object(messages=_COUNT, _links=_LINKS),
+    "Mailbox": _object(
+        messages=_COUNT,
+        postponed={
+            "type": "array",
+            "items": _object(
+                executionId=_TEXT,
+                messageReceivedTime=_TIME,
+                tries=_COUNT,
+                reason=_TEXT,
+                nextTry=_TIME,
+            ),
+        },
+        _links=_LINKS,
+    ),
     "Purged": _object(msg=_TEXT, _links=_LINKS),
     "Execution": _with(
         _object(

@@ -408,6 +408,22 @@ def waiting(tx: Connection, actor_id: str) -> int:
     return int(tx.execute(query).scalar_one())
 
 
+def postponed(tx: Connection, actor_id: str, most: int) -> list[Record]:
+    """Return the messages of an actor that could not be handled yet, the oldest first."""
+    names = ("id", "message_received_time", "tries", "due", "reason")
+    query = (
+        select(*(executions.c[name] for name in names))
+        .where(
+            executions.c.actor_id == actor_id,
+            executions.c.status == SUBMITTED,
+            executions.c.tries > 0,
+        )
+        .order_by(executions.c.sequence)
+        .limit(most)
+    )
+    return every(tx, query)
+
+
 def abandon(tx: Connection, actor_id: str) -> list[str]:
     """End everything that an actor, which is deleted, has not done; return the ids."""
     query = select(executions).where(

@@ -137,6 +137,22 @@ class Mailbox:
         self._proceed(lane)
         return delay
 
+    def remove(self, execution_id: str) -> Entry | None:
+        """Drop a message that is to be tried again; return it, None if there is none."""
+        for _, _, lane in self._late:
+            entry = lane.entries[0]
+            if entry.execution_id == execution_id:
+                break
+        else:
+            return None
+        self._late = [each for each in self._late if each[2] is not lane]
+        heapq.heapify(self._late)
+        lane.entries.popleft()
+        lane.due = 0.0
+        self._size -= 1
+        self._proceed(lane)
+        return entry
+
     def clear(self) -> list[Entry]:
         """Drop all messages that wait; return them."""
         dropped = list(self.waiting())

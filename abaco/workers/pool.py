@@ -196,9 +196,24 @@ class Pool:
             self._let_go(entry)
             self.announce(entry.execution_id, Outcome())
 
-    def postponed(self, actor_id: str) -> list[Entry]:
-        """Return the messages of an actor that could not be handled yet."""
-        return [entry for entry in self._mailbox(actor_id).waiting() if entry.tries]
+    async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
+        """Drop a message that could not be handled yet; tell whether there was one.
+
+        Raises:
+            SQLAlchemyError: it is not written; the message is dropped until the next start.
+        """
+        entry = self._mailbox(actor_id).remove(execution_id)
+        if entry is None:
+            return False
+        self._let_go(entry)
+        await self.writer.put(executions.Drop((entry.sequence,)))
+        self.wake(actor_id)
+        return True
+
+    def postponed(self) -> int:
+        """Return how many messages could not be handled yet."""
+        waiting = (each.waiting() for each in self._mailboxes.values())
+        return sum(entry.tries > 0 for entries in waiting for entry in entries)
 
     def wake(self, actor_id: str) -> None:
         """Say that an actor has a new message; one without a worker gets one for it."""

@@ -128,6 +128,18 @@ def test_who_waits_is_told_when_something_may_run() -> None:
     assert mailbox.next_due(0.5) == pytest.approx(delay - 0.5)
 
 
+def test_a_message_that_is_to_be_tried_again_can_be_dropped() -> None:
+    mailbox = filled("ada:1", "ada:1", "ada:2")
+    mailbox.postpone(taken(mailbox), "away", 0.0)
+    assert mailbox.remove("1") is None
+    dropped = mailbox.remove("0")
+    assert dropped is not None
+    assert (dropped.sequence, len(mailbox)) == (0, 2)
+    first = taken(mailbox, module.FIRST_PAUSE)
+    mailbox.end(first)
+    assert [first.sequence, *order(mailbox)] == [1, 2]
+
+
 def test_a_mailbox_can_be_emptied_while_a_message_runs() -> None:
     mailbox = filled("ada:1", "ada:1", "bob:1", "ada:2")
     running = taken(mailbox)

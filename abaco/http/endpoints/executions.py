@@ -63,9 +63,14 @@ def get(call: Call) -> Reply:
 
 
 def stop(call: Call) -> Reply:
-    """Force an execution to end: its process is asked, and killed where it goes on."""
+    """Force an execution to end: its process is asked, and killed where it goes on.
+
+    The message of one that could not be handled yet is dropped; it ends in status ERROR.
+    """
     execution = _find(call)
-    execution_id = execution["id"]
+    execution_id, pool = execution["id"], call.gateway.pool
+    if call.gateway.on_loop(pool.drop_postponed(call.actor["id"], execution_id)):
+        return Reply(None, f"Dropped the message of execution {execution_id}.")
     if not call.gateway.ask_pool(lambda pool: pool.stop_execution(execution_id)):
         status = _find(call)["status"]
         message = (

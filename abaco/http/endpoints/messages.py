@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from abaco import clock
 from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments
 from abaco.http.call import Call, Endpoint, Reply
@@ -33,6 +34,7 @@ _BYTES_AT_ONCE = 64 * 1024
 """Larger bodies are read in a thread, so that others need not wait."""
 _RETRY_SECONDS = 5.0
 _LONGEST_KEY = 255
+_MOST_POSTPONED = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -222,14 +224,25 @@ def _stored_result(call: Call, execution_id: str) -> bytes | None:
 
 
 def count(call: Call) -> Reply:
-    """Count the messages that wait."""
+    """Count the messages that wait; name those that could not be handled yet, and why."""
     with call.gateway.database.read() as tx:
         waiting = executions.waiting(tx, call.actor["id"])
+        postponed = executions.postponed(tx, call.actor["id"], _MOST_POSTPONED)
     links = {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),
     }
-    return Reply({"messages": waiting, "_links": links})
+    shown = [
+        {
+            "executionId": each["id"],
+            "messageReceivedTime": clock.iso(each["message_received_time"]),
+            "tries": each["tries"],
+            "reason": each["reason"] or "",
+            "nextTry": clock.iso(each["due"] or clock.now()),
+        }
+        for each in postponed
+    ]
+    return Reply({"messages": waiting, "postponed": shown, "_links": links})
 
 
 async def purge(call: Call) -> Reply:

@@ -106,6 +106,13 @@ def wait_for(file: str) -> None:
         time.sleep(0.01)
 
 
+def be_away(file: str) -> None:
+    """End with EX_TEMPFAIL while there is a file."""
+    if Path(file).exists():
+        print("the oven is cold", flush=True)
+        sys.exit(75)
+
+
 def fail(text: str) -> None:
     """Raise an error."""
     raise ValueError(text)
@@ -181,6 +188,8 @@ ORDERS: dict[str, Callable[[Any], object]] = {
     "large result": lambda size: send(b"." * size),
     "touch": lambda file: Path(file).touch(),
     "wait for": wait_for,
+    "away while": be_away,
+    "order": lambda _: None,
     "wait for all": lambda files: list(map(wait_for, files)),
     "sleep": time.sleep,
     "ignore": ignore,

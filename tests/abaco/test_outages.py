@@ -1,0 +1,180 @@
+"""What an actor depends on is away: what was accepted waits, and nobody else waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+
+IMAGES = {
+    **PROBE,
+    "patient": {
+        **PROBE["warm"],
+        "ordered_by": "order",
+        "idempotency": "event_id",
+        "unavailable": [75],
+    },
+}
+
+
+class Oven:
+    """What an actor depends on, and what it has done with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cold, self._done = folder / "cold", folder / "done"
+
+    def orders(self, what: str, order: str = "1") -> dict[str, object]:
+        """Return a message that cannot be handled while the oven is cold."""
+        return {
+            "order": order,
+            "away while": str(self.cold),
+            "append": [str(self._done), f"{what}\n"],
+        }
+
+    def done(self) -> list[str]:
+        return self._done.read_text().split() if self._done.exists() else []
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES) as running:
+        yield running
+
+
+@pytest.fixture
+def ada(gateway: RunningGateway) -> Iterator[Client]:
+    with gateway.client() as client:
+        yield client
+
+
+@pytest.fixture
+def oven(tmp_path: Path) -> Oven:
+    return Oven(tmp_path)
+
+
+def test_what_was_accepted_waits_until_it_can_be_handled_in_order(ada: Client, oven: Oven) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    sent = [ada.submit(actor, oven.orders(str(number))) for number in range(6)]
+    mailbox = eventually(
+        lambda: (found := ada.result("GET", f"/{actor}/messages"))["postponed"] and found
+    )
+    assert mailbox["messages"] == 6
+    (postponed,) = mailbox["postponed"]
+    assert (postponed["executionId"], postponed["reason"]) == (sent[0], "the oven is cold")
+    assert ada.result("GET", f"/{actor}/executions/{sent[0]}")["status"] == "SUBMITTED"
+    oven.cold.unlink()
+    assert [ada.ended(actor, each)["exitCode"] for each in sent] == [0] * 6
+    assert oven.done() == [str(number) for number in range(6)]
+    assert ada.result("GET", f"/{actor}/messages")["postponed"] == []
+
+
+def test_a_gateway_that_is_killed_meanwhile_goes_on_with_it(tmp_path: Path) -> None:
+    oven = Oven(tmp_path)
+    with RunningGateway(tmp_path, IMAGES) as gateway, gateway.client() as ada:
+        actor = ada.actor("patient")
+        oven.cold.touch()
+        sent = [ada.submit(actor, oven.orders(str(number))) for number in range(3)]
+        eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+        gateway.kill()
+        oven.cold.unlink()
+        gateway.start()
+        assert [ada.ended(actor, each)["exitCode"] for each in sent] == [0] * 3
+    assert oven.done() == ["0", "1", "2"]
+
+
+def test_what_waits_does_not_keep_others_waiting(ada: Client, oven: Oven, tmp_path: Path) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    waiting = ada.submit(actor, oven.orders("late", order="1"))
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+    for number in range(3):
+        assert ada.run(actor, {"order": f"other {number}"})["exitCode"] == 0
+    oven.cold.unlink()
+    assert ada.ended(actor, waiting)["exitCode"] == 0
+
+
+def test_who_waits_for_the_answer_is_told_and_the_message_is_not_run_later(
+    ada: Client, oven: Oven
+) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    reply = ada.ask(actor, oven.orders("never"))
+    assert reply.status_code == 503
+    assert int(reply.headers["Retry-After"]) >= 1
+    assert reply.json()["message"] == (
+        "The message could not be handled, and is not tried again: the oven is cold"
+    )
+    oven.cold.unlink()
+    assert ada.run(actor, oven.orders("after"))["exitCode"] == 0
+    assert oven.done() == ["after"]
+
+
+def test_a_message_that_counts_once_is_queued_and_the_answer_says_so(
+    ada: Client, oven: Oven
+) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    reply = ada.ask(actor, oven.orders("once"), event_id="1")
+    assert reply.status_code == 503
+    assert int(reply.headers["Retry-After"]) >= 1
+    (execution,) = ada.result("GET", f"/{actor}/executions")["executions"]
+    assert reply.json()["message"] == (
+        f"The message is queued as execution {execution['id']}, and is tried again until it can be "
+        "handled: the oven is cold"
+    )
+    oven.cold.unlink()
+    assert ada.ended(actor, execution["id"])["exitCode"] == 0
+    assert oven.done() == ["once"]
+
+
+def test_a_message_that_waits_can_be_dropped(ada: Client, oven: Oven) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    dropped, following = (ada.submit(actor, oven.orders(what)) for what in ("one", "two"))
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+    path = f"/{actor}/executions/{dropped}"
+    # it may just be tried
+    eventually(lambda: ada.delete(path).json()["message"].startswith("Dropped the message"))
+    assert ada.result("GET", path)["status"] == "ERROR"
+    oven.cold.unlink()
+    assert ada.ended(actor, following)["exitCode"] == 0
+    assert oven.done() == ["two"]
+
+
+def test_without_a_word_in_the_image_an_exit_code_is_an_end(ada: Client, oven: Oven) -> None:
+    oven.cold.touch()
+    execution = ada.run(ada.actor("warm"), oven.orders("never"))
+    assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 75)
+
+
+def test_messages_of_one_order_run_in_turn_though_several_workers_are_there(
+    ada: Client, oven: Oven
+) -> None:
+    actor = ada.actor("patient")
+    for _ in range(20):
+        ada.submit(actor, oven.orders("start"))
+        ada.submit(actor, {**oven.orders("end"), "order": "1"})
+    last = ada.submit(actor, oven.orders("last"))
+    ada.ended(actor, last)
+    assert oven.done() == ["start", "end"] * 20 + ["last"]
+
+
+def test_one_message_does_not_wait_for_the_many_of_somebody_else(
+    gateway: RunningGateway, ada: Client, tmp_path: Path
+) -> None:
+    actor = ada.actor("cold")
+    ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
+    gate, record = tmp_path / "gate", tmp_path / "record"
+    ada.submit(actor, {"wait for": str(gate)})
+    for _ in range(200):
+        ada.submit(actor, {"append": [str(record), "ada\n"]})
+    with gateway.client("bob") as bob:
+        mine = bob.submit(actor, {"append": [str(record), "bob\n"]})
+        gate.touch()
+        bob.ended(actor, mine)
+    assert "bob" in record.read_text().split()[:3]
+    ada.result("DELETE", f"/{actor}/messages")
