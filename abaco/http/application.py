@@ -9,7 +9,6 @@ import re
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +26,7 @@ from abaco.exceptions import (
     TooLarge,
     Unavailable,
 )
-from abaco.http import access, envelope
+from abaco.http import access, envelope, query
 from abaco.http.arguments import media_type
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
 from abaco.http.endpoints import ENDPOINTS
@@ -168,8 +167,8 @@ class _Path:
 
     async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         gateway, headers = self._gateway, Headers(scope=scope)
-        query = _parse(scope["query_string"])
-        parameters = dict(reversed(query))
+        sent = query.read(scope["query_string"], most=_MOST_PARAMETERS, what="URL")
+        parameters = dict(reversed(sent))
         path = {name: str(value) for name, value in scope["path_params"].items()}
         principal, subject = access.NOBODY, Subject()
         if endpoint.needs != PUBLIC:
@@ -177,7 +176,7 @@ class _Path:
                 access.admit, gateway, endpoint, path, headers, parameters
             )
         body = await _read_body(endpoint, gateway, headers, receive)
-        call = Call(gateway, endpoint, principal, subject, path, query, headers, receive, body)
+        call = Call(gateway, endpoint, principal, subject, path, sent, headers, receive, body)
         if inspect.iscoroutinefunction(endpoint.handle):
             result = await endpoint.handle(call)
         else:
@@ -196,18 +195,6 @@ def _refuse(error: ApiError) -> Response:
     # of a body that was refused, the rest is not read
     unread = isinstance(error, TooLarge | RequestTimeout)
     return envelope.failure(error, {"Connection": "close"} if unread else None)
-
-
-def _parse(query: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(
-            query.decode("ascii", errors="replace"),
-            keep_blank_values=True,
-            max_num_fields=_MOST_PARAMETERS,
-        )
-    except ValueError:
-        message = f"The URL has more than {_MOST_PARAMETERS} parameters."
-        raise BadRequest(message) from None
 
 
 async def _read_body(
