@@ -113,6 +113,7 @@ async def _run(
         background += [
             asyncio.create_task(_repeat(webhooks.deliver)),
             asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
+            asyncio.create_task(_repeat(gateway.pool.follow_images)),
             asyncio.create_task(
                 _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
             ),

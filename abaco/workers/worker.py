@@ -313,10 +313,11 @@ class Worker:
         if claimed is None:
             return None
         names = {actor["id"], *aliases.of_actor(tx, actor["tenant"], actor["id"])}
+        values = configs.for_actor(tx, actor["tenant"], names)
         return Claim(
             *claimed,
             actor,
-            configs.for_actor(tx, actor["tenant"], names),
+            environment.without_protected(values, self.image),
             self._make_token(tx, actor),
         )
 

@@ -15,6 +15,7 @@ import pytest
 
 from abaco.store import actors, executions
 from abaco.store.database import Database
+from abaco.store.registrations import Registrant
 from abaco.workers.worker import MOST_ATTEMPTS
 from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
@@ -249,7 +250,7 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'abaco.db'}")
     message = executions.Message(b"{}", executions.TEXT, {})
     with database.write() as tx:
-        actor = actors.create(tx, "SD2E", "ada", {"image": "cold"})
+        actor = actors.create(tx, "SD2E", Registrant("ada"), {"image": "cold"})
         submitted = executions.submit(tx, actor, "ada", message)
         claimed = executions.claim(tx, actor["id"], "worker")
         assert claimed is not None

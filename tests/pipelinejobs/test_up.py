@@ -19,6 +19,9 @@ import pymongo
 import pytest
 import yaml
 
+from abaco.store import actors, aliases
+from abaco.store.database import Database
+from abaco.store.registrations import Registrant
 from local.database import LocalDatabase, Server
 from tests.abaco.running import SECONDS, Client, eventually, shell
 from tests.conftest import ROOT
@@ -161,6 +164,26 @@ def test_the_actor_is_registered_and_ready_by_id_and_alias(up: Up) -> None:
         eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
         assert client.result("GET", "/jobs-manager")["id"] == actor["id"]
     assert f"actor    {actor['id']} (alias jobs-manager)" in up.lines
+
+
+def test_an_actor_of_somebody_else_that_has_taken_the_alias_is_told_no_secret(
+    tmp_path: Path,
+) -> None:
+    first = Up(tmp_path).start()
+    with first.client() as operator:
+        operator.result("DELETE", "/aliases/jobs-manager")
+    database = Database(f"sqlite:///{tmp_path / '.local' / 'abaco' / 'abaco.db'}")
+    with database.write() as tx:
+        mine = actors.create(tx, "SD2E", Registrant("mallory"), {"image": "nowhere"})["id"]
+        aliases.create(tx, "SD2E", "jobs-manager", mine, "mallory")
+    database.close()
+    assert first.interrupt() == 0
+    second = Up(tmp_path).start()
+    with second.client() as operator:
+        shown = operator.result("GET", f"/{mine}")
+        assert (shown["image"], shown["defaultEnvironment"]) == ("nowhere", {})
+        assert operator.result("GET", "/jobs-manager")["owner"] == "operator"
+    assert second.interrupt() == 0
 
 
 def test_the_printed_commands_move_the_job_to_running_and_to_finished(up: Up) -> None:

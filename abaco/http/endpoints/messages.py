@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from abaco.exceptions import BadRequest, NotFound, Unavailable
-from abaco.http import arguments
+from abaco.http import arguments, query
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.settings import load_images
 from abaco.store import actors, executions
@@ -68,7 +68,10 @@ def _submit(call: Call) -> tuple[str, Reply]:
     image = load_images(gateway.settings.images_file).get(actor["image"])
     _check_size(body, content_type, image)
     parameters = [(name, value) for name, value in call.query if name != "message"]
-    kept, dropped = environment.split(parameters, image.protected if image else ())
+    for name, value in parameters:
+        if not environment.fits(name, value):
+            raise query.refused(name, "URL", "cannot be passed on: no process can be given it")
+    kept, dropped = environment.split(parameters, image)
     if dropped:
         gateway.metrics.dropped.inc(len(dropped))
         _logger.warning(
@@ -97,6 +100,9 @@ def _submit(call: Call) -> tuple[str, Reply]:
             "messages": call.link(actor["id"], "messages"),
         },
     }
+    if dropped:
+        names = ", ".join(map(repr, dropped))
+        return execution_id, Reply(result, f"The message is sent without {names:.300}")
     return execution_id, Reply(result)
 
 
