@@ -110,7 +110,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def fits(name: str, value: str) -> bool:
-    """Tell whether a program can be started with a variable."""
+    """Tell whether a process can be started with a variable."""
     if not name or "=" in name or "\0" in name + value:
         return False
     try:
@@ -148,7 +148,8 @@ def build(
         },
         image.environment,
         actor["default_environment"],
-        sent,
+        # the message may have waited for an image that was added or changed since
+        {name: sent[name] for name in sent if is_platforms(name) or _may_be_sent(name, image)},
         {
             "_abaco_execution_id": execution["id"],
             "_abaco_actor_id": actor["id"],

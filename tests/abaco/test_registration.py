@@ -210,6 +210,21 @@ def test_a_protected_variable_does_not_come_by_an_alias_that_is_moved(ada: Clien
 # Images that change
 
 
+def test_a_parameter_that_waited_does_not_reach_an_image_that_protects_it(
+    gateway: RunningGateway, admin: Client
+) -> None:
+    actor = admin.actor("cold")
+    orders = {"wait for": str(gateway.folder / "gate")}
+    first = admin.submit(actor, orders)
+    query = {"lowly": "1", "spice": "much"}
+    waiting = admin.submit(actor, {"tell": ["environment"]}, params=query)
+    admin.result("PUT", f"/{actor}", json={"image": "guarded"})
+    (gateway.folder / "gate").touch()
+    assert admin.ended(actor, first)["exitCode"] == admin.ended(actor, waiting)["exitCode"] == 0
+    told = json.loads(admin.result_of(actor, waiting))["environment"]
+    assert {name for name in query if name in told} == {"spice"}
+
+
 def test_an_image_that_is_added_later_admits_only_whom_it_names(
     gateway: RunningGateway, ada: Client, admin: Client
 ) -> None:

@@ -97,11 +97,11 @@ def update(call: Call) -> Reply:
             "stateless."
         )
         raise BadRequest(message)
-    # whoever may not register what the actor is made of changes nothing of how it runs
-    _check_image(call, actor["image"], ())
     _check_image(call, described["image"], described.get("default_environment", {}))
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
+        # whoever may not register what the actor is made of changes nothing of how it runs
+        _check_image(call, (actors.get(tx, actor["id"]) or actor)["image"], ())
         _check_link(tx, call, described.get("link", ""))
         actors.describe(tx, actor, call.principal.registrant, described, force=force)
         user = call.principal.user
