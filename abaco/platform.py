@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from abaco.roles import ADMIN, ROLES
-from abaco.store import actors, aliases, nonces, permissions, tokens
+from abaco.store import actors, aliases, nonces, permissions, registrations, tokens
+from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,19 +72,24 @@ class Platform:
     ) -> Record:
         """Return the actor of an alias, described so; it is registered where there is none.
 
+        It is registered as by an administrator. An actor of somebody else, who could read what it
+        is described by, does not keep the alias.
+
         Args:
             owner: a user's name.
             alias: what it is found by.
             description: columns of the actor, `image` at least.
         """
+        registrant = Registrant(owner, (ADMIN,))
         with self._database.write() as tx:
             actor = actors.find_by_alias(tx, self.tenant, alias)
-            if actor is None:
+            if actor is None or actor["owner"] != owner:
                 aliases.remove(tx, self.tenant, alias)
-                actor = actors.create(tx, self.tenant, owner, description)
+                actor = actors.create(tx, self.tenant, registrant, description)
                 aliases.create(tx, self.tenant, alias, actor["id"], owner)
             else:
                 actors.change(tx, actor["id"], **description)
+                registrations.record(tx, self.tenant, actor["id"], registrant)
             return actors.get(tx, actor["id"]) or actor
 
     def holds(self, access: str) -> bool:

@@ -114,6 +114,7 @@ async def _run(
             asyncio.create_task(_repeat(webhooks.deliver)),
             asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
             asyncio.create_task(_repeat(lambda: asyncio.to_thread(gateway.uses.write, database))),
+            asyncio.create_task(_repeat(gateway.pool.follow_images)),
             asyncio.create_task(
                 _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
             ),

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from abaco.exceptions import SettingsError
+from abaco.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
+_NAMES = {"type": "array", "items": {"type": "string", "pattern": r"^[^\0*?\[]"}}
+"""Names of variables, with `*` for any ending; one that begins with it would let everything in."""
 _COUNT = {"type": "integer", "minimum": 1}
 _EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
@@ -96,7 +99,18 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "mode": {"enum": ["cold", "warm"]},
             "handler": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
             "environment": {"type": "object", "additionalProperties": {"type": "string"}},
+            "register": {
+                "type": "object",
+                "additionalProperties": False,
+                "minProperties": 1,
+                "properties": {
+                    "roles": {"type": "array", "items": {"enum": list(ROLES)}},
+                    "users": {"type": "array", "items": _TEXT},
+                },
+            },
             "protected": {"type": "array", "items": _TEXT},
+            "parameters": _NAMES,
+            "variables": _NAMES,
             "seconds": _SECONDS,
             "ordered_by": _TEXT,
             "idempotency": _TEXT,
@@ -155,7 +169,13 @@ class Image:
         handler: of a warm worker, `module:function`; called for each message, without arguments,
             it returns the exit code.
         environment: what every process gets, under everything else.
-        protected: names of variables, `*` for any ending, that no URL parameter may set.
+        roles: whose users may register actors of it, beside administrators.
+        users: who else may.
+        protected: names of variables, `*` for any ending, that only an administrator may set, in
+            `defaultEnvironment`.
+        parameters: names that a URL parameter may have, beside the ordinary ones.
+        variables: names that `defaultEnvironment` may have, beside the ordinary ones, whoever
+            registers the actor.
         seconds: the longest execution; by default that of the gateway.
         ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
         idempotency: the URL parameter by which a message that comes twice counts once.
@@ -168,7 +188,11 @@ class Image:
     mode: str = "cold"
     handler: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
     seconds: float | None = None
     ordered_by: str = ""
     idempotency: str = ""
@@ -264,7 +288,11 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             mode=entry.get("mode", "cold"),
             handler=entry.get("handler", ""),
             environment=entry.get("environment", {}),
+            roles=tuple(entry.get("register", {}).get("roles", ())),
+            users=tuple(entry.get("register", {}).get("users", ())),
             protected=tuple(entry.get("protected", ())),
+            parameters=tuple(entry.get("parameters", ())),
+            variables=tuple(entry.get("variables", ())),
             seconds=entry.get("seconds"),
             ordered_by=entry.get("ordered_by", ""),
             idempotency=entry.get("idempotency", ""),

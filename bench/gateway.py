@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from rich.progress import track
 
+from abaco.roles import ROLES
 from abaco.settings import load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -103,7 +104,7 @@ def gateway(folder: Path) -> Iterator[httpx.Client]:
 def _token(url: str) -> str:
     database = Database(url)
     with database.write() as tx:
-        access = tokens.create(tx, "SD2E", "bench", ["Internal/everyone"], lifetime=3600).access
+        access = tokens.create(tx, "SD2E", "bench", list(ROLES), lifetime=3600).access
     database.close()
     return access
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json")
 SWITCHES = ("debug", "state_enter", "state_exit")
 SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "logs": {"level": str, "format": str, "file": str, "token": str},
+    "logs": {"level": str, "format": str, "file": str, "folders": list, "token": str},
     "mongodb": {"authn": str, "database": str, "timeout": (int, float), "patience": (int, float)},
     "pipelines": dict.fromkeys(
         (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from reactors import logfiles
 from reactors.attrdict import AttrDict
 from reactors.exceptions import SettingsError
 
@@ -17,6 +18,7 @@ FILE_NAME = "config.yml"
 PREFIX = "_REACTOR_"
 SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization")
 """Sections that a variable can make where no file has them."""
+ONLY_IN_FILES = ("logs", "folders")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -24,14 +26,22 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
     """Return the settings that the files in `folders` and the environment give; later ones win.
 
     Raises:
-        SettingsError: a file is no YAML mapping, or a variable has not its setting's type.
+        SettingsError: a file is no YAML mapping, a variable has not its setting's type, or it names
+            a log file outside the folders that the files allow.
     """
     settings: dict[str, Any] = {}
     for folder in folders or (Path("/"), Path.cwd()):
-        _merge(settings, _read(folder / FILE_NAME))
+        content = _read(folder / FILE_NAME)
+        if isinstance(content.get("logs"), dict):
+            logfiles.resolve(content["logs"], folder)
+        _merge(settings, content)
+    if isinstance(settings.get("logs"), dict):
+        logfiles.allow_own(settings["logs"])
     for variable, text in environ.items():
         if variable.startswith(PREFIX) and variable != PREFIX:
             _override(settings, variable, text)
+    if isinstance(settings.get("logs"), dict):
+        logfiles.check(settings["logs"])
     return AttrDict(settings)
 
 
@@ -74,8 +84,11 @@ def _override(settings: dict[str, Any], variable: str, text: str) -> None:
     name = variable.removeprefix(PREFIX).lower()
     section, _, key = name.partition("_")
     if section in SECTIONS and settings.get(section) is None:
-        settings[section] = {}
+        settings[section] = {"folders": []} if section == "logs" else {}
     if name not in settings and isinstance(settings.get(section), dict) and key:
+        if (section, key) == ONLY_IN_FILES:
+            message = f"{variable}: {section}.{key} can only be set in {FILE_NAME}"
+            raise SettingsError(message)
         settings, name = settings[section], key
     settings[name] = _convert(variable, text, settings.get(name))
 

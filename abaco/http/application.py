@@ -9,7 +9,6 @@ import re
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +26,7 @@ from abaco.exceptions import (
     TooLarge,
     Unavailable,
 )
-from abaco.http import access, envelope
+from abaco.http import access, envelope, query
 from abaco.http.arguments import media_type
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
 from abaco.http.endpoints import ENDPOINTS
@@ -169,8 +168,8 @@ class _Path:
 
     async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         gateway, headers = self._gateway, Headers(scope=scope)
-        query = _parse(scope["query_string"])
-        parameters = dict(reversed(query))
+        sent = query.read(scope["query_string"], most=_MOST_PARAMETERS, what="URL")
+        parameters = dict(reversed(sent))
         path = {name: str(value) for name, value in scope["path_params"].items()}
         principal, subject = access.NOBODY, Subject()
         if endpoint.needs != PUBLIC:
@@ -182,7 +181,7 @@ class _Path:
                     access.admit, request, gateway.database.known.ask
                 )
         body = await _read_body(endpoint, gateway, headers, receive)
-        call = Call(gateway, endpoint, principal, subject, path, query, headers, receive, body)
+        call = Call(gateway, endpoint, principal, subject, path, sent, headers, receive, body)
         if endpoint.on_loop:
             result = await endpoint.handle(call)
         else:
@@ -204,18 +203,6 @@ def _refuse(error: ApiError) -> Response:
     if isinstance(error, Unavailable) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return envelope.failure(error, headers)
-
-
-def _parse(query: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(
-            query.decode("ascii", errors="replace"),
-            keep_blank_values=True,
-            max_num_fields=_MOST_PARAMETERS,
-        )
-    except ValueError:
-        message = f"The URL has more than {_MOST_PARAMETERS} parameters."
-        raise BadRequest(message) from None
 
 
 async def _read_body(

@@ -9,12 +9,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
 
 from abaco.exceptions import BadRequest
+from abaco.http import query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,8 +106,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
 
     try:
         if kind == _FORM:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-            for name, value in pairs:
+            for name, value in query.read(body, most=MOST_FIELDS, what="form"):
                 fields.setdefault(name, value)
         else:
             headers = {

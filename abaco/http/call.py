@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from abaco import roles
 from abaco.http import arguments
+from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +52,13 @@ class Principal:
     def privileged(self) -> bool:
         """Whether the resources of an actor may be chosen."""
         return self.admin or roles.PRIVILEGED in self.roles
+
+    @property
+    def registrant(self) -> Registrant:
+        """As whom actors are registered; with a nonce, which may be in many hands, as anybody."""
+        if self.nonce:
+            return Registrant("", (roles.EVERYONE,))
+        return Registrant(self.user, self.roles)
 
 
 @dataclass(frozen=True)

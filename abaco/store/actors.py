@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from abaco import clock, identifiers
-from abaco.store import permissions
+from abaco.store import permissions, registrations
 from abaco.store.records import Record, every, one
 from abaco.store.tables import (
     actors,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Connection
+
+    from abaco.store.registrations import Registrant
 
 SUBMITTED = "SUBMITTED"
 READY = "READY"
@@ -54,13 +56,15 @@ DEFAULTS: Record = {
 """What a description may leave out."""
 
 
-def create(tx: Connection, tenant: str, owner: str, description: Mapping[str, Any]) -> Record:
-    """Register an actor; its owner may do everything with it.
+def create(
+    tx: Connection, tenant: str, registrant: Registrant, description: Mapping[str, Any]
+) -> Record:
+    """Register an actor; whoever does is its owner, and may do everything with it.
 
     Args:
         tx: a transaction that writes.
         tenant: the tenant's name.
-        owner: the user's name.
+        registrant: the owner.
         description: `image`, and what is not as in `DEFAULTS`.
     """
     moment = clock.now()
@@ -69,7 +73,7 @@ def create(tx: Connection, tenant: str, owner: str, description: Mapping[str, An
         **description,
         "id": identifiers.new(),
         "tenant": tenant,
-        "owner": owner,
+        "owner": registrant.user,
         "status": SUBMITTED,
         "status_message": " ",
         "state": {},
@@ -79,7 +83,9 @@ def create(tx: Connection, tenant: str, owner: str, description: Mapping[str, An
         "last_update_time": moment,
     }
     tx.execute(insert(actors).values(actor))
+    owner = registrant.user
     permissions.grant(tx, tenant, permissions.ACTOR, actor["id"], owner, permissions.UPDATE)
+    registrations.record(tx, tenant, actor["id"], registrant)
     return actor
 
 
@@ -119,12 +125,20 @@ def change(tx: Connection, actor_id: str, **values: Any) -> None:
     tx.execute(update(actors).where(actors.c.id == actor_id).values(values))
 
 
-def describe(tx: Connection, actor: Record, description: Mapping[str, Any], *, force: bool) -> None:
+def describe(
+    tx: Connection,
+    actor: Record,
+    registrant: Registrant,
+    description: Mapping[str, Any],
+    *,
+    force: bool,
+) -> None:
     """Replace an actor's description; what it leaves out gets its default back.
 
     Args:
         tx: a transaction that writes.
         actor: the actor's record.
+        registrant: whoever describes it; the owner stays.
         description: `image`, and what is not as in `DEFAULTS`.
         force: make a new revision, whose workers replace the old, though the image is the same.
     """
@@ -136,6 +150,7 @@ def describe(tx: Connection, actor: Record, description: Mapping[str, Any], *, f
     if renewed or actor["status"] == ERROR:
         values |= {"status": SUBMITTED, "status_message": " "}
     change(tx, actor["id"], **values)
+    registrations.record(tx, actor["tenant"], actor["id"], registrant)
 
 
 def remove(tx: Connection, actor: Record) -> None:
@@ -144,6 +159,7 @@ def remove(tx: Connection, actor: Record) -> None:
     Executions and aliases stay (spec: abaco-v2, 1.1).
     """
     actor_id = actor["id"]
+    registrations.forget(tx, actor["tenant"], actor_id)
     own = (
         (permission_table, permissions.ACTOR),
         (nonces, permissions.ACTOR),

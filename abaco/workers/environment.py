@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,106 +26,93 @@ GATEWAY = "_abaco_gateway"
 RESULTS = "_abaco_results_socket"
 BINARY = "_abaco_binary_fifo"
 
-_PROTECTED = (
-    # how programs are found and loaded
-    "PATH",
-    "LD_*",
-    "DYLD_*",
-    "PYTHON*",
-    "PERL*",
-    "RUBY*",
-    "NODE_*",
-    "JAVA_*",
-    "_JAVA_*",
-    "JDK_*",
-    "CLASSPATH",
-    "GLIBC_*",
-    "MALLOC_*",
-    "GCONV_PATH",
-    "LOCPATH",
-    "NLSPATH",
-    "HOSTALIASES",
-    "RES_OPTIONS",
-    "LOCALDOMAIN",
-    # what shells and their like obey
-    "ENV",
-    "BASH*",
-    "SHELL*",
-    "IFS",
-    "PS[0-9]",
-    "PROMPT_COMMAND",
-    "CDPATH",
-    "EDITOR",
-    "VISUAL",
-    "PAGER",
-    "BROWSER",
-    "GIT_*",
-    "SSH_*",
-    # where things are
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "PWD",
-    "OLDPWD",
-    "TMP",
-    "TEMP",
-    "TMPDIR",
-    "XDG_*",
-    "TZ",
-    "TZDIR",
-    "LANG",
-    "LANGUAGE",
-    "LC_*",
-    "TERM*",
-    # whom programs talk to, and trust
-    "*_[Pp][Rr][Oo][Xx][Yy]",
-    "SSL_*",
-    "SSLKEYLOGFILE",
-    "OPENSSL_*",
-    "CURL_*",
-    "REQUESTS_*",
-    "NETRC",
-    "AGAVE*",
-    "TAPIS*",
-    # what the platform says
-    "MSG",
-    "_abaco_*",
-    "_actor_*",
-    "_REACTOR_*",
-    "_",
+_ORDINARY = re.compile(r"[a-z][A-Za-z0-9_-]*")
+"""What interpreters, loaders, shells and libraries obey has a name in capitals, or one of these."""
+READ_BY_PROGRAMS = (
+    # by whatever talks HTTP
+    "*proxy*",
+    # by package managers, as their settings
+    "npm_*",
+    "pnpm_*",
+    "yarn_*",
+    "rvm_*",
+    # by shells that take every variable for one of their own: fish, rc, es
+    "fish_*",
+    "fn_*",
+    "fn-*",
+    "cdpath",
+    "home",
+    "ifs",
+    "path",
+    "prompt",
+    # by scripts of autoconf
+    "ac_cv_*",
 )
+PLATFORM = ("MSG", "_abaco_*", "_actor_*")
 _SYNCHRONOUS = "_abaco_synchronous"
 _HOST_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def split(
-    parameters: Iterable[tuple[str, str]], protected: tuple[str, ...]
+    parameters: Iterable[tuple[str, str]], image: Image | None
 ) -> tuple[dict[str, str], list[str]]:
     """Sort URL parameters into those that a process gets and the names of those that are dropped.
 
     Args:
         parameters: in the order of the URL; of a name that comes twice the first counts.
-        protected: patterns of names, beside those that no process gets from a URL.
+        image: what the actor is made of, if that is known.
     """
     kept: dict[str, str] = {}
     dropped: list[str] = []
     for name, value in parameters:
-        if is_protected(name, protected) or not fits(name, value):
-            dropped.append(name)
-        else:
+        if _may_be_sent(name, image):
             kept.setdefault(name, value)
+        else:
+            dropped.append(name)
     return kept, dropped
 
 
-def is_protected(name: str, protected: tuple[str, ...] = ()) -> bool:
-    """Tell whether a variable could change how a process runs, or what it takes as given."""
-    if name == _SYNCHRONOUS:
+def may_be_described(name: str, image: Image) -> bool:
+    """Tell whether `defaultEnvironment` may have a variable, whoever registers the actor."""
+    if is_protected(name, image) or is_platforms(name):
         return False
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in (*_PROTECTED, *protected))
+    return _is_ordinary(name) or _matches(name, image.variables)
+
+
+def is_protected(name: str, image: Image) -> bool:
+    """Tell whether an image protects a variable."""
+    return _matches(name, image.protected)
+
+
+def is_platforms(name: str) -> bool:
+    """Tell whether the platform sets a variable."""
+    return _matches(name, PLATFORM)
+
+
+def without_protected(values: Mapping[str, str], image: Image) -> dict[str, str]:
+    """Return configs by name but for those that an image protects: an alias may have brought them."""
+    return {name: value for name, value in values.items() if not is_protected(name, image)}
+
+
+def _may_be_sent(name: str, image: Image | None) -> bool:
+    if name == _SYNCHRONOUS:
+        return True
+    if is_platforms(name) or (image is not None and is_protected(name, image)):
+        return False
+    return _is_ordinary(name) or (image is not None and _matches(name, image.parameters))
+
+
+def _is_ordinary(name: str) -> bool:
+    """Tell whether nothing reads a variable by convention."""
+    return bool(_ORDINARY.fullmatch(name)) and not _matches(name.lower(), READ_BY_PROGRAMS)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def fits(name: str, value: str) -> bool:
-    """Tell whether a program can be started with a variable."""
+    """Tell whether a process can be started with a variable."""
     if not name or "=" in name or "\0" in name + value:
         return False
     try:
@@ -162,7 +150,8 @@ def build(
         },
         image.environment,
         actor["default_environment"],
-        sent,
+        # the message may have waited for an image that was added or changed since
+        {name: sent[name] for name in sent if is_platforms(name) or _may_be_sent(name, image)},
         {
             "_abaco_execution_id": execution["id"],
             "_abaco_actor_id": actor["id"],

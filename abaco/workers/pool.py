@@ -14,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from abaco import clock, events
 from abaco.exceptions import SettingsError
 from abaco.settings import load_images
-from abaco.store import actors, executions
+from abaco.store import actors, executions, registrations
 from abaco.store.writer import Writer
-from abaco.workers import threads
+from abaco.workers import admission, threads
+from abaco.workers.admission import NotAdmitted
 from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
 from abaco.workers.mailbox import Entry, Mailbox
@@ -25,7 +26,7 @@ from abaco.workers.worker import Worker
 from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
@@ -92,6 +93,7 @@ class Pool:
         self._adopting = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
+        self._known_images: Mapping[str, Image] | None = None
 
     # For the gateway
 
@@ -233,9 +235,15 @@ class Pool:
                 self._mailboxes.pop(actor_id, None)
                 return
             try:
-                image = await threads.run(self._find_image, actor["image"])
+                image = await threads.run(self._find_image, actor)
             except (UnknownImage, SettingsError) as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
+                return
+            except NotAdmitted as error:
+                for worker in self._workers.get(actor_id, ()):
+                    worker.retire()
+                reason = f"{error} Let one of them update the actor."
+                await self._set_status(actor_id, actors.ERROR, reason)
                 return
             if self._stopping:
                 return
@@ -256,6 +264,15 @@ class Pool:
             before = () if actor["stateless"] else [worker.task for worker in mine]
             for _ in range(len(current), allowed):
                 mine.append(Worker(actor, image, self, after=before))
+
+    async def follow_images(self) -> None:
+        """End the workers of actors that the file of images, if it has changed, no longer admits."""
+        images = await threads.run(self._images)
+        if images == self._known_images:
+            return
+        self._known_images = images
+        for actor_id in await threads.run(self._no_longer_admitted, list(self._workers)):
+            await self.adopt(actor_id)
 
     async def dismiss(self, actor_id: str) -> None:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
@@ -507,15 +524,38 @@ class Pool:
         with self.database.read() as tx:
             return actors.get(tx, actor_id)
 
-    def _find_image(self, name: str) -> Image:
-        images = load_images(self._images_file)
+    def _images(self) -> Mapping[str, Image] | None:
+        try:
+            return load_images(self._images_file)
+        except SettingsError:
+            return None
+
+    def _find_image(self, actor: Record) -> Image:
+        name, images = actor["image"], load_images(self._images_file)
         if name not in images:
             message = (
                 f"image {name:.200} is not known here: add it to {self._images_file} "
                 "with its folder and command, then update the actor"
             )
             raise UnknownImage(message)
+        with self.database.read() as tx:
+            registrant = registrations.of(tx, actor)
+        admission.check(images[name], registrant, actor["default_environment"])
         return images[name]
+
+    def _no_longer_admitted(self, actor_ids: Iterable[str]) -> list[str]:
+        found = []
+        for actor_id in actor_ids:
+            actor = self._get(actor_id)
+            try:
+                if actor is not None:
+                    self._find_image(actor)
+            except NotAdmitted:
+                found.append(actor_id)
+            except (UnknownImage, SettingsError):
+                # the workers go on with the image that they know
+                continue
+        return found
 
     def _write_status(
         self, actor_id: str, status: str, reason: str, revision: int | None

@@ -271,7 +271,8 @@ class Worker:
             "worker_id": self.id,
             "start_time": clock.now(),
         }
-        return Claim(entry, execution, message, facts.actor, facts.configs)
+        values = environment.without_protected(facts.configs, self.image)
+        return Claim(entry, execution, message, facts.actor, values)
 
     def _read(self, entry: Entry) -> Message | None:
         with self._home.database.read() as tx:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
-from reactors import logs
+from reactors import logfiles, logs
+from reactors.exceptions import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def get_file_logger(
@@ -47,14 +48,16 @@ class LogFile(logging.Handler):
 
     Args:
         path: the file.
+        allowed: where it may be, as for `logfiles.open_to_append`.
 
     Raises:
         OSError: it cannot be written.
+        SettingsError: it is not where it may be.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str, allowed: Sequence[str] | None = None) -> None:
         super().__init__()
-        self._path = path
+        self._path, self._allowed = path, allowed
         self._append("")
 
     @classmethod
@@ -66,11 +69,12 @@ class LogFile(logging.Handler):
         fields: Mapping[str, str],
     ) -> None:
         """Let a logger write to the file of the settings too; warn if that cannot be written."""
-        path = logs.section(settings, "logs").get("file")
+        section = logs.section(settings, "logs")
+        path = section.get("file")
         if not path:
             return
         try:
-            handler = cls(Path(path))
+            handler = cls(str(path), section.get("folders"))
         except OSError as error:
             logger.warning("logs.file %s cannot be written: %s", path, error.strerror)
             return
@@ -79,9 +83,10 @@ class LogFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append a line, or do without it."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SettingsError):
             self._append(self.format(record) + "\n")
 
     def _append(self, text: str) -> None:
-        with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        descriptor = logfiles.open_to_append(self._path, self._allowed)
+        with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)

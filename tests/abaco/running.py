@@ -26,7 +26,11 @@ EVERYONE = "Internal/everyone"
 ADMIN = "Internal/abaco-admin"
 SECONDS = 30.0
 PROBE: dict[str, Any] = {
-    "cold": {"folder": str(ACTORS), "command": ["python3", "probe.py"]},
+    "cold": {
+        "folder": str(ACTORS),
+        "command": ["python3", "probe.py"],
+        "variables": ["SPICE", "SECRET", "TACOS"],
+    },
     "warm": {
         "folder": str(ACTORS),
         "command": ["python3", "probe.py"],
@@ -50,12 +54,18 @@ NOWHERE = "nowhere"
 """An image that is not known: of an actor that is never executed."""
 
 
+def opened(images: dict[str, Any]) -> dict[str, Any]:
+    """Return images of which everybody may register actors, but for those that say who may."""
+    everybody = {"register": {"roles": [EVERYONE]}}
+    return {name: {**everybody, **image} for name, image in images.items()}
+
+
 class RunningGateway:
     """A gateway that is started, stopped, killed and started again.
 
     Args:
         folder: where its configuration, data and log are.
-        images: what `images.yml` says.
+        images: what `images.yml` says; everybody may register actors of those that do not say who.
         settings: what `abaco.yml` says.
         environ: of the process, beside PATH.
     """
@@ -72,7 +82,8 @@ class RunningGateway:
         content = {"data": "data", **(settings or {})}
         # the first tenant is the default one
         self.configuration.write_text(yaml.safe_dump(content, sort_keys=False))
-        (folder / "images.yml").write_text(yaml.safe_dump(PROBE if images is None else images))
+        images = opened(PROBE if images is None else images)
+        (folder / "images.yml").write_text(yaml.safe_dump(images))
         self.log = folder / "gateway.log"
         self.settings = load(self.configuration)
         self.lines: list[str] = []

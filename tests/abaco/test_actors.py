@@ -13,6 +13,7 @@ from tests.abaco.running import (
     Client,
     RunningGateway,
     eventually,
+    opened,
 )
 
 CYCLE = "Error: this update would result in a cycle of linked actors."
@@ -260,7 +261,7 @@ def test_an_image_that_is_not_known_and_then_added(ada: Client, gateway: Running
     )
     execution = ada.submit(actor, {"print": "waited"})
     assert ada.result("GET", f"/{actor}/messages")["messages"] == 1
-    file.write_text(yaml.safe_dump({**PROBE, "tacc/tacobot:1.0": PROBE["cold"]}))
+    file.write_text(yaml.safe_dump(opened({**PROBE, "tacc/tacobot:1.0": PROBE["cold"]})))
     updated = ada.result("PUT", f"/{actor}", json={"image": "tacc/tacobot:1.0"})
     assert (updated["status"], updated["statusMessage"]) == ("SUBMITTED", " ")
     eventually(is_in_status(ada, actor, "READY"))
@@ -275,10 +276,9 @@ def test_images_that_cannot_be_read(ada: Client, gateway: RunningGateway) -> Non
     message = ada.refusal("POST", f"/{actor}/messages", 503, json={"exit": 0})
     assert message == "The gateway's images cannot be read: see its log."
     assert f"{file}, line 1: not valid YAML" in gateway.log.read_text()
-    broken = ada.actor(NOWHERE)
-    eventually(is_in_status(ada, broken, "ERROR"))
-    shown = ada.result("GET", f"/{broken}")["statusMessage"]
-    assert shown == f"{file}, line 1: not valid YAML"
+    # who may register an actor is not known either
+    for method, path in (("POST", ""), ("PUT", f"/{actor}")):
+        assert ada.refusal(method, path, 503, json={"image": "cold"}) == message
     file.write_text(before)
     assert ada.run(actor, {"exit": 0})["exitCode"] == 0
     assert "Traceback" not in gateway.log.read_text()

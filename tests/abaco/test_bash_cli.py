@@ -27,7 +27,7 @@ ECHO = {
     "command": ["sh", "-c", 'printf "%s|%s" "$_abaco_Content_Type" "$MSG"'],
 }
 """An image that writes its message into the log."""
-IMAGES = {**PROBE, "echo": ECHO}
+IMAGES = {**PROBE, "echo": {**ECHO, "variables": ["SPICE"]}}
 BEARER = '-H "Authorization: Bearer $TOKEN"'
 AS_JSON = '-H "Content-Type: application/json"'
 

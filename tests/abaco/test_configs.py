@@ -112,6 +112,20 @@ def test_what_is_no_config(ada: Client, sent: dict[str, Any], message: str) -> N
     assert ada.refusal("POST", "/configs", json={**body, "name": "new", **sent}).startswith(message)
 
 
+def test_the_configs_of_an_actor_fit_into_one_variable(ada: Client, actor: str) -> None:
+    half = "x" * 70_000
+    ada.result("POST", "/configs", json={"name": "half", "value": half, "actors": actor})
+    for name in ("other-half", "third"):
+        body = {"name": name, "value": half, "actors": f"{ada.actor(NOWHERE)}, {actor}"}
+        message = ada.refusal("POST", "/configs", json=body)
+        assert message.startswith(
+            "Invalid config description: a process cannot be given this value"
+        )
+    ada.result("PUT", "/configs/half", json={"value": half + "x", "actors": actor})
+    assert told(ada, actor)["half"] == half + "x"
+    ada.result("DELETE", "/configs/half")
+
+
 def test_a_config_names_actors_that_exist(ada: Client) -> None:
     body = {"name": "for-nobody", "value": "1", "actors": "nobody"}
     message = "Actor with identifier 'nobody' not found"

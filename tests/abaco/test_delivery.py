@@ -21,7 +21,7 @@ import yaml
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
-from tests.abaco.running import Client, RunningGateway, eventually
+from tests.abaco.running import Client, RunningGateway, eventually, opened
 from tests.conftest import ROOT
 
 IMAGE = "pipelinejobs-manager"
@@ -309,7 +309,7 @@ def test_a_process_that_is_killed_while_it_starts_is_started_again(
     )
     image = {"folder": str(tmp_path), "command": ["python3"], "mode": "warm"}
     images = {"slow": {**image, "handler": "slow:main"}}
-    (running.folder / "images.yml").write_text(yaml.safe_dump(images))
+    (running.folder / "images.yml").write_text(yaml.safe_dump(opened(images)))
     with running.client() as ada:
         actor = ada.result("POST", "", json={"image": "slow"})["id"]
         execution = ada.submit(actor, {})

@@ -21,7 +21,8 @@ IMAGES = {
     "own": {
         **PROBE["teller"],
         "environment": {"LANG": "de_DE.UTF-8", "of_image": "1", "uuid": "image"},
-        "protected": ["CATALOG_*", "LOCALONLY"],
+        "protected": ["SITE_KEY", "LOCALONLY", "catalog"],
+        "parameters": ["SESSION", "SITE_*", "LOCALONLY"],
     },
 }
 
@@ -111,12 +112,12 @@ def test_a_process_has_these_variables_and_no_others(
     assert not Path(folder).exists(), "it lasts no longer than the execution"
 
 
-def test_what_the_platform_says_wins_over_everything_else(ada: Client) -> None:
+def test_what_the_platform_says_wins_over_everything_else(admin: Client) -> None:
     said = {"MSG": "x", "_abaco_username": "x", "_abaco_actor_id": "x", "_abaco_access_token": "x"}
     own = {"LANG": "C", "PATH": "/bin"}
-    actor = ada.actor("teller", defaultEnvironment={**said, **own})
-    environment = asked(ada, actor)
-    assert (environment["MSG"], environment["_abaco_username"]) == ("{}", "ada")
+    actor = admin.actor("teller", defaultEnvironment={**said, **own})
+    environment = asked(admin, actor)
+    assert (environment["MSG"], environment["_abaco_username"]) == ("{}", "root")
     assert (environment["_abaco_actor_id"], environment["_abaco_access_token"]) == (actor, "")
     assert {name: environment[name] for name in own} == own
 
@@ -200,87 +201,138 @@ def test_a_token_is_good_while_the_execution_lasts(
         assert client.get("").status_code == 401
 
 
-PROTECTED = [
+DROPPED = [
+    # what interpreters, loaders, shells and libraries read, now or in times to come
     "PATH",
     "LD_PRELOAD",
-    "LD_LIBRARY_PATH",
     "DYLD_INSERT_LIBRARIES",
     "PYTHONPATH",
-    "PYTHONSTARTUP",
+    "_PYTHON_HOST_PLATFORM",
+    "COVERAGE_PROCESS_START",
     "PERL5LIB",
     "NODE_OPTIONS",
-    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
     "BASH_ENV",
-    "BASHOPTS",
-    "SHELLOPTS",
-    "ENV",
+    "BASH_FUNC_ls%%",
     "IFS",
-    "GIT_SSH_COMMAND",
     "HOME",
-    "TMPDIR",
     "TZ",
     "LC_ALL",
-    "LANG",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "All_Proxy",
-    "no_proxy",
     "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "NETRC",
-    "AGAVE_CACHE_DIR",
+    "SOMETHING_NEW",
+    "Mixed",
+    "_",
+    "_private",
+    # the same in small letters
+    "http_proxy",
+    "no_proxy",
+    "all_proxy",
+    "ftp_proxy",
+    "httpsProxy",
+    "npm_config_registry",
+    "pnpm_config_registry",
+    "yarn_registry",
+    "fish_function_path",
+    "fn_cd",
+    "path",
+    "prompt",
+    "ac_cv_path_SED",
+    # what the platform says
     "MSG",
     "_REACTOR_MONGODB_AUTHN",
     "_abaco_username",
-    "_abaco_actor_id",
-    "_abaco_api_server",
     "_abaco_access_token",
-    "_abaco_execution_id",
     "_abaco_results_socket",
-    "_abaco_binary_fifo",
     "_abaco_jwt_header_name",
     "_actor_configs",
-    "with=equals",
-    "",
+    # what no variable is called
+    "a.b",
+    "a b",
+    "a[b]",
+    "1",
+    "ñandú",
 ]
+ORDINARY = [
+    "uuid",
+    "token",
+    "name",
+    "event",
+    "status",
+    "state",
+    "note",
+    "session",
+    "event_id",
+    "x-nonce",
+    "x_session",
+    "x_src_actor_id",
+    "environment",
+    "appId",
+    "msg",
+    "n1",
+    "x",
+]
+"""What people send, and tools for them."""
 
 
-def test_what_could_change_how_a_process_runs_is_dropped(
+def test_only_names_that_nothing_obeys_reach_a_process(
     gateway: RunningGateway, ada: Client, teller: str
 ) -> None:
     before, plain = dropped(gateway), asked(ada, teller)
-    environment = asked(ada, teller, **dict.fromkeys(PROTECTED, "evil-value"))
+    environment = asked(ada, teller, **dict.fromkeys(DROPPED, "evil-value"))
     changing = ("_abaco_execution_id", "HOME", "TMPDIR", "_abaco_results_socket")
     assert {name: plain[name] for name in plain if name not in changing} == {
         name: environment[name] for name in environment if name not in changing
     }
     assert "evil-value" not in environment.values()
-    assert dropped(gateway) == before + len(PROTECTED)
+    assert dropped(gateway) == before + len(DROPPED)
     log = gateway.log.read_text()
-    assert f"actor {teller}: URL parameters dropped: 'PATH', 'LD_PRELOAD', " in log
+    names = "'PATH', 'LD_PRELOAD', "
+    assert f"actor {teller}: URL parameters dropped: {names}" in log
     assert "evil-value" not in log
 
 
-@pytest.mark.parametrize("name", ["path", "Home", "msg", "_reactor_x", "PROXY", "PS10", "token"])
-def test_other_names_pass_and_are_as_they_were_written(
-    gateway: RunningGateway, ada: Client, teller: str, name: str
+def test_a_sender_is_told_what_does_not_reach_the_process(ada: Client, teller: str) -> None:
+    reply = ada.post(f"/{teller}/messages?uuid=1&PATH=x&FOO=y", json={})
+    assert reply.json()["message"] == "The message is sent without 'PATH', 'FOO'"
+    reply = ada.post(f"/{teller}/messages?uuid=1", json={})
+    assert reply.json()["message"] == "The request was successful"
+
+
+def test_what_people_send_reaches_the_process_as_it_was_written(
+    gateway: RunningGateway, ada: Client, teller: str
 ) -> None:
     before = dropped(gateway)
-    assert asked(ada, teller, **{name: "value"})[name] == "value"
+    environment = asked(ada, teller, **{name: f"of {name}" for name in ORDINARY})
+    for name in ORDINARY:
+        assert environment[name] == f"of {name}"
     assert dropped(gateway) == before
 
 
-def test_an_image_protects_names_of_its_own(ada: Client) -> None:
+def test_an_image_lets_further_names_in_and_keeps_its_own(ada: Client) -> None:
     actor = ada.actor("own")
-    given = {"CATALOG_TOKEN": "x", "LOCALONLY": "1", "LOCAL": "1", "catalog_token": "x"}
+    given = dict.fromkeys(("SESSION", "SITE_A", "SITE", "SITE_KEY", "LOCALONLY", "catalog"), "x")
     environment = asked(ada, actor, **given)
-    assert {name for name in given if name in environment} == {"LOCAL", "catalog_token"}
+    assert {name for name in given if name in environment} == {"SESSION", "SITE_A"}
 
 
-def test_a_value_that_a_process_cannot_be_given_is_dropped(ada: Client, teller: str) -> None:
-    environment = asked(ada, teller, good="1", bad="a\0b")
-    assert environment["good"] == "1"
-    assert "bad" not in environment
+UNFIT = [
+    ("event_id=a%00b", "'event_id' in the URL has a NUL"),
+    ("event_id%00=1", r"'event_id\x00' in the URL has a NUL"),
+    ("event_id=%ff-secret", "'event_id' in the URL is not UTF-8"),
+    ("event_id=%ed%a0%80", "'event_id' in the URL is not UTF-8"),
+    ("event%ff=1", r"'event\\xff' in the URL is not UTF-8"),
+    ("=secret", "'' in the URL cannot be passed on: no process can be given it"),
+    ("a%3Db=secret", "'a=b' in the URL cannot be passed on: no process can be given it"),
+]
+
+
+@pytest.mark.parametrize(("query", "problem"), UNFIT, ids=[query for query, _ in UNFIT])
+def test_what_cannot_be_kept_as_it_was_sent_is_refused_by_name(
+    ada: Client, teller: str, query: str, problem: str
+) -> None:
+    message = ada.refusal("POST", f"/{teller}/messages?uuid=1&{query}", json={})
+    assert message == f"The parameter {problem}."
+    assert ada.result("GET", f"/{teller}/messages")["messages"] == 0
 
 
 def test_the_name_of_a_dropped_parameter_cannot_forge_a_line_of_the_log(

@@ -194,6 +194,7 @@ def test_an_execution_costs_few_statements_and_one_commit(
 
     async def execute(client: httpx.AsyncClient) -> None:
         actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        await eventually(lambda: is_ready(client, actor))
         path = f"/{actor}/messages"
         await result(client, "POST", path, json={"wait for": str(gate)})
         for number in range(1, executions):
@@ -208,6 +209,10 @@ def test_an_execution_costs_few_statements_and_one_commit(
     (counts,) = counted
     assert counts.commits <= executions + 2
     assert counts.writing <= 5 * executions
+
+
+async def is_ready(client: httpx.AsyncClient, actor: str) -> bool:
+    return bool((await result(client, "GET", f"/{actor}"))["status"] == "READY")
 
 
 async def has_log(client: httpx.AsyncClient, url: str) -> bool:

@@ -157,7 +157,7 @@ def nested(levels: int) -> str:
         ({"data": {"message": "\0"}}, "NUL"),
         (typed('{"message": "\\ud800"}', "application/json"), "surrogate"),
         (typed('"\\ud800"', "application/json"), "surrogate"),
-        (typed(b"message=\xff", "application/x-www-form-urlencoded"), "malformed"),
+        (typed(b"message=\xff", "application/x-www-form-urlencoded"), "not UTF-8"),
         (typed("--x\r\nnot a part", "multipart/form-data; boundary=x"), "malformed"),
         (typed("--x--", "multipart/form-data"), "malformed"),
     ],

@@ -16,6 +16,7 @@ import pytest
 from abaco import clock
 from abaco.store import actors, executions
 from abaco.store.database import Database
+from abaco.store.registrations import Registrant
 from abaco.workers.fate import MOST_ATTEMPTS
 from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
@@ -250,7 +251,7 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'abaco.db'}")
     message = executions.Message(b"{}", executions.TEXT, {})
     with database.write() as tx:
-        actor = actors.create(tx, "SD2E", "ada", {"image": "cold"})
+        actor = actors.create(tx, "SD2E", Registrant("ada"), {"image": "cold"})
         sequence, submitted, _ = executions.submit(tx, actor, "ada", message)
         executions.Beginning.write(tx, [executions.Beginning(sequence, "worker", clock.now())])
         assert executions.abandon(tx, actor["id"]) == [submitted]

@@ -265,7 +265,7 @@ def test_what_cannot_be_searched(ada: Client, parameters: dict[str, str], messag
         {"__class__": "1", "name.__class__.__name__": "str"},
         {"name": "' OR 1=1 --", "id.in": '["\\u0000", "\\ud800"]'},
         {f"description{'.' * n}like": "a" for n in range(90)},
-        {"search": "\0 \N{GRINNING FACE}", "exactsearch": "x" * 20_000},
+        {"search": "\1 \N{GRINNING FACE}", "exactsearch": "x" * 20_000},
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -104,6 +104,13 @@ def test_what_cannot_be_used_is_named(file: Path, content: str, reason: str) -> 
         ("taco: {folder: a, command: [b], mode: warm}", "taco: 'handler' is a required property"),
         ("taco: {folder: a, command: [b], handler: run}", "taco.handler: 'run' does not match"),
         ("taco: {folder: a, command: [b], environment: {A: 1}}", "environment.A: 1 is not of type"),
+        ("taco: {folder: a, command: [b], register: {}}", "taco.register: {} should be non-empty"),
+        (
+            "taco: {folder: a, command: [b], register: {roles: [root]}}",
+            "roles.0: 'root' is not one",
+        ),
+        ("taco: {folder: a, command: [b], variables: ['*']}", "variables.0: '*' does not match"),
+        ("taco: {folder: a, command: [b], parameters: ['?']}", "parameters.0: '?' does not match"),
         ("taco: {folder: a, command: [b], seconds: 0}", "taco.seconds: 0 is less than or equal"),
         ("taco: {folder: a, command: [b], colour: red}", "('colour' was unexpected)"),
         ("1: {folder: a, command: [b]}", "1 is not of type 'string'"),

@@ -8,11 +8,12 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from abaco import clientcache
-from tests.abaco.running import SECONDS, Client, RunningGateway
+from tests.abaco.running import EVERYONE, SECONDS, Client, RunningGateway
 from tests.conftest import ROOT
 
 STANDINS = Path(__file__).parent / "standins"
@@ -61,12 +62,16 @@ class Checkout:
         file.chmod(mode)
 
     def sign_in(
-        self, gateway: RunningGateway, user: str = "ada", server: str | None = None
+        self,
+        gateway: RunningGateway,
+        user: str = "ada",
+        server: str | None = None,
+        roles: Sequence[str] = (EVERYONE,),
     ) -> Checkout:
         """Sign a user in at a gateway."""
         cache = self.folder / "agave" / "current"
         url = server or gateway.url
-        clientcache.write(cache, gateway.grant(user), tenant="SD2E", user=user, server=url)
+        clientcache.write(cache, gateway.grant(user, roles), tenant="SD2E", user=user, server=url)
         self.environ["AGAVE_CACHE_DIR"] = str(cache.parent)
         return self
 

@@ -27,7 +27,8 @@ REGISTERED = "tacos/manager:1"
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway with the actor's own image, and one that only prints."""
     manager = yaml.safe_load((ROOT / "images.yml").read_text())[NAME]
-    images = {**PROBE, NAME: {**manager, "folder": str(ROOT)}, REGISTERED: PROBE["cold"]}
+    prints = {name: {**image, "variables": ["HUSH", "MORE"]} for name, image in PROBE.items()}
+    images = {**prints, NAME: {**manager, "folder": str(ROOT)}, REGISTERED: prints["cold"]}
     with RunningGateway(tmp_path_factory.mktemp("gateway"), images) as running:
         yield running
 
@@ -61,6 +62,7 @@ def as_tenant(checkout: Checkout, gateway: RunningGateway) -> Checkout:
 def test_what_is_deployed_moves_jobs(
     checkout: Checkout, gateway: RunningGateway, mongodb: dict[str, Any], job: Document, db: Db
 ) -> None:
+    checkout.sign_in(gateway, roles=(EVERYONE, ADMIN))
     del checkout.environ["DOCKER_IMAGE_TAG"]
     secrets = {
         "_REACTOR_MONGODB_AUTHN": mongodb["authn"],

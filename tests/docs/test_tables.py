@@ -7,12 +7,13 @@ import re
 from dataclasses import fields
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import pytest
 import yaml
 
-from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA, Limits, load
-from abaco.workers.environment import is_protected
+from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA, Limits, load, load_images
+from abaco.workers import environment
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.linkedstores.transfer import BUCKETS, COLLECTIONS
 from datacatalog.settings import CatalogSettings
@@ -20,8 +21,10 @@ from manager import exceptions, kinds, settings
 from manager.messages import classify
 from pipelinejobs import graph
 from pipelinejobs.page.application import ADDRESSES
+from reactors import tenant
 from reactors.logtypes import slack
 from reactors.runtime import Reactor
+from reactors.settings import PREFIX
 from tests.conftest import ROOT
 from tests.docs.pages import blocks, code, rows, section, text_of
 
@@ -253,15 +256,46 @@ def test_the_table_of_images_has_every_key() -> None:
     assert documented == list(IMAGES_SCHEMA["additionalProperties"]["properties"])
 
 
-def test_the_parameters_that_are_said_to_be_dropped_are() -> None:
-    sentence = re.search(
-        r"are dropped, and the gateway's log says which:(.*?)\(but", GATEWAY, re.DOTALL
-    )
-    assert sentence is not None
-    names = code(sentence[1])
-    assert len(names) == 7
-    assert all(is_protected(name.replace("*", "ANY")) for name in names)
-    assert not is_protected("_abaco_synchronous")
+def test_the_table_of_names_says_what_passes_by_url() -> None:
+    table = {first: code(first) for first, *_ in rows(GATEWAY, "name | as a URL parameter")}
+    read, others, own = (table[name] for name in table if name.startswith(("what", "every", "the")))
+    assert set(read) == set(environment.READ_BY_PROGRAMS)
+    assert set(own) == set(environment.PLATFORM)
+    sent = [(name.replace("*", "x"), "1") for name in (*read, *others, *own)]
+    assert environment.split(sent, None) == ({}, [name for name, _ in sent])
+    synchronous = [("_abaco_synchronous", "true")]
+    assert environment.split(synchronous, None) == (dict(synchronous), [])
+
+
+def test_the_manager_protects_every_variable_that_it_is_configured_by() -> None:
+    class Asked(dict[str, str]):
+        """An environment that keeps what it was asked for."""
+
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            return default
+
+    names: set[str] = set()
+    CatalogSettings.from_environ(Asked())
+    tenant.api_server(Asked())
+    for folder in ("manager", "reactors", "datacatalog"):
+        for file in (ROOT / folder).rglob("*.py"):
+            text = file.read_text()
+            names.update(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', text))
+            names.update(re.findall(r'"((?:CATALOG|TACC)_\w+)"', text))
+    names |= {f"{PREFIX}{name.upper()}" for name in settings.SWITCHES}
+    for part, keys in settings.SECTIONS.items():
+        names |= {f"{PREFIX}{part.upper()}_{key.upper()}" for key in keys}
+    names |= {f"{PREFIX}SLACK_{key.upper()}" for key in ("webhook", *slack.OPTIONS)}
+    assert {"CATALOG_LOCAL_STORAGE", "TACC_API_SERVER", "LOCALONLY"} < names
+    image = load_images(ROOT / "images.yml")["pipelinejobs-manager"]
+    # the name of a run is its sender's to choose
+    free = {name for name in names if name in image.parameters}
+    assert free == {"SESSION"}
+    platform = {name for name in names if environment.is_platforms(name)}
+    assert "_abaco_api_server" in platform
+    unprotected = {name for name in names if not environment.is_protected(name, image)}
+    assert unprotected == free | platform
 
 
 # docs/architecture.md

@@ -19,8 +19,10 @@ import pymongo
 import pytest
 import yaml
 
+from abaco.store import tokens
+from abaco.store.database import Database
 from local.database import LocalDatabase, Server
-from tests.abaco.running import SECONDS, Client, eventually, shell
+from tests.abaco.running import EVERYONE, SECONDS, Client, eventually, shell
 from tests.conftest import ROOT
 
 LAST_LINE = "Ctrl-C stops it."
@@ -113,6 +115,14 @@ class Up:
         assert len(found) == 2
         return "\n".join(found)
 
+    def grant(self, user: str) -> str:
+        """Return an access token of an ordinary user."""
+        database = Database(f"sqlite:///{self.data / 'abaco.db'}")
+        with database.write() as tx:
+            access = tokens.create(tx, "SD2E", user, [EVERYONE], lifetime=3600).access
+        database.close()
+        return access
+
     def environment(self) -> dict[str, str]:
         """Return what the actor is configured with."""
         with self.client() as client:
@@ -161,6 +171,42 @@ def test_the_actor_is_registered_and_ready_by_id_and_alias(up: Up) -> None:
         eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
         assert client.result("GET", "/jobs-manager")["id"] == actor["id"]
     assert f"actor    {actor['id']} (alias jobs-manager)" in up.lines
+
+
+def test_a_user_who_wants_to_be_the_operator_is_refused_on_every_way_in(up: Up) -> None:
+    actor, (uuid, _) = up.word("actor"), up.job
+    evil = up.folder / "evil.log"
+    wanted = {
+        "_REACTOR_AUTHORIZATION_TRUSTED_USERS": "mallory",
+        "_REACTOR_LOGS_FILE": str(evil),
+        "_REACTOR_MONGODB_AUTHN": "mongodb://127.0.0.1:9",
+        "CATALOG_LOCAL_STORAGE": "x=/",
+    }
+    only = "Not authorized -- only administrators may register actors of the image "
+    only += "pipelinejobs-manager."
+    image = {"image": "pipelinejobs-manager"}
+    before = up.environment()
+    with up.client() as operator, Client(up.url, up.grant("mallory")) as mallory:
+        assert mallory.refusal("POST", "", json={**image, "defaultEnvironment": wanted}) == only
+        grant = {"user": "mallory", "level": "UPDATE"}
+        operator.result("POST", f"/{actor}/permissions", json=grant)
+        for change in (image, {**image, "defaultEnvironment": wanted}, {"image": "nowhere"}):
+            assert mallory.refusal("PUT", f"/{actor}", json=change) == only
+        nonce = operator.result("POST", f"/{actor}/nonces", json={"level": "UPDATE"})["id"]
+        with Client(up.url) as stranger:
+            credential = {"x-nonce": nonce}
+            assert stranger.refusal("PUT", f"/{actor}", json=image, params=credential) == only
+        for name, value in wanted.items():
+            config = {"name": name, "value": value, "actors": actor}
+            assert mallory.refusal("POST", "/configs", json=config) == only
+            shown = operator.refusal("POST", "/configs", json=config)
+            assert f"protects the variable {name}" in shown
+        reset = {"uuid": uuid, "name": "reset"}
+        assert mallory.ask(actor, reset, **wanted).json()["kind"] == "not_authorized"
+        operator.result("DELETE", f"/{actor}/nonces/{nonce}")
+        operator.result("POST", f"/{actor}/permissions", json={**grant, "level": "NONE"})
+    assert not evil.exists()
+    assert (up.environment(), up.history(uuid)) == (before, ["create"])
 
 
 def test_the_printed_commands_move_the_job_to_running_and_to_finished(up: Up) -> None:

@@ -61,7 +61,7 @@ def test_a_later_folder_wins_key_by_key(tmp_path: Path) -> None:
     first = write(tmp_path / "a", "logs: {level: INFO, token: x}\na: {b: {c: 1, d: 2}}\nonly: 1")
     second = write(tmp_path / "b", "logs: {level: DEBUG}\na: {b: {c: 3}}")
     assert settings.load({}, [first, second]) == {
-        "logs": {"level": "DEBUG", "token": "x"},
+        "logs": {"level": "DEBUG", "token": "x", "folders": []},
         "a": {"b": {"c": 3, "d": 2}},
         "only": 1,
     }

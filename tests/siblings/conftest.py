@@ -12,7 +12,8 @@ import pytest
 
 from datacatalog.mongo import Document
 from local.database import Server
-from tests.abaco.running import RunningGateway
+from tests.abaco.running import ADMIN as ABACO_ADMIN
+from tests.abaco.running import EVERYONE, RunningGateway
 from tests.conftest import ADMIN, TACOBOT, TIMEOUT
 from tests.siblings.platform import SYSTEM, Platform
 from tests.siblings.site import MANAGER, Site, images
@@ -61,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, catalog: dict[str, Any]) -> I
     with Platform(storage, apps) as platform:
         settings = {"public_url": platform.url}
         gateway = RunningGateway(tmp_path_factory.mktemp("gateway"), images(), settings)
-        with gateway, gateway.client("ada") as ada:
+        with gateway, gateway.client("ada", (EVERYONE, ABACO_ADMIN)) as ada:
             platform.gateway = gateway.url
             site = Site(gateway, platform, ada, catalog, environment)
             manager = site.register(MANAGER, _REACTOR_PIPELINES_JOB_INDEXER_ID="jobs-indexer")

@@ -10,10 +10,14 @@ from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
 from abaco.http.endpoints import description, search
+from abaco.settings import load_images
 from abaco.store import actors, executions, permissions
 from abaco.store.permissions import READ, UPDATE
+from abaco.workers import admission
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
     from abaco.store.records import Record
@@ -63,9 +67,10 @@ def list_actors(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     """Register an actor and start its workers."""
     described = description.read(call)
+    _check_image(call, described["image"], described.get("default_environment", {}))
     with call.gateway.database.write() as tx:
         _check_link(tx, call, described.get("link", ""))
-        actor = actors.create(tx, call.tenant, call.principal.user, described)
+        actor = actors.create(tx, call.tenant, call.principal.registrant, described)
     call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
     return Reply(show(call, actor), "Actor created successfully.")
 
@@ -92,10 +97,13 @@ def update(call: Call) -> Reply:
             "stateless."
         )
         raise BadRequest(message)
+    _check_image(call, described["image"], described.get("default_environment", {}))
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
+        # whoever may not register what the actor is made of changes nothing of how it runs
+        _check_image(call, (actors.get(tx, actor["id"]) or actor)["image"], ())
         _check_link(tx, call, described.get("link", ""))
-        actors.describe(tx, actor, described, force=force)
+        actors.describe(tx, actor, call.principal.registrant, described, force=force)
         user = call.principal.user
         if not permissions.allows(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE):
             permissions.grant(tx, call.tenant, permissions.ACTOR, actor["id"], user, UPDATE)
@@ -144,6 +152,18 @@ def utilization(call: Call) -> Reply:
         "commandQueue": waiting,
     }
     return Reply(result, "Abaco utilization returned successfully.")
+
+
+def _check_image(call: Call, name: str, variables: Iterable[str]) -> None:
+    """Refuse an image that the sender may not register; one that is not known yet is checked later."""
+    image = load_images(call.gateway.settings.images_file).get(name)
+    if image is None:
+        return
+    try:
+        admission.check(image, call.principal.registrant, variables)
+    except admission.NotAdmitted as error:
+        message = f"Not authorized -- {error}"
+        raise BadRequest(message) from None
 
 
 def _check_link(tx: Connection, call: Call, link: str) -> None:

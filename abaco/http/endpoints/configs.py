@@ -9,15 +9,17 @@ from abaco.exceptions import BadRequest
 from abaco.http.access import find_actor
 from abaco.http.arguments import Argument
 from abaco.http.call import ROLE, Call, Endpoint, Reply
-from abaco.store import configs, permissions
+from abaco.settings import load_images
+from abaco.store import aliases, configs, permissions
 from abaco.store.permissions import READ, UPDATE
-from abaco.workers import environment
+from abaco.workers import admission, environment
 
 if TYPE_CHECKING:
     from typing import Any
 
     from sqlalchemy import Connection
 
+    from abaco.settings import Image
     from abaco.store.records import Record
 
 _NAME = re.compile(r"[A-Za-z0-9_.~-]{1,255}")
@@ -78,12 +80,8 @@ def delete(call: Call) -> Reply:
 
 def _read(tx: Connection, call: Call, name: str) -> dict[str, Any]:
     given = call.arguments
-    if not environment.fits(environment.CONFIGS, str({name: given["value"]})):
-        message = (
-            "Invalid config description: a process cannot be given this value, which is longer "
-            f"than {environment.MOST_BYTES} bytes."
-        )
-        raise BadRequest(message)
+    images = load_images(call.gateway.settings.images_file)
+    _check_size({name: given["value"]})
     named = [each.strip() for each in given["actors"].split(",") if each.strip()]
     for each in named:
         actor = find_actor(tx, call.tenant, each)
@@ -92,8 +90,36 @@ def _read(tx: Connection, call: Call, name: str) -> dict[str, Any]:
         ):
             message = f"Not authorized -- you do not have access to the specified actor: {each}."
             raise BadRequest(message)
+        if actor["image"] in images:
+            _check_image(call, images[actor["image"]], name)
+        mine = {actor["id"], *aliases.of_actor(tx, call.tenant, actor["id"])}
+        _check_size({**configs.for_actor(tx, call.tenant, mine), name: given["value"]})
     secret = {"is_secret": given["isSecret"]} if "isSecret" in given else {}
     return {"value": given["value"], "actors": ",".join(named), **secret}
+
+
+def _check_size(values: dict[str, str]) -> None:
+    if not environment.fits(environment.CONFIGS, str(values)):
+        message = (
+            "Invalid config description: a process cannot be given this value, with which its "
+            f"configs are longer than {environment.MOST_BYTES} bytes."
+        )
+        raise BadRequest(message)
+
+
+def _check_image(call: Call, image: Image, name: str) -> None:
+    """Refuse a config of a protected name, and any of who may not register the image."""
+    try:
+        admission.check(image, call.principal.registrant)
+    except admission.NotAdmitted as error:
+        message = f"Not authorized -- {error}"
+        raise BadRequest(message) from None
+    if environment.is_protected(name, image):
+        message = (
+            f"Not authorized -- the image {image.name} protects the variable {name}: only "
+            "administrators may set it, in an actor's defaultEnvironment."
+        )
+        raise BadRequest(message)
 
 
 def _show(config: Record) -> Record:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from abaco import clock
 from abaco.exceptions import BadRequest, NotFound, Unavailable
-from abaco.http import arguments
+from abaco.http import arguments, query
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.settings import load_images
 from abaco.store import executions
@@ -48,9 +48,9 @@ async def post(call: Call) -> Reply | Response:
         file = call.gateway.settings.images_file
         image = (await asyncio.to_thread(load_images, file)).get(actor["image"])
     if len(call.body) > _BYTES_AT_ONCE:
-        submission, shown = await asyncio.to_thread(_read, call, image)
+        submission, shown, note = await asyncio.to_thread(_read, call, image)
     else:
-        submission, shown = _read(call, image)
+        submission, shown, note = _read(call, image)
     submitted = await pool.submit(submission, answered=waits)
     if submitted is None:
         error = f"No actor found with identifier: {actor['id']}."
@@ -67,7 +67,7 @@ async def post(call: Call) -> Reply | Response:
             "messages": call.link(actor["id"], "messages"),
         },
     }
-    return Reply(result)
+    return Reply(result, note) if note else Reply(result)
 
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
@@ -115,13 +115,16 @@ def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
         raise Unavailable(message)
 
 
-def _read(call: Call, image: Image | None) -> tuple[Submission, Any]:
-    """Return a message as it is queued, and as the sender is shown it."""
+def _read(call: Call, image: Image | None) -> tuple[Submission, Any, str]:
+    """Return a message as it is queued, as the sender is shown it, and what is said of that."""
     gateway, actor = call.gateway, call.actor
     body, content_type, shown = _interpret(call)
     _check_size(body, content_type, image)
     parameters = [(name, value) for name, value in call.query if name != "message"]
-    kept, dropped = environment.split(parameters, image.protected if image else ())
+    for name, value in parameters:
+        if not environment.fits(name, value):
+            raise query.refused(name, "URL", "cannot be passed on: no process can be given it")
+    kept, dropped = environment.split(parameters, image)
     if dropped:
         gateway.metrics.dropped.inc(len(dropped))
         _logger.warning(
@@ -142,7 +145,9 @@ def _read(call: Call, image: Image | None) -> tuple[Submission, Any]:
         _sender(call),
         _ordering(call, image),
     )
-    return submission, shown
+    names = ", ".join(map(repr, dropped))
+    note = f"The message is sent without {names:.300}" if dropped else ""
+    return submission, shown, note
 
 
 def _sender(call: Call) -> str:
