@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
 from abaco.http.metrics import Metrics
+from abaco.passes import Passes
 from abaco.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ class Gateway:
         settings: the configuration.
         database: of the platform.
         address: the base URL at which it listens.
+        passes: what parts of this process show in place of an access token.
     """
 
-    def __init__(self, settings: Settings, database: Database, address: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, address: str, passes: Passes | None = None
+    ) -> None:
+        self.passes = passes or Passes()
         self.settings = settings
         self.database = database
         self.address = address

@@ -67,12 +67,19 @@ def _by_token(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if not scheme:
         return None
-    with gateway.database.read() as tx:
-        record = tokens.find(tx, token.strip()) if scheme.lower() == "bearer" else None
+    record = None
+    if scheme.lower() == "bearer":
+        with gateway.database.read() as tx:
+            record = _find_token(tx, gateway, token.strip())
     if record is None or record["tenant"] not in gateway.settings.tenants:
         message = "Access failure for API: /actors, version: v2. The token is unknown or expired."
         raise Unauthorized(message)
     return Principal(record["tenant"], record["user"], tuple(record["roles"]))
+
+
+def _find_token(tx: Connection, gateway: Gateway, shown: str) -> Record | None:
+    token_id = gateway.passes.token_id(shown)
+    return tokens.find(tx, shown) if token_id is None else tokens.get(tx, token_id)
 
 
 def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:
