@@ -21,7 +21,7 @@ from abaco import cron, events
 from abaco.certificates import CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.gateway import Gateway
-from abaco.http import protocol
+from abaco.http import hosts, protocol
 from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
 from abaco.passes import Passes
@@ -160,7 +160,11 @@ def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -
     configuration = uvicorn.Config(
         application,
         http=protocol.gateway_protocol(
-            authority, version=VERSION, limits=connections, tls_host=tls_host
+            authority,
+            version=VERSION,
+            hosts=hosts.names_of(gateway.settings),
+            limits=connections,
+            tls_host=tls_host,
         ),
         ws="none",
         lifespan="off",
@@ -253,7 +257,7 @@ def _listen(settings: Settings, port: int, option: str) -> Iterator[socket.socke
 
 
 def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if host in hosts.ANYWHERE:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 

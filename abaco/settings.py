@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
+_HOST = {"type": "string", "pattern": r"^[0-9A-Za-z._-]+$|^[0-9A-Fa-f:.]+$"}
 _COUNT = {"type": "integer", "minimum": 1}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
 _YEAR = 366 * 86_400
@@ -50,6 +51,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
     "properties": {
         "host": _TEXT,
         "port": _PORT,
+        "hosts": {"type": "array", "items": _HOST},
         "tls_port": _PORT,
         "data": _TEXT,
         "database": _TEXT,
@@ -171,6 +173,7 @@ class Settings:
 
     Attributes:
         database: the URL of the platform's database.
+        hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.server`).
         images_file: where images are looked up by `load_images`.
@@ -181,6 +184,7 @@ class Settings:
     database: str
     host: str = "127.0.0.1"
     port: int = 8000
+    hosts: tuple[str, ...] = ()
     tls_port: int | None = None
     public_url: str | None = None
     setup: str | None = None
@@ -224,6 +228,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         database=content.get("database", f"sqlite:///{data / 'abaco.db'}"),
         images_file=folder / content.get("images", "images.yml"),
         tenants=tenants,
+        hosts=tuple(content.get("hosts", ())),
         limits=Limits(**content.get("limits", {})),
         **plain,
     )

@@ -13,9 +13,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from abaco.certificates import InvalidHost
+from abaco.http.connections import Places
+from abaco.http.hosts import Misdirected, canonical, host_of
 
 if TYPE_CHECKING:
     import ssl
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from abaco.certificates import CertificateAuthority
+    from abaco.http.connections import Place
 
 CONNECT_BYTES = 8_192
 LINGER_SECONDS = 0.5
@@ -45,7 +49,8 @@ class Limits:
         head_seconds: within which a request's head must be complete, and likewise all that makes
             a tunnel.
         head_bytes: of a request's head; also of what may follow it without being its body.
-        most_connections: at a time; further ones are closed at once.
+        most_connections: at a time; for a further one, the one is closed that has waited
+            longest for its client.
     """
 
     head_seconds: float = 10.0
@@ -60,14 +65,17 @@ DEFAULT_LIMITS = Limits()
 class _Terms:
     authority: CertificateAuthority
     version: str
+    hosts: frozenset[str]
     limits: Limits
     context: ssl.SSLContext | None
+    places: Places
 
 
 def gateway_protocol(
     authority: CertificateAuthority,
     *,
     version: str,
+    hosts: frozenset[str],
     limits: Limits = DEFAULT_LIMITS,
     tls_host: str | None = None,
 ) -> type[HttpToolsProtocol]:
@@ -76,6 +84,8 @@ def gateway_protocol(
     Args:
         authority: makes the certificates of the hosts that clients ask for.
         version: of the gateway, for what it answers to malformed requests.
+        hosts: the names that the gateway is known by, in the form of `hosts.canonical`. The
+            address to which a client connects, and the name that it asks a tunnel for, hold too.
         limits: of each port by itself.
         tls_host: as which to speak TLS from the first byte on, on a port without tunnels.
 
@@ -83,7 +93,7 @@ def gateway_protocol(
         InvalidHost: no certificate can be made for `tls_host`.
     """
     context = authority.context_for(tls_host) if tls_host is not None else None
-    terms = _Terms(authority, version, limits, context)
+    terms = _Terms(authority, version, hosts, limits, context, Places(limits.most_connections))
 
     class GatewayProtocol(_TunnelProtocol):
         def __init__(
@@ -108,9 +118,14 @@ class _BoundedProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         loop: asyncio.AbstractEventLoop | None,
+        *,
+        place: Place | None = None,
+        name: str = "",
     ) -> None:
         super().__init__(config, server_state, app_state, loop)
         self.ws_protocol_class = None
+        self._place = place
+        self._name = name
         self._terms = terms
         self._refused = False
         self._awaits_head = True
@@ -125,6 +140,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_no_head()
+        self._leave()
         # uvicorn does it only where there was no error
         self.transport.close()
         self._unset_keepalive_if_required()
@@ -153,6 +169,11 @@ class _BoundedProtocol(HttpToolsProtocol):
             message = "a request that offers an upgrade is served without one, but not with a body"
             self._refuse(400, message)
             raise ValueError(message)
+        try:
+            self._check_head()
+        except Misdirected as error:
+            self._refuse(error.status, str(error))
+            raise
         super().on_headers_complete()
         self._awaits_head = False
         self._expect_no_head()
@@ -166,12 +187,66 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._awaits_head = True
         self._expect_no_head()
+        self._note_who_waits()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._awaits_head:
             # nobody wants the rest of the body: it has as long as a head has
             self._expect_head()
+        self._note_who_waits()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._note_who_waits(for_client=True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._note_who_waits()
+
+    def _check_head(self) -> None:
+        """Refuse what another server could take for another request, or for another server's.
+
+        Raises:
+            Misdirected: it is such a request.
+        """
+        version = self.parser.get_http_version()
+        target = httptools.parse_url(self.url)
+        authority = self.url.decode("ascii").split("/", 3)[2] if target.schema else ""
+        host = host_of(version, self.headers, authority)
+        if host is not None and not self._is_known_by(host):
+            message = (
+                f"this gateway is not known by the name {host:.100}: see hosts in its settings"
+            )
+            raise Misdirected(421, message)
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and version != "1.1":
+            message = "Transfer-Encoding is of HTTP/1.1"
+            raise Misdirected(400, message)
+        if codings and codings[0].lower() != b"chunked":
+            message = "the only Transfer-Encoding that is understood is chunked"
+            raise Misdirected(400, message)
+
+    def _is_known_by(self, host: str) -> bool:
+        if host in self._terms.hosts:
+            return True
+        # whom the client has connected to: by a tunnel, by an address
+        connected = (self._name, canonical(self.server[0]) if self.server else "")
+        return host != "" and host in connected
+
+    def _note_who_waits(self, *, for_client: bool = False) -> None:
+        if self._place is None:
+            return
+        is_complete = self._awaits_head and self._is_answering()
+        if for_client or not is_complete:
+            self._terms.places.waits(self._place)
+        else:
+            self._terms.places.works(self._place)
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._terms.places.leave(self._place)
+            self._place = None
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: an upgrade is an offer, and what was asked is answered without it."""
@@ -259,7 +334,9 @@ class _TunnelProtocol(_BoundedProtocol):
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(transport)
-        if len(self.connections) > self._terms.limits.most_connections:
+        client, here = (address[0] if address else "" for address in (self.client, self.server))
+        self._place = self._terms.places.take(client, transport.abort, is_here=client == here)
+        if self._place is None:
             transport.abort()
         elif self._terms.context is not None:
             self._start(self._serve_tls(self._terms.context))
@@ -305,12 +382,12 @@ class _TunnelProtocol(_BoundedProtocol):
             self._refuse(500, f"no certificate could be made for {host}")
         else:
             self.transport.write(_ESTABLISHED)
-            await self._serve_tls(context)
+            await self._serve_tls(context, canonical(host))
 
-    async def _serve_tls(self, context: ssl.SSLContext) -> None:
+    async def _serve_tls(self, context: ssl.SSLContext, name: str = "") -> None:
         if self.transport.is_closing():
             return
-        early = _Early()
+        early, tls = _Early(), None
         try:
             tls = await self.loop.start_tls(self.transport, early, context, server_side=True)
         except OSError as error:
@@ -320,10 +397,19 @@ class _TunnelProtocol(_BoundedProtocol):
         finally:
             self._expect_no_head()
             self.connections.discard(self)
+            if tls is None:
+                self._leave()
         if tls is None:
             return
+        place, self._place = self._place, None
         served = _BoundedProtocol(
-            self._terms, self.config, self.server_state, self.app_state, self.loop
+            self._terms,
+            self.config,
+            self.server_state,
+            self.app_state,
+            self.loop,
+            place=place,
+            name=name,
         )
         tls.set_protocol(served)
         served.connection_made(_TlsTransport(tls, self.transport, self.loop))

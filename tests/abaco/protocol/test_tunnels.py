@@ -24,6 +24,7 @@ from tests.abaco.protocol.serving import (
     ESTABLISHED,
     GET,
     HOST,
+    HOSTS,
     PATIENCE,
     SHORT,
     VERSION,
@@ -285,4 +286,4 @@ def test_a_port_can_speak_tls_from_the_first_byte_on(authority: CertificateAutho
 
 def test_a_tls_port_needs_the_name_of_a_host(authority: CertificateAuthority) -> None:
     with pytest.raises(InvalidHost, match=r"'https://localhost' is neither"):
-        gateway_protocol(authority, version=VERSION, tls_host="https://localhost")
+        gateway_protocol(authority, version=VERSION, hosts=HOSTS, tls_host="https://localhost")

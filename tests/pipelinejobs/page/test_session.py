@@ -303,6 +303,12 @@ def test_a_name_leads_to_nothing_else(up: RunningGateway, operator: Person) -> N
     assert operator.get(f"/platform/{actor}").status_code == 200
 
 
+def test_a_name_that_was_rebound_leads_to_nothing(up: RunningGateway, operator: Person) -> None:
+    for path in ("/", "/sign-in", "/static/page.js", "/actors/v2", "/healthz"):
+        reply = operator.get(path, headers={"Host": f"rebound.example.org:{up.port}"})
+        assert (reply.status_code, reply.json()["status"]) == (421, "error")
+
+
 def test_paths_of_the_api_are_answered_by_the_api(operator: Person) -> None:
     reply = operator.get("/actors/v2/nope/x/y", headers=HTML)
     assert (reply.status_code, reply.json()["status"]) == (404, "error")
