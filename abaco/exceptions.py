@@ -9,6 +9,7 @@ AbacoError
      ├─ NotFound
      ├─ NotAllowed
      ├─ TooLarge
+     ├─ TooManyRequests
      └─ Unavailable
 """
 
@@ -31,6 +32,8 @@ class ApiError(AbacoError):
     """A request is refused; the text is the `message` of the envelope."""
 
     status = 500
+    retry_after: int | None = None
+    """The seconds after which it may be sent again, where that is known."""
 
 
 class BadRequest(ApiError):
@@ -67,6 +70,16 @@ class TooLarge(ApiError):
     """The body is larger than what is accepted."""
 
     status = 413
+
+
+class TooManyRequests(ApiError):
+    """The sender has to wait."""
+
+    status = 429
+
+    def __init__(self, text: str, seconds: int) -> None:
+        super().__init__(text)
+        self.retry_after = seconds
 
 
 class Unavailable(ApiError):

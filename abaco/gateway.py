@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from abaco.exceptions import Unavailable
 from abaco.http.metrics import Metrics
 from abaco.passes import Passes
+from abaco.throttling import Throttle
 from abaco.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Gateway:
         self.settings = settings
         self.database = database
         self.address = address
-        self.pool = Pool(settings, database, self.api_server)
+        self.throttle = Throttle()
+        self.pool = Pool(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics(database, self.pool)
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()

@@ -98,6 +98,12 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "handler": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
             "environment": {"type": "object", "additionalProperties": {"type": "string"}},
             "protected": {"type": "array", "items": _TEXT},
+            "throttle": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["by", "secret", "refusal"],
+                "properties": {"by": _TEXT, "secret": _TEXT, "refusal": _TEXT},
+            },
             "seconds": _SECONDS,
         },
         "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
@@ -145,6 +151,21 @@ class Tenant:
 
 
 @dataclass(frozen=True)
+class Guarded:
+    """Where messages name a subject and show a secret, and how a wrong one is refused.
+
+    Attributes:
+        by: the key of a message, or the parameter of its URL, that names the subject.
+        secret: likewise, what holds the secret.
+        refusal: the `kind` of the result, an object with an `error`, that refuses a wrong secret.
+    """
+
+    by: str
+    secret: str
+    refusal: str
+
+
+@dataclass(frozen=True)
 class Image:
     """What runs under the name of an image.
 
@@ -154,6 +175,7 @@ class Image:
             it returns the exit code.
         environment: what every process gets, under everything else.
         protected: names of variables, `*` for any ending, that no URL parameter may set.
+        throttle: how senders are recognized who guess secrets; None where there are none.
         seconds: the longest execution; by default that of the gateway.
     """
 
@@ -164,6 +186,7 @@ class Image:
     handler: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     protected: tuple[str, ...] = ()
+    throttle: Guarded | None = None
     seconds: float | None = None
 
 
@@ -260,6 +283,7 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             handler=entry.get("handler", ""),
             environment=entry.get("environment", {}),
             protected=tuple(entry.get("protected", ())),
+            throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
             seconds=entry.get("seconds"),
         )
         for name, entry in content.items()

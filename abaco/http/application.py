@@ -177,7 +177,10 @@ class _Path:
                 access.admit, gateway, endpoint, path, headers, parameters
             )
         body = await _read_body(endpoint, gateway, headers, receive)
-        call = Call(gateway, endpoint, principal, subject, path, query, headers, receive, body)
+        client = str((scope["client"] or ("",))[0])
+        call = Call(
+            gateway, endpoint, principal, subject, path, query, headers, receive, client, body
+        )
         if inspect.iscoroutinefunction(endpoint.handle):
             result = await endpoint.handle(call)
         else:
@@ -193,9 +196,13 @@ def _render(result: Any) -> Response:
 
 
 def _refuse(error: ApiError) -> Response:
-    # of a body that was refused, the rest is not read
-    unread = isinstance(error, TooLarge | RequestTimeout)
-    return envelope.failure(error, {"Connection": "close"} if unread else None)
+    headers = {}
+    if isinstance(error, TooLarge | RequestTimeout):
+        # of a body that was refused, the rest is not read
+        headers["Connection"] = "close"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return envelope.failure(error, headers)
 
 
 def _parse(query: bytes) -> list[tuple[str, str]]:

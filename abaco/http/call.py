@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from abaco import roles
-from abaco.http import arguments
+from abaco.http import arguments, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +68,7 @@ class Call:
     Attributes:
         path: what stands for the braces of the endpoint's path.
         query: the parameters of the URL in their order.
+        client: the address from which it comes.
     """
 
     gateway: Gateway
@@ -78,6 +79,7 @@ class Call:
     query: list[tuple[str, str]]
     headers: Mapping[str, str]
     receive: Receive
+    client: str
     body: bytes = b""
 
     @property
@@ -102,6 +104,12 @@ class Call:
         for name, value in self.query:
             first.setdefault(name, value)
         return first
+
+    @property
+    def sender(self) -> str:
+        """Who sends it from where; not meant to be shown, since a nonce is a part of it."""
+        who = self.parameters[NONCE] if self.principal.nonce else self.principal.user
+        return "\0".join((self.tenant, who, hosts.owner_of(self.client)))
 
     @cached_property
     def content(self) -> Any:

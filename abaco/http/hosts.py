@@ -65,6 +65,17 @@ def canonical(name: str) -> str:
     return plain
 
 
+def owner_of(address: str) -> str:
+    """Return what stands for whoever has an address: one has a whole network of IPv6, of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and not found.is_loopback:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address
+
+
 def host_of(version: str, headers: Sequence[tuple[bytes, bytes]], authority: str) -> str | None:
     """Return the name that a request is meant for; None where it says none and need not.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
     from abaco.store.records import Record
+    from abaco.throttling import Throttle
 
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
@@ -42,16 +43,22 @@ class Pool:
         settings: of the gateway.
         database: of the platform.
         api_server: returns the base URL that an actor of a tenant is told.
+        throttle: is told the results of executions.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, api_server: Callable[[str], str]
+        self,
+        settings: Settings,
+        database: Database,
+        api_server: Callable[[str], str],
+        throttle: Throttle,
     ) -> None:
         self.database = database
         self.limits = settings.limits
         self.data = settings.data
         self._images_file = settings.images_file
         self._api_server = api_server
+        self._throttle = throttle
         self._workers: dict[str, list[Worker]] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._adopting = asyncio.Lock()
@@ -194,8 +201,13 @@ class Pool:
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
 
+    def told(self, execution: Record, result: bytes) -> None:
+        """Learn from a result what senders may do."""
+        self._throttle.told(execution["id"], result)
+
     def ended(self, execution: Record, linked: str | None) -> None:
         """Tell who waits for an execution, and the actor that has a message by its end."""
+        self._throttle.ended(execution["id"])
         for future in self._waiting.pop(execution["id"], ()):
             if not future.done():
                 future.set_result(None)

@@ -72,6 +72,9 @@ class Home(Protocol):
     async def failed(self, worker: Worker, reason: str) -> None:
         """Take notice that a worker's program does not start."""
 
+    def told(self, execution: Record, result: bytes) -> None:
+        """Take notice of a result of an execution."""
+
     def ended(self, execution: Record, linked: str | None) -> None:
         """Take notice of the end of an execution, and of the actor that has a message by it."""
 
@@ -411,6 +414,7 @@ class _Results:
 
     def keep(self, body: bytes) -> None:
         """Take a result, if there is room for one more."""
+        self._worker._home.told(self._execution, body)  # noqa: SLF001 - a part of the worker
         if self._left <= 0:
             return
         self._left -= 1

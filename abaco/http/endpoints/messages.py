@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from abaco.exceptions import BadRequest, NotFound, Unavailable
+from abaco.exceptions import BadRequest, NotFound, TooManyRequests, Unavailable
 from abaco.http import arguments
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.settings import load_images
@@ -19,7 +20,9 @@ from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
 
 if TYPE_CHECKING:
-    from abaco.settings import Image
+    from collections.abc import Callable, Iterator, Mapping
+
+    from abaco.settings import Guarded, Image
 
 _SYNCHRONOUS = "_abaco_synchronous"
 _OMITTED = "binary - omitted"
@@ -82,11 +85,14 @@ def _submit(call: Call) -> tuple[str, Reply]:
     if call.principal.jwt_header is not None:
         told["_abaco_jwt_header_name"] = call.principal.jwt_header
     message = Message(body, content_type, {**kept, **told})
-    with gateway.database.write() as tx:
+    rule = image.throttle if image else None
+    with _throttled(call, rule, kept, shown) as watch, gateway.database.write() as tx:
         if actors.get(tx, actor["id"]) is None:
             error = f"No actor found with identifier: {actor['id']}."
             raise NotFound(error)
         execution_id = executions.submit(tx, actor, call.principal.user, message)
+        # before anybody else can see the message, and take it
+        watch(execution_id)
     gateway.wake(actor["id"])
     result = {
         "executionId": execution_id,
@@ -98,6 +104,59 @@ def _submit(call: Call) -> tuple[str, Reply]:
         },
     }
     return execution_id, Reply(result)
+
+
+@contextlib.contextmanager
+def _throttled(
+    call: Call, rule: Guarded | None, kept: Mapping[str, str], shown: Any
+) -> Iterator[Callable[[str], None]]:
+    """Refuse a message of somebody who guesses; give what is to be told its execution.
+
+    Args:
+        call: the request.
+        rule: of the image, how such a message is recognized.
+        kept: the parameters of the URL that the process gets.
+        shown: the message, as `_interpret` has it.
+
+    Raises:
+        TooManyRequests: too many messages like this one were refused.
+    """
+    if rule is None:
+        yield lambda _: None
+        return
+    throttle = call.gateway.throttle
+    content = _read(shown)
+    subjects, held = (
+        {str(each[name]) for each in (kept, content or {}) if name in each}
+        for name in (rule.by, rule.secret)
+    )
+    try:
+        attempt = throttle.admit(
+            call.actor["id"], rule, call.sender, subjects, None if content is None else held
+        )
+    except TooManyRequests:
+        call.gateway.metrics.throttled.inc()
+        raise
+    try:
+        yield lambda execution_id: throttle.watch(execution_id, attempt)
+    except BaseException:  # whatever it is, it goes on when the message is not expected any more
+        throttle.withdraw(attempt)
+        raise
+
+
+def _read(shown: Any) -> Mapping[str, Any] | None:
+    """Return the named values of a message; None where an actor may find some that are not seen here."""
+    if shown is _OMITTED:
+        return None
+    if isinstance(shown, str) and "{" in shown:
+        try:
+            content = arguments.read_json(shown.encode(errors="surrogatepass"))
+        except BadRequest:
+            # it may be a literal of Python
+            return None
+    else:
+        content = shown
+    return content if isinstance(content, dict) else {}
 
 
 def _interpret(call: Call) -> tuple[bytes, str, Any]:
