@@ -32,8 +32,16 @@ class ApiError(AbacoError):
     """A request is refused; the text is the `message` of the envelope."""
 
     status = 500
-    retry_after: int | None = None
-    """The seconds after which it may be sent again, where that is known."""
+
+    def __init__(self, text: str, retry_after: int | None = None) -> None:
+        """Say what is wrong.
+
+        Args:
+            text: the `message` of the envelope.
+            retry_after: the seconds after which it may be sent again, where that is known.
+        """
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class BadRequest(ApiError):
@@ -77,12 +85,8 @@ class TooManyRequests(ApiError):
 
     status = 429
 
-    def __init__(self, text: str, seconds: int) -> None:
-        super().__init__(text)
-        self.retry_after = seconds
-
 
 class Unavailable(ApiError):
-    """The gateway is stopping, or its database does not answer."""
+    """The gateway is stopping, has no memory left, or its database does not answer."""
 
     status = 503

@@ -7,6 +7,7 @@ from concurrent import futures
 from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
+from abaco.http.bodies import Bodies
 from abaco.http.metrics import Metrics
 from abaco.passes import Passes
 from abaco.throttling import Throttle
@@ -41,6 +42,7 @@ class Gateway:
         self.database = database
         self.address = address
         self.throttle = Throttle()
+        self.bodies = Bodies(settings.limits)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics(database, self.pool)
         self._stop = asyncio.Event()

@@ -31,6 +31,7 @@ _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
 _LIMITS = {
     "body_bytes": _COUNT,
     "binary_bytes": _COUNT,
+    "bodies_bytes": _COUNT,
     "body_seconds": _SECONDS,
     "head_seconds": _SECONDS,
     "connections": _COUNT,
@@ -118,6 +119,7 @@ class Limits:
 
     body_bytes: int = 2 * MEBIBYTE
     binary_bytes: int = 16 * MEBIBYTE
+    bodies_bytes: int = 64 * MEBIBYTE
     body_seconds: float = 30.0
     head_seconds: float = 10.0
     connections: int = 1000

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from abaco.gateway import Gateway
     from abaco.http.arguments import Argument
+    from abaco.http.bodies import Room
     from abaco.store.records import Record
 
 PUBLIC = "public"
@@ -69,6 +70,7 @@ class Call:
         path: what stands for the braces of the endpoint's path.
         query: the parameters of the URL in their order.
         client: the address from which it comes.
+        room: the memory that the body takes.
     """
 
     gateway: Gateway
@@ -81,6 +83,7 @@ class Call:
     receive: Receive
     client: str
     body: bytes = b""
+    room: Room | None = None
 
     @property
     def actor(self) -> Record:
@@ -129,6 +132,14 @@ class Call:
         """The endpoint's arguments that were given."""
         endpoint = self.endpoint
         return arguments.collect(endpoint.arguments, self.fields, self.parameters, endpoint.thing)
+
+    def release(self) -> None:
+        """Let go of the body, and of all that was read from it; they are not looked at again."""
+        for name in ("content", "fields", "arguments"):
+            vars(self).pop(name, None)
+        vars(self)["body"] = b""
+        if self.room is not None:
+            self.room.release()
 
     async def left(self) -> None:
         """Wait until the sender has hung up; the body has been received before."""

@@ -199,7 +199,7 @@ _ERRORS = {
     "421": "The gateway is not known by the name in the Host header.",
     "429": "Too many messages of this sender were refused: see Retry-After.",
     "431": "The head of the request is too large.",
-    "503": "The gateway is stopping, or its database does not answer.",
+    "503": "The gateway is stopping, has no memory left, or its database does not answer.",
 }
 _NUMBERS = ("limit", "skip")
 _NUMBER: Schema = {"type": "integer", "minimum": 0}

@@ -36,9 +36,13 @@ _logger = logging.getLogger(__name__)
 
 async def post(call: Call) -> Reply | Response:
     """Queue a message; with `_abaco_synchronous=true`, wait for its execution and return its result."""
+    async with call.gateway.bodies.turn(call.body):
+        execution_id, reply = await asyncio.to_thread(_submit, call)
     if call.parameters.get(_SYNCHRONOUS, "").lower() != "true":
-        return (await asyncio.to_thread(_submit, call))[1]
-    execution_id, _ = await asyncio.to_thread(_submit, call)
+        return reply
+    # the message is on disk, and its sender may wait for long
+    del reply
+    call.release()
     pool = call.gateway.pool
     ending, left = pool.ending(execution_id), asyncio.create_task(call.left())
     seconds = call.gateway.settings.limits.synchronous_seconds
