@@ -102,18 +102,25 @@ class Platform:
         Returns:
             None if the token is not good, or is of another tenant.
         """
+        found = self._find(access)
+        if found is None:
+            return None
         with self._database.write() as tx:
-            found = self._own(tokens.find(tx, access))
-            return None if found is None else sessions.make_code(tx, found["id"])
+            return sessions.make_code(tx, found["id"])
 
     def sign_in(self, access: str) -> str | None:
         """Return the secret of a new session; None as `code` does."""
+        found = self._find(access)
+        if found is None:
+            return None
         with self._database.write() as tx:
-            found = self._own(tokens.find(tx, access))
-            return None if found is None else sessions.begin(tx, found["id"])
+            return sessions.begin(tx, found["id"])
 
     def redeem(self, code: str) -> str | None:
         """Return the secret of a new session for a code; None where it is not good any more."""
+        with self._database.read() as tx:
+            if not sessions.is_code(tx, code):
+                return None
         with self._database.write() as tx:
             return sessions.redeem(tx, code)
 
@@ -145,6 +152,11 @@ class Platform:
                     tx, self.tenant, permissions.ACTOR, actor["id"], found["user"]
                 )
             return Visitor(found["user"], level, found["id"])
+
+    def _find(self, access: str) -> Record | None:
+        # who shows no good token does not keep those waiting who write
+        with self._database.read() as tx:
+            return self._own(tokens.find(tx, access))
 
     def _own(self, token: Record | None) -> Record | None:
         return token if token is not None and token["tenant"] == self.tenant else None

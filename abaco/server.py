@@ -21,7 +21,7 @@ from abaco import cron, events
 from abaco.certificates import CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.gateway import Gateway
-from abaco.http import hosts, protocol
+from abaco.http import hosts, protocol, tunnels
 from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
 from abaco.passes import Passes
@@ -159,7 +159,7 @@ def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -
     )
     configuration = uvicorn.Config(
         application,
-        http=protocol.gateway_protocol(
+        http=tunnels.gateway_protocol(
             authority,
             version=VERSION,
             hosts=hosts.names_of(gateway.settings),

@@ -51,7 +51,7 @@ class Patience(NamedTuple):
 
 OF_SUBJECT = Patience(10, 100)
 OF_SENDER = Patience(50, 2_000)
-_EVERY = "every subject"
+_EVERY = b"every subject"
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Throttle:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
-        self._records: OrderedDict[tuple[str, str, str], _Record] = OrderedDict()
+        self._records: OrderedDict[tuple[str, str, bytes], _Record] = OrderedDict()
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._watched: OrderedDict[str, Attempt] = OrderedDict()
 
@@ -144,7 +144,8 @@ class Throttle:
         now = time.monotonic()
         with self._lock:
             records = [
-                self._record((actor_id, sender, f"={each}"), OF_SUBJECT, now) for each in named
+                self._record((actor_id, sender, self._proof(actor_id, each, "")), OF_SUBJECT, now)
+                for each in named
             ]
             records.append(self._record((actor_id, sender, _EVERY), OF_SENDER, now))
             is_proven = bool(proofs) and all(proof in self._proven for proof in proofs)
@@ -203,7 +204,7 @@ class Throttle:
             for record in attempt.records:
                 record.in_flight -= 1
 
-    def _record(self, key: tuple[str, str, str], patience: Patience, now: float) -> _Record:
+    def _record(self, key: tuple[str, str, bytes], patience: Patience, now: float) -> _Record:
         found = self._records.get(key) or _Record(patience, updated=now)
         _keep(self._records, key, found, MOST_SENDERS)
         return found

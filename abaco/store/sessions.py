@@ -43,6 +43,12 @@ def begin(tx: Connection, token_id: str) -> str:
     return _make(tx, token_id, _SESSION)
 
 
+def is_code(tx: Connection, code: str) -> bool:
+    """Tell whether there is such a code, used up or not by the time that it is redeemed."""
+    mine = (sessions.c.hash == digest(code), sessions.c.kind == _CODE)
+    return tx.execute(select(sessions.c.hash).where(*mine)).first() is not None
+
+
 def redeem(tx: Connection, code: str) -> str | None:
     """Use up a code; return the secret of a new session, or None where the code is not good."""
     mine = (sessions.c.hash == digest(code), sessions.c.kind == _CODE)

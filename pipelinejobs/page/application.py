@@ -9,7 +9,6 @@ import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import MutableHeaders
@@ -25,7 +24,7 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
 from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway import Gateway, http_client
-from pipelinejobs.page import jobs, leftovers, live, pipelines, platform, rendering, session
+from pipelinejobs.page import forms, jobs, leftovers, live, pipelines, platform, rendering, session
 from pipelinejobs.page.view import SEE_OTHER, Problem, View
 
 if TYPE_CHECKING:
@@ -45,13 +44,7 @@ The API has to have threads of its own left to answer."""
 DOWN_SECONDS = 2.0
 """For how long nobody waits for a database that has just not answered."""
 MOST_STREAMS, MOST_OF_ONE = 200, 20
-_LARGEST_FORM = 2 * 1024 * 1024
-_LARGEST_SIGN_IN = 16 * 1024
-"""Of a form that anybody may send."""
-_FORM_SECONDS = 30.0
-_MOST_FIELDS = 100
 _API = "/actors"
-_FORM = "application/x-www-form-urlencoded"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -246,7 +239,7 @@ class _Signed(_Open):
             parts.platform.address,
         )
         if method == "POST":
-            view.form = await _read_form(request)
+            view.form = await forms.read(request)
             if not session.is_own(request, secret, view.form.get("csrf", "")):
                 message = "This form is not from this session: load the page again."
                 raise Problem(message, 403)
@@ -312,7 +305,7 @@ async def _sign_in(parts: _Parts, request: Request) -> ASGIApp:
         return _ask_for_token(request, "")
     former, secret, problem = session.of(request), None, ""
     if request.method == "POST":
-        token = (await _read_form(request, _LARGEST_SIGN_IN)).get("token", "").strip()
+        token = (await forms.read(request, forms.SIGN_IN_BYTES)).get("token", "").strip()
         if token:
             secret = await parts.in_thread("sign-in", parts.platform.sign_in, token)
             problem = "This token is unknown or has expired."
@@ -362,7 +355,7 @@ async def _sign_out(parts: _Parts, request: Request) -> ASGIApp:
     response = RedirectResponse("/", SEE_OTHER)
     if request.method == "POST":
         secret = session.of(request)
-        form = await _read_form(request, _LARGEST_SIGN_IN)
+        form = await forms.read(request, forms.SIGN_IN_BYTES)
         if session.is_own(request, secret, form.get("csrf", "")):
             await parts.in_thread("sign-in", parts.platform.sign_out, secret)
             session.end(request, response)
@@ -395,29 +388,3 @@ def _status(error: Exception) -> int:
     if isinstance(error, Unreachable):
         return 503
     return 404 if isinstance(error, UnknownJob) else 400
-
-
-async def _read_form(request: Request, most: int = _LARGEST_FORM) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        message = f"A form is sent as {_FORM}."
-        raise Problem(message, 415)
-    try:
-        body = await asyncio.wait_for(_read(request, most), _FORM_SECONDS)
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except asyncio.TimeoutError:
-        message = f"The form did not come within {_FORM_SECONDS:g} s."
-        raise Problem(message, 408) from None
-    except ValueError:
-        message = "The form cannot be read."
-        raise Problem(message, 400) from None
-    return dict(pairs)
-
-
-async def _read(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            message = f"The form is larger than {most} bytes."
-            raise Problem(message, 413)
-    return bytes(body)

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from abaco.certificates import CertificateAuthority
-from abaco.http.protocol import Limits, gateway_protocol
+from abaco.http.protocol import Limits
+from abaco.http.tunnels import gateway_protocol
 from tests.abaco.running import eventually
 
 HOST = "api.abaco.local"

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from abaco.certificates import CertificateAuthority, InvalidHost
-from abaco.http.protocol import gateway_protocol
+from abaco.http.tunnels import gateway_protocol
 from tests.abaco.protocol.serving import (
     CONNECT,
     ESTABLISHED,
