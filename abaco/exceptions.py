@@ -9,6 +9,7 @@ AbacoError
      ├─ NotFound
      ├─ NotAllowed
      ├─ TooLarge
+     ├─ TooManyRequests
      └─ Unavailable
 """
 
@@ -31,6 +32,16 @@ class ApiError(AbacoError):
     """A request is refused; the text is the `message` of the envelope."""
 
     status = 500
+
+    def __init__(self, text: str, retry_after: int | None = None) -> None:
+        """Say what is wrong.
+
+        Args:
+            text: the `message` of the envelope.
+            retry_after: the seconds after which it may be sent again, where that is known.
+        """
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class BadRequest(ApiError):
@@ -69,16 +80,13 @@ class TooLarge(ApiError):
     status = 413
 
 
-class Unavailable(ApiError):
-    """The gateway is stopping, or something that the request needs is away.
+class TooManyRequests(ApiError):
+    """The sender has to wait."""
 
-    Args:
-        message: the text.
-        retry_after: in how many seconds it is worth asking again.
-    """
+    status = 429
+
+
+class Unavailable(ApiError):
+    """The gateway is stopping, or something that the request needs is away."""
 
     status = 503
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after

@@ -7,8 +7,11 @@ from concurrent import futures
 from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
+from abaco.http.bodies import Bodies
 from abaco.http.metrics import Metrics
+from abaco.passes import Passes
 from abaco.store import nonces
+from abaco.throttling import Throttle
 from abaco.workers.pool import Outcome, Pool
 
 if TYPE_CHECKING:
@@ -29,13 +32,19 @@ class Gateway:
         settings: the configuration.
         database: of the platform.
         address: the base URL at which it listens.
+        passes: what parts of this process show in place of an access token.
     """
 
-    def __init__(self, settings: Settings, database: Database, address: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, address: str, passes: Passes | None = None
+    ) -> None:
+        self.passes = passes or Passes()
         self.settings = settings
         self.database = database
         self.address = address
-        self.pool = Pool(settings, database, self.api_server)
+        self.throttle = Throttle()
+        self.bodies = Bodies(settings.limits)
+        self.pool = Pool(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics(database, self.pool)
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()

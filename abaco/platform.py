@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from abaco.roles import ADMIN, ROLES
-from abaco.store import actors, aliases, nonces, permissions, registrations, tokens
+from abaco.store import actors, aliases, nonces, permissions, registrations, sessions, tokens
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from abaco.passes import Passes
     from abaco.settings import Settings
     from abaco.store.database import Database
     from abaco.store.records import Record
@@ -42,10 +43,11 @@ class Prepared(NamedTuple):
 
 
 class Visitor(NamedTuple):
-    """Who has shown a token, and what they may do with an actor."""
+    """Who is signed in, and what they may do with an actor."""
 
     user: str
     level: str
+    token_id: str
 
 
 class Platform:
@@ -57,12 +59,15 @@ class Platform:
         data: the folder of the platform's files.
     """
 
-    def __init__(self, settings: Settings, database: Database, address: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, address: str, passes: Passes
+    ) -> None:
         self.address = settings.public_url or address
         self.listening = address
         self.data: Path = settings.data
         self.tenant = settings.default_tenant
         self._database = database
+        self._passes = passes
 
     def actor(
         self,
@@ -97,15 +102,52 @@ class Platform:
         with self._database.read() as tx:
             return tokens.find(tx, access) is not None
 
-    def visitor(self, access: str, alias: str) -> Visitor | None:
-        """Return whose access token it is, and their level on the actor of an alias.
+    def code(self, access: str) -> str | None:
+        """Return a code that signs the owner of an access token in, once and within minutes.
 
         Returns:
             None if the token is not good, or is of another tenant.
         """
+        found = self._find(access)
+        if found is None:
+            return None
+        with self._database.write() as tx:
+            return sessions.make_code(tx, found["id"])
+
+    def sign_in(self, access: str) -> str | None:
+        """Return the secret of a new session; None as `code` does."""
+        found = self._find(access)
+        if found is None:
+            return None
+        with self._database.write() as tx:
+            return sessions.begin(tx, found["id"])
+
+    def redeem(self, code: str) -> str | None:
+        """Return the secret of a new session for a code; None where it is not good any more."""
         with self._database.read() as tx:
-            found = tokens.find(tx, access)
-            if found is None or found["tenant"] != self.tenant:
+            if not sessions.is_code(tx, code):
+                return None
+        with self._database.write() as tx:
+            return sessions.redeem(tx, code)
+
+    def sign_out(self, session: str) -> None:
+        """End a session."""
+        with self._database.write() as tx:
+            sessions.end(tx, session)
+
+    def pass_for(self, visitor: Visitor) -> str:
+        """Return what stands for the access token of who is signed in, for some minutes."""
+        return self._passes.make(visitor.token_id)
+
+    def visitor(self, session: str, alias: str) -> Visitor | None:
+        """Return whose session it is, and their level on the actor of an alias.
+
+        Returns:
+            None if the session has ended, or is of another tenant.
+        """
+        with self._database.read() as tx:
+            found = self._own(sessions.find(tx, session))
+            if found is None:
                 return None
             actor = actors.find_by_alias(tx, self.tenant, alias)
             level = permissions.NONE
@@ -115,7 +157,15 @@ class Platform:
                 level = permissions.level_of(
                     tx, self.tenant, permissions.ACTOR, actor["id"], found["user"]
                 )
-            return Visitor(found["user"], level)
+            return Visitor(found["user"], level, found["id"])
+
+    def _find(self, access: str) -> Record | None:
+        # who shows no good token does not keep those waiting who write
+        with self._database.read() as tx:
+            return self._own(tokens.find(tx, access))
+
+    def _own(self, token: Record | None) -> Record | None:
+        return token if token is not None and token["tenant"] == self.tenant else None
 
     def token(self, user: str, roles: list[str], lifetime: int, label: str) -> Grant:
         """Make a token for a user; lifetime in seconds."""

@@ -21,11 +21,12 @@ from abaco import cron, events
 from abaco.certificates import CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.gateway import Gateway
-from abaco.http import protocol
+from abaco.http import hosts, protocol, tunnels
 from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
+from abaco.passes import Passes
 from abaco.platform import Platform, Prepared
-from abaco.store import actors, executions, tokens
+from abaco.store import actors, executions, sessions, tokens
 from abaco.store.database import Database, explain
 
 if TYPE_CHECKING:
@@ -76,23 +77,24 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
         stack.callback(database.close)
         try:
             await asyncio.to_thread(database.check)
-            prepared = await asyncio.to_thread(_prepare, settings, database, address)
+            passes = Passes()
+            platform = Platform(settings, database, address, passes)
+            prepared = await asyncio.to_thread(_prepare, settings, platform)
             stack.callback(prepared.close)
-            await _run(settings, database, address, [listening], stop, prepared, show)
+            gateway = Gateway(settings, database, address, passes)
+            await _run(gateway, [listening], stop, prepared, show)
         except SQLAlchemyError as error:
             raise ServerError(explain(settings.database, error)) from error
 
 
 async def _run(
-    settings: Settings,
-    database: Database,
-    address: str,
+    gateway: Gateway,
     sockets: list[socket.socket],
     stop: asyncio.Event,
     prepared: Prepared,
     show: Callable[[str], None],
 ) -> None:
-    gateway = Gateway(settings, database, address)
+    settings, database, address = gateway.settings, gateway.database, gateway.address
     application = make_application(gateway, prepared.page)
     servers = [_make_server(gateway, application, None)]
     if settings.tls_port is not None:
@@ -160,8 +162,12 @@ def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -
     )
     configuration = uvicorn.Config(
         application,
-        http=protocol.gateway_protocol(
-            authority, version=VERSION, limits=connections, tls_host=tls_host
+        http=tunnels.gateway_protocol(
+            authority,
+            version=VERSION,
+            hosts=hosts.names_of(gateway.settings),
+            limits=connections,
+            tls_host=tls_host,
         ),
         ws="none",
         lifespan="off",
@@ -176,7 +182,7 @@ def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -
     return _Server(configuration)
 
 
-def _prepare(settings: Settings, database: Database, address: str) -> Prepared:
+def _prepare(settings: Settings, platform: Platform) -> Prepared:
     if settings.setup is None:
         return Prepared([], lambda: None)
     try:
@@ -184,7 +190,7 @@ def _prepare(settings: Settings, database: Database, address: str) -> Prepared:
     except (ImportError, AttributeError) as error:
         message = f"{settings.file}: setup: {settings.setup} cannot be used: {error}"
         raise SettingsError(message) from error
-    prepared: Prepared = prepare(Platform(settings, database, address))
+    prepared: Prepared = prepare(platform)
     return prepared
 
 
@@ -254,7 +260,7 @@ def _listen(settings: Settings, port: int, option: str) -> Iterator[socket.socke
 
 
 def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if host in hosts.ANYWHERE:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
@@ -296,3 +302,4 @@ def _forget(database: Database) -> None:
     with database.write() as tx:
         executions.forget_expired(tx)
         tokens.forget_expired(tx)
+        sessions.forget_expired(tx)

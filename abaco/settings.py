@@ -25,6 +25,7 @@ MEBIBYTE = 1024 * 1024
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
 _NAMES = {"type": "array", "items": {"type": "string", "pattern": r"^[^\0*?\[]"}}
 """Names of variables, with `*` for any ending; one that begins with it would let everything in."""
+_HOST = {"type": "string", "pattern": r"^[0-9A-Za-z._-]+$|^[0-9A-Fa-f:.]+$"}
 _COUNT = {"type": "integer", "minimum": 1}
 _EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
@@ -34,6 +35,7 @@ _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
 _LIMITS = {
     "body_bytes": _COUNT,
     "binary_bytes": _COUNT,
+    "bodies_bytes": _COUNT,
     "body_seconds": _SECONDS,
     "head_seconds": _SECONDS,
     "connections": _COUNT,
@@ -54,6 +56,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
     "properties": {
         "host": _TEXT,
         "port": _PORT,
+        "hosts": {"type": "array", "items": _HOST},
         "tls_port": _PORT,
         "data": _TEXT,
         "database": _TEXT,
@@ -111,6 +114,12 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "protected": {"type": "array", "items": _TEXT},
             "parameters": _NAMES,
             "variables": _NAMES,
+            "throttle": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["by", "secret", "refusal"],
+                "properties": {"by": _TEXT, "secret": _TEXT, "refusal": _TEXT},
+            },
             "seconds": _SECONDS,
             "ordered_by": _TEXT,
             "idempotency": _TEXT,
@@ -128,6 +137,7 @@ class Limits:
 
     body_bytes: int = 2 * MEBIBYTE
     binary_bytes: int = 16 * MEBIBYTE
+    bodies_bytes: int = 64 * MEBIBYTE
     body_seconds: float = 30.0
     head_seconds: float = 10.0
     connections: int = 1000
@@ -161,6 +171,21 @@ class Tenant:
 
 
 @dataclass(frozen=True)
+class Guarded:
+    """Where messages name a subject and show a secret, and how a wrong one is refused.
+
+    Attributes:
+        by: the key of a message, or the parameter of its URL, that names the subject.
+        secret: likewise, what holds the secret.
+        refusal: the `kind` of the result, an object with an `error`, that refuses a wrong secret.
+    """
+
+    by: str
+    secret: str
+    refusal: str
+
+
+@dataclass(frozen=True)
 class Image:
     """What runs under the name of an image.
 
@@ -176,6 +201,7 @@ class Image:
         parameters: names that a URL parameter may have, beside the ordinary ones.
         variables: names that `defaultEnvironment` may have, beside the ordinary ones, whoever
             registers the actor.
+        throttle: how senders are recognized who guess secrets; None where there are none.
         seconds: the longest execution; by default that of the gateway.
         ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
         idempotency: the URL parameter by which a message that comes twice counts once.
@@ -193,6 +219,7 @@ class Image:
     protected: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    throttle: Guarded | None = None
     seconds: float | None = None
     ordered_by: str = ""
     idempotency: str = ""
@@ -205,6 +232,7 @@ class Settings:
 
     Attributes:
         database: the URL of the platform's database.
+        hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.server`).
         images_file: where images are looked up by `load_images`.
@@ -215,6 +243,7 @@ class Settings:
     database: str
     host: str = "127.0.0.1"
     port: int = 8000
+    hosts: tuple[str, ...] = ()
     tls_port: int | None = None
     public_url: str | None = None
     setup: str | None = None
@@ -258,6 +287,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         database=content.get("database", f"sqlite:///{data / 'abaco.db'}"),
         images_file=folder / content.get("images", "images.yml"),
         tenants=tenants,
+        hosts=tuple(content.get("hosts", ())),
         limits=Limits(**content.get("limits", {})),
         **plain,
     )
@@ -293,6 +323,7 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             protected=tuple(entry.get("protected", ())),
             parameters=tuple(entry.get("parameters", ())),
             variables=tuple(entry.get("variables", ())),
+            throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
             seconds=entry.get("seconds"),
             ordered_by=entry.get("ordered_by", ""),
             idempotency=entry.get("idempotency", ""),

@@ -60,7 +60,7 @@ def main() -> None:
         with serving(Path(folder), settings, {"pipelinejobs-manager": image}, environ) as lines:
             (token,) = [line.split()[1] for line in lines if line.startswith("token ")]
             with httpx.Client(base_url=address_of(lines), timeout=SECONDS) as browser:
-                browser.get("/", params={"token": token})
+                browser.post("/sign-in", data={"token": token})
                 ways: dict[str, Callable[[], object]] = {
                     "bare": lambda: newest(jobs),
                     "page": lambda: browser.get("/").raise_for_status(),

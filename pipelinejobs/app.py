@@ -26,6 +26,7 @@ from pipelinejobs.commands import (
     checkup,
     jobs,
     outbox,
+    page,
     pipelines,
     rejected,
     tokens,
@@ -111,7 +112,7 @@ for _noun, _help, _commands in (
     for _module in _commands:
         _module.register(_group)
     app.add_typer(_group)
-for _module in (verifying, transferring, checkup):
+for _module in (verifying, transferring, checkup, page):
     _module.register(app)
 
 

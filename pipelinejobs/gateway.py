@@ -148,6 +148,30 @@ class Gateway:
         """Return the answer to the question whether messages are accepted."""
         return self._ask("GET", f"{self.server}/readyz")
 
+    def page(self) -> str:
+        """Return an address of the page that signs the owner of the token in, once.
+
+        Raises:
+            CommandError: the gateway has no page, or does not accept the token.
+            Unreachable: the gateway does not answer.
+        """
+        url = f"{self.server}/sign-in/codes"
+        reply = self._ask("POST", url, headers=self._bearer())
+        if reply.status_code == _NOT_FOUND:
+            message = f"the gateway at {self.server} has no page: only that of `make up` has one"
+            raise CommandError(message)
+        if reply.status_code != httpx.codes.OK:
+            raise self._refused(reply)
+        return str(reply.json()["address"])
+
+    def _bearer(self) -> dict[str, str]:
+        if not self._token:
+            message = (
+                "there is no access token: set _abaco_access_token, or send with --nonce NONCE"
+            )
+            raise UsageError(message)
+        return {"Authorization": f"Bearer {self._token}"}
+
     @property
     def _path(self) -> str:
         return quote(self.actor, safe="")
@@ -155,14 +179,7 @@ class Gateway:
     def _request(
         self, method: str, path: str, *, nonce: str | None = None, **options: Any
     ) -> httpx.Response:
-        headers = {}
-        if nonce is None:
-            if not self._token:
-                message = (
-                    "there is no access token: set _abaco_access_token, or send with --nonce NONCE"
-                )
-                raise UsageError(message)
-            headers["Authorization"] = f"Bearer {self._token}"
+        headers = self._bearer() if nonce is None else {}
         url = f"{self.server}/actors/v2{path}"
         waits = method == "POST" and path.endswith("/messages")
         reply = self._ask(

@@ -21,7 +21,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local.database import LocalDatabase, LocalDatabaseError
 from local.demo import TACOBOT
-from pipelinejobs.page.application import make_page
+from pipelinejobs.page.application import address_with, make_page
 from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, Site
 from pipelinejobs.site import DATABASE as DATABASE_NAME
 
@@ -109,7 +109,7 @@ def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
     query = f"uuid={job.uuid}&token={job.token}&event=finish"
     return [
         f"actor    {actor['id']} (alias {ALIAS})",
-        f"page     {platform.address}/?token={token}",
+        f"page     {address_with(platform, platform.code(token) or '')}",
         f"token    {token}",
         f"nonce    {nonce}",
         f"job      {job.uuid} with token {job.token}",

@@ -91,12 +91,18 @@ def _by_token(request: Request, ask: Ask) -> Principal | None:
         return None
     record = None
     if scheme.lower() == "bearer":
-        token = token.strip()
-        record = request.gateway.pool.grants.find(token) or ask(tokens.find, token)
+        record = _find_token(request.gateway, ask, token.strip())
     if record is None or record["tenant"] not in request.gateway.settings.tenants:
         message = "Access failure for API: /actors, version: v2. The token is unknown or expired."
         raise Unauthorized(message)
     return Principal(record["tenant"], record["user"], tuple(record["roles"]))
+
+
+def _find_token(gateway: Gateway, ask: Ask, shown: str) -> Record | None:
+    token_id = gateway.passes.token_id(shown)
+    if token_id is not None:
+        return ask(tokens.get, token_id)
+    return gateway.pool.grants.find(shown) or ask(tokens.find, shown)
 
 
 def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:

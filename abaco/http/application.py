@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-import math
 import re
 import time
 from collections import defaultdict
@@ -39,10 +39,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from abaco.gateway import Gateway
+    from abaco.settings import Limits
 
 _SLASHES = re.compile(r"/{2,}")
 _VERSIONED = re.compile(r"^/actors/v2(?=/|$)")
 _MOST_PARAMETERS = 1000
+_PUBLIC_BYTES = 16 * 1024
+"""Of a body whose sender need not be known."""
+_TOO_LARGE = "The request body is larger than {} bytes."
 _NO_ENDPOINT = (
     "Invalid request: the API endpoint does not exist or the provided HTTP method is not allowed."
 )
@@ -180,13 +184,18 @@ class _Path:
                 principal, subject = await asyncio.to_thread(
                     access.admit, request, gateway.database.known.ask
                 )
-        body = await _read_body(endpoint, gateway, headers, receive)
-        call = Call(gateway, endpoint, principal, subject, path, sent, headers, receive, body)
-        if endpoint.on_loop:
-            result = await endpoint.handle(call)
-        else:
-            result = await asyncio.to_thread(endpoint.handle, call)
-        return _render(result)
+        client = str((scope["client"] or ("",))[0])
+        call = Call(gateway, endpoint, principal, subject, path, sent, headers, receive, client)
+        call = await _with_body(call)
+        try:
+            if endpoint.on_loop:
+                result = await endpoint.handle(call)
+            else:
+                async with gateway.bodies.turn(call.body):
+                    result = await asyncio.to_thread(endpoint.handle, call)
+            return _render(result)
+        finally:
+            call.release()
 
 
 def _render(result: Any) -> Response:
@@ -197,27 +206,44 @@ def _render(result: Any) -> Response:
 
 
 def _refuse(error: ApiError) -> Response:
-    # of a body that was refused, the rest is not read
-    unread = isinstance(error, TooLarge | RequestTimeout)
-    headers = {"Connection": "close"} if unread else {}
-    if isinstance(error, Unavailable) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    headers = {}
+    if isinstance(error, TooLarge | RequestTimeout):
+        # of a body that was refused, the rest is not read
+        headers["Connection"] = "close"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     return envelope.failure(error, headers)
 
 
-async def _read_body(
-    endpoint: Endpoint, gateway: Gateway, headers: Headers, receive: Receive
-) -> bytes:
-    limits = gateway.settings.limits
-    binary = endpoint.large and media_type(headers.get("content-type", "")) == BINARY
+async def _with_body(call: Call) -> Call:
+    """Return a call with its body, read when there is room for it."""
+    limits = call.gateway.settings.limits
+    binary = call.endpoint.large and media_type(call.content_type) == BINARY
     most = limits.binary_bytes if binary else limits.body_bytes
-    too_large = TooLarge(f"The request body is larger than {most} bytes.")
-    announced = headers.get("content-length", "0")
-    if announced.isdigit() and int(announced[:20]) > most:
+    if call.endpoint.needs == PUBLIC:
+        most = min(most, _PUBLIC_BYTES)
+    announced = call.headers.get("content-length", "")
+    # of a body in chunks it is not known before
+    size = int(announced[:20]) if announced.isdigit() else most
+    if announced == "" and "transfer-encoding" not in call.headers:
+        size = 0
+    if size > most:
         if binary:
             error = f"Message exceeds max content length of: {most}"
             raise BadRequest(error)
-        raise too_large
+        raise TooLarge(_TOO_LARGE.format(most))
+    if call.endpoint.needs == PUBLIC or not size:
+        return dataclasses.replace(call, body=await _read_body(limits, call.receive, most))
+    room = await call.gateway.bodies.take(call.sender, size)
+    try:
+        body = await _read_body(limits, call.receive, most)
+    except BaseException:  # whatever it is, it goes on when the room is free
+        room.release()
+        raise
+    return dataclasses.replace(call, body=body, room=room)
+
+
+async def _read_body(limits: Limits, receive: Receive, most: int) -> bytes:
     body = bytearray()
     deadline = time.monotonic() + limits.body_seconds
     more = True
@@ -231,6 +257,6 @@ async def _read_body(
             raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > most:
-            raise too_large
+            raise TooLarge(_TOO_LARGE.format(most))
         more = message.get("more_body", False)
     return bytes(body)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from abaco import roles
-from abaco.http import arguments
+from abaco.http import arguments, hosts
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from abaco.gateway import Gateway
     from abaco.http.arguments import Argument
+    from abaco.http.bodies import Room
     from abaco.store.records import Record
 
 PUBLIC = "public"
@@ -77,6 +78,8 @@ class Call:
     Attributes:
         path: what stands for the braces of the endpoint's path.
         query: the parameters of the URL in their order.
+        client: the address from which it comes.
+        room: the memory that the body takes.
     """
 
     gateway: Gateway
@@ -87,7 +90,9 @@ class Call:
     query: list[tuple[str, str]]
     headers: Mapping[str, str]
     receive: Receive
+    client: str
     body: bytes = b""
+    room: Room | None = None
 
     @property
     def actor(self) -> Record:
@@ -112,6 +117,12 @@ class Call:
             first.setdefault(name, value)
         return first
 
+    @property
+    def sender(self) -> str:
+        """Who sends it from where; not meant to be shown, since a nonce is a part of it."""
+        who = self.parameters[NONCE] if self.principal.nonce else self.principal.user
+        return "\0".join((self.tenant, who, hosts.owner_of(self.client)))
+
     @cached_property
     def content(self) -> Any:
         """What the body says in JSON."""
@@ -130,6 +141,14 @@ class Call:
         """The endpoint's arguments that were given."""
         endpoint = self.endpoint
         return arguments.collect(endpoint.arguments, self.fields, self.parameters, endpoint.thing)
+
+    def release(self) -> None:
+        """Let go of the body, and of all that was read from it; they are not looked at again."""
+        for name in ("content", "fields", "arguments"):
+            vars(self).pop(name, None)
+        vars(self)["body"] = b""
+        if self.room is not None:
+            self.room.release()
 
     async def left(self) -> None:
         """Wait until the sender has hung up; the body has been received before."""

@@ -42,6 +42,11 @@ class Metrics:
             "URL parameters that a process does not get, since they could change how it runs.",
             registry=self._registry,
         )
+        self.throttled = Counter(
+            "abaco_throttled_messages",
+            "Messages that were not taken, since too many of their sender had been refused.",
+            registry=self._registry,
+        )
         self._registry.register(_State(database, pool))
 
     def text(self) -> bytes:

@@ -209,8 +209,10 @@ _ERRORS = {
     "405": "The path exists, but not with this method.",
     "408": "The body did not come in time.",
     "413": "The body is too large.",
+    "421": "The gateway is not known by the name in the Host header.",
+    "429": "Too many messages of this sender were refused: see Retry-After.",
     "431": "The head of the request is too large.",
-    "503": "The gateway is stopping, or its database does not answer.",
+    "503": "The gateway is stopping, has no memory left, or its database does not answer.",
 }
 _NUMBERS = ("limit", "skip")
 _NUMBER: Schema = {"type": "integer", "minimum": 0}

@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The revision of the newest migration."""
 
 metadata = MetaData(
@@ -195,6 +195,23 @@ tokens = Table(
     Column("create_time", DateTime, nullable=False),
     Column("expires", DateTime, nullable=False, index=True),
 )
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column(
+        "token_id",
+        String(32),
+        ForeignKey("tokens.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("create_time", DateTime, nullable=False),
+    Column("expires", DateTime, nullable=False, index=True),
+)
+"""Of people in a browser, and the codes that begin one."""
 
 posts = Table(
     "posts",

@@ -76,10 +76,10 @@ def create(
             user=user,
             roles=roles,
             label=label,
-            access_hash=_hash(grant.access),
-            refresh_hash=_hash(grant.refresh) if grant.refresh else None,
+            access_hash=digest(grant.access),
+            refresh_hash=digest(grant.refresh) if grant.refresh else None,
             client_key=grant.client_key,
-            secret_hash=_hash(grant.client_secret) if grant.client_secret else None,
+            secret_hash=digest(grant.client_secret) if grant.client_secret else None,
             lifetime=lifetime,
             create_time=moment,
             expires=moment + datetime.timedelta(seconds=lifetime),
@@ -91,18 +91,23 @@ def create(
 def find(tx: Connection, access: str) -> Record | None:
     """Return the record of a token that has not expired."""
     query = select(tokens).where(
-        tokens.c.access_hash == _hash(access), tokens.c.expires > clock.now()
+        tokens.c.access_hash == digest(access), tokens.c.expires > clock.now()
     )
     return one(tx, query)
 
 
+def get(tx: Connection, token_id: str) -> Record | None:
+    """Return the record of a token by its id, if it has not expired."""
+    return one(tx, select(tokens).where(tokens.c.id == token_id, tokens.c.expires > clock.now()))
+
+
 def refresh(tx: Connection, client_key: str, client_secret: str, token: str) -> Grant | None:
     """Exchange a refresh token for a new pair; the old pair ends with it."""
-    record = one(tx, select(tokens).where(tokens.c.refresh_hash == _hash(token)))
+    record = one(tx, select(tokens).where(tokens.c.refresh_hash == digest(token)))
     if record is None:
         return None
     right = hmac.compare_digest(record["client_key"].encode(), client_key.encode())
-    right &= hmac.compare_digest(record["secret_hash"], _hash(client_secret))
+    right &= hmac.compare_digest(record["secret_hash"], digest(client_secret))
     if not right:
         return None
     access, renewed = secrets.token_hex(_BYTES), secrets.token_hex(_BYTES)
@@ -110,7 +115,7 @@ def refresh(tx: Connection, client_key: str, client_secret: str, token: str) -> 
     tx.execute(
         update(tokens)
         .where(tokens.c.id == record["id"])
-        .values(access_hash=_hash(access), refresh_hash=_hash(renewed), expires=expires)
+        .values(access_hash=digest(access), refresh_hash=digest(renewed), expires=expires)
     )
     return Grant(record["id"], access, renewed, client_key, None, record["lifetime"])
 
@@ -132,6 +137,7 @@ def forget_expired(tx: Connection) -> None:
     tx.execute(delete(tokens).where(*passed))
 
 
-def _hash(secret: str) -> str:
+def digest(secret: str) -> str:
+    """Return what is kept of a secret that was made here."""
     # a token has 192 bits of chance: nothing is gained by a slow hash
     return hashlib.sha256(secret.encode()).hexdigest()

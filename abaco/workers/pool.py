@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from abaco.store.executions import Accepted
     from abaco.store.records import Record
     from abaco.store.writer import Operation
+    from abaco.throttling import Throttle
     from abaco.workers import endings
 
 KEPT_BYTES = 16 * 1024 * 1024
@@ -73,10 +74,15 @@ class Pool:
         settings: of the gateway.
         database: of the platform.
         api_server: returns the base URL that an actor of a tenant is told.
+        throttle: is told the results of executions.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, api_server: Callable[[str], str]
+        self,
+        settings: Settings,
+        database: Database,
+        api_server: Callable[[str], str],
+        throttle: Throttle,
     ) -> None:
         self.database = database
         self.limits = settings.limits
@@ -85,6 +91,7 @@ class Pool:
         self.grants = Grants()
         self.writer = Writer(database, asyncio.get_running_loop())
         self._api_server = api_server
+        self._throttle = throttle
         self._mailboxes: dict[str, Mailbox] = {}
         self._kept_bytes = 0
         self._unwritten: set[asyncio.Task[None]] = set()
@@ -143,13 +150,18 @@ class Pool:
     # For the API
 
     async def submit(
-        self, submission: executions.Submission, *, answered: bool = False
+        self,
+        submission: executions.Submission,
+        *,
+        answered: bool = False,
+        watch: Callable[[str], None] = lambda _: None,
     ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
         """Accept a message; return when it is on disk.
 
         Args:
             submission: the message.
             answered: whether the sender waits for what comes of it.
+            watch: is told the id of its execution before that can run.
 
         Returns:
             The execution's id, and a future for a sender who waits; None if there is no such actor.
@@ -160,6 +172,7 @@ class Pool:
         accepted = await self.writer.put(submission)
         if accepted is None:
             return None
+        watch(accepted.execution_id)
         ending = self.ending(accepted.execution_id) if answered else None
         self.deliver(accepted, answered=answered)
         return accepted.execution_id, ending
@@ -324,6 +337,7 @@ class Pool:
 
     def announce(self, execution_id: str, outcome: Outcome) -> None:
         """Tell who waits for an execution what came of it."""
+        self._throttle.ended(execution_id)
         for future in self._waiting.pop(execution_id, ()):
             if not future.done():
                 future.set_result(outcome)
@@ -352,6 +366,10 @@ class Pool:
         """Set the actor of a worker ERROR."""
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
+
+    def told(self, execution: Record, result: bytes) -> None:
+        """Learn from a result what senders may do."""
+        self._throttle.told(execution["id"], result)
 
     def take(self, actor_id: str) -> Entry | None:
         """Return the next message of an actor, which is running then."""

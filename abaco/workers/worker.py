@@ -69,6 +69,9 @@ class Home(Protocol):
     async def failed(self, worker: Worker, reason: str) -> None:
         """Take notice that a worker's program does not start."""
 
+    def told(self, execution: Record, result: bytes) -> None:
+        """Take notice of a result of an execution."""
+
     def take(self, actor_id: str) -> Entry | None:
         """Return the next message of an actor, which is running then."""
 
@@ -411,6 +414,7 @@ class _Results:
 
     def keep(self, body: bytes) -> None:
         """Take a result, if there is room for one more."""
+        self._home.told(self._execution, body)
         if self._left <= 0:
             return
         self._left -= 1

@@ -9,11 +9,11 @@ import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
 from abaco.store.permissions import EXECUTE, READ, UPDATE
@@ -24,7 +24,7 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
 from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway import Gateway, http_client
-from pipelinejobs.page import jobs, leftovers, live, pipelines, platform, rendering, session
+from pipelinejobs.page import forms, jobs, leftovers, live, pipelines, platform, rendering, session
 from pipelinejobs.page.view import SEE_OTHER, Problem, View
 
 if TYPE_CHECKING:
@@ -44,11 +44,7 @@ The API has to have threads of its own left to answer."""
 DOWN_SECONDS = 2.0
 """For how long nobody waits for a database that has just not answered."""
 MOST_STREAMS, MOST_OF_ONE = 200, 20
-_LARGEST_FORM = 2 * 1024 * 1024
-_FORM_SECONDS = 30.0
-_MOST_FIELDS = 100
 _API = "/actors"
-_FORM = "application/x-www-form-urlencoded"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -128,6 +124,7 @@ def make_page(platform: Platform, site: Site) -> Callable[[ASGIApp], ASGIApp]:
         routes = [Route(path, _Signed(parts, methods)) for path, methods in by_path.items()]
         routes += [
             Route("/sign-in", _Open(parts, _sign_in)),
+            Route("/sign-in/codes", _Open(parts, _make_code), methods=["POST"]),
             Route("/sign-out", _Open(parts, _sign_out)),
             Route("/static/{name}", _Open(parts, _static)),
         ]
@@ -152,8 +149,8 @@ class _Parts:
         }
         self._down = 0.0
 
-    async def visitor(self, token: str) -> Visitor | None:
-        return await self.in_thread("sign-in", self.platform.visitor, token, self.site.actor)
+    async def visitor(self, secret: str) -> Visitor | None:
+        return await self.in_thread("sign-in", self.platform.visitor, secret, self.site.actor)
 
     async def in_thread(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if name == "database" and time.monotonic() - self._down < DOWN_SECONDS:
@@ -167,8 +164,9 @@ class _Parts:
             self._down = time.monotonic()
             raise
 
-    def api(self, token: str) -> Gateway:
-        return Gateway(self.platform.listening, token, self.site.actor, self.client)
+    def api(self, visitor: Visitor) -> Gateway:
+        shown = self.platform.pass_for(visitor)
+        return Gateway(self.platform.listening, shown, self.site.actor, self.client)
 
 
 class _Open:
@@ -192,6 +190,11 @@ class _Open:
         except mongo.DatabaseError as error:
             _logger.warning("the page: the database: %s", type(error).__name__)
             response = _problem(_NO_DATABASE, 503)
+        except SQLAlchemyError as error:
+            _logger.warning("the page: the platform's database: %s", type(error).__name__)
+            response = _problem(
+                "The database of the platform does not answer: try again later.", 503
+            )
         except Exception:  # of one request: the others go on
             _logger.exception("%s %s", request.method, scope["path"])
             response = _problem("The page failed: see the log of the gateway.", 500)
@@ -220,24 +223,24 @@ class _Signed(_Open):
         if address is None:
             allowed = {"Allow": ", ".join(sorted(self._methods))}
             return _problem("There is no such action.", 405, allowed)
-        if "token" in request.query_params:
+        if "code" in request.query_params:
             return await _sign_in(parts, request)
-        token = session.token_of(request)
-        visitor = await parts.visitor(token)
+        secret = session.of(request)
+        visitor = await parts.visitor(secret)
         if visitor is None:
-            return _ask_for_token(request, "Your token has ended." if token else "")
+            return _ask_for_token(request, "Your session has ended." if secret else "")
         view = View(
             request,
             parts.site,
             parts.changes,
-            parts.api(token),
+            parts.api(visitor),
             visitor,
-            token,
+            secret,
             parts.platform.address,
         )
         if method == "POST":
-            view.form = await _read_form(request)
-            if not session.is_own(request, token, view.form.get("csrf", "")):
+            view.form = await forms.read(request)
+            if not session.is_own(request, secret, view.form.get("csrf", "")):
                 message = "This form is not from this session: load the page again."
                 raise Problem(message, 403)
         view.require(address.level)
@@ -264,7 +267,7 @@ def _stream(parts: _Parts, view: View, ask: Callable[[], Awaitable[str]]) -> ASG
 
     async def version() -> str | None:
         try:
-            return await ask() if await parts.visitor(view.token) == view.visitor else None
+            return await ask() if await parts.visitor(view.session) == view.visitor else None
         except (mongo.DatabaseError, Problem):
             # the browser comes again by itself
             return None
@@ -300,34 +303,61 @@ async def _sign_in(parts: _Parts, request: Request) -> ASGIApp:
     if session.comes_from_elsewhere(request):
         # nobody is to be signed in as somebody else by another site
         return _ask_for_token(request, "")
+    former, secret, problem = session.of(request), None, ""
     if request.method == "POST":
-        token = (await _read_form(request)).get("token", "").strip()
-    else:
-        token = request.query_params.get("token", "").strip()
-    if not token:
-        return _ask_for_token(request, "")
-    if await parts.visitor(token) is None:
-        return _ask_for_token(request, "This token is unknown or has expired.")
+        token = (await forms.read(request, forms.SIGN_IN_BYTES)).get("token", "").strip()
+        if token:
+            secret = await parts.in_thread("sign-in", parts.platform.sign_in, token)
+            problem = "This token is unknown or has expired."
+    elif request.method == "GET" and "code" in request.query_params:
+        code = request.query_params["code"].strip()
+        secret = await parts.in_thread("sign-in", parts.platform.redeem, code)
+        problem = "This address has signed somebody in already, or it is too old."
+        if secret is None and await parts.visitor(former) is not None:
+            # it is in the history of the browser
+            return RedirectResponse(_wanted(request), SEE_OTHER)
+    if secret is None:
+        return _ask_for_token(request, problem)
+    if former:
+        await parts.in_thread("sign-in", parts.platform.sign_out, former)
     response = RedirectResponse(_wanted(request), SEE_OTHER)
-    session.begin(request, response, token)
+    session.begin(request, response, secret)
     return response
 
 
+async def _make_code(parts: _Parts, request: Request) -> ASGIApp:
+    """Answer a client that shows an access token with an address that signs its owner in."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    code = None
+    if scheme.lower() == "bearer":
+        code = await parts.in_thread("sign-in", parts.platform.code, token.strip())
+    if code is None:
+        message = "The access token is unknown or has expired."
+        return JSONResponse({"message": message}, 401, {"WWW-Authenticate": "Bearer"})
+    return JSONResponse({"address": address_with(parts.platform, code)})
+
+
+def address_with(platform: Platform, code: str) -> str:
+    """Return the address of the page that signs in by a code."""
+    return f"{platform.address}/?code={code}"
+
+
 def _wanted(request: Request) -> str:
-    """Return the address to go to after the sign-in: one of this page, without the token."""
+    """Return the address to go to after the sign-in: one of this page, without the code."""
     if request.url.path == "/sign-in":
         next_path = request.query_params.get("next", "/")
         return next_path if next_path[:1] == "/" and next_path[1:2] not in ("/", "\\") else "/"
-    url = request.url.remove_query_params("token")
+    url = request.url.remove_query_params("code")
     return url.path + (f"?{url.query}" if url.query else "")
 
 
-async def _sign_out(_parts: _Parts, request: Request) -> ASGIApp:
+async def _sign_out(parts: _Parts, request: Request) -> ASGIApp:
     response = RedirectResponse("/", SEE_OTHER)
     if request.method == "POST":
-        token = session.token_of(request)
-        form = await _read_form(request)
-        if session.is_own(request, token, form.get("csrf", "")):
+        secret = session.of(request)
+        form = await forms.read(request, forms.SIGN_IN_BYTES)
+        if session.is_own(request, secret, form.get("csrf", "")):
+            await parts.in_thread("sign-in", parts.platform.sign_out, secret)
             session.end(request, response)
     return response
 
@@ -358,29 +388,3 @@ def _status(error: Exception) -> int:
     if isinstance(error, Unreachable):
         return 503
     return 404 if isinstance(error, UnknownJob) else 400
-
-
-async def _read_form(request: Request) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        message = f"A form is sent as {_FORM}."
-        raise Problem(message, 415)
-    try:
-        body = await asyncio.wait_for(_read(request), _FORM_SECONDS)
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except asyncio.TimeoutError:
-        message = f"The form did not come within {_FORM_SECONDS:g} s."
-        raise Problem(message, 408) from None
-    except ValueError:
-        message = "The form cannot be read."
-        raise Problem(message, 400) from None
-    return dict(pairs)
-
-
-async def _read(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _LARGEST_FORM:
-            message = f"The form is larger than {_LARGEST_FORM} bytes."
-            raise Problem(message, 413)
-    return bytes(body)

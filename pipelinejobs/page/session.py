@@ -1,7 +1,8 @@
-"""Who is signed in: an access token in a cookie, which no script and no other site gets to use.
+"""Who is signed in: the secret of a session in a cookie, which no script and no other site gets to use.
 
-The token itself is the session: it ends when the token is revoked or expires, and survives a restart
-of the gateway. A form proves that it comes from the page by a second secret, worked out of the token.
+The platform keeps the session, see `abaco.store.sessions`: it ends when somebody signs out, or with the
+access token that began it, and survives a restart of the gateway. A form proves that it comes from the
+page by a second secret, worked out of that of the session.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from abaco.store.sessions import SESSION_SECONDS
+
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-_LIFETIME = 30 * 86_400
 _SAFE_SITES = ("same-origin", "none")
 
 
-def token_of(request: Request) -> str:
-    """Return the access token in the cookie; empty where there is none."""
+def of(request: Request) -> str:
+    """Return the secret of the session in the cookie; empty where there is none."""
     return request.cookies.get(_cookie(request), "")
 
 
-def begin(request: Request, response: Response, token: str) -> None:
-    """Put an access token into the cookie; it is looked at on every request."""
+def begin(request: Request, response: Response, secret: str) -> None:
+    """Put the secret of a session into the cookie; it is looked at on every request."""
     response.set_cookie(
         _cookie(request),
-        token,
-        max_age=_LIFETIME,
+        secret,
+        max_age=SESSION_SECONDS,
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
@@ -43,14 +45,14 @@ def end(request: Request, response: Response) -> None:
     response.delete_cookie(_cookie(request), path="/")
 
 
-def csrf_token(token: str) -> str:
-    """Return what a form has to send along, in the session of an access token."""
-    return hmac.new(token.encode(), b"a form of the page", hashlib.sha256).hexdigest()
+def csrf_token(secret: str) -> str:
+    """Return what a form has to send along in a session."""
+    return hmac.new(secret.encode(), b"a form of the page", hashlib.sha256).hexdigest()
 
 
-def is_own(request: Request, token: str, shown: str) -> bool:
+def is_own(request: Request, secret: str, shown: str) -> bool:
     """Tell whether a form was sent by the page itself."""
-    right = hmac.compare_digest(csrf_token(token).encode(), shown.encode())
+    right = hmac.compare_digest(csrf_token(secret).encode(), shown.encode())
     return right and not comes_from_elsewhere(request)
 
 

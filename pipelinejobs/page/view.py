@@ -48,7 +48,7 @@ class View:
         changes: of the catalog.
         api: the platform, as whoever is signed in.
         visitor: who that is, and their level on the manager.
-        token: the access token of the session.
+        session: the secret of the session.
         address: the base URL of the gateway, as others know it.
         version: of what is shown, where that is followed.
         at: the path at which it is shown; after a form that was refused, not the form's.
@@ -60,7 +60,7 @@ class View:
     changes: Changes
     api: Gateway
     visitor: Visitor
-    token: str = field(repr=False)
+    session: str = field(repr=False)
     address: str
     version: str = ""
     at: str = ""
@@ -101,7 +101,7 @@ class View:
                 moved=self.at,
                 user=self.visitor.user,
                 version=self.version,
-                csrf=session.csrf_token(self.token),
+                csrf=session.csrf_token(self.session),
                 may_execute=self.may(EXECUTE),
                 may_update=self.may(UPDATE),
                 query=self.query,

@@ -340,7 +340,7 @@ def test_a_gateway_that_is_told_to_stop_under_load_stops_soon_and_loses_nothing(
         senders.wait_for(100)
         with socket.create_connection(("127.0.0.1", running.port), timeout=30) as slow:
             token = ada.headers["Authorization"]
-            head = f"POST /actors/v2/{warm}/messages HTTP/1.1\r\nAuthorization: {token}\r\n"
+            head = f"POST /actors/v2/{warm}/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\n"
             slow.sendall(f"{head}Content-Length: 10\r\n\r\n".encode())
             began = time.monotonic()
             assert running.stop() == 0

@@ -227,9 +227,9 @@ def exchange(gateway: RunningGateway, request: bytes) -> bytes:
     return answer
 
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /healthz HTTP/1.1\r\nHost: x\r\n"
-LIST = b"GET /actors/v2%b HTTP/1.1\r\nHost: x\r\n%b\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\n"
+LIST = b"GET /actors/v2%b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 
 
 @pytest.mark.parametrize(
@@ -256,17 +256,21 @@ LIST = b"GET /actors/v2%b HTTP/1.1\r\nHost: x\r\n%b\r\n"
         (GET + b": c\r\n\r\n", 400),
         (GET + b"A: b\r\n c\r\n\r\n", 400),
         (GET + b"A: \0\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\n\r\n", 200),
-        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: <b>\r\n\r\n", 200),
-        (b"GET /healthz HTTP/1.1\r\nHost: \xff:99999\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: <b>\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: \xff:99999\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 421),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", 421),
         # methods and versions
-        (b"PATCH /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"TACO /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"PATCH /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"TRACE /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"get /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"TACO /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"G" * 100_000, 400),
-        (b"CONNECT /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n", 400),
+        (b"CONNECT /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /healthz HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
         (b"GET /healthz\r\n\r\n", 200),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (bytes.fromhex("16030100a5010000a10303") + b"\0" * 200, 400),
@@ -283,8 +287,8 @@ LIST = b"GET /actors/v2%b HTTP/1.1\r\nHost: x\r\n%b\r\n"
         (LIST % (b"?" + b"a" * 100_000, b""), 431),
         (LIST % (b"?" + b"a&" * 20_000, b""), 400),
         (LIST % (b"?%=%&%ff=%00", b""), 400),
-        (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        (b"GET healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         # credentials
         (LIST % (b"", b"Authorization: Bearer\r\n"), 401),
         (LIST % (b"", b"Authorization: Bearer \xff\r\n"), 401),
@@ -316,13 +320,13 @@ def test_the_answer_to_head_has_no_body(gateway: RunningGateway) -> None:
 
 def trickle(gateway: RunningGateway, actor: str, token: str, kind: int) -> socket.socket:
     """Begin one of several requests that never end."""
-    post = f"POST /actors/v2/{actor}/messages HTTP/1.1\r\nHost: x\r\n"
+    post = f"POST /actors/v2/{actor}/messages HTTP/1.1\r\nHost: localhost\r\n"
     begun = (
-        "GET /healthz HTTP/1.1\r\nA: ",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: ",
         f"{post}Content-Length: 1000000\r\n\r\n",
         f"{post}Authorization: {token}\r\nContent-Length: 1000000\r\n\r\n",
         f"{post}Authorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
-        "PATCH /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+        "PATCH /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n",
     )
     client = socket.create_connection(("127.0.0.1", gateway.port))
     client.sendall(begun[kind % len(begun)].encode())
@@ -383,7 +387,7 @@ def test_many_who_only_connect_hold_nobody_up(tmp_path: Path) -> None:
 def test_who_does_not_read_an_answer_is_let_go(gateway: RunningGateway, admin: Client) -> None:
     log = admin.actor("cold")
     printed = admin.run(log, {"print": "x" * 100_000})["id"]
-    get = f"GET /actors/v2/{log}/executions/{printed}/logs HTTP/1.1\r\nHost: x\r\n"
+    get = f"GET /actors/v2/{log}/executions/{printed}/logs HTTP/1.1\r\nHost: localhost\r\n"
     token = admin.headers["Authorization"]
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

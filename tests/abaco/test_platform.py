@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from abaco.passes import Passes
 from abaco.platform import Platform
 from abaco.settings import load
 from abaco.store import actors, aliases, permissions, registrations
@@ -26,7 +27,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def platform(tmp_path: Path, database: Database) -> Platform:
-    return Platform(load(tmp_path / "abaco.yml"), database, "http://127.0.0.1:8000")
+    return Platform(load(tmp_path / "abaco.yml"), database, "http://127.0.0.1:8000", Passes())
 
 
 def test_an_actor_is_registered_once_and_described_each_time_as_by_an_administrator(

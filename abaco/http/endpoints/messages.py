@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
@@ -14,6 +15,7 @@ from abaco import clock
 from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments, query
 from abaco.http.call import Call, Endpoint, Reply
+from abaco.http.throttled import BINARY_OMITTED, throttled
 from abaco.settings import load_images
 from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
@@ -25,14 +27,13 @@ if TYPE_CHECKING:
     from abaco.workers.pool import Outcome
 
 _SYNCHRONOUS = "_abaco_synchronous"
-_OMITTED = "binary - omitted"
 _NOT_A_MESSAGE = (
     "message POST body could not be serialized. Pass JSON data or use the message attribute."
 )
 _MSG = b"MSG="
 _BYTES_AT_ONCE = 64 * 1024
 """Larger bodies are read in a thread, so that others need not wait."""
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 5
 _LONGEST_KEY = 255
 _MOST_POSTPONED = 20
 
@@ -48,15 +49,21 @@ async def post(call: Call) -> Reply | Response:
         file = call.gateway.settings.images_file
         image = (await asyncio.to_thread(load_images, file)).get(actor["image"])
     if len(call.body) > _BYTES_AT_ONCE:
-        submission, shown, note = await asyncio.to_thread(_read, call, image)
+        async with call.gateway.bodies.turn(call.body):
+            submission, shown, note = await asyncio.to_thread(_read, call, image)
     else:
         submission, shown, note = _read(call, image)
-    submitted = await pool.submit(submission, answered=waits)
-    if submitted is None:
-        error = f"No actor found with identifier: {actor['id']}."
-        raise NotFound(error)
+    rule = image.throttle if image else None
+    with throttled(call, rule, submission.message.environment, shown) as watch:
+        submitted = await pool.submit(submission, answered=waits, watch=watch)
+        if submitted is None:
+            error = f"No actor found with identifier: {actor['id']}."
+            raise NotFound(error)
     execution_id, ending = submitted
     if ending is not None:
+        # the message is on disk, and its sender may wait for long
+        del submission, shown
+        call.release()
         return await _outcome(call, execution_id, ending)
     result = {
         "executionId": execution_id,
@@ -103,7 +110,7 @@ def _away(execution_id: str, outcome: Outcome) -> Unavailable:
         f"The message is queued as execution {execution_id}, and is tried again until it can be "
         f"handled: {outcome.unavailable}"
     )
-    return Unavailable(message, outcome.due)
+    return Unavailable(message, math.ceil(outcome.due))
 
 
 def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
@@ -179,7 +186,7 @@ def _interpret(call: Call) -> tuple[bytes, str, Any]:
         text = str(named)
         return _encode(text), TEXT, text
     if kind == BINARY:
-        return call.body, BINARY, _OMITTED
+        return call.body, BINARY, BINARY_OMITTED
     if arguments.is_json(kind):
         if call.content in (None, ""):
             raise BadRequest(_NOT_A_MESSAGE)

@@ -17,11 +17,14 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from abaco.certificates import CertificateAuthority
-from abaco.http.protocol import Limits, gateway_protocol
+from abaco.http.protocol import Limits
+from abaco.http.tunnels import gateway_protocol
 from tests.abaco.running import eventually
 
 HOST = "api.abaco.local"
 VERSION = "1.2.3"
+HOSTS = frozenset({"x", "localhost"})
+"""By which the gateway is known."""
 SHORT = Limits(head_seconds=0.3)
 PATIENCE = 10.0
 LARGE = 20_000_000
@@ -75,8 +78,11 @@ class Gateway(NamedTuple):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+    def connect(self, address: str = "127.0.0.1") -> socket.socket:
+        """Connect from an address of this machine; one other than 127.0.0.1 plays another machine."""
+        return socket.create_connection(
+            ("127.0.0.1", self.port), timeout=PATIENCE, source_address=(address, 0)
+        )
 
     def connections(self) -> int:
         return len(self.server.server_state.connections)
@@ -92,7 +98,7 @@ class Gateway(NamedTuple):
 
 @contextlib.contextmanager
 def serving(authority: CertificateAuthority, **terms: Any) -> Iterator[Gateway]:
-    protocol = gateway_protocol(authority, version=VERSION, **terms)
+    protocol = gateway_protocol(authority, version=VERSION, hosts=HOSTS, **terms)
     seen: list[Any] = []
     config = uvicorn.Config(
         functools.partial(application, seen),

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import time
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -82,24 +84,117 @@ def test_idle_connections_do_not_keep_others_from_being_served(
     eventually(lambda: gateway.connections() == 0)
 
 
-def test_connections_beyond_the_bound_are_closed_at_once(authority: CertificateAuthority) -> None:
+def asked(client: socket.socket, path: bytes = b"here") -> str:
+    """Send a request and return the path that was answered; empty where the connection is closed."""
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        client.sendall(GET.replace(b"here", path))
+        status, answer = read_answer(client)
+        assert status == 200
+        return str(answer["path"])
+    return ""
+
+
+def test_the_connection_that_waits_longest_makes_room_for_a_further_one(
+    authority: CertificateAuthority,
+) -> None:
     limits = Limits(most_connections=3)
     with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
-        clients = [
-            held.enter_context(gateway.connect()),
-            held.enter_context(tunnel(gateway)),
-            held.enter_context(secure(gateway, authority)),
-        ]
+        idle = held.enter_context(gateway.connect())
+        handshake = held.enter_context(tunnel(gateway))
+        used = held.enter_context(secure(gateway, authority))
         eventually(lambda: gateway.connections() == 3)
+        for first in (idle, handshake):
+            with gateway.connect() as further:
+                assert read_all(first) == b""
+                assert asked(further) == "/here"
+            eventually(lambda: gateway.connections() == 2)
+            held.enter_context(gateway.connect())
+            eventually(lambda: gateway.connections() == 3)
+        assert asked(used) == "/here"
+
+
+def test_a_connection_that_is_being_answered_makes_no_room(
+    authority: CertificateAuthority,
+) -> None:
+    limits = Limits(most_connections=2)
+    with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
+        busy = [held.enter_context(gateway.connect()) for _ in range(2)]
+        for client in busy:
+            client.sendall(GET.replace(b"here", b"slow"))
+        eventually(lambda: len(gateway.server.server_state.tasks) == 2)
         start = time.monotonic()
         with gateway.connect() as further:
             assert read_all(further) == b""
-        assert time.monotonic() - start < 1
-        clients[2].sendall(GET)
-        assert read_answer(clients[2])[0] == 200
-        clients[0].close()
-        eventually(lambda: gateway.connections() == 2)
-        assert requests.get(gateway.url, timeout=PATIENCE).status_code == 200
+        assert time.monotonic() - start < 0.5
+        assert [read_answer(client)[0] for client in busy] == [200, 200]
+        assert asked(held.enter_context(gateway.connect())) == "/here"
+
+
+def half_a_body(gateway: Gateway) -> socket.socket:
+    client = gateway.connect()
+    client.sendall(b"POST /here HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+    return client
+
+
+def an_answer_that_nobody_takes(gateway: Gateway) -> socket.socket:
+    client = gateway.connect()
+    client.sendall(GET.replace(b"here", b"large"))
+    return client
+
+
+@pytest.mark.parametrize("begin", [half_a_body, an_answer_that_nobody_takes])
+def test_who_keeps_the_gateway_waiting_makes_room(
+    authority: CertificateAuthority, begin: Callable[[Gateway], socket.socket]
+) -> None:
+    limits = Limits(most_connections=2)
+    with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(begin(gateway))
+        eventually(lambda: len(gateway.server.server_state.tasks) == 2)
+        # until as much of the answer is on its way as the system takes
+        eventually(lambda: asked(held.enter_context(gateway.connect())) == "/here")
+
+
+def test_a_thousand_idle_connections_keep_nobody_out(authority: CertificateAuthority) -> None:
+    with serving(authority) as gateway, contextlib.ExitStack() as held:
+        slowest = 0.0
+        for number in range(1, 1101):
+            held.enter_context(gateway.connect())
+            if number % 50 == 0:
+                start = time.monotonic()
+                assert requests.get(f"{gateway.url}/here", timeout=PATIENCE).status_code == 200
+                slowest = max(slowest, time.monotonic() - start)
+        assert slowest < 0.5
+        assert gateway.connections() <= 1000
+
+
+def test_an_address_of_another_machine_gets_a_share(authority: CertificateAuthority) -> None:
+    limits = Limits(most_connections=8)
+    with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
+        honest = held.enter_context(gateway.connect("127.0.0.3"))
+        assert asked(honest) == "/here"
+        clients = [held.enter_context(gateway.connect("127.0.0.2")) for _ in range(20)]
+        assert read_all(clients[17]) == b""
+        eventually(lambda: gateway.connections() == 3)
+        assert [asked(client) for client in (*clients[-2:], honest)] == ["/here"] * 3
+        for client in clients[-2:]:
+            client.sendall(GET.replace(b"here", b"slow"))
+        eventually(lambda: len(gateway.server.server_state.tasks) == 2)
+        # it has no connection that could make room
+        with gateway.connect("127.0.0.2") as further:
+            assert read_all(further) == b""
+        assert asked(held.enter_context(gateway.connect("127.0.0.4"))) == "/here"
+
+
+def test_who_has_more_makes_room_for_who_has_less(authority: CertificateAuthority) -> None:
+    limits = Limits(most_connections=8)
+    with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
+        few = [held.enter_context(gateway.connect("127.0.0.2"))]
+        many = [held.enter_context(gateway.connect()) for _ in range(7)]
+        eventually(lambda: gateway.connections() == 8)
+        few.append(held.enter_context(gateway.connect("127.0.0.3")))
+        assert read_all(many[0]) == b""
+        assert [asked(client) for client in (*few, *many[1:])] == ["/here"] * 8
 
 
 def test_the_server_stops_with_tunnels_open(authority: CertificateAuthority) -> None:

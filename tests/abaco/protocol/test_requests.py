@@ -59,7 +59,9 @@ def test_a_body_is_not_bounded_like_a_head(gateway: Gateway) -> None:
 
 def test_what_follows_a_body_without_an_end_is_refused(gateway: Gateway) -> None:
     with gateway.connect() as client:
-        client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        )
         client.sendall(b"Trailer: x\r\n" * 20_000)
         assert read_answer(client)[0] == 431
         assert read_all(client) == b""
@@ -69,13 +71,13 @@ def test_what_follows_a_body_without_an_end_is_refused(gateway: Gateway) -> None
     "head",
     [
         b"nonsense\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        b"GET http://elsewhere HTTP/1.1\r\n\r\n",
+        b"GET http://x HTTP/1.1\r\nHost: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
@@ -90,7 +92,9 @@ def test_a_malformed_request_is_answered_with_an_envelope(
 
 def test_a_malformed_body_is_answered_once(gateway: Gateway) -> None:
     with gateway.connect() as client:
-        client.sendall(b"POST /deaf HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        client.sendall(
+            b"POST /deaf HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+        )
         eventually(lambda: len(gateway.server.server_state.tasks) == 1)
         client.sendall(b"many\r\n")
         answers = read_all(client)
@@ -99,7 +103,7 @@ def test_a_malformed_body_is_answered_once(gateway: Gateway) -> None:
 
 def test_an_answer_that_has_begun_is_cut_by_a_malformed_body(gateway: Gateway) -> None:
     with gateway.connect() as client:
-        client.sendall(b"POST /eager HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"POST /eager HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         received = b""
         while b"begun" not in received:
             received += client.recv(1000)

@@ -18,12 +18,13 @@ import pytest
 import requests
 
 from abaco.certificates import CertificateAuthority, InvalidHost
-from abaco.http.protocol import gateway_protocol
+from abaco.http.tunnels import gateway_protocol
 from tests.abaco.protocol.serving import (
     CONNECT,
     ESTABLISHED,
     GET,
     HOST,
+    HOSTS,
     PATIENCE,
     SHORT,
     VERSION,
@@ -285,4 +286,4 @@ def test_a_port_can_speak_tls_from_the_first_byte_on(authority: CertificateAutho
 
 def test_a_tls_port_needs_the_name_of_a_host(authority: CertificateAuthority) -> None:
     with pytest.raises(InvalidHost, match=r"'https://localhost' is neither"):
-        gateway_protocol(authority, version=VERSION, tls_host="https://localhost")
+        gateway_protocol(authority, version=VERSION, hosts=HOSTS, tls_host="https://localhost")

@@ -19,7 +19,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from pipelinejobs.site import Site
 from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
-from tests.pipelinejobs.page.conftest import Job
+from tests.pipelinejobs.page.conftest import Job, new_address
 from tests.pipelinejobs.running import told
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
@@ -109,8 +109,8 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 @pytest.fixture(scope="module")
 def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Browser:
-    """The browser at the address that `make up` prints."""
-    driver.get(told(up, "page"))
+    """The browser at an address like the one that `make up` prints."""
+    driver.get(new_address(up))
     return Browser(driver, up)
 
 
@@ -141,7 +141,7 @@ def post(up: RunningGateway) -> Callable[..., int]:
 
 
 def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: RunningGateway) -> None:
-    browser.driver.get(told(up, "page"))
+    browser.driver.get(new_address(up))
     assert browser.driver.current_url == f"{up.url}/"
     assert told(up, "job") in browser.texts("tbody th")
     assert told(up, "token") not in browser.driver.page_source

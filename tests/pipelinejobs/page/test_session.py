@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
+from abaco.store.sessions import MOST_OF_ONE
 from pipelinejobs.page.application import ADDRESSES, Address
 from tests.abaco.running import EVERYONE, RunningGateway
-from tests.pipelinejobs.page.conftest import Job, Person
-from tests.pipelinejobs.running import told
+from tests.pipelinejobs.page.conftest import Job, Person, new_address
+from tests.pipelinejobs.running import Run, gateway_in, told
 
 HTML = {"Accept": "text/html"}
 
@@ -20,16 +25,102 @@ def cookie_of(reply: httpx.Response) -> str:
     return reply.headers["set-cookie"]
 
 
-def test_the_address_that_is_printed_signs_in(up: RunningGateway) -> None:
+def test_the_address_that_is_printed_signs_in_once(up: RunningGateway) -> None:
     address = told(up, "page")
+    assert told(up, "token") not in address
     with httpx.Client() as browser:
+        # what looks at an address before somebody opens it does not use it up
+        assert browser.head(address).status_code == 401
         reply = browser.get(address)
         assert (reply.status_code, reply.headers["location"]) == (303, "/")
         assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie_of(reply).split("; "))
+        assert told(up, "token") not in cookie_of(reply)
         shown = browser.get(up.url)
+        # from the history of the browser
+        again = browser.get(address)
     assert shown.status_code == 200
     assert told(up, "job") in shown.text
     assert told(up, "token") not in shown.text
+    assert (again.status_code, again.headers["location"]) == (303, "/")
+    other = httpx.get(address)
+    assert (other.status_code, "set-cookie" in other.headers) == (401, False)
+    assert "has signed somebody in already, or it is too old" in other.text
+    assert "<code>pipelinejobs page</code>" in other.text
+
+
+def test_a_new_address_is_printed_by_a_command(here: RunningGateway, bare: Run) -> None:
+    printed = bare("page")
+    assert (printed.code, printed.err) == (0, "it signs in once, within ten minutes\n")
+    with httpx.Client() as browser:
+        assert browser.get(printed.out.strip()).status_code == 303
+        assert told(here, "job") in browser.get(here.url).text
+
+
+@pytest.mark.parametrize("shown", [{}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}])
+def test_nobody_gets_an_address_without_a_token(shown: dict[str, str], up: RunningGateway) -> None:
+    reply = httpx.post(f"{up.url}/sign-in/codes", headers=shown)
+    assert (reply.status_code, "code" in reply.text) == (401, False)
+
+
+def test_an_address_signs_in_within_ten_minutes(up: RunningGateway) -> None:
+    address = new_address(up)
+    with contextlib.closing(sqlite3.connect(up.settings.data / "abaco.db")) as file, file:
+        (seconds,) = file.execute(
+            "SELECT max(julianday(expires) - julianday(create_time)) * 86400"
+            " FROM sessions WHERE kind = 'code'"
+        ).fetchone()
+        assert 590 < seconds < 610
+        file.execute("UPDATE sessions SET expires = '2020-01-01 00:00:00.000000'")
+    reply = httpx.get(address)
+    assert (reply.status_code, "set-cookie" in reply.headers) == (401, False)
+    assert "too old" in reply.text
+
+
+def test_a_token_in_the_address_signs_nobody_in(up: RunningGateway) -> None:
+    reply = httpx.get(up.url, params={"token": told(up, "token")})
+    assert (reply.status_code, "set-cookie" in reply.headers) == (401, False)
+
+
+def test_a_code_is_used_by_one_of_many_at_once(up: RunningGateway) -> None:
+    address = new_address(up)
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: httpx.get(address).status_code, range(8)))
+    assert sorted(replies) == [303, *[401] * 7]
+
+
+def test_a_code_is_no_session_and_a_session_no_code(up: RunningGateway) -> None:
+    code = new_address(up).partition("code=")[2]
+    with Person(up, told(up, "token")) as person:
+        ((name, secret),) = person.cookies.items()
+    assert httpx.get(up.url, cookies={name: code}).status_code == 401
+    assert httpx.get(up.url, params={"code": secret}).status_code == 401
+    assert httpx.get(up.url, cookies={name: told(up, "token")}).status_code == 401
+
+
+def test_a_session_outlives_the_gateway_and_ends_on_the_server(tmp_path: Path) -> None:
+    gateway = gateway_in(tmp_path)
+    with gateway, Person(gateway, told(gateway, "token")) as person, Person(gateway) as thief:
+        thief.cookies.update(person.cookies)
+        gateway.stop()
+        gateway.start()
+        # not only what the page itself knows: the platform is asked as well
+        for path in ("/", "/platform"):
+            assert thief.get(path).status_code == person.get(path).status_code == 200
+        person.submit("/sign-out")
+        assert thief.get("/").status_code == 401
+        shown = {"Authorization": f"Bearer {thief.cookies.popitem()}"}
+        assert thief.get("/actors/v2", headers=shown).status_code == 401
+
+
+def test_sessions_of_one_token_are_bounded(up: RunningGateway) -> None:
+    token = up.token("sam", (EVERYONE, "Internal/abaco-admin"))
+    with Person(up, token) as first, Person(up, token) as second:
+        assert first.get("/").status_code == second.get("/").status_code == 200
+        for _ in range(MOST_OF_ONE - 1):
+            with Person(up, token):
+                pass
+        assert first.get("/").status_code == 401
+        assert second.get("/").status_code == 200
 
 
 def test_it_leads_to_the_address_that_was_asked_for(up: RunningGateway) -> None:
@@ -54,7 +145,7 @@ def test_it_leads_to_no_other_site(target: str, up: RunningGateway) -> None:
 def test_a_wrong_token_signs_nobody_in(token: str, up: RunningGateway) -> None:
     with Person(up) as person:
         for reply in (
-            person.get("/", params={"token": token}),
+            person.get("/", params={"code": token}),
             person.post("/sign-in", data={"token": token}),
         ):
             assert reply.status_code == 401
@@ -64,11 +155,12 @@ def test_a_wrong_token_signs_nobody_in(token: str, up: RunningGateway) -> None:
 
 def test_a_link_of_another_site_signs_nobody_in(up: RunningGateway) -> None:
     with Person(up) as person:
-        reply = person.get(
-            "/", params={"token": told(up, "token")}, headers={"Sec-Fetch-Site": "cross-site"}
-        )
-    assert reply.status_code == 401
-    assert "set-cookie" not in reply.headers
+        address = new_address(up)
+        reply = person.get(address, headers={"Sec-Fetch-Site": "cross-site"})
+        assert reply.status_code == 401
+        assert "set-cookie" not in reply.headers
+        # nor is the code used up
+        assert person.get(address).status_code == 303
 
 
 def test_it_ends_with_the_token(up: RunningGateway) -> None:
@@ -197,7 +289,7 @@ def test_no_other_site_signs_anybody_in(headers: dict[str, str], up: RunningGate
     with Person(up) as person:
         for reply in (
             person.post("/sign-in", data={"token": told(up, "token")}, headers=headers),
-            person.get("/", params={"token": told(up, "token")}, headers=headers),
+            person.get(new_address(up), headers=headers),
         ):
             assert reply.status_code == 401
             assert "set-cookie" not in reply.headers
@@ -209,6 +301,12 @@ def test_a_name_leads_to_nothing_else(up: RunningGateway, operator: Person) -> N
         assert operator.submit(f"/platform/{actor}/nonces/delete", nonce=name).status_code == 400
     assert operator.submit(f"/platform/{actor}/executions/%2e%2e/stop").status_code == 400
     assert operator.get(f"/platform/{actor}").status_code == 200
+
+
+def test_a_name_that_was_rebound_leads_to_nothing(up: RunningGateway, operator: Person) -> None:
+    for path in ("/", "/sign-in", "/static/page.js", "/actors/v2", "/healthz"):
+        reply = operator.get(path, headers={"Host": f"rebound.example.org:{up.port}"})
+        assert (reply.status_code, reply.json()["status"]) == (421, "error")
 
 
 def test_paths_of_the_api_are_answered_by_the_api(operator: Person) -> None:

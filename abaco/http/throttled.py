@@ -1,0 +1,71 @@
+"""Messages of somebody who guesses secrets are refused, before they are stored."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from abaco.exceptions import BadRequest, TooManyRequests
+from abaco.http import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from abaco.http.call import Call
+    from abaco.settings import Guarded
+
+BINARY_OMITTED = "binary - omitted"
+"""What the sender of a binary message is shown, which is not looked into."""
+
+
+@contextlib.contextmanager
+def throttled(
+    call: Call, rule: Guarded | None, kept: Mapping[str, str], shown: Any
+) -> Iterator[Callable[[str], None]]:
+    """Refuse a message of somebody who guesses; give what is to be told its execution.
+
+    Args:
+        call: the request.
+        rule: of the image, how such a message is recognized.
+        kept: the parameters of the URL that the process gets.
+        shown: the message, as the sender is shown it.
+
+    Raises:
+        TooManyRequests: too many messages like this one were refused.
+    """
+    if rule is None:
+        yield lambda _: None
+        return
+    throttle = call.gateway.throttle
+    content = _named(shown)
+    subjects, held = (
+        {str(each[name]) for each in (kept, content or {}) if name in each}
+        for name in (rule.by, rule.secret)
+    )
+    try:
+        attempt = throttle.admit(
+            call.actor["id"], rule, call.sender, subjects, None if content is None else held
+        )
+    except TooManyRequests:
+        call.gateway.metrics.throttled.inc()
+        raise
+    try:
+        yield lambda execution_id: throttle.watch(execution_id, attempt)
+    except BaseException:  # whatever it is, it goes on when the message is not expected any more
+        throttle.withdraw(attempt)
+        raise
+
+
+def _named(shown: Any) -> Mapping[str, Any] | None:
+    """Return the named values of a message; None where an actor may find some that are not seen here."""
+    if shown is BINARY_OMITTED:
+        return None
+    if isinstance(shown, str) and "{" in shown:
+        try:
+            content = arguments.read_json(shown.encode(errors="surrogatepass"))
+        except BadRequest:
+            # it may be a literal of Python
+            return None
+    else:
+        content = shown
+    return content if isinstance(content, dict) else {}
