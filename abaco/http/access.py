@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import jwt
 from jwt.exceptions import PyJWTError
 
-from abaco import identifiers
+from abaco import clock, identifiers
 from abaco.exceptions import BadRequest, NotFound, Unauthorized
 from abaco.http.call import ADMIN, NONCE, ROLE, Principal, Subject
 from abaco.roles import ROLES
@@ -92,6 +92,9 @@ def _by_token(request: Request, ask: Ask) -> Principal | None:
     record = None
     if scheme.lower() == "bearer":
         record = _find_token(request.gateway, ask, token.strip())
+        # what is in memory may have expired since it was read
+        if record is not None and record["expires"] <= clock.now():
+            record = None
     if record is None or record["tenant"] not in request.gateway.settings.tenants:
         message = "Access failure for API: /actors, version: v2. The token is unknown or expired."
         raise Unauthorized(message)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import secrets
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from abaco import roles
+from abaco import clock, roles
 
 if TYPE_CHECKING:
     from abaco.store.records import Record
@@ -15,28 +15,23 @@ if TYPE_CHECKING:
 _BYTES = 24
 
 
-class _Grant(NamedTuple):
-    record: Record
-    until: float
-
-
 class Grants:
     """Who acts with the token of an execution."""
 
     def __init__(self) -> None:
-        self._grants: dict[bytes, _Grant] = {}
+        self._grants: dict[bytes, Record] = {}
 
     def create(self, tenant: str, user: str, seconds: float) -> str:
         """Make a token with which an execution acts as a user."""
         token = secrets.token_hex(_BYTES)
-        record = {"tenant": tenant, "user": user, "roles": [roles.EVERYONE]}
-        self._grants[_hash(token)] = _Grant(record, time.monotonic() + seconds)
+        expires = clock.now() + datetime.timedelta(seconds=seconds)
+        record = {"tenant": tenant, "user": user, "roles": [roles.EVERYONE], "expires": expires}
+        self._grants[_hash(token)] = record
         return token
 
     def find(self, token: str) -> Record | None:
-        """Return the tenant, user and roles of a token that holds."""
-        grant = self._grants.get(_hash(token))
-        return grant.record if grant is not None and grant.until > time.monotonic() else None
+        """Return the tenant, user, roles and end of a token."""
+        return self._grants.get(_hash(token))
 
     def revoke(self, token: str) -> None:
         """End a token; an empty one is none."""

@@ -185,7 +185,8 @@ def remove_left(data: Path) -> None:
 class Workspace:
     """The folder of a worker, in which its executions are one after the other.
 
-    What one leaves in it is gone before the next begins.
+    What one leaves in it is gone before the next begins, and who has the path of its results socket
+    reaches no later one.
 
     Args:
         data: the data folder of the gateway.
@@ -197,6 +198,7 @@ class Workspace:
         self.results_path = Path()
         self.fifo_path: Path | None = None
         self._number = 0
+        self._bound: socket.socket | None = None
         self._results: Results | None = None
         self._fifo: Fifo | None = None
 
@@ -206,35 +208,41 @@ class Workspace:
         Raises:
             OSError: the disk is full, or the path of temporary files is too long for a socket.
         """
-        # nobody who has the path of an earlier one reaches a later execution
-        self._number += 1
-        bound = await threads.run(self._bind)
-        self._results = Results(bound, keep_result)
+        if self._bound is None:
+            self._bound = await threads.run(self._renew)
+        self._results, self._bound = Results(self._bound, keep_result), None
         if message.content_type == executions.BINARY:
             self.fifo_path = self.folder / f"binary-{self._number}"
             self._fifo = Fifo(self.fifo_path, message.body)
 
     async def leave(self) -> None:
-        """Take the last results."""
+        """Take the last results, and make the folder ready for the next execution."""
         if self._results is not None:
             self._results.close()
             self._results = None
         if self._fifo is not None:
             await self._fifo.close()
             self._fifo, self.fifo_path = None, None
+        if self._bound is None:
+            with contextlib.suppress(OSError):
+                # it is tried again when there is a message
+                self._bound = await threads.run(self._renew)
 
     async def close(self) -> None:
         """Remove the folder."""
+        if self._bound is not None:
+            self._bound.close()
+            self._bound = None
         if self.folder != Path():
             await threads.run(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def _bind(self) -> socket.socket:
+    def _renew(self) -> socket.socket:
         """Return the socket of the next results, in an empty folder."""
-        if self.folder == Path():
+        if self.folder == Path() or not _emptied(self.folder, self.results_path):
+            if self.folder != Path():
+                shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
-        elif not _emptied(self.folder, self.results_path):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
+        self._number += 1
         self.results_path = self.folder / f"results-{self._number}.sock"
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:

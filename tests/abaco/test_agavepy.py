@@ -328,6 +328,7 @@ def test_a_client_that_is_restored_renews_what_has_expired(
         assert client("list") == []
         assert json.loads(cache.read_text()) == before
         expire(gateway, "carla")
+        wait_until_refused(gateway, before["access_token"])
         assert client("list") == []
     after = json.loads(cache.read_text())
     assert after["access_token"] != before["access_token"]
@@ -339,6 +340,11 @@ def test_a_client_that_is_restored_renews_what_has_expired(
         assert client("list") == []
     with Client(gateway.url, before["access_token"]) as old:
         assert old.get("").status_code == 401
+
+
+def wait_until_refused(gateway: RunningGateway, token: str) -> None:
+    with Client(gateway.url, token) as client:
+        eventually(lambda: client.get("").status_code == 401)
 
 
 def expire(gateway: RunningGateway, user: str) -> None:
@@ -359,6 +365,7 @@ def test_a_client_whose_token_was_revoked_is_refused(
     with connected(gateway, home, cache.parent) as client:
         assert client("list") == []
         assert gateway.command("token", "revoke", token_id).returncode == 0
+        wait_until_refused(gateway, json.loads(cache.read_text())["access_token"])
         with pytest.raises(Refused) as caught:
             client("list")
     assert (caught.value.error, caught.value.status) == ("HTTPError", 401)

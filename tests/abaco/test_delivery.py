@@ -265,7 +265,7 @@ def test_what_was_running_begins_again_at_the_next_start(
         begun.unlink()
         running.start()
         eventually(begun.exists)
-        assert attempts(running, execution) == 1
+        assert attempts(running, execution) == 0
         gate.touch()
         assert [ada.ended(actor, each)["exitCode"] for each in (execution, behind)] == [0, 0]
         assert [ada.logs(actor, each) for each in (execution, behind)] == ["begins\n", "next\n"]

