@@ -170,6 +170,8 @@ def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[st
     former = job["_update_token"]
     jobs.delete(job["uuid"], token=former, force=True)
     job.update(jobs.create({**fields, "data": job["data"]}))
+    rotated = job["_update_token"]
+    job.update(jobs.rotate_token(job["uuid"], rotated, grace=0))
     own = job["_update_token"]
     return {
         "wrong": WRONG,
@@ -181,6 +183,7 @@ def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[st
         "cut off": own[:-1],
         "longer": own + "0",
         "with a blank": own + " ",
+        "rotated away": rotated,
         "the salt": job["_salt"],
         "the nonce": NONCE,
         "no ASCII": "ü" * 16,
