@@ -15,6 +15,7 @@ from datacatalog.linkedstores.pipelinejob.replay import verify
 from datacatalog.linkedstores.transfer import Transfer
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
+from datacatalog.tokens.digest import digest
 from reactors.logs import Redactor
 from tests.datacatalog.conftest import Send
 from tests.datacatalog.jobs import audit, stored
@@ -282,10 +283,12 @@ def test_the_work_of_a_comparison_does_not_depend_on_the_former_tokens(
     former: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests: list[object] = []
-    digest = tokens.job.digest
-    monkeypatch.setattr(
-        tokens.job, "digest", lambda *parts: (digests.append(parts), digest(*parts))[1]
-    )
+
+    def noting(*parts: object) -> str:
+        digests.append(parts)
+        return digest(*parts)
+
+    monkeypatch.setattr("datacatalog.tokens.job.digest", noting)
     salts = [f"salt {number}" for number in range(former + 1)]
     for token in (digest(salts[0], "job"), digest(salts[-1], "job"), "0123456789abcdef"):
         digests.clear()
