@@ -74,12 +74,13 @@ def test_after_the_period_the_former_token_is_refused_as_any_wrong_one(
 
 
 def test_without_a_period_the_former_token_ends_at_once(
-    jobs: PipelineJobStore, job: Document
+    jobs: PipelineJobStore, job: Document, db: Db
 ) -> None:
     first = job["_update_token"]
     second = rotate(jobs, job)
     third = rotate(jobs, job, grace=0)
     assert [holds(jobs, job, token) for token in (first, second, third)] == [False, False, True]
+    assert [each["revision"] for each in stored(db, job)["_former_salts"]] == [2]
 
 
 def test_a_second_rotation_leaves_the_end_of_the_first_as_it_was(
@@ -201,6 +202,28 @@ def test_a_row_that_was_not_written_is_made_up_for(
         n: v for n, v in written.items() if n != "former_until"
     }
     assert verify(jobs, jobs.load(job["uuid"])).problems == []
+
+
+def test_the_row_of_a_token_that_has_to_give_way_is_made_up_for(
+    jobs: PipelineJobStore, job: Document, db: Db
+) -> None:
+    for _ in range(tokens.MOST_FORMER_SALTS):
+        rotate(jobs, job)
+    db["updates"].delete_many({"action": "rotate_token"})
+    rotate(jobs, job)
+    rows = db["updates"].distinct("_id", {"action": "rotate_token"})
+    of = stored(db, job)["_id"]
+    assert sorted(rows) == [f"{of}:1", f"{of}:4"]
+    assert verify(jobs, jobs.load(job["uuid"])).problems == []
+
+
+def test_a_job_of_a_version_that_did_not_count_is_rotated(
+    jobs: PipelineJobStore, job: Document, db: Db, send: Send
+) -> None:
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$unset": {"_properties": ""}})
+    new = rotate(jobs, job)
+    assert send("run")["_update_token"] == new
+    assert stored(db, job)["_properties"]["revision"] == 2
 
 
 def test_the_history_of_a_job_with_rotations_and_links_is_right(

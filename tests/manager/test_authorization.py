@@ -251,6 +251,17 @@ def test_without_a_token_the_line_says_what_to_add(actor: Actor, job: Document) 
     )
 
 
+def test_a_create_that_is_refused_says_how_it_would_be_allowed(actor: Actor, job: Document) -> None:
+    create = body_of("create", job)
+
+    assert actor.send(create, {"token": WRONG}).error == (
+        "create action: the token is not a valid administrative one; leave it out to create as a user"
+    )
+    assert actor.send(create, BY_NONCE).error == (
+        "create action: not allowed by nonce: send it with a Bearer token or an administrative token"
+    )
+
+
 # Nonces
 
 
