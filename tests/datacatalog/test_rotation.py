@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from datacatalog import tokens
+from datacatalog.linkedstores.basestore import store
+from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, UnknownJob
 from datacatalog.linkedstores.pipelinejob.former_salts import LONGEST_GRACE_SECONDS
@@ -162,6 +164,17 @@ def test_an_unknown_job_is_not_rotated_and_a_hidden_one_is(
     jobs.delete(job["uuid"], job["_update_token"])
     new = rotate(jobs, job)
     assert jobs.undelete(job["uuid"], new)["_update_token"] == new
+
+
+def test_a_rotation_that_never_gets_its_turn_says_so(
+    jobs: PipelineJobStore, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CONTENTION_SECONDS", 0.0)
+    with pytest.raises(CatalogUpdateFailure) as failed:
+        rotate(jobs, job)
+    assert str(failed.value).startswith(
+        f"rotation of the token of job {job['uuid']}: other writers"
+    )
 
 
 def test_a_rotation_is_in_the_audit_log_and_no_event(

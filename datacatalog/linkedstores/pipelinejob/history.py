@@ -66,7 +66,7 @@ class History:
         return None if bucket is None else dict(bucket["entries"][0])
 
     def read(
-        self, job: Document, skip: int = 0, limit: int | None = None, *, data: bool = True
+        self, job: Document, skip: int, limit: int | None, *, data: bool = True
     ) -> Iterator[Document]:
         """Yield stored entries, oldest first, without the first `skip`, at most `limit`.
 
