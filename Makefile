@@ -67,6 +67,12 @@ bench: $(INSTALLED)  ## print what an event costs, as ratios
 	$(BIN)/python -m bench.gateway
 	$(BIN)/python -m bench.page
 
+audit: $(INSTALLED)  ## look for known vulnerabilities, dangerous code and secrets
+	@$(BIN)/python -m audit
+
+mutate: $(INSTALLED)  ## change the code that decides who may do what, and count what no test notices
+	@$(BIN)/python -m audit.mutation
+
 format: $(INSTALLED)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -76,7 +82,7 @@ stop:  ## stop the local database
 
 clean:  ## stop the local database, remove it and all that was installed or built
 	-test ! -x $(BIN)/python || $(BIN)/python -m local.database stop
-	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test bench format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test bench audit mutate format stop clean

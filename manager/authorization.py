@@ -105,7 +105,7 @@ def _read_removed(message: Message, jobs: PipelineJobStore) -> Document | None:
 
 
 def _may_change(rx: Reactor, message: Message, job: Document | None, jobs: PipelineJobStore) -> str:
-    own = digest.same(message.token, jobs.get_token(job or _NO_JOB)) and job is not None
+    own = jobs.is_own_token(job or _NO_JOB, message.token) and job is not None
     admin = jobs.is_admin_token(message.token)
     if admin:
         return ADMIN

@@ -38,6 +38,9 @@ TACOBOT = {
     "processing_levels": ["1"],
 }
 
+SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
+"""A variable: the folder of a local database that runs already, for many short runs of the tests."""
+
 # what a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a terminal;
 # so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -54,9 +57,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    database = LocalDatabase(tmp_path_factory.mktemp("local"))
+    shared = os.environ.get(SHARED_DATABASE)
+    database = LocalDatabase(Path(shared) if shared else tmp_path_factory.mktemp("local"))
     started = database.start()
     yield started
+    if shared:
+        return
     mongo.connect({"authn": started.uri, "timeout": TIMEOUT}).client.close()
     # nobody needs its data any more: to let it put that in order takes up to half a minute
     os.kill(started.pid, signal.SIGKILL)

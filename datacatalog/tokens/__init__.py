@@ -2,15 +2,23 @@
 
 from datacatalog.tokens.admin import get_admin_lifetime, get_admin_token, validate_admin_token
 from datacatalog.tokens.exceptions import InvalidAdminToken, InvalidToken
-from datacatalog.tokens.job import generate_salt, get_token, validate_token
+from datacatalog.tokens.job import (
+    MOST_FORMER_SALTS,
+    generate_salt,
+    get_token,
+    is_token_of_any,
+    validate_token,
+)
 
 __all__ = [
+    "MOST_FORMER_SALTS",
     "InvalidAdminToken",
     "InvalidToken",
     "generate_salt",
     "get_admin_lifetime",
     "get_admin_token",
     "get_token",
+    "is_token_of_any",
     "validate_admin_token",
     "validate_token",
 ]

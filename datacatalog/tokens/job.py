@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import secrets
+from typing import TYPE_CHECKING
 
 from datacatalog.tokens.admin import validate_admin_token
 from datacatalog.tokens.digest import digest, same
 from datacatalog.tokens.exceptions import InvalidToken
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SALT_LENGTH = 16
+MOST_FORMER_SALTS = 3
+"""Of one document, whose tokens hold beside the present one."""
 
 
 def generate_salt() -> str:
@@ -20,6 +26,17 @@ def generate_salt() -> str:
 def get_token(salt: object, *args: object) -> str:
     """Return the token, 16 hexadecimal digits, of a salt and some values."""
     return digest(salt, *args)
+
+
+def is_token_of_any(token: object, salts: Sequence[object], *args: object) -> bool:
+    """Tell whether a token is that of one of some salts and `args`.
+
+    The work is the same whichever salt it is, if any, and however many there are, up to one and
+    `MOST_FORMER_SALTS`.
+    """
+    padding = [""] * (1 + MOST_FORMER_SALTS - len(salts))
+    matches = [same(token, get_token(salt, *args)) for salt in (*salts, *padding)]
+    return any(matches[: len(salts)])
 
 
 def validate_token(token: object, salt: object, *args: object, permissive: bool = True) -> bool:

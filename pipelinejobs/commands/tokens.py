@@ -1,4 +1,4 @@
-"""`token admin`, `token job`."""
+"""`token admin`, `token job`, `token rotate`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datacatalog.linkedstores.pipelinejob.former_salts import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from datacatalog.managers.pipelinejobs.callback import callback_url
 from manager.settings import section_of
 from pipelinejobs import output, values
@@ -16,11 +17,16 @@ from pipelinejobs.commands.common import command, site_of
 if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
+Callback = Annotated[
+    bool, typer.Option("--callback", help="Print the URL to give to the platform instead.")
+]
+
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     command(group, "admin", "token admin")(admin)
     command(group, "job", "token job $JOB --callback")(job_token)
+    command(group, "rotate", "token rotate $JOB --grace 86400")(rotate)
 
 
 def admin(context: typer.Context) -> None:
@@ -32,18 +38,40 @@ def admin(context: typer.Context) -> None:
     output.note(f"it holds for {left:,} seconds more")
 
 
-def job_token(
-    context: typer.Context,
-    job: common.Job,
-    callback: Annotated[
-        bool, typer.Option("--callback", help="Print the URL to give to the platform instead.")
-    ] = False,
-) -> None:
-    """Print the token of a job, which holds for its life; hidden jobs have one too."""
+def job_token(context: typer.Context, job: common.Job, callback: Callback = False) -> None:
+    """Print the token of a job, which holds until it is rotated; hidden jobs have one too."""
     site = site_of(context)
     stored = site.jobs.load_deletable(values.job_uuid(job))
     token = site.jobs.get_token(stored)
     typer.echo(_callback(site, stored["uuid"], token, stored.get("session")) if callback else token)
+
+
+def rotate(
+    context: typer.Context,
+    job: common.Job,
+    grace: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LONGEST_GRACE_SECONDS,
+            metavar="SECONDS",
+            help="How long the former token still holds; 0 ends all former ones at once.",
+        ),
+    ] = GRACE_SECONDS,
+    callback: Callback = False,
+) -> None:
+    """Give a job a new token and print it; goes straight to the database.
+
+    Within the grace period both tokens hold, so that the platform can be given the new one.
+    """
+    site, uuid = site_of(context), values.job_uuid(job)
+    present = site.jobs.get_token(site.jobs.load_deletable(uuid))
+    stored = site.jobs.rotate_token(uuid, present, grace=grace)
+    token = stored["_update_token"]
+    typer.echo(_callback(site, uuid, token, stored.get("session")) if callback else token)
+    output.note(
+        f"the former token holds for {grace:,} seconds more" if grace else "no former token holds"
+    )
 
 
 def _callback(site: Site, uuid: str, token: str, session: str | None) -> str:

@@ -90,12 +90,15 @@ ADDRESSES = (
     Address("GET", "/counts", jobs.counts),
     Address("GET", _JOB, jobs.show, version=jobs.version),
     Address("GET", f"{_JOB}/document", jobs.document),
+    Address("GET", f"{_JOB}/entries/{{entry}}", jobs.entry),
     Address("POST", f"{_JOB}/events", jobs.send_event, EXECUTE),
     Address("POST", f"{_JOB}/delete", jobs.delete, EXECUTE),
     Address("GET", "/pipelines", pipelines.show_all, version=jobs.version_of_all),
     Address("GET", "/pipelines/{uuid}", pipelines.show),
+    Address("GET", "/pipelines/{uuid}/document", pipelines.document),
     Address("GET", "/rejected", leftovers.show_rejected, version=jobs.version_of_all),
     Address("POST", "/rejected", leftovers.retry, UPDATE),
+    Address("GET", "/rejected/{rejected}", leftovers.show_rejection),
     Address("GET", "/outbox", leftovers.show_outbox, version=leftovers.version_of_outbox),
     Address("POST", "/outbox", leftovers.drain, UPDATE),
     Address("GET", "/platform", platform.show_actors, version=platform.version_of_actors),
@@ -104,6 +107,7 @@ ADDRESSES = (
     Address("POST", f"{_ACTOR}/nonces/delete", platform.delete_nonce),
     Address("POST", f"{_ACTOR}/workers", platform.add_worker),
     Address("GET", _EXECUTION, platform.show_execution, version=platform.version_of_execution),
+    Address("GET", f"{_EXECUTION}/log", platform.show_log),
     Address("POST", f"{_EXECUTION}/stop", platform.stop_execution),
 )
 

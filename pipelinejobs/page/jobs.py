@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
@@ -15,11 +15,11 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs import drawing, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import live, rendering, timeline
+from pipelinejobs.page import folding, live, rendering, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from markupsafe import Markup
 
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 PAGE = 50
+"""Jobs in a list; entries of a history."""
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
 IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
 _SEARCH_SECONDS = 0.5
 _MOST_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MOST_LINKED = 100
+_MOST_REJECTED = 20
 _COUNT_SECONDS = 2.0
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of a history that something else has written."""
@@ -132,7 +134,7 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
     past = _past(view, stored)
-    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MOST_LINKED)
+    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MOST_REJECTED)
     return view.render(
         "job.html",
         f"Job {stored['uuid']}",
@@ -143,14 +145,16 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         job=public,
         hidden=stored.get(VISIBLE) is False,
         pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
-        parents=[str(uuid) for uuid in _listed(public.get("child_of"))],
-        children=site.jobs.query({"child_of": stored["uuid"]}, limit=_MOST_LINKED),
+        parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MOST_LINKED]],
+        children=site.search.children(stored["uuid"], _MOST_LINKED),
         files=FileStore(site.jobs.db, catalog=site.catalog).query(
             {"$or": [{"child_of": stored["uuid"]}, {"generated_by": stored["uuid"]}]},
             sort=[("name", 1)],
             limit=_MOST_LINKED,
         ),
         most=_MOST_LINKED,
+        most_rejected=_MOST_REJECTED,
+        page=PAGE,
         past=past,
         allowed=[
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
@@ -170,6 +174,7 @@ class _Past(NamedTuple):
     entries: Sequence[Document] = ()
     """the newest first"""
     older: int | None = None
+    newer: int | None = None
     newest: bool = True
     problem: str = ""
 
@@ -178,17 +183,18 @@ def _past(view: View, stored: Document) -> _Past:
     search = view.site.search
     try:
         total = moved(stored) + len(stored.get("history", []))
-        steps = list(search.path(stored, max(0, total - _MOST_STEPS)))
-        path = graph.Path.of(steps)
+        drawn = min(total, _MOST_STEPS)
+        path = graph.Path.of(search.path(stored, total - drawn))
         end = _place(view.query.get("before"), total)
         begin = max(0, end - PAGE)
         return _Past(
             rendering.svg(drawing.svg(path, style=False)),
             rendering.svg(timeline.svg(path)),
-            len(steps),
+            drawn,
             total,
             list(search.entries(stored, begin, end - begin))[::-1],
             begin or None,
+            end + PAGE if end + PAGE < total else None,
             end == total,
         )
     except _UNREADABLE:
@@ -207,23 +213,45 @@ def _place(text: str | None, total: int) -> int:
 
 
 def document(view: View) -> Response:
-    """Show the document of a job with its whole history, without what its token is worked out of."""
+    """Show the document of a job, without what its token is worked out of.
+
+    With its whole history, unless the address has `history=no`.
+    """
     stored = view.site.jobs.load_deletable(_uuid(view))
-    try:
-        history: Any = [
-            {name: entry[name] for name in ("date", "name", "data", "uuid")}
-            for entry in view.site.search.entries(stored)
-        ]
-    except _UNREADABLE:
-        history = stored.get("history")
     public = view.site.jobs.public(stored)
+    public.pop("history")
     shown: Document = {
         name: value
         for name, value in public.items()
         if not name.startswith("_") or name in _SHOWN_PRIVATE
     }
-    shown["history"] = history
-    return Response(rendering.pretty(shown), media_type="application/json")
+    if view.query.get("history") == "no":
+        return view.json(shown)
+    # one entry after the other: a history may be larger than the memory
+    text = folding.document(shown, "history", _entries(view.site, stored))
+    return StreamingResponse(text, media_type="application/json")
+
+
+def _entries(site: Site, stored: Document) -> Iterator[Any]:
+    """Yield the entries of a history, as far as it can be read, and then what is in the document."""
+    try:
+        for entry in site.search.entries(stored):
+            yield {name: entry.get(name) for name in ("date", "name", "data", "uuid")}
+    except _UNREADABLE:
+        yield from _listed(site.jobs.public(stored)["history"])
+
+
+def entry(view: View) -> Response:
+    """Show one entry of a history, whole."""
+    stored = view.site.jobs.load_deletable(_uuid(view))
+    try:
+        found = view.site.search.entry(stored, view.path["entry"])
+    except _UNREADABLE as error:
+        raise Problem(_DAMAGED, 409) from error
+    if found is None:
+        message = f"There is no entry {view.path['entry']:.60} in the history of this job."
+        raise Problem(message, 404)
+    return view.json(found)
 
 
 def send_event(view: View) -> Response:

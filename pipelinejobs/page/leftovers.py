@@ -41,6 +41,15 @@ def _show_rejected(view: View, problem: str = "", status: int = 200) -> Response
     )
 
 
+def show_rejection(view: View) -> Response:
+    """Show an event that was refused, whole."""
+    found = view.site.search.rejection(view.path["rejected"])
+    if found is None:
+        message = "There is no such event among those that were refused."
+        raise Problem(message, 404)
+    return view.json(found)
+
+
 def retry(view: View) -> Response:
     """Apply an event that was refused."""
     try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from starlette.responses import Response
+
 from abaco.store.permissions import LEVELS
 from pipelinejobs import values
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import live, rendering
+from pipelinejobs.page import folding, live, rendering
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
-
     from pipelinejobs.page.view import View
 
 PAGE = 50
@@ -158,9 +158,14 @@ def show_execution(view: View) -> Response:
         f"Execution {execution['id']}",
         actor=view.path["actor"],
         execution=execution,
-        logs=logs,
+        log=folding.end_of(logs),
         ended=execution["status"] in _ENDED,
     )
+
+
+def show_log(view: View) -> Response:
+    """Show what an execution has written, whole."""
+    return Response(_execution(view)[1], media_type="text/plain")
 
 
 def _execution(view: View) -> tuple[dict[str, Any], str]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from datacatalog.linkedstores.pipelinejob import fsm
 from pipelinejobs import output, values
+from pipelinejobs.page import folding
 
 FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -32,7 +33,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        at=values.at, moment=moment, duration=duration, pretty=pretty, shown=output.shown
+        at=values.at,
+        moment=moment,
+        duration=duration,
+        folded=folding.folded,
+        short=folding.short,
+        shown=output.shown,
     )
     made.globals.update(static=static_url, states=fsm.STATES)
     return made
@@ -70,11 +76,6 @@ def duration(seconds: float) -> str:
             parts.append(f"{left // size} {unit}")
             left %= size
     return " ".join(parts[:2])
-
-
-def pretty(value: Any) -> str:
-    """Return data as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=output.plain)
 
 
 def digest(value: Any) -> str:

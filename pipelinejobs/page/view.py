@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from abaco.store.permissions import EXECUTE, LEVELS, UPDATE
-from pipelinejobs.page import rendering, session
+from pipelinejobs.page import folding, rendering, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +123,10 @@ class View:
         url = url.replace(path=self.at or url.path)
         url = url.include_query_params(**{k: v for k, v in changed.items() if v is not None})
         return url.path + (f"?{url.query}" if url.query else "")
+
+    def json(self, value: Any) -> Response:
+        """Return data as indented JSON."""
+        return Response(folding.pretty(value), media_type="application/json")
 
     def go(self, path: str) -> Response:
         """Return what leads to another address, after a change."""

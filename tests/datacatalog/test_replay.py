@@ -125,3 +125,21 @@ def test_entries_that_were_written_without_a_count_are_taken_as_they_are(
     assert problems(jobs, job) == []
     send("finish")
     assert problems(jobs, job) == []
+
+
+def test_buckets_of_other_jobs_and_the_order_in_which_they_lie_do_not_matter(
+    jobs: PipelineJobStore, job: Document, send: Send, pipeline: Document, db: Db
+) -> None:
+    fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/x", "data": {"other": 1}}
+    other = jobs.create(fields)
+    for number in range(50):
+        send("run", {"number": number})
+        jobs.handle({"uuid": other["uuid"], "name": "run"}, other["_update_token"])
+    buckets = list(db["jobs_history"].find())
+    assert len(buckets) == 4
+    whole = jobs.history(job["uuid"])
+    db["jobs_history"].drop()
+    db["jobs_history"].insert_many(sorted(buckets, key=lambda each: each["first"], reverse=True))
+    assert jobs.history(job["uuid"]) == whole
+    for each in (job, other):
+        assert verify(jobs, jobs.load(each["uuid"])) == (each["uuid"], 51, [])

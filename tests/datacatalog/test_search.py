@@ -273,3 +273,60 @@ def test_rare_jobs_are_listed_in_pages_too(
         created_before=now() - 2.5 * HOUR,
     )
     assert [row["uuid"] for row in search.jobs(within).rows] == made[3:1:-1]
+
+
+def test_the_way_of_a_job_is_read_without_the_data_in_buckets(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    for number in range(30):
+        send("run", {"number": number})
+    stored = jobs.load(job["uuid"])
+    whole = list(search.entries(stored))
+    bare = [entry for _, _, entry in search.path(stored)]
+    assert ["data" in entry for entry in bare] == [False] * 20 + [True] * 11
+    assert [{**entry, "data": None} for entry in bare] == [{**e, "data": None} for e in whole]
+
+
+def test_one_entry_is_found_by_its_uuid_where_it_is_and_in_no_other_job(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, send: Send, pipeline: Document
+) -> None:
+    for number in range(30):
+        send("run", {"number": number})
+    stored = jobs.load(job["uuid"])
+    history = jobs.history(job["uuid"])
+    for entry in (history[0], history[5], history[-1]):
+        assert search.entry(stored, entry["uuid"]) == entry
+    fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/x", "data": {"other": 1}}
+    other = jobs.load(jobs.create(fields)["uuid"])
+    assert search.entry(other, history[5]["uuid"]) is None
+
+
+def test_a_refused_event_is_found_by_its_id_also_after_its_retry(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    with pytest.raises(EventRefused):
+        send("finish", {"tacos": 3})
+    (row,) = search.rejected().rows
+    assert search.rejection(row["id"]) == row
+    send("run")
+    jobs.retry(row["id"])
+    settled = search.rejection(row["id"])
+    assert settled is not None
+    assert settled["applied"] is not None
+    assert search.rejection("x") is None
+
+
+def test_children_are_listed_without_their_data_and_not_the_hidden_ones(
+    search: JobSearch, jobs: PipelineJobStore, job: Document, pipeline: Document
+) -> None:
+    children = []
+    for number in range(3):
+        fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/x", "data": {"n": number}}
+        children.append(jobs.create({**fields, "child_of": [job["uuid"]]}))
+    jobs.delete(children[2]["uuid"], children[2]["_update_token"])
+    found = search.children(job["uuid"], 10)
+    assert sorted(found, key=lambda each: str(each["uuid"])) == sorted(
+        ({"uuid": each["uuid"], "state": "CREATED"} for each in children[:2]),
+        key=lambda each: str(each["uuid"]),
+    )
+    assert len(search.children(job["uuid"], 1)) == 1

@@ -170,6 +170,8 @@ def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[st
     former = job["_update_token"]
     jobs.delete(job["uuid"], token=former, force=True)
     job.update(jobs.create({**fields, "data": job["data"]}))
+    rotated = job["_update_token"]
+    job.update(jobs.rotate_token(job["uuid"], rotated, grace=0))
     own = job["_update_token"]
     return {
         "wrong": WRONG,
@@ -181,6 +183,7 @@ def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[st
         "cut off": own[:-1],
         "longer": own + "0",
         "with a blank": own + " ",
+        "rotated away": rotated,
         "the salt": job["_salt"],
         "the nonce": NONCE,
         "no ASCII": "ü" * 16,
@@ -245,6 +248,17 @@ def test_without_a_token_the_line_says_what_to_add(actor: Actor, job: Document) 
     assert (
         reply.error
         == "finish event: 'token' is missing: add the job's token to the body or the URL"
+    )
+
+
+def test_a_create_that_is_refused_says_how_it_would_be_allowed(actor: Actor, job: Document) -> None:
+    create = body_of("create", job)
+
+    assert actor.send(create, {"token": WRONG}).error == (
+        "create action: the token is not a valid administrative one; leave it out to create as a user"
+    )
+    assert actor.send(create, BY_NONCE).error == (
+        "create action: not allowed by nonce: send it with a Bearer token or an administrative token"
     )
 
 

@@ -259,3 +259,38 @@ def test_tokens_are_printed_alone(cli: Run, job: Document, admin: None) -> None:
     assert shown.err.startswith("it holds for ")
     sent = cli("jobs", "send", "reset", job["uuid"], "--direct", "--token", shown.out.strip())
     assert sent.code == 0
+
+
+def test_a_token_is_rotated_and_the_former_one_holds_for_a_while(
+    cli: Run, job: Document, db: Db
+) -> None:
+    own = job["_update_token"]
+    done = cli("token", "rotate", job["uuid"], "--grace", "60")
+    new = done.out.strip()
+    assert (done.code, len(new), new != own) == (0, 16, True)
+    assert done.err == "the former token holds for 60 seconds more\n"
+    assert cli("token", "job", job["uuid"]).out.strip() == new
+    for token in (own, new):
+        sent = cli("jobs", "send", "run", job["uuid"], "--direct", "--token", token, "-o", "json")
+        assert (sent.code, new in sent.out) == (0, False)
+    shown = cli("jobs", "show", job["uuid"], "-o", "json").out
+    assert "salt" not in shown
+
+    last = cli("token", "rotate", job["uuid"], "--grace", "0", "--callback")
+    assert last.err == "no former token holds\n"
+    third = cli("token", "job", job["uuid"]).out.strip()
+    assert f"/actors/v2/jobs-manager/messages?token={third}&uuid={job['uuid']}" in last.out
+    for token, code in ((own, 1), (new, 1), (third, 0)):
+        sent = cli("jobs", "send", "run", job["uuid"], "--direct", "--token", token)
+        assert sent.code == code
+    assert db["updates"].count_documents({"action": "rotate_token"}) == 2
+    assert cli("verify").code == 0
+
+
+def test_an_unknown_job_or_a_wrong_period_rotates_nothing(cli: Run, job: Document) -> None:
+    unknown = cli("token", "rotate", "10700000-0000-5000-8000-000000000000")
+    assert unknown.code == 1
+    assert "10700000-0000-5000-8000-000000000000" in unknown.err
+    for grace in ("-1", "2592001", "an hour"):
+        assert cli("token", "rotate", job["uuid"], "--grace", grace).code == 2
+    assert cli("token", "job", job["uuid"]).out.strip() == job["_update_token"]

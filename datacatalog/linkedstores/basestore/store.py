@@ -14,7 +14,6 @@ from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.paths import normalize
 from datacatalog.settings import CatalogSettings
-from datacatalog.tokens import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -166,6 +165,15 @@ class Store:
         """Return the token that may change a document (spec: jobs, section 3)."""
         return tokens.get_token(stored.get("_salt"), [stored["uuid"], stored.get("_admin")])
 
+    def salts(self, stored: Mapping[str, Any]) -> list[object]:
+        """Return what the tokens are made of that may change a document."""
+        return [stored.get("_salt")]
+
+    def is_own_token(self, stored: Mapping[str, Any], token: object) -> bool:
+        """Tell whether a token is a document's own."""
+        of = [stored["uuid"], stored.get("_admin")]
+        return tokens.is_token_of_any(token, self.salts(stored), of)
+
     def is_admin_token(self, token: object) -> bool:
         """Tell whether a token is a valid administrative one."""
         return tokens.validate_admin_token(token, settings=self.catalog)
@@ -176,7 +184,7 @@ class Store:
         Raises:
             InvalidToken: it is neither.
         """
-        own = digest.same(token, self.get_token(stored))
+        own = self.is_own_token(stored, token)
         if not self.is_admin_token(token) and not own:
             raise tokens.InvalidToken
 

@@ -65,8 +65,13 @@ class History:
         )
         return None if bucket is None else dict(bucket["entries"][0])
 
-    def read(self, job: Document, skip: int = 0, limit: int | None = None) -> Iterator[Document]:
-        """Yield stored entries, oldest first, without the first `skip`, at most `limit`."""
+    def read(
+        self, job: Document, skip: int, limit: int | None, *, data: bool = True
+    ) -> Iterator[Document]:
+        """Yield stored entries, oldest first, without the first `skip`, at most `limit`.
+
+        Without `data`, that of entries in buckets is left where it is.
+        """
         mark, entries = moved(job), recent(job)
         end = mark + len(entries) if limit is None else min(mark + len(entries), skip + limit)
         buckets = self.buckets.find(
@@ -75,6 +80,7 @@ class History:
                 "first": {"$lt": min(end, mark)},
                 "last": {"$gte": skip},
             },
+            None if data else {"entries.data": 0},
             sort=[("first", 1)],
         )
         if skip < mark:

@@ -10,8 +10,8 @@ from pymongo import IndexModel
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore
 from datacatalog.linkedstores.basestore.paging import CREATED
-from datacatalog.linkedstores.basestore.store import VISIBLE
-from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.basestore.store import VISIBLE, now
+from datacatalog.linkedstores.pipelinejob import former_salts, history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
@@ -37,6 +37,7 @@ _PRIVATE = (
     "_outbox_lease",
     "_outbox_tries",
     "_creation",
+    former_salts.FORMER,
 )
 
 
@@ -96,6 +97,11 @@ class JobReader(LinkedStore):
             if name not in _PRIVATE and name != "history"
         }
         return {**shown, "history": [*map(history.public, history.recent(stored))]}
+
+    def salts(self, stored: Mapping[str, Any]) -> list[object]:
+        """Return what the tokens are made of that may change a job: the present salt, then others."""
+        former = former_salts.holding(stored, now())
+        return [*super().salts(stored), *(each["_salt"] for each in former)]
 
     def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Document]:
         return list(self.histories.read(stored, skip, limit))

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import former_salts
 from datacatalog.linkedstores.pipelinejob.exceptions import EventRefused
 from datacatalog.linkedstores.pipelinejob.fsm import (
     FIRST_EVENT,
@@ -30,7 +31,7 @@ DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowE
 """What reading a document raises that is not of the form in which jobs are stored."""
 _MOST_PROBLEMS = 20
 _ATTEMPTS = 5
-_OTHER_CHANGES = ("hide", "undelete")
+_OTHER_CHANGES = ("hide", "undelete", "link", former_salts.ACTION)
 
 
 def unreadable(error: Exception) -> str:
@@ -164,6 +165,8 @@ def _revision_problems(jobs: JobReader, job: Document, entries: list[Document]) 
         )
         ends = (str(row["_id"]).rpartition(":")[2] for row in rows)
         gaps.difference_update(int(end) for end in ends if end.isdecimal())
+        # their rows are written after them, and made up for when they are tidied away
+        gaps.difference_update(each["revision"] for each in former_salts.former(job))
     if gaps == {revision} and not job.get(VISIBLE, True):
         # the row of a hide is written after it, and made up for by the next one
         return

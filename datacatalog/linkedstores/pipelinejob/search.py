@@ -153,7 +153,7 @@ class JobSearch:
         return {**dict.fromkeys(STATES, 0), **{row["_id"]: row["count"] for row in counted}}
 
     def entries(
-        self, job: Document, skip: int = 0, limit: int | None = None
+        self, job: Document, skip: int = 0, limit: int | None = None, *, data: bool = True
     ) -> Iterator[dict[str, Any]]:
         """Yield the history of a stored job, oldest first, each entry with its place and its state.
 
@@ -161,12 +161,13 @@ class JobSearch:
             job: as the store's `load` or `load_deletable` returned it.
             skip: how many of the oldest to leave out.
             limit: how many at most.
+            data: with it; without, entries that have moved to buckets have none.
 
         Yields:
             `date`, `name`, `data` and `uuid`; `position` (0 is the first), and the job's `state` and
             `revision` after the event, None where they were not written.
         """
-        stored = self._jobs.histories.read(job, skip, limit)
+        stored = self._jobs.histories.read(job, skip, limit, data=data)
         for position, entry in enumerate(stored, start=skip):
             yield {
                 "position": position,
@@ -175,15 +176,29 @@ class JobSearch:
                 "revision": entry.get("_revision"),
             }
 
+    def entry(self, job: Document, uuid: str) -> dict[str, Any] | None:
+        """Return the entry of a stored job with a UUID, or None."""
+        found = self._jobs.histories.find(job, uuid)
+        return None if found is None else history.public(found)
+
+    def children(self, job_uuid: str, limit: int) -> list[Document]:
+        """Return the UUIDs and states of visible jobs that are children of a job."""
+        query = {"child_of": job_uuid, VISIBLE: {"$ne": False}}
+        names = ("uuid", "state")
+        found = self._jobs.coll.find(query, dict.fromkeys(names, 1), limit=limit)
+        return [_public(row, names) for row in found]
+
     def path(self, job: Document, skip: int = 0) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield the way of a stored job through the state machine: state before, state after, entry.
+
+        The entries are without their data, as far as they have moved to buckets.
 
         Args:
             job: as for `entries`.
             skip: as for `entries`.
         """
         before = ""
-        for entry in self.entries(job, skip):
+        for entry in self.entries(job, skip, data=False):
             transition = TRANSITIONS.get(entry["name"])
             after = entry["state"] or (transition and transition.target) or before
             yield before or after, after, entry
@@ -256,6 +271,11 @@ class JobSearch:
         )
         page = listing.page(cursor, limit, seconds)
         return Page([_rejected(row) for row in page.rows], page.cursor)
+
+    def rejection(self, rejected_id: str) -> Document | None:
+        """Return an event that was refused, as a row of `rejected`; also if it was applied since."""
+        found = self._jobs.rejected.find_one({"_id": rejected_id})
+        return None if found is None else _rejected(found)
 
     def outboxes(
         self, *, removed: bool = False, cursor: str | None = None, limit: int = 50

@@ -23,7 +23,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import (
     TRANSITIONS,
     next_state,
 )
-from datacatalog.linkedstores.pipelinejob.reader import JobReader
+from datacatalog.linkedstores.pipelinejob.rotation import RotatingStore
 from datacatalog.tokens import InvalidAdminToken
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class _Event(NamedTuple):
     execution_id: str | None
 
 
-class PipelineJobStore(JobReader):
+class PipelineJobStore(RotatingStore):
     """The jobs, their histories and what was refused."""
 
     def __init__(

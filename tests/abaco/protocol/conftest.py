@@ -25,6 +25,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 def quiet_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing that a client does may show as an error or a traceback."""
     caplog.set_level(logging.INFO)
+    # which the command line makes quiet
+    caplog.set_level(logging.INFO, "uvicorn.error")
     yield
     # an error of a task is logged when the task is forgotten
     gc.collect(1)

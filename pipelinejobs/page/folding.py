@@ -1,0 +1,102 @@
+"""Large data on a page: its beginning is shown, the whole of it is at an address of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from markupsafe import escape
+
+from pipelinejobs import output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MOST_BYTES = 4 * 1024
+"""Of some data in a page, as HTML."""
+MOST_OF_LOG = 64 * 1024
+MOST_OF_TEXT = 200
+"""Characters of a name or another short text, in a list."""
+_UNITS = ("bytes", "KiB", "MiB")
+_THOUSAND = 1024
+
+
+class Folded(NamedTuple):
+    """Data as it stands in a page."""
+
+    text: str
+    size: str = ""
+    """of all of it, where `text` is only a part"""
+
+
+def folded(value: Any) -> Folded:
+    """Return data as indented JSON, or the beginning of that."""
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=output.plain)
+    text = _beginning(encoder.iterencode(value), MOST_BYTES)
+    if text.whole:
+        return Folded(text.part)
+    compact = json.dumps(value, ensure_ascii=False, default=output.plain)
+    return Folded(text.part, size(compact))
+
+
+def end_of(log: str) -> Folded:
+    """Return a log, or the end of it, which begins with a line."""
+    text = _beginning([log[::-1]], MOST_OF_LOG)
+    if text.whole:
+        return Folded(log)
+    part = text.part[::-1]
+    return Folded(part.partition("\n")[2] or part, size(log))
+
+
+def short(value: object) -> str:
+    """Return a short text, which somebody else may have made a long one."""
+    text = "" if value is None else str(value)
+    return text if len(text) <= MOST_OF_TEXT else f"{text[:MOST_OF_TEXT]}…"
+
+
+def size(text: str) -> str:
+    """Return the size of a text in words."""
+    count: float = len(text.encode(errors="replace"))
+    unit = 0
+    while count >= _THOUSAND and unit < len(_UNITS) - 1:
+        count, unit = count / _THOUSAND, unit + 1
+    return f"{count:.{int(unit > 0)}f} {_UNITS[unit]}"
+
+
+class _Text(NamedTuple):
+    part: str
+    whole: bool
+
+
+def _beginning(chunks: Iterable[str], most: int) -> _Text:
+    """Return as much of a text as makes no more than some bytes of HTML."""
+    text = ""
+    for chunk in chunks:
+        text += chunk
+        if len(text) > most:
+            break
+    part = text[:most]
+    while (found := _bytes(part)) > most:
+        part = part[: len(part) * most // found]
+    return _Text(part, part == text)
+
+
+def _bytes(text: str) -> int:
+    return len(escape(text).encode(errors="replace"))
+
+
+def document(fields: dict[str, Any], name: str, items: Iterable[Any]) -> Iterator[str]:
+    """Yield a document as indented JSON, with a last field whose items may be many."""
+    head = pretty(fields)
+    yield head.removesuffix("}").rstrip()
+    yield f"{',' if fields else ''}\n  {json.dumps(name)}: ["
+    separator = "\n"
+    for item in items:
+        yield separator + "    " + pretty(item).replace("\n", "\n    ")
+        separator = ",\n"
+    yield "\n  ]\n}\n"
+
+
+def pretty(value: Any) -> str:
+    """Return data as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=output.plain)
