@@ -106,8 +106,8 @@ def problems(record: Record, jobs: Iterable[Job]) -> list[str]:
     found = {job.document["uuid"]: job for job in jobs}
     wrong = [*delivery_problems(record, found)]
     for uuid, job in found.items():
-        for problem in (*replay_problems(job), *order_problems(job)):
-            wrong.append(f"{problem} (job {uuid})")
+        of_job = (*replay_problems(job), *order_problems(job))
+        wrong += [f"{problem} (job {uuid})" for problem in of_job]
     return wrong
 
 

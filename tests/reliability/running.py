@@ -178,11 +178,15 @@ def read_back(db: Db, only: Sequence[Document] | None = None) -> list[Job]:
         mark = document.get("_history", {}).get("moved", 0)
         of_job = {"job_id": document["_id"], "first": {"$lt": mark}}
         changes = {"uuid": document["uuid"], "action": {"$in": _OTHER_CHANGES}}
+        rows = {row["_id"] for row in db["updates"].find(changes, {"_id": 1})}
+        if document.get("_visible") is False:
+            # the row of a hide is written after it, and made up for by the next change
+            rows.add(f"{document['_id']}:{document['_properties']['revision']}")
         found.append(
             Job(
                 document,
                 list(db["jobs_history"].find(of_job, sort=[("first", 1)])),
-                db["updates"].count_documents(changes),
+                len(rows),
                 list(db["rejected_events"].find({"uuid": document["uuid"]})),
             )
         )
