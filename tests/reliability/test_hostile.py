@@ -1,4 +1,4 @@
-"""Whatever is sent, the gateway answers soon, in its own words, and goes on."""
+"""Rows 9 and 10: whatever is sent, the gateway answers soon, in its own words, and goes on."""
 
 from __future__ import annotations
 
