@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -55,6 +56,7 @@ def note(
         "unknown": record.count(Outcome.UNKNOWN) if record else None,
         "back": max(back, default=None),
         "measured": measured,
+        "at": time.time(),
     }
     with Path(file).open("a") as results:
         results.write(json.dumps(figure) + "\n")

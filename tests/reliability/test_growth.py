@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import itertools
 import statistics
 import time
 import uuid
@@ -18,11 +20,18 @@ from tests.reliability.soak import many, note
 
 EVENTS = many(600, 100_000)
 JOBS = many(1_000, 100_000)
-SAMPLES = many(60, 1_000)
+SAMPLES = many(20, 1_000)
 MOST_RATIO = many(3.0, 2.0)
 """Of the times with much and with little in the database: what grows goes far beyond it."""
 ROOM = 0.005
 """Seconds by which a single call may differ for reasons of the machine."""
+
+
+_moments = (
+    datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=number)
+    for number in itertools.count(1)
+)
+"""When the copies of a job were made, each a minute before the one before."""
 
 
 def timed(do: Callable[[], Any]) -> float:
@@ -99,4 +108,6 @@ def copies(db: Db, job_uuid: str, count: int) -> None:
             row["uuid"] = f"107{uuid.uuid4()}"[:36]
             row["_id"] = row["uuid"] if isinstance(row["_id"], str) else type(row["_id"])()
             row["_salt"] = row["uuid"]
+            created = next(_moments)
+            row["updated"] = row["_properties"]["created_date"] = created
         db["jobs"].insert_many(rows)

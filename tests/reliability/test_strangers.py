@@ -64,6 +64,7 @@ def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
     assert len(run.lines) == 1
     assert "unexpected" not in run.lines[0]
     history = actor.job(job["uuid"])["history"]
+    note(9, "bodies sent to the actor", 1, measured="each kept faithfully or refused within 1 s")
     if number >= len(FAITHFUL):
         assert (run.code, len(history)) == (1, 1)
         return

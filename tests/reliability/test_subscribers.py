@@ -128,9 +128,9 @@ def test_each_event_is_announced_in_order_and_who_fails_delays_nobody_else(
     assert elsewhere.requests == []
     found = read_back(db)
     assert problems(record, found) == []
-    for job in found:
+    for each in found:
         # that it runs was not announced: it was told to the store
-        del job.document["history"][1]
+        del each.document["history"][1]
     assert [*announcement_problems(found, {"the events manager": subscribers.told})] == []
     tokens = {f"the token of job {job['uuid']}": job["_update_token"] for job in made}
     seen = "\n".join(f"{each.target} {each.content!r}" for each in subscribers.seen)
