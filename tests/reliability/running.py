@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 import time
@@ -12,8 +13,10 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 import yaml
 
+from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db
 from tests.abaco.running import SECONDS, Client, RunningGateway, eventually
@@ -56,6 +59,30 @@ def processes(gateway: RunningGateway) -> list[psutil.Process]:
         return psutil.Process(gateway.pid).children()
     except psutil.NoSuchProcess:
         return []
+
+
+@contextmanager
+def own_connections() -> Iterator[Callable[[], None]]:
+    """Let the code connect to databases by itself in the block; give what closes all connections."""
+    connect, opened = mongo._client.__wrapped__, []
+
+    def connect_and_note(uri: str, timeout: float) -> Any:
+        opened.append(connect(uri, timeout))
+        return opened[-1]
+
+    cached = functools.cache(connect_and_note)
+
+    def close() -> None:
+        cached.cache_clear()
+        while opened:
+            opened.pop().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mongo, "_client", cached)
+        try:
+            yield close
+        finally:
+            close()
 
 
 def running_jobs(jobs: PipelineJobStore, pipeline: Document, count: int) -> list[Document]:

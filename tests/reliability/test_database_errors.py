@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from local.database import Server
 from tests.actor import TRUSTED, Actor, Run, create, delete, event
 from tests.datacatalog.jobs import fields
 from tests.reliability.checker import MARK, Outcome, Record, problems
-from tests.reliability.running import read_back
+from tests.reliability.running import own_connections, read_back
 from tests.reliability.soak import many, note
 from tests.reliability.wire import Command, Fault, Proxy, nth
 
@@ -25,7 +24,7 @@ IMPATIENT, PATIENT = "0.3", "10"
 IN_VAIN = (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.NOT_PRIMARY)
 TIMEOUT = "_REACTOR_MONGODB_TIMEOUT"
 FAULTS = [fault for fault in Fault if not fault.name.startswith("HOLD")]
-AGAIN = 1
+AGAIN = 75
 """EX_TEMPFAIL: the platform runs the message again."""
 REFUSED = 1
 MOVING = 24
@@ -48,19 +47,8 @@ def behind(proxy: Proxy, mongodb: dict[str, Any], tmp_path: Path) -> Iterator[Ac
 
 def run(actor: Actor, message: Document, parameters: dict[str, str]) -> Run:
     """Run the actor as a new process would, with a connection of its own."""
-    made = []
-    connect = mongo._client.__wrapped__
-
-    def connect_and_note(uri: str, timeout: float) -> Any:
-        made.append(connect(uri, timeout))
-        return made[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mongo, "_client", connect_and_note)
-        done = actor.main(message, parameters)
-    for client in made:
-        client.close()
-    return done
+    with own_connections():
+        return actor.main(message, parameters)
 
 
 Make = Callable[[int], Document]

@@ -23,7 +23,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
@@ -33,7 +32,7 @@ from tests.actor import TRUSTED, Actor, Reply, create, delete, event
 from tests.conftest import TACOBOT, TIMEOUT
 from tests.datacatalog.test_fsm import LEADS_TO
 from tests.reliability.checker import MARK, Call, Outcome, Record, problems
-from tests.reliability.running import read_back
+from tests.reliability.running import own_connections, read_back
 from tests.reliability.soak import is_long, many, note
 from tests.reliability.wire import Proxy
 
@@ -107,6 +106,7 @@ class Place:
     server: SecantusDB | NX27017
     mongodb: dict[str, Any]
     folder: Path
+    disconnect: Callable[[], None]
     steps: int = 0
     kills: int = 0
     record: Record = field(default_factory=Record)
@@ -115,13 +115,11 @@ class Place:
 @pytest.fixture(params=SERVERS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     server = SERVERS[request.param](tmp_path)
-    with Proxy(server.port) as proxy:
-        mongodb = {"authn": proxy.uri, "timeout": TIMEOUT}
-        try:
-            yield Place(server, mongodb, tmp_path)
-        finally:
-            mongo.connect(mongodb).client.close()
-            server.kill()
+    try:
+        with Proxy(server.port) as proxy, own_connections() as disconnect:
+            yield Place(server, {"authn": proxy.uri, "timeout": TIMEOUT}, tmp_path, disconnect)
+    finally:
+        server.kill()
 
 
 @dataclass
@@ -256,8 +254,7 @@ class Machine(RuleBasedStateMachine):
             self.place.server.kill()
             self.place.server.start()
             self.place.kills += 1
-        self.store.db.client.close()
-        mongo._client.cache_clear()
+        self.place.disconnect()
         self.store = PipelineJobStore(self.actor.mongodb)
 
     def pick(self, data: st.DataObject) -> Modelled:
