@@ -23,22 +23,21 @@ from tests.abaco.running import SECONDS, Client, RunningGateway, eventually
 from tests.conftest import ROOT
 from tests.datacatalog.jobs import fields
 from tests.reliability.checker import MARK, Call, Document, Job, Outcome, Record
+from tests.reliability.soak import many
 
 IMAGE = "pipelinejobs-manager"
-BACK_SECONDS = 5.0
+BACK_SECONDS = many(15.0, 5.0)
+"""Until events are applied again; other tests may run beside a short one."""
 _OTHER_CHANGES = ["hide", "undelete"]
 
 
-def manager_gateway(
-    folder: Path, mongodb: dict[str, Any], mode: str = "warm", **variables: str
-) -> RunningGateway:
+def manager_gateway(folder: Path, mongodb: dict[str, Any], mode: str = "warm") -> RunningGateway:
     """Return a gateway that knows this repository's actor as `images.yml` does, not started yet.
 
     Args:
         folder: of its files.
         mongodb: the settings of the job database.
         mode: of the actor.
-        variables: more of its settings.
     """
     image = yaml.safe_load((ROOT / "images.yml").read_text())[IMAGE]
     if mode == "cold":
@@ -47,7 +46,6 @@ def manager_gateway(
         "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
         "_REACTOR_MONGODB_DATABASE": mongodb["database"],
         "_REACTOR_MONGODB_TIMEOUT": str(mongodb["timeout"]),
-        **variables,
     }
     images = {IMAGE: {**image, "folder": str(ROOT), "mode": mode, "environment": environment}}
     return RunningGateway(folder, images)
