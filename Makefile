@@ -61,6 +61,11 @@ test: $(INSTALLED)  ## run the linters and all tests
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/pytest
 
+soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
+	rm -rf build/soak.ndjson && mkdir -p build
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest tests/reliability
+	$(BIN)/python -m tests.reliability.report build/soak.ndjson
+
 bench: $(INSTALLED)  ## print what an event costs, as ratios
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.process
@@ -85,4 +90,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test soak bench audit mutate format stop clean

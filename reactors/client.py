@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 MOST_BYTES = 4 * 1024 * 1024
 _PART_BYTES = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
 
 
 def make_client(
@@ -58,20 +59,34 @@ def make_client(
     client = agave.Agave(api_server=server, resources=resources, proxies=proxies, **credentials)
     client.host = parts.hostname
     client.refresh_aris()
-    _limit(client.all.http_client.session, timeout)
+    _limit(client.all.http_client.session, timeout, _origin(server))
     return client
 
 
-def _limit(session: Any, timeout: float) -> None:
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return what a URL leads to: scheme, host and port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _limit(session: Any, timeout: float, origin: tuple[str, str | None, int | None]) -> None:
     """Bound the time and the size of every answer, however slowly its bytes come.
 
-    Of one that is streamed, only the time that is waited for its next bytes is bounded.
+    Of one that is streamed, only the time that is waited for its next bytes is bounded. An answer
+    that leads to another server is not followed: it could be a private one.
     """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
-    from requests.exceptions import ContentDecodingError, ReadTimeout  # noqa: PLC0415 - likewise
+    from requests.exceptions import (  # noqa: PLC0415 - likewise
+        ContentDecodingError,
+        InvalidURL,
+        ReadTimeout,
+    )
 
     class Limited(HTTPAdapter):
         def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]  # as they come
+            if _origin(request.url) != origin:
+                message = "the platform redirects to another server"
+                raise InvalidURL(message, request=request)
             options["timeout"] = timeout
             response = super().send(request, **options)
             if options.get("stream"):

@@ -1,13 +1,8 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway
@@ -303,56 +298,6 @@ def test_a_nonce_ends_with_its_actor(ada: Client, stranger: Client, actor: str) 
     assert stranger.result("GET", f"/{actor}", params=credential)["id"] == actor
     ada.result("DELETE", f"/{actor}")
     assert stranger.refusal("GET", f"/{actor}", params=credential) == UNKNOWN
-
-
-def at_once(number: int, send: Callable[[], httpx.Response]) -> list[httpx.Response]:
-    """Send requests at the same time."""
-    together = threading.Barrier(number)
-
-    def wait_and_send(_: int) -> httpx.Response:
-        together.wait()
-        return send()
-
-    with ThreadPoolExecutor(number) as threads:
-        return list(threads.map(wait_and_send, range(number)))
-
-
-def test_fifty_at_once_have_five_uses(ada: Client, stranger: Client, actor: str) -> None:
-    nonce = new(ada, actor, maxUses=5)
-    path, credential = f"/{actor}/messages", {"x-nonce": nonce}
-    replies = at_once(50, lambda: stranger.post(path, params=credential, json=MESSAGE))
-    outcomes = Counter((reply.status_code, reply.json()["message"]) for reply in replies)
-    assert outcomes == {(200, "The request was successful"): 5, (400, USED_UP): 45}
-    assert uses(ada, actor, nonce) == (5, 0)
-    accepted = {reply.json()["result"]["executionId"] for reply in replies if reply.is_success}
-    executions = ada.result("GET", f"/{actor}/executions")["executions"]
-    assert {execution["id"] for execution in executions} == accepted
-
-
-def test_a_nonce_that_is_revoked_while_it_is_used(
-    ada: Client, stranger: Client, actor: str
-) -> None:
-    nonce = new(ada, actor)
-    path, credential = f"/{actor}/messages", {"x-nonce": nonce}
-    begun = threading.Semaphore(0)
-
-    def send_until_refused() -> httpx.Response:
-        while True:
-            reply = stranger.post(path, params=credential, json=MESSAGE)
-            begun.release()
-            if not reply.is_success:
-                return reply
-
-    with ThreadPoolExecutor(1) as thread:
-        sending = thread.submit(at_once, 8, send_until_refused)
-        for _ in range(16):
-            assert begun.acquire(timeout=30)
-        ada.result("DELETE", f"/{actor}/nonces/{nonce}")
-        waiting = ada.result("GET", path)["messages"]
-        last = sending.result()
-    assert {(reply.status_code, reply.json()["message"]) for reply in last} == {(400, UNKNOWN)}
-    # at most those that had been admitted when it was revoked
-    assert ada.result("GET", path)["messages"] - waiting <= 8
 
 
 def test_a_reader_is_not_shown_nonces_that_may_do_more(ada: Client, bob: Client) -> None:

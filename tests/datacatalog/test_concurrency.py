@@ -11,8 +11,6 @@ import pytest
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests.datacatalog import writers
-from tests.datacatalog.conftest import Send
-from tests.datacatalog.test_fsm import LEADS_TO
 
 PROCESSES = 8
 Together = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], list[Any]]
@@ -62,60 +60,6 @@ def test_no_event_of_many_writers_is_lost(
     assert found["_properties"]["revision"] == PROCESSES * each
     assert found["state"] == "RUNNING"
     assert db["rejected_events"].count_documents({}) == 0
-
-
-def test_of_contradicting_events_only_a_legal_order_is_accepted(
-    together: Together,
-    mongodb: dict[str, Any],
-    jobs: PipelineJobStore,
-    job: Document,
-    send: Send,
-    db: Db,
-) -> None:
-    send("run")
-    endings = [["finish", "fail"], ["fail", "finish"]] * (PROCESSES // 2)
-    token = job["_update_token"]
-    outcomes = together(
-        writers.send,
-        [
-            (writers.Task(mongodb, job["uuid"], token, names, writer),)
-            for writer, names in enumerate(endings)
-        ],
-    )
-    by_outcome: dict[str, list[tuple[str, int, int]]] = {"accepted": [], "refused": []}
-    for writer, (names, results) in enumerate(zip(endings, outcomes, strict=True)):
-        for number, (name, outcome) in enumerate(zip(names, results, strict=True)):
-            by_outcome[outcome].append((name, writer, number))
-    assert sum(map(len, by_outcome.values())) == 16
-
-    def what(events: Iterable[Document]) -> list[tuple[str, int, int]]:
-        return sorted((e["name"], e["data"]["writer"], e["data"]["number"]) for e in events)
-
-    history = jobs.history(job["uuid"])
-    assert what(history[2:]) == sorted(by_outcome["accepted"])
-    rejected = [row["event"] for row in db["rejected_events"].find({"uuid": job["uuid"]})]
-    assert what(rejected) == sorted(by_outcome["refused"])
-    state = "CREATED"
-    for entry in history[1:]:
-        state = LEADS_TO[state, entry["name"]]
-    assert jobs.load(job["uuid"])["state"] == state
-    assert by_outcome["accepted"]
-
-
-def test_an_event_delivered_many_times_at_once_counts_once(
-    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document
-) -> None:
-    token = job["_update_token"]
-    outcomes = together(
-        writers.send,
-        [
-            (writers.Task(mongodb, job["uuid"], token, ["run"] * 3, writer, "event-7"),)
-            for writer in range(PROCESSES)
-        ],
-    )
-    assert outcomes == [["accepted"] * 3] * PROCESSES
-    assert [entry["name"] for entry in jobs.history(job["uuid"])] == ["create", "run"]
-    assert jobs.load(job["uuid"])["_properties"]["revision"] == 1
 
 
 def test_of_different_events_with_one_key_only_the_first_counts(

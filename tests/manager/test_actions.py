@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,6 @@ from tests.actor import (
     names,
     url,
 )
-from tests.conftest import ROOT
 from tests.tenant import Tenant, uses_agavepy
 
 SAME = {"_abaco_execution_id": "execution-1"}
@@ -120,36 +117,6 @@ def test_the_order_of_keys_makes_no_other_event(actor: Actor, job: Document) -> 
     assert again.result == first.result
 
 
-def test_of_deliveries_at_the_same_moment_one_is_applied(actor: Actor, job: Document) -> None:
-    replies = at_once(8, lambda _: actor.send(event(job, "run", data={"a": 1}), SAME))
-
-    assert [reply.error for reply in replies] == [""] * 8
-    assert [reply.result for reply in replies] == [replies[0].result] * 8
-    assert names(actor, job) == ["create", "run"]
-    assert actor.job(job["uuid"])["_properties"]["revision"] == 1
-
-
-def test_of_deliveries_to_processes_at_the_same_moment_one_is_applied(
-    actor: Actor, job: Document
-) -> None:
-    environ = actor.message(event(job, "run", data={"a": 1}), SAME)
-    command = [sys.executable, str(ROOT / "reactor.py")]
-
-    running = [
-        subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(8)
-    ]
-    lines = [process.communicate(timeout=60)[1].decode() for process in running]
-
-    assert [process.returncode for process in running] == [0] * 8
-    assert all(line.count("\n") == 1 for line in lines)
-    answers = [actor.answer() for _ in running]
-    assert (
-        answers
-        == [{"uuid": job["uuid"], "state": "RUNNING", "last_event": "run", "revision": 1}] * 8
-    )
-    assert names(actor, job) == ["create", "run"]
-
-
 def test_events_at_the_same_moment_are_all_applied(actor: Actor, job: Document) -> None:
     replies = at_once(8, lambda number: actor.send(event(job, "update", data={"n": number})))
 
@@ -157,32 +124,6 @@ def test_events_at_the_same_moment_are_all_applied(actor: Actor, job: Document) 
     stored = actor.job(job["uuid"])
     assert sorted(entry["data"]["n"] for entry in stored["history"][1:]) == [*range(8)]
     assert stored["_properties"]["revision"] == 8
-
-
-def test_of_events_that_exclude_each_other_one_wins(actor: Actor, job: Document) -> None:
-    actor.bring(job, "run")
-
-    replies = at_once(8, lambda number: actor.send(event(job, ("fail", "finish")[number % 2])))
-
-    state = actor.job(job["uuid"])["state"]
-    won = {"FAILED": "fail", "FINISHED": "finish"}[state]
-    applied = [reply.result["last_event"] for reply in replies if not reply.error]
-    assert set(applied) == {won}
-    assert len(applied) == {"fail": 1, "finish": 4}[won]
-    assert names(actor, job) == ["create", "run", *applied]
-    assert len(actor.dump()["rejected_events"]) == 8 - len(applied)
-
-
-def test_a_second_delivery_is_known_after_sixty_other_events(actor: Actor, job: Document) -> None:
-    first = actor.send(event(job, "run", data={"a": 1}), SAME)
-    actor.bring(job, *["update"] * 60)
-    before = actor.dump()
-
-    assert actor.send(event(job, "run", data={"a": 1}), SAME).result == first.result
-    conflict = actor.send(event(job, "run", data={"a": 2}), SAME)
-    assert conflict.kind == "conflict"
-    assert actor.dump() == before
-    assert names(actor, job) == ["create", "run", *["update"] * 60]
 
 
 # Refused by the state machine

@@ -118,7 +118,10 @@ class History:
             self.buckets.insert_one(bucket)
         except DuplicateKeyError:
             # a writer that crashed or lost its race was here with these very entries, or more
-            found = self.buckets.find_one({"_id": bucket["_id"]}, {"last": 1}) or bucket
+            found = self.buckets.find_one({"_id": bucket["_id"]}, {"last": 1})
+            if found is None:
+                # the entries are nowhere but in the document, which must not let go of them
+                raise
             count = found["last"] - first + 1
         self._complete_audit(job, entries[:count])
         return {"history": entries[count:], "_history.moved": first + count}

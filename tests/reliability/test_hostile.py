@@ -1,13 +1,13 @@
-"""Whatever is sent, the gateway answers soon, in its own words, and goes on."""
+"""Rows 9 and 10: whatever is sent, the gateway answers soon, in its own words, and goes on."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +21,7 @@ import pytest
 from abaco.http.endpoints import ENDPOINTS
 from abaco.settings import MEBIBYTE
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually, furnish
+from tests.reliability.soak import is_long, many, note
 
 QUICK = 2.0
 """Seconds of processor time: what takes longer grows faster than the request."""
@@ -28,7 +29,7 @@ FLAT = 24 * MEBIBYTE
 PARSED = 192 * MEBIBYTE
 """What a body of the largest size that is accepted may become when it is parsed."""
 BODY = 2 * MEBIBYTE
-SLOW = 200
+SLOW = many(200, 500)
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 MULTIPART = "multipart/form-data; boundary=b"
@@ -160,6 +161,7 @@ def test_a_strange_body_is_refused_soon(
         reply = admin.post(path.format(actor), content=body, headers=headers)
     check(reply)
     assert reply.status_code in (200, 400, 404)
+    note(9, "bodies sent to the gateway", 1, measured=f"each within {QUICK:g} s, memory flat")
 
 
 # Sizes
@@ -185,6 +187,7 @@ def test_a_large_body_is_refused_before_it_is_held(
     assert reply.status_code == status
     if status == 413:
         assert reply.json()["message"] == f"The request body is larger than {BODY} bytes."
+    note(10, "bodies of 0 B to 100 MB, with a length and chunked", 1)
 
 
 @pytest.mark.parametrize(("size", "status"), [(16 * MEBIBYTE, 200), (16 * MEBIBYTE + 1, 413)])
@@ -352,16 +355,28 @@ def test_who_sends_a_byte_now_and_then_holds_nobody_up(
     gateway: RunningGateway, admin: Client, actor: str
 ) -> None:
     token = admin.headers["Authorization"]
+
+    def seconds() -> float:
+        """How long an honest message takes."""
+        began = time.perf_counter()
+        assert admin.post(f"/{actor}/messages", json={}).status_code == 200
+        return time.perf_counter() - began
+
+    alone, meanwhile = [seconds() for _ in range(many(5, 200))], []
     slow = [trickle(gateway, actor, token, kind) for kind in range(SLOW)]
-    sent = itertools.count()
 
     def all_closed() -> bool:
-        assert admin.post(f"/{actor}/messages", json={"number": next(sent)}).status_code == 200
+        meanwhile.append(seconds())
         slow[:] = [client for client in slow if not is_closed(client)]
         return not slow
 
     eventually(all_closed)
-    assert next(sent) > 5
+    assert len(meanwhile) > 5
+    before, during = (1000 * max(times) for times in (alone, meanwhile))
+    if is_long():
+        assert during < 2 * before + 50
+    measured = f"an honest message took {before:.0f} ms at most, {during:.0f} ms meanwhile"
+    note(10, "connections that send a byte now and then", SLOW, measured=measured)
 
 
 def test_many_who_only_connect_hold_nobody_up(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The API is as its document says, for whoever asks and whatever is sent."""
+"""Row 8: the API is as its document says, for whoever asks and whatever is sent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from schemathesis.specs.openapi.checks import (
 from abaco.http.call import Endpoint
 from abaco.http.endpoints import ENDPOINTS
 from tests.abaco.running import NOWHERE, Client, RunningGateway, furnish
+from tests.reliability.soak import many, note
 
-EXAMPLES = 8
+EXAMPLES = many(8, 60)
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -78,8 +79,11 @@ def test_an_endpoint_is_as_its_document_says(
                     part.update({name: named[name] for name in part if name in named})
         for headers in (*credentials, {}):
             case.call_and_validate(checks=CHECKS, headers=headers)
+            sent.append(1)
 
+    sent: list[int] = []
     holds()
+    note(8, "generated requests", len(sent))
 
 
 def test_what_succeeds_is_as_its_document_says(api: BaseSchema, admin: Client) -> None:
