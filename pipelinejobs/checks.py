@@ -151,6 +151,7 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
         yield _skew("clock of the gateway", moment, grain=1.0)
     manager = site.gateway.manager()
     status, name = manager.get("status"), f"{site.actor} ({manager.get('id')})"
+    yield from _mailbox(site)
     if status == "READY":
         yield Finding("manager", GOOD, f"{name}: READY")
     elif status == "SUBMITTED":
@@ -162,6 +163,24 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
             f"{name}: {status} {manager.get('statusMessage', '')}".strip(),
             "see why in its status message, mend the image, and update the actor",
         )
+
+
+def _mailbox(site: Site) -> Iterator[Finding]:
+    """Say which messages cannot be handled yet; a tenant does not tell."""
+    found = site.gateway.ask("GET", site.actor, "messages")
+    waiting = f"{found.get('messages', 0):,} messages wait"
+    postponed = found.get("postponed", [])
+    if not postponed:
+        yield Finding("mailbox", GOOD, waiting)
+        return
+    oldest = postponed[0]
+    reason = f"since {oldest['messageReceivedTime']}, tried {oldest['tries']} times"
+    yield Finding(
+        "mailbox",
+        BAD,
+        f"{waiting}, {len(postponed)} of them {reason}: {oldest['reason']}",
+        "mend what is away: they are tried again by themselves, or dropped on the actor's page",
+    )
 
 
 def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) -> Finding:

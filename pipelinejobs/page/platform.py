@@ -48,7 +48,12 @@ def version_of_actor(view: View) -> object:
     """Return what changes with an actor, its workers and its executions."""
     actor = view.path["actor"]
     return rendering.digest(
-        [view.api.ask("GET", actor), view.api.ask("GET", actor, "workers"), _executions(view)]
+        [
+            view.api.ask("GET", actor),
+            view.api.ask("GET", actor, "workers"),
+            view.api.ask("GET", actor, "messages")["postponed"],
+            _executions(view),
+        ]
     )
 
 
@@ -78,6 +83,7 @@ def _show_actor(
         status,
         actor=actor,
         workers=view.api.ask("GET", name, "workers"),
+        postponed=view.api.ask("GET", name, "messages")["postponed"],
         nonces=nonces,
         hidden=hidden,
         made=made,

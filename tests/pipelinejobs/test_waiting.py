@@ -1,0 +1,60 @@
+"""The job database of `make up` hangs: what waits for it is shown, and handled when it is back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from local.database import LocalDatabase
+from tests.abaco.running import Client, RunningGateway, eventually
+from tests.pipelinejobs.page.conftest import Person
+from tests.pipelinejobs.running import execute, gateway_in, told
+
+HANGS = "did not answer within 0.5 s: try again later"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    with gateway_in(tmp_path_factory.mktemp("up"), _REACTOR_MONGODB_TIMEOUT="0.5") as running:
+        yield running
+
+
+@pytest.fixture
+def frozen(up: RunningGateway) -> Iterator[int]:
+    """The process of the database, which hangs."""
+    server = LocalDatabase(up.folder / ".local").status()
+    assert server is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    yield server.pid
+    os.kill(server.pid, signal.SIGCONT)
+
+
+def test_what_waits_for_the_database_is_shown_and_can_be_dropped(
+    up: RunningGateway, frozen: int
+) -> None:
+    token, actor = told(up, "token"), told(up, "actor")
+    line = next(line for line in up.lines if line.startswith("job "))
+    job, job_token = line.split()[1], line.split()[-1]
+    event = {"uuid": job, "name": "run", "token": job_token}
+    page = f"/platform/{actor}"
+    with Client(up.url, token) as operator, Person(up, token) as person:
+        first, second = (operator.submit(actor, event) for _ in range(2))
+        eventually(lambda: operator.result("GET", f"/{actor}/messages")["postponed"])
+        assert HANGS in person.get(page).text
+        doctor = execute("doctor", folder=up.folder)
+        assert doctor.code == 1
+        assert "2 messages wait, 1 of them" in " ".join(doctor.out.split())
+
+        def drop() -> bool:
+            person.submit(f"{page}/executions/{first}/stop", at=page)
+            path = f"/{actor}/executions/{first}"
+            return bool(operator.result("GET", path)["status"] == "ERROR")
+
+        # it may just be tried
+        eventually(drop)
+        os.kill(frozen, signal.SIGCONT)
+        assert operator.ended(actor, second)["exitCode"] == 0
+        assert HANGS not in person.get(page).text
