@@ -32,6 +32,8 @@ LONGEST_SESSION = 256
 INDEX = "index"
 FORWARDED = (INDEX, "indexed")
 _RUNNING = "RUNNING"
+_EXECUTION = "execution:"
+"""How a key begins that the platform has given, not the sender."""
 
 
 class Outcome(NamedTuple):
@@ -105,6 +107,9 @@ def _refusals(message: Message) -> Iterator[None]:
 
 def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
     data, key = _event_data(rx, message), _idempotency_key(rx, message)
+    if message.event == INDEX:
+        # what is to be indexed, and where
+        job = jobs.load(message.uuid)
 
     def apply() -> Applied:
         return jobs.apply(
@@ -112,6 +117,7 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
             message.event,
             data,
             key=key,
+            first=_is_first_attempt(rx, key),
             sent=message.data,
             execution_id=rx.environ.get("_abaco_execution_id"),
             announce=announcements.wanted(rx),
@@ -163,8 +169,17 @@ def _idempotency_key(rx: Reactor, message: Message) -> str | None:
             raise InvalidMessage(text)
         return f"event:{event_id}"
     if execution_id := rx.environ.get("_abaco_execution_id"):
-        return f"execution:{execution_id}"
+        return f"{_EXECUTION}{execution_id}"
     return None
+
+
+def _is_first_attempt(rx: Reactor, key: str | None) -> bool:
+    """Tell whether no earlier attempt can have applied the event: the platform says so, if it can.
+
+    An id that a sender chose may have come long ago.
+    """
+    by_execution = key is not None and key.startswith(_EXECUTION)
+    return by_execution and rx.environ.get("_abaco_first_attempt") == "true"
 
 
 def _forward(

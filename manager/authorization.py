@@ -27,7 +27,7 @@ class Permit(NamedTuple):
     role: str
     """by which it was given: the job's token, an administrative one, or the platform's user"""
     job: Document | None
-    """the job as it was read for this; None for a create"""
+    """the head of the job, all that was read for this; None for a create"""
 
 
 def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
@@ -89,9 +89,7 @@ def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:
 
 def _read(message: Message, jobs: PipelineJobStore) -> Document | None:
     try:
-        if message.kind == DELETE:
-            return jobs.load_deletable(message.uuid)
-        return jobs.load(message.uuid)
+        return jobs.load_head(message.uuid, deletable=message.kind == DELETE)
     except UnknownJob:
         return _read_removed(message, jobs) if message.force else None
 

@@ -111,6 +111,13 @@ def _indexes(site: Site, subject: str) -> Iterator[Finding]:
             f"missing: {', '.join(missing)}",
             "create a job or a pipeline: that creates them",
         )
+    elif left_over := condition.superfluous_indexes(site.jobs):
+        yield Finding(
+            subject,
+            WARNING,
+            f"of a former version, and slow: {', '.join(left_over)}",
+            "create a job: that drops them",
+        )
     else:
         yield Finding(subject, GOOD, "all there")
 

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.basestore.store import REVISION, now
+from datacatalog.linkedstores.pipelinejob.reader import UPDATED
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
@@ -26,7 +27,8 @@ class Changes:
     They are safe to ask for in several threads, which share a look into the database.
 
     Args:
-        jobs: the store of jobs; the audit log that it writes is that of all stores.
+        jobs: the store of jobs; the audit log that it writes is that of all stores. Events are seen by
+            the jobs that have had one of late.
         seconds: for how long an answer holds.
     """
 
@@ -65,12 +67,16 @@ class Changes:
 
     def _count_new(self) -> None:
         moment = time.monotonic()
-        asked, since = now(), {"date": {"$gte": self._since - WINDOW}}
+        asked, since = now(), {"$gte": self._since - WINDOW}
         rows: list[Document] = [
-            *self._jobs.updates.find(since, {"uuid": 1}),
-            *self._jobs.rejected.find(since, {"uuid": 1}),
+            *self._jobs.updates.find({"date": since}, {"uuid": 1}),
+            *self._jobs.rejected.find({"date": since}, {"uuid": 1}),
         ]
         found = {str(row["_id"]): str(row.get("uuid")) for row in rows}
+        # the audit log has an event when its entry moves, under the very key that it has here
+        for job in self._jobs.coll.find({UPDATED: since}, {"uuid": 1, REVISION: 1}):
+            revision = (job.get("_properties") or {}).get("revision")
+            found[f"{job['_id']}:{revision}"] = str(job.get("uuid"))
         new = found.keys() - self._seen
         if self._asked is not None and new:
             self._total += len(new)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pymongo.errors import OperationFailure
 
 from datacatalog import mongo
+from datacatalog.linkedstores.basestore import indexes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,13 +60,21 @@ def examine(mongodb: Mapping[str, Any]) -> Condition:
 
 
 def missing_indexes(*stores: LinkedStore) -> list[str]:
-    """Return the fields of stores that should have an index of their own and have none."""
-    missing: list[str] = []
-    for store in stores:
-        known = {next(iter(index["key"])) for index in store.coll.list_indexes()}
-        wanted = (*store.identifiers, *store.aliases, *store.indexed, *store.links)
-        missing += [f"{store.collection}.{name}" for name in wanted if name not in known]
-    return missing
+    """Return the indexes that stores should have and do not, by their collections and fields."""
+    return [
+        f"{store.collection}.{fields}"
+        for store in stores
+        for fields in indexes.missing(store.coll, store.wanted_indexes())
+    ]
+
+
+def superfluous_indexes(*stores: LinkedStore) -> list[str]:
+    """Return the indexes that a former version made and no question uses, which cost every change."""
+    return [
+        f"{store.collection}.{name}"
+        for store in stores
+        for name in indexes.superfluous(store.coll, store.wanted_indexes(), store.former_indexes)
+    ]
 
 
 def _is_allowed(attempt: Callable[[], object]) -> bool:

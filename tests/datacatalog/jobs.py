@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from typing import Any
 
 from datacatalog.mongo import Db, Document
@@ -39,17 +38,9 @@ def fields(pipeline: Document, **more: Any) -> dict[str, Any]:
     return {"pipeline_uuid": pipeline["uuid"], "archive_path": PATH, "data": {}, **more}
 
 
-def audit(db: Db, job: Document, count: int) -> list[Document]:
-    """Return the rows about a job in the audit log, oldest first.
-
-    Those of events are sent without waiting, so `count` of them are waited for.
-    """
-    deadline = time.monotonic() + 2
-    while True:
-        rows = list(db["updates"].find({"uuid": job["uuid"]}, sort=[("date", 1), ("revision", 1)]))
-        if len(rows) >= count or time.monotonic() > deadline:
-            return rows
-        time.sleep(0.01)
+def audit(db: Db, job: Document) -> list[Document]:
+    """Return the rows about a job in the audit log, oldest first."""
+    return list(db["updates"].find({"uuid": job["uuid"]}, sort=[("date", 1), ("revision", 1)]))
 
 
 def date_of(entry: Document) -> datetime.datetime:

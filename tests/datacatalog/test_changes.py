@@ -80,7 +80,7 @@ def test_a_look_reads_what_is_new_and_is_shared(
         thread.start()
     for thread in threads:
         thread.join()
-    assert recorder.commands == ["find updates", "find rejected_events"]
+    assert recorder.commands == ["find updates", "find rejected_events", "find jobs"]
     assert len(known._seen) < 10
 
 

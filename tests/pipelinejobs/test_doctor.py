@@ -65,16 +65,27 @@ def test_what_is_away_is_bad(
     monkeypatch.setenv("_abaco_api_server", "http://127.0.0.1:9")
     monkeypatch.setenv("_abaco_access_token", "a-secret-token")
     jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
-    db["jobs"].drop_index("archive_path_1")
+    db["jobs"].drop_index("child_of_1")
     done = cli("doctor", "-o", "json")
     rows = found(done)
     assert done.code == 1
     assert rows["gateway"]["status"] == "bad"
     assert "http://127.0.0.1:9 does not answer" in rows["gateway"]["found"]
     assert rows["outboxes"]["found"] == "announcements of 1 jobs wait"
-    assert rows["indexes"]["found"] == "missing: jobs.archive_path"
+    assert rows["indexes"]["found"] == "missing: jobs.child_of"
     assert rows["database"]["status"] == "ok"
     assert "a-secret-token" not in done.out + done.err
+
+
+def test_an_index_of_a_former_version_is_named_until_the_next_job_is_created(
+    cli: Run, jobs: PipelineJobStore, job: Document, pipeline: Document, db: Db
+) -> None:
+    db["jobs"].create_index("archive_path")
+    row = found(cli("doctor", "-o", "json"))["indexes"]
+    assert row["status"] == "warning"
+    assert row["found"] == "of a former version, and slow: jobs.archive_path_1"
+    jobs.create({"pipeline_uuid": pipeline["uuid"], "archive_path": "/products/v2/o", "data": {}})
+    assert found(cli("doctor", "-o", "json"))["indexes"]["status"] == "ok"
 
 
 def test_a_database_that_is_away_and_wrong_settings_are_bad(

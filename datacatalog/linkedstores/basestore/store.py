@@ -11,6 +11,7 @@ from pymongo import IndexModel
 
 from datacatalog import documents, mongo, tokens
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.paths import normalize
 from datacatalog.settings import CatalogSettings
@@ -61,6 +62,8 @@ class Store:
     links: ClassVar[tuple[str, ...]] = ()
     """fields that hold lists of typed UUIDs"""
     indexed: ClassVar[tuple[str, ...]] = ()
+    former_indexes: ClassVar[tuple[str, ...]] = ()
+    """fields that a former version made an index of, each, which no question uses"""
     unknown: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
     """what is raised where there is no such document"""
 
@@ -106,12 +109,10 @@ class Store:
         limit: int = 0,
     ) -> list[Document]:
         """Return the visible documents that a MongoDB query finds."""
-        found = self.coll.find(
-            {"$and": [dict(query or {}), {VISIBLE: {"$ne": False}}]},
-            sort=sort,
-            skip=skip,
-            limit=limit,
-        )
+        wanted, visible = dict(query or {}), {VISIBLE: {"$ne": False}}
+        # within an $and, a server may not see which condition has an index
+        whole = {"$and": [wanted, visible]} if VISIBLE in wanted else {**wanted, **visible}
+        found = self.coll.find(whole, sort=sort, skip=skip, limit=limit)
         return [self.public(stored) for stored in found]
 
     def find(self, **fields: Any) -> list[Document]:
@@ -134,8 +135,8 @@ class Store:
         """
         return self._load({"uuid": uuid})
 
-    def _load(self, query: Document) -> Document:
-        found = self.coll.find_one({**query, "uuid": {"$eq": query["uuid"]}})
+    def _load(self, query: Document, projection: Document | None = None) -> Document:
+        found = self.coll.find_one({**query, "uuid": {"$eq": query["uuid"]}}, projection)
         if found is None:
             message = f"No {self.noun} exists with UUID {query['uuid']}"
             raise self.unknown(message)
@@ -284,14 +285,16 @@ class Store:
         """Write a row of the audit log that has a key of its own, unless it is there."""
         self.updates.update_one({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True)
 
-    def ensure_indexes(self) -> None:
-        """Create the indexes of this store's collection, where they do not exist yet."""
+    def wanted_indexes(self) -> list[IndexModel]:
+        """Return the indexes that this store's collection is to have."""
         unique = [IndexModel(name, unique=True) for name in self.identifiers]
-        self.coll.create_indexes(
-            unique
-            + [IndexModel(name) for name in distinct((*self.aliases, *self.indexed, *self.links))]
-        )
-        self.updates.create_indexes([IndexModel("uuid"), IndexModel("date")])
+        others = distinct((*self.aliases, *self.indexed, *self.links))
+        return unique + [IndexModel(name) for name in others]
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes of this store's collection that are missing, and drop what is left over."""
+        indexes.ensure(self.coll, self.wanted_indexes(), self.former_indexes)
+        indexes.ensure(self.updates, [IndexModel("uuid"), IndexModel("date")])
 
 
 def unchanged(stored: Document) -> Document:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import IndexModel
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore import LinkedStore
+from datacatalog.linkedstores.basestore import LinkedStore, indexes
 from datacatalog.linkedstores.basestore.paging import CREATED
 from datacatalog.linkedstores.basestore.store import VISIBLE, now
 from datacatalog.linkedstores.pipelinejob import former_salts, history
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
+UPDATED = "updated"
+"""Where a job has the moment of its newest event."""
 IDENTIFYING = ("pipeline_uuid", "child_of", "data")
 _PRIVATE = (
     "_id",
@@ -41,6 +43,15 @@ _PRIVATE = (
 )
 
 
+_HEAD: Document = {
+    **dict.fromkeys(
+        ("uuid", "state", "last_event", "updated", VISIBLE, "_salt", "_former_salts", "_admin"), 1
+    ),
+    **dict.fromkeys(("_properties", "_history", "history.uuid"), 1),
+    "_outbox": {"$slice": 1},
+}
+
+
 class JobReader(LinkedStore):
     """The jobs and their histories, to read."""
 
@@ -49,7 +60,15 @@ class JobReader(LinkedStore):
     noun = "job"
     unknown = UnknownJob
     links = ("child_of", "generated_by", "acted_on", "acted_using")
-    indexed = ("state", "pipeline_uuid", "archive_path", "updated", VISIBLE)
+    former_indexes = (
+        "state",
+        "pipeline_uuid",
+        "archive_path",
+        "generated_by",
+        "acted_on",
+        "acted_using",
+        VISIBLE,
+    )
 
     def __init__(
         self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
@@ -59,6 +78,21 @@ class JobReader(LinkedStore):
         self.outbox = Outbox(self.coll)
         self.outbox_of_removed = Outbox(self.db["jobs_removed"], disposable=True)
         self.rejected = self.db["rejected_events"]
+
+    def load_head(self, uuid: str, *, deletable: bool = False) -> Document:
+        """Return what decides who may change a job and what an event does to it.
+
+        That is the same few bytes whatever the job's data and its events carry.
+
+        Args:
+            uuid: the job's.
+            deletable: whether visible or hidden, as for `load_deletable`; else visible, as for `load`.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        query = {"uuid": uuid} if deletable else {"uuid": uuid, VISIBLE: {"$ne": False}}
+        return self._load(query, _HEAD)
 
     def find_one_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible job with this UUID and its whole history, or None."""
@@ -170,12 +204,25 @@ class JobReader(LinkedStore):
             raise JobCreateFailure(reason, unknown)
         return str(pipeline_uuid)
 
+    def wanted_indexes(self) -> list[IndexModel]:
+        """Return the indexes of the jobs: one for each question that is asked, and no other."""
+        hidden = {"partialFilterExpression": {VISIBLE: False}}
+        return [
+            IndexModel("uuid", unique=True),
+            IndexModel(CREATED),
+            IndexModel(UPDATED),
+            IndexModel([("state", 1), (CREATED, 1)]),
+            IndexModel([("pipeline_uuid", 1), (CREATED, 1)]),
+            IndexModel([(VISIBLE, 1), (CREATED, 1)], **hidden),
+            IndexModel("child_of"),
+            IndexModel("_outbox_due", sparse=True),
+        ]
+
     def ensure_indexes(self) -> None:
         """Create all indexes that jobs need, where they do not exist yet."""
         super().ensure_indexes()
         self.histories.ensure_indexes()
-        self.coll.create_indexes([IndexModel("_outbox_due", sparse=True), IndexModel(CREATED)])
-        self.rejected.create_indexes([IndexModel("uuid"), IndexModel("date")])
+        indexes.ensure(self.rejected, [IndexModel("uuid"), IndexModel("date")])
 
 
 def serialize(data: Any) -> str:

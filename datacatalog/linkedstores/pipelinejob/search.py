@@ -11,6 +11,7 @@ from datacatalog.linkedstores.basestore.paging import CREATED, Listing, Page, Po
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
+from datacatalog.linkedstores.pipelinejob.reader import UPDATED
 
 if TYPE_CHECKING:
     import datetime
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     _Bounds = tuple[datetime.datetime | None, datetime.datetime | None]
 
-UPDATED = "updated"
 ORDERS = {"created": CREATED, "updated": UPDATED}
 """Newest first in either; a job that is changed meanwhile moves to the front of the second."""
 _SHOWN = (

@@ -6,10 +6,9 @@ import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymongo.errors import AutoReconnect, DuplicateKeyError
-from pymongo.write_concern import WriteConcern
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.basestore.store import now, unchanged
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventConflict,
@@ -29,10 +28,7 @@ from datacatalog.tokens import InvalidAdminToken
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pymongo.database import Database
-
     from datacatalog.mongo import Document
-    from datacatalog.settings import CatalogSettings
 
 MOST_OTHER_BYTES = 128 * 1024
 """Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
@@ -44,6 +40,10 @@ OPTIONAL: dict[str, Any] = {
     "agent": None,
     "task": None,
 }
+
+
+_MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
+"""What has to be read of a job whose entries move."""
 
 
 class Applied(NamedTuple):
@@ -64,16 +64,16 @@ class _Event(NamedTuple):
     """of its entry in the history"""
     digest: str
     execution_id: str | None
+    first: bool = False
+    """whether nothing was sent under its key before"""
+
+
+class _Uncertain(Exception):
+    """Whether a write arrived is unknown."""
 
 
 class PipelineJobStore(RotatingStore):
     """The jobs, their histories and what was refused."""
-
-    def __init__(
-        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
-    ) -> None:
-        super().__init__(mongodb, catalog=catalog)
-        self.unawaited_updates = self.updates.with_options(write_concern=WriteConcern(w=0))
 
     # Creating
 
@@ -150,7 +150,13 @@ class PipelineJobStore(RotatingStore):
             revision=0,
             event_digest=history.digest(FIRST_EVENT, documents.canonical(data)),
         )
-        stored.update(state=FIRST_STATE, last_event=FIRST_EVENT, updated=created, history=[entry])
+        stored.update(
+            state=FIRST_STATE,
+            last_event=FIRST_EVENT,
+            updated=created,
+            history=[entry],
+            _history={"moved": 0, "bytes": history.size([entry])},
+        )
         try:
             self.coll.insert_one(stored)
         except DuplicateKeyError:
@@ -204,6 +210,7 @@ class PipelineJobStore(RotatingStore):
         data: Any,
         *,
         key: str | None = None,
+        first: bool = False,
         sent: Any = None,
         execution_id: str | None = None,
         announce: bool = False,
@@ -212,10 +219,13 @@ class PipelineJobStore(RotatingStore):
         """Apply an event whose sender has been authorized: one atomic update.
 
         Args:
-            job: the job as `load` returned it; read again only if another writer was faster.
+            job: the job as `load` or `load_head` returned it; read again, likewise, only if another
+                writer was faster.
             name: the event.
             data: what the history is to keep.
             key: the idempotency key, by default one of its own.
+            first: nothing was sent under this key before, so it is not looked for among the entries
+                that have moved from the job's document.
             sent: what tells events with the same key apart, by default `data`.
             execution_id: of the execution that brought the event, for the record of a refusal.
             announce: put the event into the outbox as well.
@@ -235,6 +245,7 @@ class PipelineJobStore(RotatingStore):
             history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace),
             history.digest(name, text if sent is None else documents.canonical(sent)),
             execution_id,
+            first or key is None,
         )
         return self._apply(job, event, announce, before)
 
@@ -277,15 +288,14 @@ class PipelineJobStore(RotatingStore):
         before: Callable[[Document], bool] | None,
     ) -> Applied:
         entered: Document | None = None
+        load = self.load if _is_whole(job) else self.load_head
+        certain = event.first
         for attempt in self.attempts(f"{event.name} event"):
             if attempt:
-                job = self.load(job["uuid"])
-            known = self.histories.find(job, event.uuid)
+                job = load(job["uuid"])
+            known = self._known(job, event, only_recent=certain)
             if known is not None:
-                if known.get("_digest", event.digest) != event.digest:
-                    raise EventConflict(event.name, known["name"])
-                self._audit_event(job, known)
-                return Applied(job, known, duplicate=True)
+                return known
             try:
                 state = next_state(job["state"], event.name)
             except EventRefused as refusal:
@@ -306,24 +316,61 @@ class PipelineJobStore(RotatingStore):
             announcements = [entered] if entered else []
             if announce:
                 announcements.append(self.outbox.item(entry))
-            if self._append(job, entry, announcements):
-                return Applied(job, entry, duplicate=False)
+            try:
+                if self._append(job, entry, announcements):
+                    return Applied(job, entry, duplicate=False)
+            except _Uncertain:
+                # the next attempt finds the entry, wherever it is by then, or makes it
+                certain = False
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
+    def _known(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
+        """Return what became of an event that an earlier delivery had applied, else None.
+
+        Raises:
+            EventConflict: it was another event.
+        """
+        if history.has(job, event.uuid):
+            # of a job that is not whole, only its uuid was read; and it may have moved meanwhile
+            job = job if _is_whole(job) else self.load(job["uuid"])
+            entry = self.histories.find(job, event.uuid)
+        else:
+            entry = None if only_recent else self.histories.find_moved(job, event.uuid)
+        if entry is None:
+            return None
+        if entry.get("_digest", event.digest) != event.digest:
+            raise EventConflict(event.name, entry["name"])
+        return Applied(job, entry, duplicate=True)
+
     def _append(self, job: Document, entry: Document, announcements: list[Document]) -> bool:
-        room = self.histories.make_room(job)
+        """Write an event; tell whether no other writer was faster.
+
+        Raises:
+            _Uncertain: the connection was lost before the answer.
+        """
         changes: Document = {
             "state": entry["_state"],
             "last_event": entry["name"],
             "updated": entry["date"],
         }
-        operators: dict[str, Any] = {}
-        kept: list[Document] = (room or job).get("history", [])
-        recent = [*kept, entry]
-        if room:
-            changes |= {**room, "history": recent}
+        operators: dict[str, Any] = {"push": {"history": entry}}
+        about = {"moved": history.moved(job)}
+        recent = [*history.recent(job), entry]
+        if history.is_full(job):
+            whole = job if _is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
+            if whole is None:
+                return False
+            room = self.histories.make_room(whole)
+            recent = [*room.get("history", history.recent(whole)), entry]
+            if room:
+                changes |= {**room, "history": recent}
+                operators = {}
+                about["moved"] = room["_history.moved"]
+            about["bytes"] = changes["_history.bytes"] = history.size(recent)
         else:
-            operators["push"] = {"history": entry}
+            added = history.size([entry])
+            operators["inc"] = {"_history.bytes": added}
+            about["bytes"] = (history.counted(job) or 0) + added
         guard: Document = {}
         if announcements:
             operators.setdefault("push", {})["_outbox"] = {"$each": announcements}
@@ -335,23 +382,18 @@ class PipelineJobStore(RotatingStore):
         try:
             if not self.commit(job, changes, guard, **operators):
                 return False
-        except AutoReconnect:
-            # whether the write arrived is unknown: the next attempt finds the entry or makes it
-            return False
-        self._audit_event(job, entry)
-        if room:
-            job["_history"] = {**job.get("_history", {}), "moved": room["_history.moved"]}
+        except AutoReconnect as error:
+            raise _Uncertain from error
         if announcements:
             job["_outbox"] = [*job.get("_outbox", []), *announcements]
         job.update(
-            state=entry["_state"], last_event=entry["name"], updated=entry["date"], history=recent
+            state=entry["_state"],
+            last_event=entry["name"],
+            updated=entry["date"],
+            history=recent,
+            _history={**(job.get("_history") or {}), **about},
         )
         return True
-
-    def _audit_event(self, job: Document, entry: Document) -> None:
-        """Send an event's row of the audit log; what does not arrive is made up for later."""
-        if "_revision" in entry:
-            self.unawaited_updates.insert_one(history.audit_row(job, entry))
 
     def _keep_rejected(self, job: Document, event: _Event, refusal: EventRefused) -> None:
         row = {
@@ -387,6 +429,7 @@ class PipelineJobStore(RotatingStore):
                 "bucket": bucket,
             }
             self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
+        self.histories.audit(stored, history.recent(stored))
         super().keep_removed(stored)
         self.outbox_of_removed.adopt(stored)
 
@@ -395,6 +438,11 @@ class PipelineJobStore(RotatingStore):
         super().set_visible(stored, action, visible=visible)
         if visible:
             self.outbox_of_removed.forget(stored)
+
+
+def _is_whole(job: Document) -> bool:
+    """Tell whether all of a job was read, not only its head."""
+    return "data" in job
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:

@@ -1,0 +1,247 @@
+"""What an event costs, in counts: questions to the database, and bytes that go to it and come back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import bson
+import pymongo
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
+from datacatalog.mongo import Db, Document
+from local.database import Server
+from tests.datacatalog.conftest import Recorder, Send
+
+ONE_READ_ONE_WRITE = ["find jobs", "update jobs"]
+LONG = 5000
+
+
+class Weight(NamedTuple):
+    """Bytes of BSON."""
+
+    sent: int
+    received: int
+
+
+class Scales(Recorder):
+    """Notes the commands, and how large they and their answers are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 0
+
+    def succeeded(self, event: Any) -> None:
+        self.received += len(bson.encode(event.reply))
+
+    def forget(self) -> None:
+        """Begin again."""
+        self.events.clear()
+        self.received = 0
+
+    def weigh(self) -> Weight:
+        """Return what was noted."""
+        return Weight(sum(len(bson.encode(event.command)) for event in self.events), self.received)
+
+
+@pytest.fixture
+def scales() -> Scales:
+    return Scales()
+
+
+@pytest.fixture
+def weighed(server: Server, mongodb: dict[str, Any], scales: Scales) -> Any:
+    """A store whose commands are weighed."""
+    with pymongo.MongoClient[Document](server.uri, event_listeners=[scales]) as client:
+        yield PipelineJobStore(client[mongodb["database"]])
+
+
+def applied(store: PipelineJobStore, job: Document, **options: Any) -> None:
+    """Apply an event as the actor does."""
+    store.apply(store.load_head(job["uuid"]), "run", {"step": 1}, **options)
+
+
+def fill(send: Send, entries: int, **data: Any) -> None:
+    """Send events until so many are in the document."""
+    for _ in range(entries):
+        send("run", data)
+
+
+@pytest.mark.parametrize("entries", [1, 15, history.MOST_ENTRIES + 1])
+@pytest.mark.parametrize("options", [{}, {"key": "execution:7", "first": True}], ids=str)
+def test_an_event_costs_one_read_and_one_write(
+    entries: int,
+    options: dict[str, Any],
+    weighed: PipelineJobStore,
+    scales: Scales,
+    job: Document,
+    send: Send,
+) -> None:
+    fill(send, entries)
+    scales.forget()
+    applied(weighed, job, **options)
+    assert scales.commands == ONE_READ_ONE_WRITE
+    assert scales.events[-1].command["writeConcern"] == {"w": "majority", "j": True}
+    scales.forget()
+    weighed.handle({"uuid": job["uuid"], "name": "run", "data": {}}, job["_update_token"])
+    assert scales.commands == ONE_READ_ONE_WRITE
+
+
+def test_a_key_that_may_be_an_old_one_costs_a_look_once_entries_have_moved(
+    weighed: PipelineJobStore, scales: Scales, job: Document, send: Send
+) -> None:
+    fill(send, 3)
+    scales.forget()
+    applied(weighed, job, key="event:7")
+    assert scales.commands == ONE_READ_ONE_WRITE
+    fill(send, history.MOST_ENTRIES)
+    scales.forget()
+    applied(weighed, job, key="event:8")
+    assert scales.commands == ["find jobs", "find jobs_history", "update jobs"]
+
+
+def test_a_move_costs_three_questions_more_every_twenty_events(
+    weighed: PipelineJobStore, scales: Scales, job: Document, send: Send
+) -> None:
+    fill(send, history.MOST_ENTRIES - 1)
+    scales.forget()
+    applied(weighed, job)
+    # the first move of a job also sees to the indexes of the buckets
+    asked = [command for command in scales.commands if command.startswith(("find", "update"))]
+    assert asked == ["find jobs", "find jobs", "update jobs"]
+    fill(send, history.MOVED_ENTRIES - 1)
+    scales.forget()
+    applied(weighed, job)
+    assert scales.commands == [
+        "find jobs",
+        "find jobs",
+        "insert jobs_history",
+        "insert updates",
+        "update jobs",
+    ]
+
+
+def test_a_sender_is_authorized_before_any_data_is_read(
+    jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    fill(send, 2, text="x")
+    head = jobs.load_head(job["uuid"])
+    assert jobs.get_token(head) == job["_update_token"]
+    assert "data" not in head
+    assert {name for entry in head["history"] for name in entry} == {"uuid"}
+
+
+def test_neither_the_data_of_a_job_nor_that_of_its_events_is_read_or_sent_again(
+    weighed: PipelineJobStore, scales: Scales, pipeline: Document
+) -> None:
+    weights = []
+    for text in ("", "x" * 100_000):
+        fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {"text": text}}
+        job = weighed.create(fields)
+        for _ in range(3):
+            weighed.apply(weighed.load_head(job["uuid"]), "run", {"text": text})
+        scales.forget()
+        applied(weighed, job)
+        weights.append(scales.weigh())
+    small, large = weights
+    assert abs(large.sent - small.sent) < 100
+    assert abs(large.received - small.received) < 100
+
+
+def test_an_event_of_a_long_history_weighs_what_one_of_a_short_one_does(
+    weighed: PipelineJobStore, scales: Scales, job: Document, send: Send, db: Db
+) -> None:
+    fill(send, 9)
+    scales.forget()
+    applied(weighed, job)
+    short = scales.weigh()
+    # as after 5,000 events, without sending them all
+    db["jobs"].update_one(
+        {"uuid": job["uuid"]},
+        {"$set": {"_history.moved": LONG, "_properties.revision": LONG + 10}},
+    )
+    fill(send, 9)
+    scales.forget()
+    applied(weighed, job)
+    long = scales.weigh()
+    assert scales.commands == ONE_READ_ONE_WRITE
+    entry = 100
+    assert long.received - short.received < 10 * entry
+    assert abs(long.sent - short.sent) < entry
+    assert max(short.sent, long.sent) < 1500
+    assert max(short.received, long.received) < 3000
+
+
+# What is not read is not taken for granted
+
+
+def test_what_was_written_without_a_count_is_counted_once(
+    weighed: PipelineJobStore, scales: Scales, job: Document, send: Send, db: Db
+) -> None:
+    fill(send, 5)
+    written = db["jobs"].find_one({"uuid": job["uuid"]}) or {}
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history": {"moved": 0}}})
+    scales.forget()
+    applied(weighed, job)
+    assert scales.commands == ["find jobs", "find jobs", "update jobs"]
+    counted = (db["jobs"].find_one({"uuid": job["uuid"]}) or {})["_history"]
+    assert counted["bytes"] == history.size(weighed.load(job["uuid"])["history"])
+    assert counted["bytes"] > written["_history"]["bytes"]
+    scales.forget()
+    applied(weighed, job)
+    assert scales.commands == ONE_READ_ONE_WRITE
+
+
+def test_a_second_delivery_is_known_by_the_head_of_a_job(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    for first in (True, False, True):
+        done = jobs.apply(jobs.load_head(job["uuid"]), "run", {"n": 1}, key="k", first=first)
+        assert done.entry["data"] == {"n": 1}
+        assert done.entry["_revision"] == 1
+    assert done.duplicate
+    with pytest.raises(EventConflict):
+        jobs.apply(jobs.load_head(job["uuid"]), "run", {"n": 2}, key="k", first=True)
+    assert len(jobs.history(job["uuid"])) == 2
+
+
+def test_an_entry_that_moves_between_two_reads_is_found(
+    jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {"n": 1}, key="k")
+    head = jobs.load_head(job["uuid"])
+    fill(send, history.MOST_ENTRIES)
+    done = jobs.apply(head, "run", {"n": 1}, key="k")
+    assert done.duplicate
+    assert done.entry["_revision"] == 1
+
+
+def test_after_an_uncertain_answer_the_entry_is_found_though_it_has_moved(
+    mongodb: dict[str, Any], job: Document, send: Send
+) -> None:
+    class Breaking(PipelineJobStore):
+        broken = False
+
+        def commit(self, *args: Any, **operators: Any) -> bool:
+            done = super().commit(*args, **operators)
+            if not self.broken:
+                self.broken = True
+                fill(send, history.MOST_ENTRIES)
+                raise pymongo.errors.AutoReconnect
+            return done
+
+    store = Breaking(mongodb)
+    head = store.load_head(job["uuid"])
+    done = store.apply(head, "run", {"n": 1}, key="execution:1", first=True)
+    assert done.duplicate
+    entries = store.history(job["uuid"])
+    assert [entry["data"] for entry in entries].count({"n": 1}) == 1
+    assert len(entries) == history.MOST_ENTRIES + 2
+
+
+def test_several_events_can_be_applied_to_one_head(jobs: PipelineJobStore, job: Document) -> None:
+    head = jobs.load_head(job["uuid"])
+    for number in range(60):
+        head = jobs.apply(head, "run", {"number": number}).job
+    entries = jobs.history(job["uuid"])
+    assert [entry["data"].get("number") for entry in entries[1:]] == list(range(60))

@@ -1,0 +1,108 @@
+"""The indexes of the jobs: each answers a question that is asked, and there is no other."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from datacatalog.linkedstores.basestore.paging import CREATED
+from datacatalog.linkedstores.condition import missing_indexes, superfluous_indexes
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+
+_LATELY = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+QUESTIONS: dict[str, tuple[Document, str]] = {
+    "a job": ({"uuid": "107"}, "uuid_1"),
+    "jobs by age": ({CREATED: {"$gte": _LATELY}}, f"{CREATED}_1"),
+    "jobs without a date": ({CREATED: None}, f"{CREATED}_1"),
+    "jobs by their last event": ({"updated": {"$gte": _LATELY}}, "updated_1"),
+    "jobs in states": ({"state": {"$in": ["FAILED", "RETIRED"]}}, f"state_1_{CREATED}_1"),
+    "jobs in a state by age": (
+        {"state": "FAILED", CREATED: {"$gte": _LATELY}},
+        f"state_1_{CREATED}_1",
+    ),
+    "jobs of pipelines": ({"pipeline_uuid": {"$in": ["106"]}}, f"pipeline_uuid_1_{CREATED}_1"),
+    "jobs of a pipeline by age": (
+        {"pipeline_uuid": "106", CREATED: {"$gte": _LATELY}},
+        f"pipeline_uuid_1_{CREATED}_1",
+    ),
+    "hidden jobs": ({"_visible": False}, f"_visible_1_{CREATED}_1"),
+    "jobs about a job": ({"child_of": "107"}, "child_of_1"),
+    "what is due in the outboxes": ({"_outbox_due": {"$lte": _LATELY}}, "_outbox_due_1"),
+    "what waits in the outboxes": ({"_outbox_due": {"$exists": True}}, "_outbox_due_1"),
+}
+FORMER = (
+    "state",
+    "pipeline_uuid",
+    "archive_path",
+    "_visible",
+    "generated_by",
+    "acted_on",
+    "acted_using",
+)
+
+
+def index_used(db: Db, question: Document) -> str | None:
+    """Return the index that the server takes for a question."""
+    plan: Any = db["jobs"].find(question).explain()["queryPlanner"]["winningPlan"]
+    while plan is not None:
+        if "indexName" in plan:
+            return str(plan["indexName"])
+        plan = plan.get("inputStage")
+    return None
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_each_question_has_its_index(name: str, job: Document, db: Db) -> None:
+    question, index = QUESTIONS[name]
+    assert index_used(db, question) == index
+
+
+def test_there_is_no_index_without_a_question(job: Document, db: Db) -> None:
+    asked = {index for _, index in QUESTIONS.values()}
+    assert set(db["jobs"].index_information()) == asked | {"_id_"}
+    assert len(asked) == 8
+
+
+def test_the_children_of_a_job_are_found_by_their_index(
+    jobs: PipelineJobStore, recorded_jobs: PipelineJobStore, recorder: Any, db: Db
+) -> None:
+    recorded_jobs.query({"child_of": "107"}, limit=5)
+    (event,) = recorder.events
+    # the first condition is the one whose index a server takes
+    assert next(iter(event.command["filter"])) == "child_of"
+
+
+def test_of_a_former_version_what_nobody_asks_is_dropped_and_nothing_else(
+    jobs: PipelineJobStore, db: Db
+) -> None:
+    for field in FORMER:
+        db["jobs"].create_index(field)
+    db["jobs"].create_index("session")
+    db["jobs"].create_index("task", name="agent_1")
+    db["jobs"].create_index([("archive_path", 1), ("state", 1)])
+    db["jobs"].create_index("acted_by", name="acted_on_1_")
+    assert set(superfluous_indexes(jobs)) == {f"jobs.{field}_1" for field in FORMER}
+    jobs.ensure_indexes()
+    assert missing_indexes(jobs) == superfluous_indexes(jobs) == []
+    theirs = {"session_1", "agent_1", "archive_path_1_state_1", "acted_on_1_"}
+    asked = {index for _, index in QUESTIONS.values()}
+    assert set(db["jobs"].index_information()) == asked | theirs | {"_id_"}
+
+
+def test_an_index_of_the_same_name_that_is_not_ours_stays(jobs: PipelineJobStore, db: Db) -> None:
+    db["jobs"].create_index("archive_path", unique=True)
+    db["jobs"].create_index([("acted_on", -1)], name="acted_on_1")
+    jobs.ensure_indexes()
+    assert {"archive_path_1", "acted_on_1"} <= set(db["jobs"].index_information())
+
+
+def test_where_all_are_there_nothing_is_asked_to_be_made(
+    recorded_jobs: PipelineJobStore, recorder: Any
+) -> None:
+    recorded_jobs.ensure_indexes()
+    recorder.events.clear()
+    recorded_jobs.ensure_indexes()
+    assert {command.split()[0] for command in recorder.commands} == {"listIndexes"}
