@@ -22,10 +22,11 @@ class Catalog:
 
     Args:
         mongodb: settings of the database.
+        pid: of its server.
     """
 
-    def __init__(self, mongodb: dict[str, Any]) -> None:
-        self.mongodb = mongodb
+    def __init__(self, mongodb: dict[str, Any], pid: int) -> None:
+        self.mongodb, self.pid = mongodb, pid
         self.jobs = PipelineJobStore(mongodb)
         self._pipeline = PipelineStore(mongodb).add_update_document(
             {
@@ -61,6 +62,7 @@ def catalog() -> Iterator[Catalog]:
     with tempfile.TemporaryDirectory() as folder:
         database = LocalDatabase(Path(folder))
         try:
-            yield Catalog({"authn": database.start().uri, "database": "bench"})
+            server = database.start()
+            yield Catalog({"authn": server.uri, "database": "bench"}, server.pid)
         finally:
             database.stop()

@@ -125,7 +125,7 @@ class Store:
         Raises:
             CatalogUpdateFailure: there is none; of the kind that `unknown` says.
         """
-        return self._load({"uuid": uuid, VISIBLE: {"$ne": False}})
+        return self._load(uuid, hidden=False)
 
     def load_deletable(self, uuid: str) -> Document:
         """Return a document as it is stored, whether visible or hidden.
@@ -133,12 +133,13 @@ class Store:
         Raises:
             CatalogUpdateFailure: there is none; of the kind that `unknown` says.
         """
-        return self._load({"uuid": uuid})
+        return self._load(uuid, hidden=True)
 
-    def _load(self, query: Document, projection: Document | None = None) -> Document:
-        found = self.coll.find_one({**query, "uuid": {"$eq": query["uuid"]}}, projection)
-        if found is None:
-            message = f"No {self.noun} exists with UUID {query['uuid']}"
+    def _load(self, uuid: str, projection: Document | None = None, *, hidden: bool) -> Document:
+        # a second condition would make a server weigh all indexes against each other
+        found = self.coll.find_one({"uuid": {"$eq": uuid}}, projection)
+        if found is None or not (hidden or found.get(VISIBLE) is not False):
+            message = f"No {self.noun} exists with UUID {uuid}"
             raise self.unknown(message)
         return found
 

@@ -91,8 +91,7 @@ class JobReader(LinkedStore):
         Raises:
             UnknownJob: there is none.
         """
-        query = {"uuid": uuid} if deletable else {"uuid": uuid, VISIBLE: {"$ne": False}}
-        return self._load(query, _HEAD)
+        return self._load(uuid, _HEAD, hidden=deletable)
 
     def find_one_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible job with this UUID and its whole history, or None."""

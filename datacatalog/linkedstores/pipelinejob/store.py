@@ -366,11 +366,10 @@ class PipelineJobStore(RotatingStore):
                 changes |= {**room, "history": recent}
                 operators = {}
                 about["moved"] = room["_history.moved"]
-            about["bytes"] = changes["_history.bytes"] = history.size(recent)
+            about["bytes"] = history.size(recent)
         else:
-            added = history.size([entry])
-            operators["inc"] = {"_history.bytes": added}
-            about["bytes"] = (history.counted(job) or 0) + added
+            about["bytes"] = (history.counted(job) or 0) + history.size([entry])
+        changes["_history.bytes"] = about["bytes"]
         guard: Document = {}
         if announcements:
             operators.setdefault("push", {})["_outbox"] = {"$each": announcements}
