@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,10 @@ PREFIX = "_REACTOR_"
 SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization")
 """Sections that a variable can make where no file has them."""
 ONLY_IN_FILES = ("logs", "folders")
+_MOST_FILES = 8
+_TICK = 1_000_000_000
+_parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
+"""What files held, by what their folders say of them; for a process that handles many messages."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -46,8 +52,24 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Return what a file holds; it is read again only when it has changed."""
     try:
-        text = path.read_text(encoding="utf-8")
+        status = path.stat()
+        stamp = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        known, content = _parsed.get(path, ((), {}))
+        if known != stamp:
+            content = _parse(path, path.read_text(encoding="utf-8"))
+            if len(_parsed) >= _MOST_FILES:
+                _parsed.clear()
+            # another change within the same tick of the clock would leave no mark
+            if time.time_ns() - status.st_ctime_ns > _TICK:
+                _parsed[path] = stamp, content
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -56,6 +78,11 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"{path}: not valid UTF-8"
         raise SettingsError(message) from error
+    # whoever gets it may change it
+    return copy.deepcopy(content)
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         content = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders

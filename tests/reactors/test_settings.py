@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,78 @@ def test_keys_are_attributes(folder: Path) -> None:
     loaded = settings.load({}, [folder])
     assert loaded.mongodb.timeout == 10
     assert loaded["logs"]["level"] == "INFO"
+
+
+def parsed_times(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that grows when a file is read and parsed."""
+    times: list[Path] = []
+    parse = settings._parse
+    monkeypatch.setattr(
+        settings, "_parse", lambda path, text: (times.append(path), parse(path, text))[1]
+    )
+    # as if the files had not been written a moment ago
+    monkeypatch.setattr(settings, "_TICK", 0)
+    return times
+
+
+def test_a_file_is_parsed_once_until_it_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = parsed_times(monkeypatch)
+    for _ in range(3):
+        assert settings.load({}, [folder]).mongodb.timeout == 10
+    assert len(times) == 1
+    write(folder, CONFIG.replace("timeout: 10", "timeout: 20"))
+    for _ in range(3):
+        assert settings.load({}, [folder]).mongodb.timeout == 20
+    assert len(times) == 2
+
+
+def test_another_file_in_its_place_of_the_same_size_and_date_is_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed_times(monkeypatch)
+    settings.load({}, [folder])
+    file, other = folder / "config.yml", tmp_path / "other.yml"
+    date = file.stat().st_mtime_ns
+    other.write_text(CONFIG.replace("timeout: 10", "timeout: 20"))
+    os.utime(other, ns=(date, date))
+    other.rename(file)
+    assert settings.load({}, [folder]).mongodb.timeout == 20
+    file.unlink()
+    assert settings.load({}, [folder]) == {}
+
+
+def test_two_changes_in_one_tick_of_the_clock_are_both_seen(folder: Path) -> None:
+    for number in range(20, 60):
+        write(folder, CONFIG.replace("timeout: 10", f"timeout: {number}"))
+        assert settings.load({}, [folder]).mongodb.timeout == number
+
+
+def test_nothing_that_one_message_changes_reaches_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed_times(monkeypatch)
+    before = settings.load({}, [folder])
+    changed = settings.load(
+        {"_REACTOR_MONGODB_TIMEOUT": "3", "_REACTOR_AUTHORIZATION_TRUSTED_USERS": "eve"}, [folder]
+    )
+    assert changed.mongodb.timeout == 3
+    changed.authorization.trusted_users.append("mallory")
+    changed.pipelines["job_manager_id"] = "theirs"
+    changed["more"] = True
+    assert settings.load({}, [folder]) == before
+
+
+def test_a_file_that_can_no_longer_be_read_is_an_error_as_at_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed_times(monkeypatch)
+    settings.load({}, [folder])
+    write(folder, "- no: mapping")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="holds a list"):
+            settings.load({}, [folder])
 
 
 def test_a_later_folder_wins_key_by_key(tmp_path: Path) -> None:

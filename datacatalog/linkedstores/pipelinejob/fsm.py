@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from datacatalog.linkedstores.pipelinejob.exceptions import EventRefused
 
@@ -23,8 +23,7 @@ FIRST_STATE = "CREATED"
 FIRST_EVENT = "create"
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(NamedTuple):
     """Where an event leads: from any of `sources` to `target`, or nowhere else if that is None."""
 
     sources: frozenset[str]
