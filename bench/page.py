@@ -16,7 +16,7 @@ from rich.progress import track
 from bench.catalog import Catalog, catalog
 from bench.running import ROOT, SECONDS, address_of, serving
 from datacatalog.identifiers import typeduuid
-from datacatalog.linkedstores.basestore.paging import CREATED
+from datacatalog.linkedstores.basestore.store import CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping  # noqa: TC003 - the dataclass reads its annotations
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_DNS_DOMAIN = "sd2e.org"
 DEFAULT_ADMIN_LIFETIME = 3600
 API_SERVER = "_abaco_api_server"
 """Where an actor runs, its platform says what callbacks have to begin with."""
+_SECRETS = ("admin_key", "admin_secret")
 DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
 
-@dataclass(frozen=True)
-class CatalogSettings:
+class CatalogSettings(NamedTuple):
     """What the `CATALOG_*` and `TACC_*` variables say; see `docs/settings.md`."""
 
     dns_domain: str = DEFAULT_DNS_DOMAIN
@@ -26,13 +28,17 @@ class CatalogSettings:
     owner: str = "sd2eadm"
     project: str = "SD2E-Community"
     tenant: str = "sd2e"
-    admin_key: str = field(default="", repr=False)
-    admin_secret: str = field(default="", repr=False)
+    admin_key: str = ""
+    admin_secret: str = ""
     admin_lifetime: int = DEFAULT_ADMIN_LIFETIME
     max_index_filters: int = DEFAULT_MAX_INDEX_FILTERS
     max_index_patterns: int = DEFAULT_MAX_INDEX_PATTERNS
-    local_storage: Mapping[str, str] = field(default_factory=dict)
+    local_storage: Mapping[str, str] = MappingProxyType({})
     """storage systems whose files are in a folder of this machine"""
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self._asdict().items() if name not in _SECRETS}
+        return f"CatalogSettings({', '.join(f'{name}={shown[name]!r}' for name in shown)})"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> CatalogSettings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
@@ -28,6 +28,8 @@ from manager.kinds import (
 from reactors.exceptions import MessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reactors.message import Parsed
     from reactors.runtime import Reactor
 
@@ -35,22 +37,24 @@ NO_PAYLOAD = "The message had no payload"
 _DROPPED = ("_links", "retries", "localId", "token")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One message, whichever way it came."""
 
     kind: str
     uuid: str = ""
     """the job's; none yet for a create"""
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
     event: str = ""
     data: Any = None
     """of an event: what the history is to keep"""
     key: str | None = None
     """of an event: what a second delivery is known by, if the message says so itself"""
     force: bool = False
-    body: dict[str, Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = MappingProxyType({})
     """of a create: the fields of the job; of a callback of Agave or Aloe: the post as it came"""
+
+    def __repr__(self) -> str:
+        return f"Message({self.kind!r}, uuid={self.uuid!r}, event={self.event!r})"
 
     @property
     def subject(self) -> str:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reactors.runtime import Reactor
 
 TIMEOUT = 2.0
 
 
-def latest_description(rx: Reactor, post: dict[str, Any]) -> str | None:
+def latest_description(rx: Reactor, post: Mapping[str, Any]) -> str | None:
     """Return the latest entry of a job's history on Agave or Aloe, or None if it cannot be had.
 
     Asked only with the access token that the platform gave, and given up after `TIMEOUT` seconds.

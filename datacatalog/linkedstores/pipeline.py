@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore
-from datacatalog.linkedstores.basestore.paging import CREATED
+from datacatalog.linkedstores.basestore.store import CREATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

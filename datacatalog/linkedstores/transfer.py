@@ -18,7 +18,8 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from datacatalog import mongo
-from datacatalog.linkedstores.basestore.paging import CREATED, Listing, Position
+from datacatalog.linkedstores.basestore.paging import Listing, Position
+from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.lookup import KINDS
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore

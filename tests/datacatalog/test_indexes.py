@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datacatalog.linkedstores.basestore.paging import CREATED
+from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.condition import missing_indexes, superfluous_indexes
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -391,8 +390,7 @@ def test_an_administrative_token_indexes_too(
     admin_token: str, finished: Finished, place: Place, mongodb: dict[str, Any]
 ) -> None:
     uuid = str(finished(archive_patterns=[ARCHIVE]).uuid)
-    catalog = replace(
-        place.catalog,
+    catalog = place.catalog._replace(
         admin_key=ADMIN["CATALOG_ADMIN_TOKEN_KEY"],
         admin_secret=ADMIN["CATALOG_ADMIN_TOKEN_SECRET"],
     )
@@ -445,8 +443,8 @@ def test_more_than_is_recommended_is_said(
     finished: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = finished()
-    job.stores["file"].catalog = replace(
-        job.stores["file"].catalog, max_index_filters=2, max_index_patterns=5
+    job.stores["file"].catalog = job.stores["file"].catalog._replace(
+        max_index_filters=2, max_index_patterns=5
     )
     with caplog.at_level(logging.WARNING):
         job.index(filters=[{"patterns": ["a", "b"]}] * 2)

@@ -197,10 +197,10 @@ def test_the_table_of_variables_has_every_one_that_the_code_reads() -> None:
         # a value that is the variable's own, so that the setting is found by it
         probe = "system=/folder" if name == "CATALOG_LOCAL_STORAGE" else "4711"
         (changed,) = [
-            field.name
-            for field in fields(CatalogSettings)
-            if getattr(CatalogSettings.from_environ({name: probe}), field.name)
-            != getattr(defaults, field.name)
+            field
+            for field in CatalogSettings._fields
+            if getattr(CatalogSettings.from_environ({name: probe}), field)
+            != getattr(defaults, field)
         ]
         assert default == str(getattr(defaults, changed) or ""), name
 

@@ -62,9 +62,12 @@ def parsed_times(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list that grows when a file is read and parsed."""
     times: list[Path] = []
     parse = settings._parse
-    monkeypatch.setattr(
-        settings, "_parse", lambda path, text: (times.append(path), parse(path, text))[1]
-    )
+
+    def noted(path: Path, text: str) -> dict[str, Any]:
+        times.append(path)
+        return parse(path, text)
+
+    monkeypatch.setattr(settings, "_parse", noted)
     # as if the files had not been written a moment ago
     monkeypatch.setattr(settings, "_TICK", 0)
     return times

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Document
 
-CREATED = "_properties.created_date"
-"""Where all documents of a store have the moment of their creation."""
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 _FIRST_WIDTH = datetime.timedelta(minutes=1)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 VISIBLE = "_visible"
 REVISION = "_properties.revision"
+CREATED = "_properties.created_date"
+"""Where all documents of a store have the moment of their creation."""
 CONTENTION_SECONDS = 60.0
 _FIRST_PAUSE, _DOUBLINGS = 0.001, 6
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.paging import CREATED, Listing, Page, Position
-from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
+from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
 from datacatalog.linkedstores.pipelinejob.reader import UPDATED
