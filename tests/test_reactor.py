@@ -524,6 +524,27 @@ def test_an_event_is_processed_without_what_takes_long_to_import(
         assert not imported & {"agavepy", "requests", "jsonschema", "referencing", "petname"}
 
 
+MODULES = "import sys; {}; print(*sys.modules)"
+
+
+def modules(statement: str) -> set[str]:
+    """Return the modules that are there after a statement in a new process."""
+    command = [sys.executable, "-c", MODULES.format(statement)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_a_cold_start_imports_little_beyond_the_driver_and_yaml() -> None:
+    bare = modules("import os, datetime, pymongo, yaml")
+    more = modules("import reactor") - bare - {"reactor"}
+    own = {
+        name for name in more if name.partition(".")[0] in ("manager", "reactors", "datacatalog")
+    }
+    assert more - own <= {"secrets", "shlex"}
+    assert len(own) <= 70
+    assert "datacatalog.linkedstores.basestore.paging" not in own
+
+
 COUNT = """
 import json, sys
 from pathlib import Path
