@@ -10,6 +10,7 @@ from pymongo import IndexModel
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore, indexes
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE, now
+from datacatalog.linkedstores.pipelinejob import former_salts, history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
@@ -43,7 +44,8 @@ _PRIVATE = (
 
 _HEAD: Document = {
     **dict.fromkeys(
-        ("uuid", "state", "last_event", "updated", VISIBLE, "_salt", former_salts.FORMER, "_admin"), 1
+        ("uuid", "state", "last_event", "updated", VISIBLE, "_salt", former_salts.FORMER, "_admin"),
+        1,
     ),
     **dict.fromkeys(("_properties", "_history", "history.uuid"), 1),
     "_outbox": {"$slice": 1},
