@@ -67,6 +67,7 @@ soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and
 	$(BIN)/python -m tests.reliability.report build/soak.ndjson
 
 bench: $(INSTALLED)  ## print what an event costs, as ratios
+	$(BIN)/python -m bench.handle
 	$(BIN)/python -m bench.history
 	$(BIN)/python -m bench.process
 	$(BIN)/python -m bench.gateway
