@@ -373,9 +373,9 @@ class PipelineJobStore(RotatingStore):
         guard: Document = {}
         if announcements:
             operators.setdefault("push", {})["_outbox"] = {"$each": announcements}
-            if job.get("_outbox"):
+            if job.get("_outbox_due"):
                 # a delivery that empties the outbox meanwhile takes its due date along
-                guard = {"_outbox.0": {"$exists": True}}
+                guard = {"_outbox_due": {"$exists": True}}
             else:
                 changes["_outbox_due"] = entry["date"]
         try:
@@ -384,7 +384,7 @@ class PipelineJobStore(RotatingStore):
         except AutoReconnect as error:
             raise _Uncertain from error
         if announcements:
-            job["_outbox"] = [*job.get("_outbox", []), *announcements]
+            job.setdefault("_outbox_due", entry["date"])
         job.update(
             state=entry["_state"],
             last_event=entry["name"],
