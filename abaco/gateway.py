@@ -10,6 +10,7 @@ from abaco.exceptions import Unavailable
 from abaco.http.bodies import Bodies
 from abaco.http.metrics import Metrics
 from abaco.passes import Passes
+from abaco.readiness import Readiness
 from abaco.store import nonces
 from abaco.throttling import Throttle
 from abaco.workers.pool import Outcome, Pool
@@ -33,19 +34,26 @@ class Gateway:
         database: of the platform.
         address: the base URL at which it listens.
         passes: what parts of this process show in place of an access token.
+        readiness: whether messages can be accepted and run; without it, nobody looks.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, address: str, passes: Passes | None = None
+        self,
+        settings: Settings,
+        database: Database,
+        address: str,
+        passes: Passes | None = None,
+        readiness: Readiness | None = None,
     ) -> None:
         self.passes = passes or Passes()
+        self.readiness = readiness or Readiness(settings, database)
         self.settings = settings
         self.database = database
         self.address = address
         self.throttle = Throttle()
         self.bodies = Bodies(settings.limits)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
-        self.metrics = Metrics(database, self.pool)
+        self.metrics = Metrics(database, self.pool, self.readiness)
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()

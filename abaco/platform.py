@@ -14,7 +14,7 @@ from abaco.store import actors, aliases, nonces, permissions, registrations, ses
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -35,11 +35,18 @@ class Prepared(NamedTuple):
         page: given the application that answers for paths that nobody serves, returns the one that
             is asked for every path outside the API. Its requests end (`http.disconnect`) when the
             gateway does; no other site may read its replies.
+        ready: returns why messages could not be handled at the moment, in a line without secrets,
+            or None. It is called again and again, in a thread of its own, and ought to return
+            within a few seconds; while it does not, the gateway is not ready.
+        folders: beside the gateway's own, those on whose disks room is kept
+            (`limits.reserve_bytes`).
     """
 
     lines: list[str]
     close: Callable[[], None]
     page: Callable[[ASGIApp], ASGIApp] | None = None
+    ready: Callable[[], str | None] | None = None
+    folders: Sequence[Path] = ()
 
 
 class Visitor(NamedTuple):
@@ -57,11 +64,18 @@ class Platform:
         address: the base URL of the gateway, as others know it.
         listening: the base URL at which it will listen.
         data: the folder of the platform's files.
+        stopping: tells whether the gateway was told to end, so that nobody waits for `prepare`.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, address: str, passes: Passes
+        self,
+        settings: Settings,
+        database: Database,
+        address: str,
+        passes: Passes,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.stopping = stopping
         self.address = settings.public_url or address
         self.listening = address
         self.data: Path = settings.data

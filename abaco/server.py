@@ -26,6 +26,7 @@ from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
 from abaco.passes import Passes
 from abaco.platform import Platform, Prepared
+from abaco.readiness import Readiness
 from abaco.store import actors, executions, sessions, tokens
 from abaco.store.database import Database, explain
 
@@ -78,10 +79,15 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
         try:
             await asyncio.to_thread(database.check)
             passes = Passes()
-            platform = Platform(settings, database, address, passes)
+            platform = Platform(settings, database, address, passes, stop.is_set)
             prepared = await asyncio.to_thread(_prepare, settings, platform)
             stack.callback(prepared.close)
-            gateway = Gateway(settings, database, address, passes)
+            if stop.is_set():
+                return
+            readiness = Readiness(settings, database, prepared.folders, prepared.ready)
+            await asyncio.to_thread(readiness.start)
+            stack.callback(readiness.stop)
+            gateway = Gateway(settings, database, address, passes, readiness)
             await _run(gateway, [listening], stop, prepared, show)
         except SQLAlchemyError as error:
             raise ServerError(explain(settings.database, error)) from error
@@ -94,7 +100,7 @@ async def _run(
     prepared: Prepared,
     show: Callable[[str], None],
 ) -> None:
-    settings, database, address = gateway.settings, gateway.database, gateway.address
+    settings, database = gateway.settings, gateway.database
     application = make_application(gateway, prepared.page)
     servers = [_make_server(gateway, application, None)]
     if settings.tls_port is not None:
@@ -125,7 +131,7 @@ async def _run(
             if any(task.done() for task in serving):
                 break
             await asyncio.sleep(_TICK_SECONDS / 100)
-        for line in (f"The gateway is at {address}", *prepared.lines):
+        for line in (f"The gateway is at {gateway.address}", *prepared.lines):
             show(line)
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({waiting, *serving}, return_when=asyncio.FIRST_COMPLETED)

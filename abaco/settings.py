@@ -49,6 +49,7 @@ _LIMITS = {
     "results": _COUNT,
     "workers": _COUNT,
     "growth_bytes": _COUNT,
+    "reserve_bytes": {"type": "integer", "minimum": 0},
 }
 SETTINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -151,6 +152,7 @@ class Limits:
     results: int = 100
     workers: int = 8
     growth_bytes: int = 256 * MEBIBYTE
+    reserve_bytes: int = 256 * MEBIBYTE
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
-from pymongo.errors import DocumentTooLarge, PyMongoError
+from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ DEFAULT_TIMEOUT = 10.0
 ACKNOWLEDGED = WriteConcern(w="majority", j=True)
 _REFUSED = (2, 14, 17280, 10334, 17419)
 """Error codes of MongoDB: BadValue, TypeMismatch, KeyTooLong, and two of BSONObjectTooLarge."""
+_NOT_ALLOWED = (13, 18)
+"""Unauthorized and AuthenticationFailed."""
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 
 
@@ -108,6 +110,15 @@ def explain(error: PyMongoError, mongodb: Mapping[str, Any]) -> str:
 def is_refused(error: PyMongoError) -> bool:
     """Tell whether the database refuses what it was given, rather than failing at the moment."""
     return isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _REFUSED
+
+
+def answers_errors(error: PyMongoError) -> bool:
+    """Tell whether the server answers, but fails at whatever it is asked for.
+
+    A refusal, of a wrong password or for a lack of permission, is no failure.
+    """
+    code = getattr(error, "code", None)
+    return isinstance(error, OperationFailure) and not error.timeout and code not in _NOT_ALLOWED
 
 
 @lru_cache(maxsize=4)

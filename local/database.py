@@ -1,10 +1,11 @@
 """A MongoDB-compatible server of one's own: the program `secantusd-py`, on a loopback port.
 
-Its data, its log and a note of where it listens are in one folder, by which later commands find
-it again. It outlives the command that started it.
+Its data, its log, its password and a note of where it listens are in one folder, by which later
+commands find it again. It outlives the command that started it.
 
-    python -m local.database start     prints the URI
+    python -m local.database start     prints its address
     python -m local.database status
+    python -m local.database uri       prints the address with user and password
     python -m local.database stop
 """
 
@@ -12,48 +13,53 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import enum
 import fcntl
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pymongo
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
+
+from local import processes, users
+from local.exceptions import LocalDatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 GATEWAY_LOCK = "abaco/lock"
 """What the gateway of `make up` holds in the same folder."""
-PROGRAM = "secantusd-py"
 DEFAULT_FOLDER = Path(".local")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-HIGHEST_PORT = 65535
 _POLL_SECONDS = 0.05
+_AUTHENTICATION_FAILED = 18
 
 
-class LocalDatabaseError(RuntimeError):
-    """The server cannot be started or stopped; the text says what to do."""
-
-
-class Server(NamedTuple):
-    """A server as it was noted in its folder."""
+@dataclass(frozen=True)
+class Server:
+    """A server as it was noted in its folder, with the password of its owner."""
 
     pid: int
     port: int
+    password: str = field(default="", repr=False)
+
+    @property
+    def address(self) -> str:
+        """Where it is, without a user."""
+        return f"mongodb://{processes.HOST}:{self.port}"
 
     @property
     def uri(self) -> str:
-        """What clients connect to."""
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        """What its owner connects to."""
+        return users.uri(self.port, users.OWNER, self.password)
 
 
 class LocalDatabase:
@@ -61,16 +67,23 @@ class LocalDatabase:
 
     Args:
         folder: made where it does not exist.
+        is_interrupted: tells whether nobody waits for a start any longer.
     """
 
-    def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
+    def __init__(
+        self, folder: Path = DEFAULT_FOLDER, is_interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_interrupted = is_interrupted
         self.folder = folder.resolve()
         self.data = self.folder / "database"
         self.log = self.folder / "database.log"
+        self.password_file = self.folder / "database.password"
         self._note = self.folder / "database.json"
 
     def start(self) -> Server:
-        """Return the running server; start it if it does not run, or has died.
+        """Return the running server; start it if it does not run, has died, or is broken.
+
+        One that asks for no password, as those of earlier versions, is started again with one.
 
         Raises:
             LocalDatabaseError: it does not come up.
@@ -78,9 +91,29 @@ class LocalDatabase:
         with self._locked():
             noted = self._read()
             if noted is not None and self._is_ours(noted.pid):
-                self._wait(noted, None)
+                if processes.asks_for_a_password(noted.pid) and self._is_well(noted):
+                    return noted
+                self._end(noted.pid)
+            return self._bring_up(noted.port if noted is not None else 0)
+
+    def restart(self, failed: Server) -> Server:
+        """End a server, even if it is frozen, and start it at the same port.
+
+        Args:
+            failed: which one; where another one runs, that is returned.
+
+        Raises:
+            LocalDatabaseError: it does not come up, or another program has taken the port.
+        """
+        with self._locked():
+            noted = self._read()
+            if noted is not None and noted.pid != failed.pid and self.is_running(noted):
                 return noted
-            return self._spawn(noted.port if noted is not None else 0)
+            self._end(failed.pid)
+            if processes.free_port(failed.port) != failed.port:
+                message = f"another program has taken port {failed.port}, where clients look for it"
+                raise LocalDatabaseError(message)
+            return self._bring_up(failed.port)
 
     def stop(self) -> bool:
         """Stop the server; tell whether it was running."""
@@ -95,16 +128,90 @@ class LocalDatabase:
     def status(self) -> Server | None:
         """Return the server if it runs and answers."""
         server = self._read()
-        if server is None or not self._is_ours(server.pid) or not _answers(server):
+        if server is None or not self.is_running(server) or _look(server) is not _State.WELL:
             return None
         return server
 
-    def _spawn(self, former_port: int) -> Server:
-        port = _free_port(former_port)
-        command = [_program(), "--host", "127.0.0.1", "--port", str(port)]
+    def is_running(self, server: Server) -> bool:
+        """Tell whether the process of a server is there, whether or not it answers."""
+        return self._is_ours(server.pid) and processes.asks_for_a_password(server.pid)
+
+    def admit(self, server: Server, database: str) -> str:
+        """Return the URI of the user who may read and write one database, and nothing else.
+
+        Args:
+            server: as it was started.
+            database: the name of the database.
+
+        Raises:
+            LocalDatabaseError: the server does not do it.
+        """
+        try:
+            return users.admit(server.port, server.password, database)
+        except PyMongoError as error:
+            message = f"the local database makes no user ({type(error).__name__}): see {self.log}"
+            raise LocalDatabaseError(message) from error
+
+    def _bring_up(self, port: int) -> Server:
+        """Start the server; make its owner where it has none, or none with the password kept."""
+        if users.read_password(self.password_file) is not None and self.data.exists():
+            with contextlib.suppress(_WrongPassword):
+                return self._serve(port)
+        self._make_owner(port)
+        return self._serve(port)
+
+    def _serve(self, port: int) -> Server:
+        port = processes.free_port(port)
+        server = self._spawn(port, [processes.PASSWORD_OPTION], port)
+        try:
+            self._expect(lambda: _look(server), server)
+        except BaseException:  # whatever it is, it goes on after the process has ended
+            self._end(server.pid)
+            raise
+        return server
+
+    def _make_owner(self, later_port: int) -> None:
+        """Let the server serve nobody but this process until it has an owner.
+
+        The password is kept when the owner has it: what is interrupted before is done again.
+        """
+        password = users.new_password()
+        door = users.PrivateDoor(self.folder / "database.keys")
+
+        def attempt() -> _State:
+            if not processes.is_open(server.port):
+                return _State.SILENT
+            try:
+                door.make_owner(server.port, password)
+            except OperationFailure:
+                return _State.BROKEN
+            except PyMongoError:
+                return _State.SILENT
+            return _State.WELL
+
+        with door.opened() as options:
+            server = self._spawn(processes.free_port(0), options, later_port)
+            try:
+                self._expect(attempt, server)
+            finally:
+                # its owner is on disk, and nobody else has written anything
+                self._end(server.pid, signal.SIGKILL)
+        users.write_password(self.password_file, password)
+
+    def _spawn(self, port: int, options: list[str], noted_port: int) -> Server:
+        command = [
+            processes.find_program(),
+            "--host",
+            processes.HOST,
+            "--port",
+            str(port),
+            *options,
+        ]
         # with its oplog the server slows down as it grows; what is acknowledged must be on disk
         command += ["--standalone", "--sync-on-commit", "--cache-size", "256M"]
         command += ["--log-level", "WARNING", "--storage-path", str(self.data)]
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        self.data.chmod(0o700)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -113,99 +220,130 @@ class LocalDatabase:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,
             )
-        server = Server(process.pid, port)
-        self._write(server)
+        # it is meant to outlive this process, so nobody waits for its end
+        process.returncode = 0
         try:
-            self._wait(server, process)
-        finally:
-            # it is meant to outlive this process, so nobody waits for its end
-            process.returncode = 0
-        return server
+            self._write(Server(process.pid, noted_port))
+        except BaseException:  # whatever it is, it goes on after the process has ended
+            self._end(process.pid)
+            raise
+        return Server(process.pid, port, users.read_password(self.password_file) or "")
 
-    def _wait(self, server: Server, process: subprocess.Popen[bytes] | None) -> None:
+    def _is_well(self, server: Server) -> bool:
+        """Tell whether a server that runs can be used; if not, it answers errors."""
+        return self._wait(lambda: _look(server), server) is _State.WELL
+
+    def _expect(self, look: Callable[[], _State], server: Server) -> None:
+        if self._wait(look, server) is not _State.WELL:
+            raise LocalDatabaseError(self._complaint("answers errors"))
+
+    def _wait(self, look: Callable[[], _State], server: Server) -> _State:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(server):
-            ended = process is not None and process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                state = "ended at once" if ended else f"does not answer on port {server.port}"
-                message = f"the local database {state}: see {self.log}{self._last_line()}"
+        while (state := look()) is _State.SILENT:
+            if not self._lives(server.pid):
+                raise LocalDatabaseError(self._complaint("ended at once"))
+            if self._is_interrupted():
+                message = "the start of the local database was interrupted"
                 raise LocalDatabaseError(message)
+            if time.monotonic() > deadline:
+                raise LocalDatabaseError(self._complaint(f"does not answer on port {server.port}"))
             time.sleep(_POLL_SECONDS)
+        if state is _State.REFUSES:
+            message = (
+                f"the local database does not accept the password in {self.password_file}: "
+                "`python -m local.database stop`, then start it, which makes another"
+            )
+            raise _WrongPassword(message)
+        return state
 
-    def _last_line(self) -> str:
+    def _complaint(self, state: str) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f" ({lines[-1]})" if lines else ""
+        last = f" ({lines[-1]})" if lines else ""
+        return f"the local database {state}: see {self.log}{last}"
 
-    def _end(self, pid: int) -> None:
-        os.kill(pid, signal.SIGTERM)
+    def _end(self, pid: int, number: signal.Signals = signal.SIGTERM) -> None:
+        if not self._lives(pid):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
         deadline = time.monotonic() + STOP_SECONDS
-        while self._is_ours(pid):
+        while self._lives(pid):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 deadline = float("inf")
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
             time.sleep(_POLL_SECONDS)
+
+    def _lives(self, pid: int) -> bool:
+        child = processes.is_running_child(pid)
+        return self._is_ours(pid) if child is None else child
 
     def _is_ours(self, pid: int) -> bool:
         """Tell whether a process is the server of this folder, not a later one with its number."""
-        return _command_line(pid).endswith(f"--storage-path {self.data}")
+        return processes.command_line(pid).endswith(f"--storage-path {self.data}")
 
     def _read(self) -> Server | None:
         try:
             note = json.loads(self._note.read_text())
-            server = Server(int(note["pid"]), int(note["port"]))
+            server = Server(
+                int(note["pid"]),
+                int(note["port"]),
+                users.read_password(self.password_file) or "",
+            )
         except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError):
             return None
-        return server if 0 < server.port <= HIGHEST_PORT else None
+        return server if 0 <= server.port <= processes.HIGHEST_PORT else None
 
     def _write(self, server: Server) -> None:
         draft = self._note.with_suffix(".new")
-        draft.write_text(json.dumps(server._asdict()))
+        draft.write_text(json.dumps({"pid": server.pid, "port": server.port}))
         draft.replace(self._note)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "database.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        """Keep others out; an error of a file that names none is given the folder's name."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "database.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            if error.filename is None:
+                error.filename = str(self.folder)
+            raise
 
 
-def _program() -> str:
-    beside = Path(sys.executable).with_name(PROGRAM)
-    found = str(beside) if beside.exists() else shutil.which(PROGRAM)
-    if found is None:
-        message = f"{PROGRAM} is not installed: run `make install`, or pip install secantusdb"
-        raise LocalDatabaseError(message)
-    return found
+class _State(enum.Enum):
+    """How a server answers."""
+
+    WELL = enum.auto()
+    SILENT = enum.auto()
+    BROKEN = enum.auto()
+    REFUSES = enum.auto()
 
 
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    message = "there is no free port on 127.0.0.1"
-    raise LocalDatabaseError(message)
+class _WrongPassword(LocalDatabaseError):
+    """The server knows another password than the one that is kept."""
 
 
-def _answers(server: Server) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex(("127.0.0.1", server.port)) != 0:
-            return False
+def _look(server: Server) -> _State:
+    if not processes.is_open(server.port):
+        return _State.SILENT
+    if not server.password:
+        return _State.REFUSES
     client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
         server.uri, serverSelectionTimeoutMS=1000, timeoutMS=1000
     )
     try:
+        # whoever signs in makes the server read what it has stored
         client.admin.command("ping")
+    except OperationFailure as error:
+        return _State.REFUSES if error.code == _AUTHENTICATION_FAILED else _State.BROKEN
     except PyMongoError:
-        return False
+        return _State.SILENT
     else:
-        return True
+        return _State.WELL
     finally:
         client.close()
 
@@ -220,16 +358,6 @@ def _check_unused(folder: Path) -> None:
             raise LocalDatabaseError(message) from None
 
 
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().rstrip()
-    except OSError:
-        if Path("/proc/self").exists():
-            return ""
-    command = ["ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()
-
-
 def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -237,7 +365,7 @@ def main() -> int:
         description="Start, find or stop the database of this machine.",
         epilog="example: python -m local.database start --folder .local",
     )
-    parser.add_argument("command", choices=("start", "status", "stop"))
+    parser.add_argument("command", choices=("start", "status", "uri", "stop"))
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of data and log")
     arguments = parser.parse_args()
     database = LocalDatabase(arguments.folder)
@@ -253,8 +381,11 @@ def main() -> int:
     except OSError as error:
         print(f"ERROR {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
-    print(server.uri if server else "it is not running: python -m local.database start")
-    return 0 if server else 1
+    if server is None:
+        print("it is not running: python -m local.database start")
+        return 1
+    print(server.uri if arguments.command == "uri" else server.address)
+    return 0
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
-from local.database import DEFAULT_FOLDER, LocalDatabase, LocalDatabaseError
+from local.database import DEFAULT_FOLDER, LocalDatabase
+from local.exceptions import LocalDatabaseError
 from reactors.results import MAX_BYTES, PATH_VARIABLE
 
 if TYPE_CHECKING:
@@ -229,9 +230,10 @@ def run(console: Console, folder: Path) -> bool:
     with console.status("starting the local database"):
         database = LocalDatabase(folder)
         found = database.status()
-        uri = (found or database.start()).uri
+        server = found or database.start()
+        uri = database.admit(server, DATABASE)
     note = "it was running" if found else "it keeps running; `make stop` stops it"
-    console.print(f"database: {uri} ({note})")
+    console.print(f"database: {server.address} ({note})")
     mongodb = {"authn": uri, "database": DATABASE}
     pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
     console.print(f"pipeline: {TACOBOT['name']}, {pipeline['uuid']}")

@@ -18,7 +18,8 @@ from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.paging import InvalidCursor
 from datacatalog.managers.pipelinejobs import ManagedPipelineJobError
 from datacatalog.tokens import InvalidToken
-from local.database import DEFAULT_FOLDER, LocalDatabaseError
+from local.database import DEFAULT_FOLDER
+from local.exceptions import LocalDatabaseError
 from manager.exceptions import InvalidSettings, Refusal, Unavailable
 from pipelinejobs import output
 from pipelinejobs.commands import (

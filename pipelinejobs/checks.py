@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 import email.utils
 import platform
+import shutil
 import stat
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
+from abaco.settings import MEBIBYTE, Limits
 from datacatalog import mongo
 from datacatalog.linkedstores import condition
+from local.database import LocalDatabase
 from manager.settings import section_of
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.site import SECRETS, SERVER
@@ -18,6 +21,8 @@ from pipelinejobs.site import SECRETS, SERVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import httpx
 
     from pipelinejobs.site import Site
 
@@ -152,7 +157,7 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
     elif reply.status_code == _NOT_FOUND:
         yield Finding(subject, GOOD, f"{server}: answers, as a tenant does")
     else:
-        found = f"{server}: HTTP status {reply.status_code}"
+        found = f"{server}: {_message(reply)}"
         yield Finding(subject, BAD, found, "see the log of the gateway")
     if moment := email.utils.parsedate_to_datetime(reply.headers.get("Date", "") or _NEVER):
         yield _skew("clock of the gateway", moment, grain=1.0)
@@ -190,6 +195,25 @@ def _mailbox(site: Site) -> Iterator[Finding]:
     )
 
 
+def _message(reply: httpx.Response) -> str:
+    """Return why the gateway is not ready."""
+    try:
+        return str(reply.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {reply.status_code}"
+
+
+def _disk(site: Site, subject: str) -> Iterator[Finding]:
+    if not site.is_local or not site.folder.exists():
+        return
+    free = shutil.disk_usage(site.folder).free
+    found = f"{free // MEBIBYTE:,} MiB free in {site.folder}"
+    if free < Limits().reserve_bytes:
+        yield Finding(subject, BAD, found, "make room: messages are refused until there is some")
+    else:
+        yield Finding(subject, GOOD, found)
+
+
 def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) -> Finding:
     if moment is None or moment.year < _FIRST_YEAR:
         return Finding(subject, WARNING, "is not told", "compare it with `date -u` there")
@@ -205,6 +229,7 @@ def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) ->
 def _files(site: Site, subject: str) -> Iterator[Finding]:
     files = [site.folder / "abaco", site.client_cache]
     files += [site.folder / "abaco" / name.lower() for name in SECRETS]
+    files += [LocalDatabase(site.folder).password_file]
     there = [file for file in files if file is not None and file.exists()]
     exposed = [str(file) for file in there if _is_open(file)]
     if exposed:
@@ -232,5 +257,6 @@ _CHECKS: dict[str, Callable[[Site, str], Iterator[Finding]]] = {
     "indexes": _indexes,
     "outboxes": _leftovers,
     "gateway": _gateway,
+    "disk": _disk,
     "files": _files,
 }

@@ -6,6 +6,7 @@ The gateway calls `prepare` at every start (`setup` in `abaco.yml`). What is the
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import secrets
@@ -19,8 +20,10 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
-from local.database import LocalDatabase, LocalDatabaseError
+from local.database import LocalDatabase
 from local.demo import TACOBOT
+from local.exceptions import LocalDatabaseError
+from pipelinejobs.keeper import Keeper, explain, look
 from pipelinejobs.page.application import address_with, make_page
 from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, Site
 from pipelinejobs.site import DATABASE as DATABASE_NAME
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from abaco.platform import Platform
+    from local.database import Server
 
 IMAGE = "pipelinejobs-manager"
 USER = "operator"
@@ -50,11 +54,15 @@ def prepare(platform: Platform) -> Prepared:
         ServerError: the database does not start or answer, or a file cannot be written.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    environment.setdefault(DATABASE_NAME, DATABASE)
+    keeper = None
     with contextlib.ExitStack() as stack:
         try:
             if not environment.get(AUTHN):
-                environment[AUTHN] = _start_database(platform.data, stack)
-            environment.setdefault(DATABASE_NAME, DATABASE)
+                database = LocalDatabase(platform.data.parent, platform.stopping)
+                keeper, server = _start(database, platform.data / "database.pid")
+                stack.callback(keeper.close)
+                environment[AUTHN] = database.admit(server, environment[DATABASE_NAME])
             # the gateway keeps a message that cannot be handled yet
             environment.setdefault(PATIENCE, "0")
             for name in SECRETS:
@@ -69,26 +77,29 @@ def prepare(platform: Platform) -> Prepared:
             reason = f"{AUTHN} names {hosts}, which cannot be used: {type(error).__name__}"
             raise ServerError(reason) from error
         except OSError as error:
-            message = f"{error.filename}: {error.strerror}"
+            message = f"{error.filename or platform.data.parent}: {error.strerror}"
             raise ServerError(message) from error
         close = stack.pop_all().close
-    return Prepared(lines, close, page)
+    mongodb = _mongodb(environment)
+    if keeper is None:
+        return Prepared(lines, close, page, lambda: explain(look(mongodb)))
+    check = functools.partial(keeper.check, mongodb)
+    return Prepared(lines, close, page, check, [database.data])
 
 
-def _start_database(data: Path, stack: contextlib.ExitStack) -> str:
-    """Return the URI of the embedded database; what was started here is stopped at the end.
+def _start(database: LocalDatabase, note: Path) -> tuple[Keeper, Server]:
+    """Start the embedded database; what was started here is stopped at the end.
 
     One that runs already is somebody else's to stop, unless a gateway left it that was killed.
+
+    Args:
+        database: the embedded one.
+        note: the file in which a gateway says what it has to stop.
     """
-    database = LocalDatabase(data.parent)
-    note = data / "database.pid"
     found = database.status()
     server = found or database.start()
-    pid = str(server.pid)
-    if found is None or (note.exists() and note.read_text() == pid):
-        stack.callback(database.stop)
-        note.write_text(pid)
-    return server.uri
+    ours = found is None or (note.exists() and note.read_text() == str(server.pid))
+    return Keeper(database, server, note if ours else None), server
 
 
 def _register(platform: Platform, environment: dict[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ from abaco.store import actors, executions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from abaco.readiness import Readiness
     from abaco.store.database import Database
     from abaco.workers.pool import Pool
 
@@ -22,7 +23,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 class Metrics:
     """The counters of a gateway, and what is counted when they are read."""
 
-    def __init__(self, database: Database, pool: Pool) -> None:
+    def __init__(self, database: Database, pool: Pool, readiness: Readiness) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "abaco_requests",
@@ -47,7 +48,7 @@ class Metrics:
             "Messages that were not taken, since too many of their sender had been refused.",
             registry=self._registry,
         )
-        self._registry.register(_State(database, pool))
+        self._registry.register(_State(database, pool, readiness))
 
     def text(self) -> bytes:
         """Return all values in the text format."""
@@ -57,9 +58,10 @@ class Metrics:
 class _State(Collector):
     """What the database and the pool say at the moment."""
 
-    def __init__(self, database: Database, pool: Pool) -> None:
+    def __init__(self, database: Database, pool: Pool, readiness: Readiness) -> None:
         self._database = database
         self._pool = pool
+        self._readiness = readiness
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Say nothing at registration, when there are no tables yet."""
@@ -67,6 +69,11 @@ class _State(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Count."""
+        yield GaugeMetricFamily(
+            "abaco_ready",
+            "1 while messages can be accepted and run.",
+            value=self._readiness.reason() is None,
+        )
         with self._database.read() as tx:
             of_actors, of_executions = actors.count(tx), executions.count(tx)
         for noun, counts in (("actors", of_actors), ("executions", of_executions)):

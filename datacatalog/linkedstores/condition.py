@@ -6,6 +6,7 @@ import datetime
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pymongo
 from pymongo.errors import OperationFailure
 
 from datacatalog import mongo
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.basestore import LinkedStore
 
 _NO_DOCUMENT = {"_id": "of no document"}
+_NO_CHANGE = (_NO_DOCUMENT, {"$set": {"nothing": True}})
 
 
 class Condition(NamedTuple):
@@ -47,7 +49,7 @@ def examine(mongodb: Mapping[str, Any]) -> Condition:
     seconds = time.perf_counter() - began
     attempts: dict[str, Callable[[], object]] = {
         "read": lambda: db["jobs"].find_one(_NO_DOCUMENT),
-        "write": lambda: db["jobs"].update_one(_NO_DOCUMENT, {"$set": {"nothing": True}}),
+        "write": lambda: db["jobs"].update_one(*_NO_CHANGE),
     }
     refused = [name for name, attempt in attempts.items() if not _is_allowed(attempt)]
     return Condition(
@@ -57,6 +59,20 @@ def examine(mongodb: Mapping[str, Any]) -> Condition:
         _aware(hello.get("localTime")),
         refused,
     )
+
+
+def check_writable(mongodb: Mapping[str, Any], seconds: float) -> None:
+    """Show that the database takes writes; nothing is changed.
+
+    Args:
+        mongodb: the settings that name it.
+        seconds: that it may take.
+
+    Raises:
+        DatabaseError: it does not, or not in time.
+    """
+    with pymongo.timeout(seconds):
+        mongo.connect(mongodb)["jobs"].update_one(*_NO_CHANGE)
 
 
 def missing_indexes(*stores: LinkedStore) -> list[str]:

@@ -20,7 +20,9 @@ import pymongo
 import pytest
 
 import local.database
-from local.database import LocalDatabase, LocalDatabaseError, Server, main
+import local.processes
+from local.database import LocalDatabase, Server, main
+from local.exceptions import LocalDatabaseError
 from tests.conftest import ROOT
 
 PS = [shutil.which("ps") or "/bin/ps", "-A", "-ww", "-o", "pid=,command="]
@@ -98,7 +100,11 @@ def read(server: Server) -> list[dict[str, Any]]:
 def note(folder: Path, content: str | Server) -> None:
     """Note a server in a folder, as an earlier command would have."""
     folder.mkdir(exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content._asdict())
+    text = (
+        content
+        if isinstance(content, str)
+        else json.dumps({"pid": content.pid, "port": content.port})
+    )
     (folder / "database.json").write_text(text)
 
 
@@ -108,7 +114,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     path = folder / "server-of-the-test"
     path.write_text(f"#!{sys.executable}\n{text}\n")
     path.chmod(0o755)
-    monkeypatch.setattr(local.database, "PROGRAM", path.name)
+    monkeypatch.setattr(local.processes, "PROGRAM", path.name)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -130,7 +136,7 @@ def test_a_server_is_started_found_again_and_stopped(folder: Path) -> None:
     database = LocalDatabase(folder)
     assert database.status() is None
     server = database.start()
-    assert server.uri == f"mongodb://127.0.0.1:{server.port}/?directConnection=true"
+    assert server.address == f"mongodb://127.0.0.1:{server.port}"
     write(server, a=1)
 
     other = LocalDatabase(folder)
@@ -251,7 +257,7 @@ def test_a_note_that_says_nothing_is_no_server(folder: Path, content: str) -> No
 def test_a_missing_program_says_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(local.database, "PROGRAM", "no-such-server")
+    monkeypatch.setattr(local.processes, "PROGRAM", "no-such-server")
     monkeypatch.setenv("PATH", "")
     expected = "no-such-server is not installed: run `make install`, or pip install secantusdb"
     with pytest.raises(LocalDatabaseError) as caught:
@@ -272,7 +278,7 @@ def test_a_program_that_fails_is_told_with_its_last_line(
     assert "starting\n" in (folder / "database.log").read_text()
 
 
-def test_a_program_that_does_not_answer_is_told_and_can_be_stopped(
+def test_a_program_that_does_not_answer_is_told_and_ended(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, SLEEP)
@@ -281,7 +287,6 @@ def test_a_program_that_does_not_answer_is_told_and_can_be_stopped(
     with pytest.raises(LocalDatabaseError, match=r"does not answer on port \d+: see .*\.log"):
         database.start()
     assert database.status() is None
-    database.stop()
     assert processes(folder) == []
 
 
@@ -292,11 +297,9 @@ def test_a_program_that_ignores_the_polite_signal_is_ended(
     program(tmp_path, monkeypatch, deaf)
     monkeypatch.setattr(local.database, "START_SECONDS", 1)
     monkeypatch.setattr(local.database, "STOP_SECONDS", 0.2)
-    database = LocalDatabase(folder)
-    with pytest.raises(LocalDatabaseError, match="does not answer"):
-        database.start()
     start = time.monotonic()
-    database.stop()
+    with pytest.raises(LocalDatabaseError, match="does not answer"):
+        LocalDatabase(folder).start()
     assert time.monotonic() - start < 10
     assert processes(folder) == []
 
@@ -320,7 +323,9 @@ def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
     assert (started.returncode, started.stderr) == (0, "")
     server = LocalDatabase(folder).status()
     assert server is not None
-    assert started.stdout == f"{server.uri}\n"
+    assert started.stdout == f"{server.address}\n"
+    asked = command("uri", "--folder", folder)
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"{server.uri}\n", "")
     write(server, a=1)
 
     for name in ("start", "status"):
@@ -361,5 +366,5 @@ def test_help_has_an_example() -> None:
 def test_an_unknown_command_names_those_that_exist() -> None:
     done = command("restart")
     assert done.returncode == 2
-    for name in ("start", "status", "stop"):
+    for name in ("start", "status", "uri", "stop"):
         assert name in done.stderr

@@ -26,7 +26,7 @@ def test_where_all_is_well_each_line_says_so(here: RunningGateway, bare: Run) ->
     assert set(rows) == {
         "versions", "settings", "subscriber", "administrative tokens", "database",
         "clock of the database", "database permissions", "indexes", "outboxes", "gateway",
-        "clock of the gateway", "mailbox", "manager", "files",
+        "clock of the gateway", "mailbox", "manager", "disk", "files",
     }  # fmt: skip
     assert here.url in rows["gateway"]["found"]
     assert rows["manager"]["found"].startswith("jobs-manager (")

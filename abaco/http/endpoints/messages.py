@@ -16,6 +16,7 @@ from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments, query
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.http.throttled import BINARY_OMITTED, throttled
+from abaco.readiness import sentence
 from abaco.settings import load_images
 from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
@@ -42,6 +43,10 @@ _logger = logging.getLogger(__name__)
 
 async def post(call: Call) -> Reply | Response:
     """Queue a message; with `_abaco_synchronous=true`, wait for its execution and return its result."""
+    lacks_room = call.gateway.readiness.lacks_room()
+    if lacks_room is not None:
+        message = f"{sentence(lacks_room)} Try again later."
+        raise Unavailable(message)
     waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
     pool, actor = call.gateway.pool, call.actor
     image = pool.image_of(actor["id"])

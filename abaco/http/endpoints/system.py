@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from abaco.exceptions import Unavailable
 from abaco.http import openapi
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply
+from abaco.readiness import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-READY_SECONDS = 3.0
 _HTML = "text/html"
 _JSON = "application/json"
 
@@ -27,15 +25,13 @@ async def alive(_call: Call) -> Reply:
 
 
 async def ready(call: Call) -> Reply:
-    """Say whether messages are accepted: whether the database can be written to, and soon."""
+    """Say whether messages can be accepted and run, or why not."""
     if call.gateway.stopping:
         message = "The gateway is stopping."
         raise Unavailable(message)
-    try:
-        await asyncio.wait_for(asyncio.to_thread(call.gateway.database.check), READY_SECONDS)
-    except (SQLAlchemyError, asyncio.TimeoutError) as error:
-        message = f"The platform's database does not answer: {type(error).__name__}."
-        raise Unavailable(message) from error
+    reason = call.gateway.readiness.reason()
+    if reason is not None:
+        raise Unavailable(sentence(reason))
     return Reply(None, "The gateway is ready.")
 
 
@@ -65,7 +61,7 @@ def _endpoints() -> Sequence[Endpoint]:
 
 ENDPOINTS = (
     Endpoint("GET", "/healthz", alive, PUBLIC, "Whether the process answers"),
-    Endpoint("GET", "/readyz", ready, PUBLIC, "Whether messages are accepted"),
+    Endpoint("GET", "/readyz", ready, PUBLIC, "Whether messages can be accepted and run"),
     Endpoint("GET", "/metrics", metrics, PUBLIC, "Metrics for Prometheus", raw=("text/plain",)),
     Endpoint("GET", "/openapi.json", document, PUBLIC, "This document", raw=(_JSON,)),
     Endpoint("GET", "/docs", page, PUBLIC, "This document as a page", raw=(_HTML,)),

@@ -1,0 +1,147 @@
+"""Who may use the database of this machine: its owner, and a user for each catalog.
+
+The owner may do everything; a catalog's user may read and write that catalog. The owner's password
+is in a file, from which those of the others are derived. The server knows no way to make a first
+user but to serve without passwords: then only who has a certificate may connect, of an authority
+that is made for this one time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import shutil
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pymongo
+from pymongo.errors import OperationFailure
+
+from local.processes import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OWNER = "owner"
+_USER_NOT_FOUND = 11
+_PRIVATE = 0o600
+
+
+def uri(port: int, user: str, password: str) -> str:
+    """Return the URI by which a user connects."""
+    return (
+        f"mongodb://{quote(user, safe='')}:{quote(password, safe='')}@{HOST}:{port}"
+        "/?directConnection=true&authSource=admin"
+    )
+
+
+def read_password(file: Path) -> str | None:
+    """Return the owner's password, or None where none is kept."""
+    try:
+        return file.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def write_password(file: Path, password: str) -> None:
+    """Keep the owner's password where only the owner of the folder may read it."""
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+    with os.fdopen(descriptor, "w") as writing:
+        writing.write(password)
+        writing.flush()
+        os.fsync(descriptor)
+    draft.replace(file)
+
+
+def new_password() -> str:
+    """Return a password that nobody can guess."""
+    return secrets.token_hex(24)
+
+
+def admit(port: int, password: str, database: str) -> str:
+    """Let the user of a database read and write it; return the URI.
+
+    Args:
+        port: of the server.
+        password: of the owner.
+        database: its name.
+
+    Raises:
+        PyMongoError: the server does not do it.
+    """
+    user = f"user-of-{database}"
+    derived = hmac.new(password.encode(), user.encode(), hashlib.sha256).hexdigest()
+    with _connect(uri(port, OWNER, password)) as client:
+        _set(client, user, derived, [{"role": "readWrite", "db": database}])
+    return uri(port, user, derived)
+
+
+class PrivateDoor:
+    """A way into a server that asks for no password, for this process only.
+
+    Args:
+        folder: of its keys, which exist while it is open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._authority = folder / "authority.pem"
+        self._key = folder / "key.pem"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[list[str]]:
+        """Make the keys; give the options with which the server must be started."""
+        import trustme  # noqa: PLC0415 - takes a third of a second; all starts but the first do without
+
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700)
+        try:
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(self._authority)
+            authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(self._key)
+            key, issuer = str(self._key), str(self._authority)
+            yield [
+                *("--tls-cert-file", key, "--tls-key-file", key),
+                *("--tls-ca-file", issuer, "--tls-require-client-cert"),
+            ]
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def make_owner(self, port: int, password: str) -> None:
+        """Make the owner, or give the owner another password.
+
+        Raises:
+            PyMongoError: the server does not answer yet, or does not do it.
+        """
+        door = {"tls": True, "tlsCAFile": str(self._authority)}
+        door |= {"tlsCertificateKeyFile": str(self._key)}
+        with _connect(f"mongodb://{HOST}:{port}/?directConnection=true", **door) as client:
+            _set(client, OWNER, password, ["root"])
+
+
+@contextlib.contextmanager
+def _connect(address: str, **options: Any) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
+    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
+        address, timeoutMS=5000, serverSelectionTimeoutMS=1000, **options
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _set(
+    client: pymongo.MongoClient[dict[str, object]], user: str, password: str, roles: list[object]
+) -> None:
+    try:
+        client.admin.command("updateUser", user, pwd=password, roles=roles)
+    except OperationFailure as error:
+        if error.code != _USER_NOT_FOUND:
+            raise
+        client.admin.command("createUser", user, pwd=password, roles=roles)

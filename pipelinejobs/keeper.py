@@ -1,0 +1,145 @@
+"""Whether the job database is well; the embedded one is started again when it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from datacatalog import mongo
+from datacatalog.linkedstores import condition
+from local.exceptions import LocalDatabaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from local.database import LocalDatabase, Server
+
+CHECK_SECONDS = 2.0
+"""Until a database that does not answer is held to be away."""
+FROZEN_SECONDS = 60.0
+"""Until one that runs and does not answer is killed: it may be busy, and come to itself."""
+_MOST_ERRORS = 2
+_LONGEST_PAUSE = 4.0
+_STARTING = "the job database is being started again"
+_PANIC = b"WT_PANIC"
+_MOST_LOG = 1024 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+def look(mongodb: Mapping[str, Any]) -> mongo.DatabaseError | None:
+    """Return what keeps a database from taking writes, or None."""
+    try:
+        condition.check_writable(mongodb, CHECK_SECONDS)
+    except mongo.DatabaseError as error:
+        return error
+    return None
+
+
+def explain(error: mongo.DatabaseError | None) -> str | None:
+    """Return in a few words, without a name or an address, what a database does not do."""
+    if error is None:
+        return None
+    if mongo.answers_errors(error):
+        return "the job database answers errors"
+    return f"the job database does not answer ({type(error).__name__})"
+
+
+class Keeper:
+    """Keeps the embedded database running while the gateway does.
+
+    Args:
+        database: the embedded one.
+        server: as it runs.
+        note: the file that says which process this gateway has to stop in the end; None if that is
+            somebody else's to stop.
+    """
+
+    def __init__(self, database: LocalDatabase, server: Server, note: Path | None) -> None:
+        self._database = database
+        self._server = server
+        self._note = note
+        self._well = time.monotonic()
+        self._errors = 0
+        self._pause = 0.0
+        self._complaint = ""
+        self._log_begin = 0
+        self._closing = threading.Event()
+        self._starting: threading.Thread | None = None
+        self._note_process()
+
+    def check(self, mongodb: Mapping[str, Any]) -> str | None:
+        """Return why the database cannot be used at the moment, or None; start it if need be.
+
+        Args:
+            mongodb: the settings with which the actor uses it.
+        """
+        if self._starting is not None and self._starting.is_alive():
+            return _STARTING
+        if not self._database.is_running(self._server):
+            return self._start_again("died")
+        error = look(mongodb)
+        if error is None:
+            self._well, self._errors, self._pause = time.monotonic(), 0, 0.0
+            return None
+        # one that has failed inside may hang from then on
+        self._errors += mongo.answers_errors(error) or self._errors > 0
+        if self._errors >= _MOST_ERRORS or self._has_panicked():
+            return self._start_again("failed")
+        if time.monotonic() - self._well > FROZEN_SECONDS:
+            return self._start_again(f"did not answer for {FROZEN_SECONDS:g} s")
+        return explain(error)
+
+    def close(self) -> None:
+        """Start it no more; stop it, unless that is somebody else's to do."""
+        self._closing.set()
+        if self._starting is not None:
+            self._starting.join()
+        if self._note is not None:
+            self._database.stop()
+
+    def _start_again(self, what: str) -> str:
+        self._starting = threading.Thread(target=self._restart, args=(what,), daemon=True)
+        self._starting.start()
+        return _STARTING
+
+    def _restart(self, what: str) -> None:
+        if self._closing.wait(self._pause):
+            return
+        try:
+            self._server = self._database.restart(self._server)
+            self._note_process()
+        except (LocalDatabaseError, OSError) as error:
+            complaint = str(error)
+            if isinstance(error, OSError):
+                complaint = f"{error.filename}: {error.strerror}"
+            # it will be tried again; what is said once need not be said each time
+            if complaint != self._complaint:
+                _logger.error("the job database %s and cannot be started: %s", what, complaint)
+            self._complaint = complaint
+            self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 1.0)
+            return
+        self._complaint = ""
+        self._well, self._errors = time.monotonic(), 0
+        _logger.warning("the job database %s and was started again", what)
+
+    def _has_panicked(self) -> bool:
+        """Tell whether the server has written that it can only be started again."""
+        try:
+            with self._database.log.open("rb") as log:
+                log.seek(self._log_begin)
+                return _PANIC in log.read(_MOST_LOG)
+        except OSError:
+            return False
+
+    def _note_process(self) -> None:
+        with contextlib.suppress(OSError):
+            self._log_begin = self._database.log.stat().st_size
+        if self._note is not None:
+            # on a full disk: a gateway that comes after a killed one then leaves the database running
+            with contextlib.suppress(OSError):
+                self._note.write_text(str(self._server.pid))

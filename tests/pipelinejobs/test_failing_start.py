@@ -1,0 +1,137 @@
+"""Whatever makes a start of `make up` fail, nothing of it is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from abaco.__main__ import INTERRUPTED
+from local.database import LocalDatabase
+from tests.abaco.running import SECONDS, eventually
+from tests.conftest import ROOT
+
+SETUP = """
+from local import processes
+from pipelinejobs import up
+
+def fail(*_):
+    raise ValueError("no page today")
+
+{patch}
+prepare = up.prepare
+"""
+
+
+class FailingStart:
+    """A start of the gateway of `make up`, in a folder in which it has been before.
+
+    Args:
+        folder: of its files.
+        patch: what is done to the modules before.
+        settings: beside those of every start.
+    """
+
+    def __init__(self, folder: Path, patch: str = "", **settings: Any) -> None:
+        (folder / "preparation.py").write_text(SETUP.format(patch=patch))
+        content = {
+            "port": 0,
+            "setup": "preparation",
+            "images": str(ROOT / "images.yml"),
+            **settings,
+        }
+        (folder / "abaco.yml").write_text(yaml.safe_dump(content))
+        paths = os.pathsep.join([str(ROOT), str(folder)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "abaco", "serve"],
+            cwd=folder,
+            env={"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": paths},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self) -> tuple[int, str]:
+        """Return the exit code, and what it said."""
+        try:
+            printed, said = self.process.communicate(timeout=SECONDS)
+        finally:
+            # one that does not fail, as it should
+            self.process.terminate()
+        assert printed == ""
+        return self.process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("up")
+    database = LocalDatabase(folder / ".local")
+    database.start()
+    database.stop()
+    yield folder
+    assert left(folder) == []
+
+
+def left(folder: Path) -> list[str]:
+    """Return the command lines of what runs in a folder."""
+    lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
+
+
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ("up.make_page = fail", "ERROR no page today\n"),
+        ("up.make_page = lambda *_: fail", "ValueError: no page today\n"),
+        ("up._job = fail", "ERROR no page today\n"),
+    ],
+    ids=["the page", "the application", "the job"],
+)
+def test_what_cannot_be_made_leaves_no_database_running(
+    folder: Path, patch: str, says: str
+) -> None:
+    code, said = FailingStart(folder, patch).end()
+    assert (code, said[-len(says) :]) == (1, says)
+    assert left(folder) == []
+
+
+def test_a_port_that_is_taken_leaves_no_database_running(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said = FailingStart(folder, tls_port=port).end()
+    assert code == 1
+    assert f"127.0.0.1:{port} cannot be listened on" in said
+    assert left(folder) == []
+
+
+def test_a_full_disk_is_said_with_the_folder_and_leaves_no_database_running(folder: Path) -> None:
+    draft = folder / ".local" / "abaco" / "_reactor_pipelines_job_manager_id.new"
+    draft.parent.mkdir(exist_ok=True)
+    draft.symlink_to("/dev/full")
+    code, said = FailingStart(folder).end()
+    draft.unlink()
+    assert (code, said) == (1, f"ERROR {folder / '.local'}: No space left on device\n")
+    assert left(folder) == []
+
+
+def test_ctrl_c_ends_a_start_that_waits_for_the_database(folder: Path) -> None:
+    program = folder / "sleeper"
+    program.write_text(f"#!{sys.executable}\nimport time; time.sleep(60)\n")
+    program.chmod(0o755)
+    start = FailingStart(folder, "processes.PROGRAM = 'sleeper'")
+    eventually(lambda: any("sleeper" in line for line in left(folder)))
+    start.process.send_signal(signal.SIGINT)
+    code, said = start.end()
+    assert code in (1, INTERRUPTED)
+    assert said == "ERROR the start of the local database was interrupted\n"
+    assert left(folder) == []
