@@ -24,6 +24,8 @@ WORKER = "_abaco_worker_id"
 GATEWAY = "_abaco_gateway"
 """Whose process it is, so that a later gateway finds what an earlier one left."""
 RESULTS = "_abaco_results_socket"
+FIRST_ATTEMPT = "_abaco_first_attempt"
+"""Set for a message that no worker ever had: nothing of it can have happened yet."""
 BINARY = "_abaco_binary_fifo"
 
 _ORDINARY = re.compile(r"[a-z][A-Za-z0-9_-]*")

@@ -39,6 +39,7 @@ class Entry:
         attempts: how often it was begun and its process was killed.
         tries: how often it could not be handled yet.
         reason: why not.
+        fresh: whether no worker ever had it.
         answered: whether somebody waits for the answer, to whom a failure is told instead of tried
             again.
     """
@@ -51,6 +52,7 @@ class Entry:
     attempts: int = 0
     tries: int = 0
     reason: str = ""
+    fresh: bool = False
     answered: bool = False
 
 

@@ -189,6 +189,7 @@ class Pool:
             submission.sender,
             submission.ordering,
             submission.message if kept else None,
+            fresh=True,
             answered=answered,
         )
         self._mailbox(submission.actor_id).add(entry)

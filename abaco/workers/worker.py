@@ -105,6 +105,8 @@ class Claim(NamedTuple):
     message: Message
     actor: Record
     configs: dict[str, str]
+    first: bool
+    """whether no worker ever had it"""
 
 
 @dataclass
@@ -275,7 +277,8 @@ class Worker:
             "start_time": clock.now(),
         }
         values = environment.without_protected(facts.configs, self.image)
-        return Claim(entry, execution, message, facts.actor, values)
+        first, entry.fresh = entry.fresh, False
+        return Claim(entry, execution, message, facts.actor, values, first)
 
     def _read(self, entry: Entry) -> Message | None:
         with self._home.database.read() as tx:
@@ -397,6 +400,7 @@ class Worker:
                 environment.BINARY: workspace.fifo_path,
                 environment.CONFIGS: claim.configs,
                 environment.GATEWAY: workspace.prefix,
+                environment.FIRST_ATTEMPT: "true" if claim.first else None,
                 "MSG": claim.message.body.decode() if text else None,
             },
         )

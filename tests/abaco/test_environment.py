@@ -108,6 +108,7 @@ def test_a_process_has_these_variables_and_no_others(
         "_abaco_access_token": "",
         "_actor_configs": "{}",
         "_abaco_results_socket": environment["_abaco_results_socket"],
+        "_abaco_first_attempt": "true",
         "_abaco_gateway": Path(folder).name[: -len("12345678")],
     }
     assert Path(environment["_abaco_results_socket"]).parent == Path(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,26 @@ def test_what_waits_does_not_keep_others_waiting(ada: Client, oven: Oven, tmp_pa
         assert ada.run(actor, {"order": f"other {number}"})["exitCode"] == 0
     oven.cold.unlink()
     assert ada.ended(actor, waiting)["exitCode"] == 0
+
+
+def test_only_what_no_worker_ever_had_is_called_a_first_attempt(
+    ada: Client, oven: Oven, tmp_path: Path
+) -> None:
+    actor, told = ada.actor("patient"), tmp_path / "told"
+    oven.cold.touch()
+    message = {"order": "1", "save": str(told), "away while": str(oven.cold)}
+    execution = ada.submit(actor, message)
+
+    def first() -> str | None:
+        text = told.read_text() if told.exists() else ""
+        environment = json.loads(text)["environment"] if text else {}
+        return str(environment.get("_abaco_first_attempt")) if environment else None
+
+    assert eventually(first) == "true"
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+    oven.cold.unlink()
+    ada.ended(actor, execution)
+    assert first() == "None"
 
 
 def test_who_waits_for_the_answer_is_told_and_the_message_is_not_run_later(
