@@ -33,7 +33,7 @@ MOVING = 24
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.port) as running:
+    with Proxy(server.uri) as running:
         yield running
 
 

@@ -95,7 +95,7 @@ def test_a_kill_at_a_named_point_loses_nothing_and_doubles_nothing(
 ) -> None:
     record, made, back = Record(), running_jobs(jobs, pipeline, JOBS), []
     rounds = [*itertools.product(("actor", "gateway"), POINTS.values())] * ROUNDS
-    with Proxy(server.port) as proxy, ThreadPoolExecutor(1) as thread:
+    with Proxy(server.uri) as proxy, ThreadPoolExecutor(1) as thread:
         gateway = manager_gateway(tmp_path, {**mongodb, "authn": proxy.uri}, mode).start()
         try:
             with gateway.admin() as admin:

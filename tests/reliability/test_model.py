@@ -59,7 +59,7 @@ class SecantusDB:
 
     def start(self) -> None:
         self._server = self._local.start()
-        self.port = self._server.port
+        self.uri = self._server.uri
 
     def kill(self) -> None:
         process = psutil.Process(self._server.pid)
@@ -73,18 +73,19 @@ class NX27017:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+            self._port = free.getsockname()[1]
+        self.uri = f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
         self.start()
 
     def start(self) -> None:
         files = {name: str(self._folder / name) for name in ("data", "log", "pid")}
-        command = [sys.executable, "-c", NX, "--port", str(self.port), "--data-dir", files["data"]]
+        command = [sys.executable, "-c", NX, "--port", str(self._port), "--data-dir", files["data"]]
         command += ["--log-file", files["log"], "--pid-file", files["pid"]]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
         def listens() -> bool:
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+                return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
         eventually(listens)
 
@@ -116,7 +117,7 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     server = SERVERS[request.param](tmp_path)
     try:
-        with Proxy(server.port) as proxy, own_connections() as disconnect:
+        with Proxy(server.uri) as proxy, own_connections() as disconnect:
             yield Place(server, {"authn": proxy.uri, "timeout": TIMEOUT}, tmp_path, disconnect)
     finally:
         server.kill()

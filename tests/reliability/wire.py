@@ -1,6 +1,6 @@
 """A proxy between a MongoDB driver and its server, which does to a command what a test asks for.
 
-with Proxy(server.port) as proxy:
+with Proxy(server.uri) as proxy:
     proxy.plan = lambda command: Fault.RESET_AFTER if command.writes("jobs") else None
 """
 
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import bson
 
@@ -61,7 +62,7 @@ class Proxy:
     """The proxy, from `with` to the end of the block.
 
     Args:
-        port: of the server on 127.0.0.1.
+        uri: of the server.
 
     Attributes:
         plan: is asked about each command; None lets it pass.
@@ -69,10 +70,10 @@ class Proxy:
         go_on: lets the commands that wait go on.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, uri: str) -> None:
         self.plan: Plan = lambda _command: None
         self.held, self.go_on = threading.Event(), threading.Event()
-        self._server = port
+        self._uri = urlsplit(uri)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._sockets: list[socket.socket] = []
@@ -80,7 +81,9 @@ class Proxy:
     @property
     def uri(self) -> str:
         """What clients connect to."""
-        return f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/?directConnection=true"
+        user, at, _ = self._uri.netloc.rpartition("@")
+        port = self._listener.getsockname()[1]
+        return self._uri._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
 
     def __enter__(self) -> Proxy:  # noqa: PYI034 - Self is newer than Python 3.10
         self._threads[0].start()
@@ -98,7 +101,7 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection(("127.0.0.1", self._server))
+                    server = socket.create_connection((self._uri.hostname, self._uri.port))
                 except OSError:
                     client.close()
                     continue
