@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pymongo
 import pytest
 
 import local.database
@@ -89,8 +90,9 @@ def applied(reply: httpx.Response) -> bool:
 
 def stored(gateway: RunningGateway) -> list[int]:
     """Return the numbers of the events in the history."""
-    jobs = PipelineJobStore({"authn": server_of(gateway).uri, "database": "catalog"})
-    history = jobs.history(told(gateway, "job"))
+    client: pymongo.MongoClient[dict[str, Any]]
+    with pymongo.MongoClient(server_of(gateway).uri) as client:
+        history = PipelineJobStore(client["catalog"]).history(told(gateway, "job"))
     return [entry["data"]["number"] for entry in history if entry["name"] in ("run", "update")]
 
 

@@ -86,8 +86,9 @@ def own_connections() -> Iterator[Callable[[], None]]:
 
 
 def running_jobs(jobs: PipelineJobStore, pipeline: Document, count: int) -> list[Document]:
-    """Make jobs in the state RUNNING; return them with their tokens."""
-    made = [jobs.create(fields(pipeline, data={"number": number})) for number in range(count)]
+    """Make new jobs in the state RUNNING; return them with their tokens."""
+    numbers = [secrets.token_hex(8) for _ in range(count)]
+    made = [jobs.create(fields(pipeline, data={"number": number})) for number in numbers]
     return [jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"]) for job in made]
 
 
