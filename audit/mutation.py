@@ -28,6 +28,7 @@ REASONS = Path(__file__).parent / "survivors.toml"
 LEAST_PERCENT = 90
 SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 """Where tests/conftest.py finds a database that runs already."""
+_MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder of its own, in memory
 _MUTMUT = (sys.executable, "-m", "mutmut")
 _SURVIVED = (0, 5, 33)
 """Exit codes of pytest for a mutant: all tests passed, or there are none."""
@@ -162,7 +163,7 @@ def _diff(mutant: str) -> str:
 
 def main() -> int:
     """Run mutmut, write the report; return the exit code."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         database = LocalDatabase(Path(folder))
         database.start()
         try:

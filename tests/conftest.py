@@ -14,6 +14,7 @@ import pymongo
 import pytest
 
 from datacatalog import mongo
+from datacatalog.linkedstores.basestore import store
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
@@ -60,9 +61,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shared = os.environ.get(SHARED_DATABASE)
     database = LocalDatabase(Path(shared) if shared else tmp_path_factory.mktemp("local"))
     started = database.start()
-    yield started
     if shared:
+        # what never gets its turn there is at fault, and not only late
+        store.CONTENTION_SECONDS = 5.0
+        yield started
         return
+    yield started
     mongo.connect({"authn": started.uri, "timeout": TIMEOUT}).client.close()
     # nobody needs its data any more: to let it put that in order takes up to half a minute
     os.kill(started.pid, signal.SIGKILL)

@@ -70,7 +70,8 @@ class Recorder(CommandListener):
         self.events: list[CommandStartedEvent] = []
 
     def started(self, event: CommandStartedEvent) -> None:
-        self.events.append(event)
+        if event.command:  # what signs in is not told
+            self.events.append(event)
 
     def succeeded(self, event: object) -> None:
         pass

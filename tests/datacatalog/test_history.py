@@ -171,6 +171,15 @@ def test_a_key_in_a_bucket_that_was_never_committed_is_still_found(
     assert numbers(jobs.history(job["uuid"])) == list(range(history.MOST_ENTRIES - 1))
 
 
+def test_the_first_move_makes_the_indexes_that_an_older_version_did_not_make(
+    small: None, job: Document, send: Send, db: Db
+) -> None:
+    db["jobs_history"].drop()
+    for number in range(history.MOST_ENTRIES):
+        send("run", {"number": number})
+    assert {"job_id_1_first_1", "entries.uuid_1"} <= set(db["jobs_history"].index_information())
+
+
 @pytest.mark.parametrize("arrived", [[], [1]], ids=["none", "one"])
 def test_moving_completes_the_audit_log(
     arrived: list[int], small: None, job: Document, send: Send, db: Db

@@ -108,7 +108,7 @@ class History:
         The entries are on disk in their bucket when this returns, and still in the document:
         the caller commits the changes together with what it came for.
         """
-        entries = job.get("history", [])
+        entries = recent(job)
         count = _surplus(entries)
         if not count:
             return {}
