@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +49,13 @@ class Principal:
     def admin(self) -> bool:
         """Whether no permission is asked for."""
         return roles.ADMIN in self.roles
+
+    @property
+    def author(self) -> str:
+        """Whose messages are whose: a user's, or those of whoever has a nonce of the user."""
+        if not self.nonce:
+            return self.user
+        return f"{self.user} {hashlib.sha256(self.nonce.encode()).hexdigest()[:16]}"
 
     @property
     def privileged(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -154,18 +153,12 @@ def _read(call: Call, image: Image | None) -> tuple[Submission, Any, str]:
         actor["id"],
         call.principal.user,
         Message(body, content_type, {**kept, **told}),
-        _sender(call),
+        call.principal.author,
         _ordering(call, image),
     )
     names = ", ".join(map(repr, dropped))
     note = f"The message is sent without {names:.300}" if dropped else ""
     return submission, shown, note
-
-
-def _sender(call: Call) -> str:
-    """Return with whom others take turns: a user, or who has a nonce of the user."""
-    user, nonce = call.principal.user, call.principal.nonce
-    return f"{user} {hashlib.sha256(nonce.encode()).hexdigest()[:16]}" if nonce else user
 
 
 def _ordering(call: Call, image: Image | None) -> str | None:
