@@ -165,9 +165,10 @@ def _ordering(call: Call, image: Image | None) -> str | None:
     """Return the value by which the actor's messages are ordered, if the image names one."""
     if image is None or not image.ordered_by:
         return None
-    value = call.parameters.get(image.ordered_by)
-    if arguments.is_json(arguments.media_type(call.content_type)):
-        value = call.fields.get(image.ordered_by, value)
+    value: Any = call.parameters.get(image.ordered_by)
+    # who reports to a URL may have a field of that name that says something else in each message
+    if value is None and arguments.is_json(arguments.media_type(call.content_type)):
+        value = call.fields.get(image.ordered_by)
     return str(value).lower()[:_LONGEST_KEY] if isinstance(value, str) and value else None
 
 
