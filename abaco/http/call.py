@@ -197,6 +197,7 @@ class Endpoint:
         parameters: of the URL only, names with their descriptions.
         free_body: whether the body may be anything.
         large: whether the limit of binary messages holds for the body.
+        scans: whether it may read very many records: a sender gets one such answer at a time.
     """
 
     method: str
@@ -211,6 +212,7 @@ class Endpoint:
     parameters: Mapping[str, str] = field(default_factory=dict)
     free_body: bool = False
     large: bool = False
+    scans: bool = False
 
     @cached_property
     def on_loop(self) -> bool:

@@ -8,8 +8,11 @@ import dataclasses
 import inspect
 import logging
 import re
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import httpx
@@ -21,7 +24,7 @@ from blockbuster import blockbuster_ctx
 from abaco import roles
 from abaco.gateway import Gateway
 from abaco.http.application import make_application
-from abaco.http.endpoints import ENDPOINTS
+from abaco.http.endpoints import ENDPOINTS, search
 from abaco.settings import Settings, load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -159,6 +162,43 @@ def counting(database: Database) -> Iterator[Counts]:
     yield counts
     for name, function in events.items():
         sqlalchemy.event.remove(database.engine, name, function)
+
+
+def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:
+    ended, most = threading.Event(), 0
+
+    def look() -> None:
+        nonlocal most
+        while not ended.wait(0.001):
+            frames = sys._current_frames().values()
+            most = max(most, sum(map(is_searching, frames)))
+
+    async def search_often(client: httpx.AsyncClient) -> None:
+        for number in range(20):
+            body = {"image": "nowhere", "description": f"{number} {'x' * 100_000}"}
+            await result(client, "POST", "/", json=body)
+        wanted = {"search": " ".join(f"word{number}" for number in range(90))}
+        searches = (result(client, "GET", "/search/actors", params=wanted) for _ in range(8))
+        for found in await asyncio.gather(*searches):
+            assert found["search"] == []
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        run(prepared, search_often)
+    finally:
+        ended.set()
+        looking.join()
+    assert most == 1
+
+
+def is_searching(frame: FrameType | None) -> bool:
+    """Tell whether a thread is reading records for a search."""
+    while frame is not None:
+        if frame.f_code is search.search_in.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_path: Path) -> None:

@@ -155,11 +155,9 @@ def test_what_an_accepted_message_names_beside_is_not_taken_for_right(
     assert sender.tell(json={"set": {own: "mine"}}).json() == {"set": True}
     guesses = [f"guess {number}" for number in range(OF_SUBJECT.refusals + 1)]
     for key in guesses:
-        decoy = {
-            "params": {"subject": subject, "key": key},
-            "json": {"subject": own, "key": "mine"},
-        }
-        assert sender.tell(**decoy).json() == {"done": own}
+        beside = {"subject": subject, "key": key}
+        reply = sender.tell(params=beside, json={"subject": own, "key": "mine"})
+        assert reply.json() == {"done": own}
     for key in guesses[:-1]:
         assert sender.say(subject, key).json()["kind"] == "wrong"
     refused(sender.say(subject, guesses[-1]))

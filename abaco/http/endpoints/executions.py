@@ -158,6 +158,7 @@ ENDPOINTS = (
         "List executions, or search among them where there are parameters",
         result="ExecutionsOrSearch",
         parameters=search.PARAMETERS,
+        scans=True,
     ),
     Endpoint("GET", _ONE, get, READ, "Return an execution", result="Execution"),
     Endpoint("DELETE", _ONE, stop, UPDATE, "Force a running execution to end"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,12 @@ async def post(call: Call) -> Reply | Response:
         message = f"{sentence(lacks_room)} Try again later."
         raise Unavailable(message)
     waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
+    waiting = call.gateway.waiters.one_of(call.sender) if waits else contextlib.nullcontext()
+    with waiting:
+        return await _post(call, waits=waits)
+
+
+async def _post(call: Call, *, waits: bool) -> Reply | Response:
     pool, actor = call.gateway.pool, call.actor
     image = pool.image_of(actor["id"])
     if image is None:

@@ -286,5 +286,6 @@ ENDPOINTS = (
         "Search among actors, executions, workers or logs",
         result="Search",
         parameters=PARAMETERS,
+        scans=True,
     ),
 )
