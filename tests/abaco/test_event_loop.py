@@ -23,6 +23,7 @@ from blockbuster import blockbuster_ctx
 
 from abaco import roles
 from abaco.gateway import Gateway
+from abaco.http import arguments
 from abaco.http.application import make_application
 from abaco.http.endpoints import ENDPOINTS, search
 from abaco.settings import Settings, load
@@ -165,14 +166,6 @@ def counting(database: Database) -> Iterator[Counts]:
 
 
 def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:
-    ended, most = threading.Event(), 0
-
-    def look() -> None:
-        nonlocal most
-        while not ended.wait(0.001):
-            frames = sys._current_frames().values()
-            most = max(most, sum(map(is_searching, frames)))
-
     async def search_often(client: httpx.AsyncClient) -> None:
         for number in range(20):
             body = {"image": "nowhere", "description": f"{number} {'x' * 100_000}"}
@@ -182,23 +175,57 @@ def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:
         for found in await asyncio.gather(*searches):
             assert found["search"] == []
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
+    with watching(
+        lambda frames: sum(is_inside(search.search_in, each) for each in frames.values())
+    ) as at_once:
         run(prepared, search_often)
+    assert max(at_once) == 1
+
+
+@contextlib.contextmanager
+def watching(look: Callable[[dict[int, FrameType]], int]) -> Iterator[list[int]]:
+    """Look at what all threads are doing, again and again; give a list of what was seen."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.001):
+            seen.append(look(sys._current_frames()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield seen
     finally:
         ended.set()
-        looking.join()
-    assert most == 1
+        thread.join()
 
 
-def is_searching(frame: FrameType | None) -> bool:
-    """Tell whether a thread is reading records for a search."""
+def is_inside(function: Callable[..., Any], frame: FrameType | None) -> bool:
+    """Tell whether a thread is in a function, or in what that calls."""
     while frame is not None:
-        if frame.f_code is search.search_in.__code__:
+        if frame.f_code is inspect.unwrap(function).__code__:
             return True
         frame = frame.f_back
     return False
+
+
+def test_a_large_text_is_not_read_in_the_event_loop(prepared: Prepared) -> None:
+    rule = {"by": "subject", "secret": "key", "refusal": "wrong"}
+    guarded = {"guarded": {**PROBE["warm"], "throttle": rule}}
+    prepared.settings.images_file.write_text(yaml.safe_dump(PROBE | guarded))
+    members = ",".join('{"a": 1}' for _ in range(60_000))
+    text = f'{{"subject": "1", "key": "2", "data": [{members}]}}'
+
+    async def send(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "guarded"}))["id"]
+        reply = await client.post(f"/{actor}/messages", data={"message": text})
+        assert reply.status_code == 200
+
+    loop = threading.get_ident()
+    with watching(lambda frames: is_inside(arguments.read_json, frames[loop])) as read:
+        run(prepared, send)
+    assert not any(read)
 
 
 def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_path: Path) -> None:
