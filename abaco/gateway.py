@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from abaco.exceptions import Unavailable
 from abaco.http.bodies import Bodies
 from abaco.http.metrics import Metrics
+from abaco.http.turns import Turns, Waiters
 from abaco.passes import Passes
 from abaco.readiness import Readiness
 from abaco.store import nonces
@@ -52,6 +53,8 @@ class Gateway:
         self.address = address
         self.throttle = Throttle()
         self.bodies = Bodies(settings.limits)
+        self.turns = Turns()
+        self.waiters = Waiters(settings.limits.connections)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics(database, self.pool, self.readiness)
         self.uses = nonces.Uses()

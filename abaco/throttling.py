@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from abaco.exceptions import TooManyRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from abaco.settings import Guarded
 
@@ -93,7 +93,9 @@ class Attempt:
         actor_id: the actor's.
         rule: of its image.
         records: of its sender.
-        proofs: what is proven if it is accepted.
+        proofs: of all that it may say; a refusal takes them back.
+        provable: what is proven if it is accepted, by subject; nothing if it shows several secrets,
+            of which only the actor knows the one that counted.
         counted: whether it counts as in flight, since it proves nothing yet.
         judged: whether its outcome is known.
     """
@@ -102,6 +104,7 @@ class Attempt:
     rule: Guarded
     records: list[_Record]
     proofs: list[bytes]
+    provable: Mapping[str, bytes]
     counted: bool
     judged: bool = field(default=False)
 
@@ -137,10 +140,12 @@ class Throttle:
         Raises:
             TooManyRequests: too many of this sender have been refused.
         """
-        named = sorted({subject.strip().lower() for subject in subjects} or {""})
+        named = sorted(set(map(_spelled, subjects)) or {""})
         if shown is not None and not shown:
-            return Attempt(actor_id, rule, [], [], counted=False)
+            return Attempt(actor_id, rule, [], [], {}, counted=False)
         proofs = [self._proof(actor_id, each, secret) for each in named for secret in shown or ()]
+        single = shown is not None and len(shown) == 1
+        provable = dict(zip(named, proofs, strict=True)) if single else {}
         now = time.monotonic()
         with self._lock:
             records = [
@@ -156,7 +161,7 @@ class Throttle:
                     raise TooManyRequests(message, seconds)
                 for record in records:
                     record.in_flight += 1
-        return Attempt(actor_id, rule, records, proofs, not is_proven)
+        return Attempt(actor_id, rule, records, proofs, provable, not is_proven)
 
     def watch(self, execution_id: str, attempt: Attempt) -> None:
         """Expect the results of the execution that a message has become."""
@@ -179,11 +184,12 @@ class Throttle:
         rule, now = attempt.rule, time.monotonic()
         with self._lock:
             if "error" not in answer:
-                for proof in attempt.proofs:
-                    self._prove(proof)
                 subject, secret = answer.get(rule.by), answer.get(rule.secret)
-                if isinstance(subject, str) and isinstance(secret, str):
-                    self._prove(self._proof(attempt.actor_id, subject.strip().lower(), secret))
+                subject = _spelled(subject) if isinstance(subject, str) else None
+                for proof in _accepted(attempt.provable, subject):
+                    self._prove(proof)
+                if subject is not None and isinstance(secret, str):
+                    self._prove(self._proof(attempt.actor_id, subject, secret))
             elif answer.get("kind") == rule.refusal and not attempt.judged:
                 attempt.judged = True
                 for proof in attempt.proofs:
@@ -222,6 +228,17 @@ def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> V | None:
     kept[key] = value
     kept.move_to_end(key)
     return kept.popitem(last=False)[1] if len(kept) > most else None
+
+
+def _accepted(provable: Mapping[str, bytes], subject: str | None) -> list[bytes]:
+    """Return what an answer proves: about the subject that it names, or the only one there is."""
+    if subject is not None:
+        return [provable[subject]] if subject in provable else []
+    return list(provable.values()) if len(provable) == 1 else []
+
+
+def _spelled(subject: str) -> str:
+    return subject.strip().lower()
 
 
 def _read(result: bytes) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import re
@@ -35,6 +36,7 @@ from abaco.store.known import NotKnown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -191,11 +193,16 @@ class _Path:
             if endpoint.on_loop:
                 result = await endpoint.handle(call)
             else:
-                async with gateway.bodies.turn(call.body):
+                async with _turn(call), gateway.bodies.turn(call.body):
                     result = await asyncio.to_thread(endpoint.handle, call)
             return _render(result)
         finally:
             call.release()
+
+
+def _turn(call: Call) -> AbstractAsyncContextManager[None]:
+    scans = call.endpoint.scans
+    return call.gateway.turns.of(call.sender) if scans else contextlib.nullcontext()
 
 
 def _render(result: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +49,13 @@ class Principal:
     def admin(self) -> bool:
         """Whether no permission is asked for."""
         return roles.ADMIN in self.roles
+
+    @property
+    def author(self) -> str:
+        """Whose messages are whose: a user's, or those of whoever has a nonce of the user."""
+        if not self.nonce:
+            return self.user
+        return f"{self.user} {hashlib.sha256(self.nonce.encode()).hexdigest()[:16]}"
 
     @property
     def privileged(self) -> bool:
@@ -189,6 +197,7 @@ class Endpoint:
         parameters: of the URL only, names with their descriptions.
         free_body: whether the body may be anything.
         large: whether the limit of binary messages holds for the body.
+        scans: whether it may read very many records: a sender gets one such answer at a time.
     """
 
     method: str
@@ -203,6 +212,7 @@ class Endpoint:
     parameters: Mapping[str, str] = field(default_factory=dict)
     free_body: bool = False
     large: bool = False
+    scans: bool = False
 
     @cached_property
     def on_loop(self) -> bool:

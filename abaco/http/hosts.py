@@ -66,12 +66,18 @@ def canonical(name: str) -> str:
 
 
 def owner_of(address: str) -> str:
-    """Return what stands for whoever has an address: one has a whole network of IPv6, of 64 bits."""
+    """Return what stands for whoever has an address.
+
+    One has a whole network of IPv6, of 64 bits; and whoever is on this machine all of its loopback
+    addresses, of which there are millions.
+    """
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address) and not found.is_loopback:
+    if found.is_loopback:
+        return _HERE[0]
+    if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, 64), strict=False))
     return address
 

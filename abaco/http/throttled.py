@@ -20,7 +20,7 @@ BINARY_OMITTED = "binary - omitted"
 
 @contextlib.contextmanager
 def throttled(
-    call: Call, rule: Guarded | None, kept: Mapping[str, str], shown: Any
+    call: Call, rule: Guarded | None, kept: Mapping[str, str], named: Mapping[str, str] | None
 ) -> Iterator[Callable[[str], None]]:
     """Refuse a message of somebody who guesses; give what is to be told its execution.
 
@@ -28,7 +28,7 @@ def throttled(
         call: the request.
         rule: of the image, how such a message is recognized.
         kept: the parameters of the URL that the process gets.
-        shown: the message, as the sender is shown it.
+        named: what `named_in` has found in the message.
 
     Raises:
         TooManyRequests: too many messages like this one were refused.
@@ -37,14 +37,13 @@ def throttled(
         yield lambda _: None
         return
     throttle = call.gateway.throttle
-    content = _named(shown)
     subjects, held = (
-        {str(each[name]) for each in (kept, content or {}) if name in each}
+        {each[name] for each in (kept, named or {}) if name in each}
         for name in (rule.by, rule.secret)
     )
     try:
         attempt = throttle.admit(
-            call.actor["id"], rule, call.sender, subjects, None if content is None else held
+            call.actor["id"], rule, call.sender, subjects, None if named is None else held
         )
     except TooManyRequests:
         call.gateway.metrics.throttled.inc()
@@ -56,8 +55,18 @@ def throttled(
         raise
 
 
-def _named(shown: Any) -> Mapping[str, Any] | None:
-    """Return the named values of a message; None where an actor may find some that are not seen here."""
+def named_in(shown: Any, rule: Guarded | None) -> Mapping[str, str] | None:
+    """Return the values of a message that a rule is about; for a large one, that takes long.
+
+    Args:
+        shown: the message, as its sender is shown it.
+        rule: of the image.
+
+    Returns:
+        The values by name; None where an actor may find some that are not seen here.
+    """
+    if rule is None:
+        return {}
     if shown is BINARY_OMITTED:
         return None
     if isinstance(shown, str) and "{" in shown:
@@ -68,4 +77,6 @@ def _named(shown: Any) -> Mapping[str, Any] | None:
             return None
     else:
         content = shown
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {name: str(content[name]) for name in (rule.by, rule.secret) if name in content}

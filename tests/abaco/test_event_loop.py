@@ -8,8 +8,11 @@ import dataclasses
 import inspect
 import logging
 import re
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import httpx
@@ -20,8 +23,9 @@ from blockbuster import blockbuster_ctx
 
 from abaco import roles
 from abaco.gateway import Gateway
+from abaco.http import arguments
 from abaco.http.application import make_application
-from abaco.http.endpoints import ENDPOINTS
+from abaco.http.endpoints import ENDPOINTS, search
 from abaco.settings import Settings, load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -159,6 +163,69 @@ def counting(database: Database) -> Iterator[Counts]:
     yield counts
     for name, function in events.items():
         sqlalchemy.event.remove(database.engine, name, function)
+
+
+def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:
+    async def search_often(client: httpx.AsyncClient) -> None:
+        for number in range(20):
+            body = {"image": "nowhere", "description": f"{number} {'x' * 100_000}"}
+            await result(client, "POST", "/", json=body)
+        wanted = {"search": " ".join(f"word{number}" for number in range(90))}
+        searches = (result(client, "GET", "/search/actors", params=wanted) for _ in range(8))
+        for found in await asyncio.gather(*searches):
+            assert found["search"] == []
+
+    with watching(
+        lambda frames: sum(is_inside(search.search_in, each) for each in frames.values())
+    ) as at_once:
+        run(prepared, search_often)
+    assert max(at_once) == 1
+
+
+@contextlib.contextmanager
+def watching(look: Callable[[dict[int, FrameType]], int]) -> Iterator[list[int]]:
+    """Look at what all threads are doing, again and again; give a list of what was seen."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.001):
+            seen.append(look(sys._current_frames()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def is_inside(function: Callable[..., Any], frame: FrameType | None) -> bool:
+    """Tell whether a thread is in a function, or in what that calls."""
+    while frame is not None:
+        if frame.f_code is inspect.unwrap(function).__code__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def test_a_large_text_is_not_read_in_the_event_loop(prepared: Prepared) -> None:
+    rule = {"by": "subject", "secret": "key", "refusal": "wrong"}
+    guarded = {"guarded": {**PROBE["warm"], "throttle": rule}}
+    prepared.settings.images_file.write_text(yaml.safe_dump(PROBE | guarded))
+    members = ",".join('{"a": 1}' for _ in range(60_000))
+    text = f'{{"subject": "1", "key": "2", "data": [{members}]}}'
+
+    async def send(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "guarded"}))["id"]
+        reply = await client.post(f"/{actor}/messages", data={"message": text})
+        assert reply.status_code == 200
+
+    loop = threading.get_ident()
+    with watching(lambda frames: is_inside(arguments.read_json, frames[loop])) as read:
+        run(prepared, send)
+    assert not any(read)
 
 
 def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_path: Path) -> None:

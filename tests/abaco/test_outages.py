@@ -184,6 +184,16 @@ def test_messages_of_one_order_run_in_turn_though_several_workers_are_there(
     assert oven.done() == ["start", "end"] * 20 + ["last"]
 
 
+def test_the_url_says_the_order_though_each_body_says_another(ada: Client, oven: Oven) -> None:
+    actor = ada.actor("patient")
+    for number in range(5):
+        first = {"sleep": 0.1, **oven.orders("start", order=f"{number} a")}
+        ada.submit(actor, first, params={"order": "1"})
+        last = ada.submit(actor, oven.orders("end", order=f"{number} b"), params={"order": "1"})
+    ada.ended(actor, last)
+    assert oven.done() == ["start", "end"] * 5
+
+
 def test_one_message_does_not_wait_for_the_many_of_somebody_else(
     gateway: RunningGateway, ada: Client, tmp_path: Path
 ) -> None:

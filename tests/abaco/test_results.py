@@ -92,3 +92,36 @@ def test_results_are_kept_for_a_time(tmp_path: Path) -> None:
         execution_id = client.run(actor, {"results": ["forgotten"]})["id"]
         client.run(actor, {"sleep": 1.1})
         assert client.result_of(actor, execution_id) == b""
+
+
+def test_results_are_for_who_sent_the_message(
+    gateway: RunningGateway, ada: Client, bob: Client
+) -> None:
+    actor = ada.actor("cold")
+    for user in ("bob", "eve"):
+        ada.result("POST", f"/{actor}/permissions", json={"user": user, "level": "EXECUTE"})
+    with gateway.client("eve") as eve:
+        execution_id = bob.run(actor, {"results": ["of bob", "for ada"]})["id"]
+        path = f"/{actor}/executions/{execution_id}/results"
+        assert "who sent its message" in eve.refusal("GET", path)
+        assert bob.result_of(actor, execution_id) == b"of bob"
+        # who may change the actor
+        assert ada.result_of(actor, execution_id) == b"for ada"
+
+
+def test_results_of_a_message_that_a_nonce_sent_are_for_that_nonce(
+    ada: Client, stranger: Client
+) -> None:
+    actor = ada.actor("cold")
+    mine, other = (
+        {"x-nonce": ada.result("POST", f"/{actor}/nonces", json={"level": level})["id"]}
+        for level in ("EXECUTE", "UPDATE")
+    )
+    of_ada = ada.run(actor, {"results": ["secret"]})["id"]
+    of_nonce = stranger.submit(actor, {"results": ["told"]}, params=mine)
+    ada.ended(actor, of_nonce)
+    for nonce, execution_id in ((mine, of_ada), (other, of_ada), (other, of_nonce)):
+        stranger.refusal("GET", f"/{actor}/executions/{execution_id}/results", params=nonce)
+    taken = stranger.get(f"/{actor}/executions/{of_nonce}/results", params=mine)
+    assert (taken.status_code, taken.content) == (200, b"told")
+    assert ada.result_of(actor, of_ada) == b"secret"

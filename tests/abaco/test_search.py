@@ -276,3 +276,14 @@ def test_a_hostile_search_is_answered_at_once(
     reply = ada.get("", params=parameters)
     assert time.monotonic() - began < 5
     assert reply.status_code == 200, reply.text
+
+
+def test_what_the_mailbox_knows_of_a_message_is_not_found(ada: Client, cook: str) -> None:
+    everything, mine = (
+        ada.result("GET", "/search/executions", params={"actorId": cook, **more})["search"]
+        for more in ({}, {"sender": "ada"})
+    )
+    assert len(everything) == 2
+    assert mine == []
+    hidden = {"sender", "ordering", "tries", "due", "reason"}
+    assert not hidden.intersection(*everything)

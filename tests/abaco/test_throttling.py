@@ -132,13 +132,35 @@ def test_another_sender_does_not_wait(
 ) -> None:
     sender.guess(subject)
     refused(sender.say(subject, "right"))
-    elsewhere = httpx.HTTPTransport(local_address="127.0.0.2")
-    with (
-        Sender(gateway, f"sender{next(_names)}", guarded) as other,
-        Sender(gateway, f"sender{next(_names) - 1}", guarded, transport=elsewhere) as same,
-    ):
+    with Sender(gateway, f"sender{next(_names)}", guarded) as other:
         assert other.say(subject, "wrong").json()["kind"] == "wrong"
-        assert same.say(subject, "right").json() == {"done": subject}
+        assert other.say(subject, "right").json() == {"done": subject}
+
+
+def test_a_user_of_many_addresses_of_this_machine_is_one_sender(
+    gateway: RunningGateway, guarded: str, subject: str
+) -> None:
+    name = f"sender{next(_names)}"
+    for number in range(OF_SUBJECT.refusals + 1):
+        transport = httpx.HTTPTransport(local_address=f"127.0.0.{number + 2}")
+        with Sender(gateway, name, guarded, transport=transport) as same:
+            reply = same.say(subject, f"guess {number}")
+    refused(reply)
+
+
+def test_what_an_accepted_message_names_beside_is_not_taken_for_right(
+    sender: Sender, subject: str
+) -> None:
+    own = f"{subject} own"
+    assert sender.tell(json={"set": {own: "mine"}}).json() == {"set": True}
+    guesses = [f"guess {number}" for number in range(OF_SUBJECT.refusals + 1)]
+    for key in guesses:
+        beside = {"subject": subject, "key": key}
+        reply = sender.tell(params=beside, json={"subject": own, "key": "mine"})
+        assert reply.json() == {"done": own}
+    for key in guesses[:-1]:
+        assert sender.say(subject, key).json()["kind"] == "wrong"
+    refused(sender.say(subject, guesses[-1]))
 
 
 @pytest.mark.parametrize(

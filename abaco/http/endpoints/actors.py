@@ -189,6 +189,7 @@ ENDPOINTS = (
         "List actors, or search among them where there are parameters",
         result="ActorsOrSearch",
         parameters=search.PARAMETERS,
+        scans=True,
     ),
     Endpoint(
         "POST",
@@ -200,7 +201,15 @@ ENDPOINTS = (
         result="Actor",
         arguments=description.ARGUMENTS,
     ),
-    Endpoint("GET", "/actors/utilization", utilization, ROLE, "Count", result="Utilization"),
+    Endpoint(
+        "GET",
+        "/actors/utilization",
+        utilization,
+        ROLE,
+        "Count",
+        result="Utilization",
+        scans=True,
+    ),
     Endpoint("GET", "/actors/{actor}", get, READ, "Return an actor", result="Actor"),
     Endpoint(
         "PUT",

@@ -12,11 +12,13 @@ from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.endpoints import search
-from abaco.store import executions
+from abaco.store import executions, permissions
 from abaco.store.executions import BINARY, RUNNING
 from abaco.store.permissions import READ, UPDATE
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from abaco.store.records import Record
 
 _HIDDEN = ("sequence", "tenant", "attempts", "sender", "ordering", "tries", "due", "reason")
@@ -96,10 +98,31 @@ def logs(call: Call) -> Reply:
 
 
 def result(call: Call) -> Response:
-    """Take the oldest result of an execution; the body is empty where there is none."""
+    """Take the oldest result of an execution; the body is empty where there is none.
+
+    A result may hold a secret for whoever sent the message. Nobody else gets it but those who may
+    change the actor, who get it anyway.
+    """
     with call.gateway.database.write() as tx:
+        execution = executions.find(tx, call.actor["id"], call.path["execution"])
+        if execution is not None and not _may_take(tx, call, execution):
+            message = (
+                "Not authorized -- the results of an execution are for who sent its message, "
+                "with the same nonce if it was sent with one."
+            )
+            raise BadRequest(message)
         body = executions.pop_result(tx, call.actor["id"], call.path["execution"])
     return Response(body or b"", media_type=BINARY)
+
+
+def _may_take(tx: Connection, call: Call, execution: Record) -> bool:
+    principal = call.principal
+    if execution["sender"] == principal.author:
+        return True
+    if principal.nonce:
+        return False
+    whose = (call.tenant, permissions.ACTOR, call.actor["id"], principal.user)
+    return principal.admin or permissions.allows(tx, *whose, UPDATE)
 
 
 def _find(call: Call) -> Record:
@@ -135,6 +158,7 @@ ENDPOINTS = (
         "List executions, or search among them where there are parameters",
         result="ExecutionsOrSearch",
         parameters=search.PARAMETERS,
+        scans=True,
     ),
     Endpoint("GET", _ONE, get, READ, "Return an execution", result="Execution"),
     Endpoint("DELETE", _ONE, stop, UPDATE, "Force a running execution to end"),

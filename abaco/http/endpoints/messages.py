@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from abaco import clock
 from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments, query
 from abaco.http.call import Call, Endpoint, Reply
-from abaco.http.throttled import BINARY_OMITTED, throttled
+from abaco.http.throttled import BINARY_OMITTED, named_in, throttled
 from abaco.readiness import sentence
 from abaco.settings import load_images
 from abaco.store import executions
@@ -24,6 +24,8 @@ from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from abaco.settings import Image
     from abaco.workers.pool import Outcome
 
@@ -41,6 +43,22 @@ _MOST_POSTPONED = 20
 _logger = logging.getLogger(__name__)
 
 
+class _Reading(NamedTuple):
+    """A message as it was read.
+
+    Attributes:
+        submission: as it is queued.
+        shown: as its sender is shown it.
+        named: the values by which who guesses is recognized; None if they cannot be read.
+        note: what its sender is told of it.
+    """
+
+    submission: Submission
+    shown: Any
+    named: Mapping[str, str] | None
+    note: str
+
+
 async def post(call: Call) -> Reply | Response:
     """Queue a message; with `_abaco_synchronous=true`, wait for its execution and return its result."""
     lacks_room = call.gateway.readiness.lacks_room()
@@ -48,6 +66,12 @@ async def post(call: Call) -> Reply | Response:
         message = f"{sentence(lacks_room)} Try again later."
         raise Unavailable(message)
     waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
+    waiting = call.gateway.waiters.one_of(call.sender) if waits else contextlib.nullcontext()
+    with waiting:
+        return await _post(call, waits=waits)
+
+
+async def _post(call: Call, *, waits: bool) -> Reply | Response:
     pool, actor = call.gateway.pool, call.actor
     image = pool.image_of(actor["id"])
     if image is None:
@@ -55,31 +79,32 @@ async def post(call: Call) -> Reply | Response:
         image = (await asyncio.to_thread(load_images, file)).get(actor["image"])
     if len(call.body) > _BYTES_AT_ONCE:
         async with call.gateway.bodies.turn(call.body):
-            submission, shown, note = await asyncio.to_thread(_read, call, image)
+            reading = await asyncio.to_thread(_read, call, image)
     else:
-        submission, shown, note = _read(call, image)
+        reading = _read(call, image)
     rule = image.throttle if image else None
-    with throttled(call, rule, submission.message.environment, shown) as watch:
-        submitted = await pool.submit(submission, answered=waits, watch=watch)
+    kept = reading.submission.message.environment
+    with throttled(call, rule, kept, reading.named) as watch:
+        submitted = await pool.submit(reading.submission, answered=waits, watch=watch)
         if submitted is None:
             error = f"No actor found with identifier: {actor['id']}."
             raise NotFound(error)
     execution_id, ending = submitted
     if ending is not None:
         # the message is on disk, and its sender may wait for long
-        del submission, shown
+        del reading, kept
         call.release()
         return await _outcome(call, execution_id, ending)
     result = {
         "executionId": execution_id,
-        "msg": shown,
+        "msg": reading.shown,
         "_links": {
             "self": call.link(actor["id"], "executions", execution_id),
             "owner": call.profile(actor["owner"]),
             "messages": call.link(actor["id"], "messages"),
         },
     }
-    return Reply(result, note) if note else Reply(result)
+    return Reply(result, reading.note) if reading.note else Reply(result)
 
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
@@ -127,8 +152,7 @@ def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
         raise Unavailable(message)
 
 
-def _read(call: Call, image: Image | None) -> tuple[Submission, Any, str]:
-    """Return a message as it is queued, as the sender is shown it, and what is said of that."""
+def _read(call: Call, image: Image | None) -> _Reading:
     gateway, actor = call.gateway, call.actor
     body, content_type, shown = _interpret(call)
     _check_size(body, content_type, image)
@@ -154,27 +178,23 @@ def _read(call: Call, image: Image | None) -> tuple[Submission, Any, str]:
         actor["id"],
         call.principal.user,
         Message(body, content_type, {**kept, **told}),
-        _sender(call),
+        call.principal.author,
         _ordering(call, image),
     )
     names = ", ".join(map(repr, dropped))
     note = f"The message is sent without {names:.300}" if dropped else ""
-    return submission, shown, note
-
-
-def _sender(call: Call) -> str:
-    """Return with whom others take turns: a user, or who has a nonce of the user."""
-    user, nonce = call.principal.user, call.principal.nonce
-    return f"{user} {hashlib.sha256(nonce.encode()).hexdigest()[:16]}" if nonce else user
+    named = named_in(shown, image.throttle if image else None)
+    return _Reading(submission, shown, named, note)
 
 
 def _ordering(call: Call, image: Image | None) -> str | None:
     """Return the value by which the actor's messages are ordered, if the image names one."""
     if image is None or not image.ordered_by:
         return None
-    value = call.parameters.get(image.ordered_by)
-    if arguments.is_json(arguments.media_type(call.content_type)):
-        value = call.fields.get(image.ordered_by, value)
+    value: Any = call.parameters.get(image.ordered_by)
+    # who reports to a URL may have a field of that name that says something else in each message
+    if value is None and arguments.is_json(arguments.media_type(call.content_type)):
+        value = call.fields.get(image.ordered_by)
     return str(value).lower()[:_LONGEST_KEY] if isinstance(value, str) and value else None
 
 

@@ -32,7 +32,20 @@ PARAMETERS = {
 _KINDS = ("actors", "executions", "workers", "logs")
 _LIMIT = 100
 _MOST = 10_000
-_HIDDEN = ("tenant", "sequence", "attempts", "wanted_workers", "expires", "default_environment")
+_HIDDEN = (
+    "tenant",
+    "sequence",
+    "attempts",
+    "wanted_workers",
+    "expires",
+    "default_environment",
+    # what the mailbox knows of a message
+    "sender",
+    "ordering",
+    "tries",
+    "due",
+    "reason",
+)
 _MOST_CONDITIONS = 100
 _LONGEST_PATTERN = 1000
 
@@ -273,5 +286,6 @@ ENDPOINTS = (
         "Search among actors, executions, workers or logs",
         result="Search",
         parameters=PARAMETERS,
+        scans=True,
     ),
 )

@@ -62,7 +62,15 @@ def _endpoints() -> Sequence[Endpoint]:
 ENDPOINTS = (
     Endpoint("GET", "/healthz", alive, PUBLIC, "Whether the process answers"),
     Endpoint("GET", "/readyz", ready, PUBLIC, "Whether messages can be accepted and run"),
-    Endpoint("GET", "/metrics", metrics, PUBLIC, "Metrics for Prometheus", raw=("text/plain",)),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        PUBLIC,
+        "Metrics for Prometheus",
+        raw=("text/plain",),
+        scans=True,
+    ),
     Endpoint("GET", "/openapi.json", document, PUBLIC, "This document", raw=(_JSON,)),
     Endpoint("GET", "/docs", page, PUBLIC, "This document as a page", raw=(_HTML,)),
 )

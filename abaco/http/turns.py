@@ -1,0 +1,66 @@
+"""How much of the gateway one sender may use at a time, so that the others find their part of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from abaco.exceptions import TooManyRequests
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+RETRY_SECONDS = 5
+SHARE = 4
+"""The requests of one sender that wait for an answer get at most a connection in so many."""
+
+
+class Turns:
+    """One costly request of each sender at a time; used from the event loop only."""
+
+    def __init__(self) -> None:
+        # kept by those who have a turn or wait for one
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def of(self, sender: str) -> AsyncIterator[None]:
+        """Wait until a sender has the turn, and keep it meanwhile."""
+        lock = self._locks.setdefault(sender, asyncio.Lock())
+        async with lock:
+            yield
+
+
+class Waiters:
+    """Those who wait for executions; used from the event loop only.
+
+    Args:
+        connections: how many there can be, each of which waits for one execution at most.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._most = max(1, connections // SHARE)
+        self._waiting: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def one_of(self, sender: str) -> Iterator[None]:
+        """Count one who waits meanwhile.
+
+        Raises:
+            TooManyRequests: too many of this sender wait.
+        """
+        if self._waiting[sender] >= self._most:
+            message = (
+                f"{self._most} of your messages are waited for: send this one again later, or "
+                "without waiting for its result."
+            )
+            raise TooManyRequests(message, RETRY_SECONDS)
+        self._waiting[sender] += 1
+        try:
+            yield
+        finally:
+            self._waiting[sender] -= 1
+            if not self._waiting[sender]:
+                del self._waiting[sender]

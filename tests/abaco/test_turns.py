@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from abaco.http.turns import Turns
+from tests.abaco.running import RunningGateway, eventually
+
+
+def test_a_sender_has_one_turn_at_a_time_and_keeps_nobody_else_waiting() -> None:
+    seen: list[str] = []
+
+    async def use(turns: Turns, sender: str, name: str) -> None:
+        async with turns.of(sender):
+            seen.append(f"{name} begins")
+            await asyncio.sleep(0.01)
+            seen.append(f"{name} ends")
+
+    async def all_at_once() -> None:
+        turns = Turns()
+        await asyncio.gather(use(turns, "ada", "1"), use(turns, "ada", "2"), use(turns, "bob", "3"))
+
+    asyncio.run(all_at_once())
+    assert seen.index("2 begins") > seen.index("1 ends")
+    assert seen.index("3 begins") < seen.index("1 ends")
+
+
+def test_who_gives_up_waiting_or_fails_leaves_the_turn_to_the_next() -> None:
+    async def work() -> None:
+        turns = Turns()
+
+        async def fail() -> None:
+            async with turns.of("ada"):
+                await asyncio.sleep(0.01)
+                raise ValueError
+
+        async def wait() -> None:
+            async with turns.of("ada"):
+                await asyncio.sleep(0)
+
+        failing, leaving, last = map(asyncio.ensure_future, (fail(), wait(), wait()))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait_for(last, 5)
+        with pytest.raises(ValueError):
+            await failing
+
+    asyncio.run(work())
+
+
+def test_one_sender_does_not_take_all_connections_by_waiting(tmp_path: Path) -> None:
+    with (
+        RunningGateway(tmp_path, settings={"limits": {"connections": 8}}) as gateway,
+        gateway.client("ada") as ada,
+        gateway.client("bob") as bob,
+        ThreadPoolExecutor() as threads,
+    ):
+        actor, gate = ada.actor("cold"), tmp_path / "gate"
+        ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
+        waiting = [threads.submit(ada.ask, actor, {"wait for": str(gate)}) for _ in range(2)]
+        try:
+            eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 2)
+            reply = ada.ask(actor, {})
+            assert (reply.status_code, reply.headers["Retry-After"]) == (429, "5")
+            others = threads.submit(bob.ask, actor, {"results": ["taco"]})
+        finally:
+            gate.touch()
+        assert [each.result().status_code for each in waiting] == [200, 200]
+        assert others.result().content == b"taco"
+        assert len(ada.result("GET", f"/{actor}/executions")["executions"]) == 3
+        assert ada.ask(actor, {}).status_code == 200
