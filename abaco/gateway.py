@@ -45,7 +45,7 @@ class Gateway:
         self.throttle = Throttle()
         self.bodies = Bodies(settings.limits)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
-        self.metrics = Metrics(database, self.pool)
+        self.metrics = Metrics(database, self.ask_pool)
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
