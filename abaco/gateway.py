@@ -56,7 +56,7 @@ class Gateway:
         self.turns = Turns()
         self.waiters = Waiters(settings.limits.connections)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
-        self.metrics = Metrics(database, self.pool, self.readiness)
+        self.metrics = Metrics(database, self.ask_pool, self.readiness)
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()

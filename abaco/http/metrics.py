@@ -11,19 +11,33 @@ from prometheus_client.registry import Collector
 from abaco.store import actors, executions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from abaco.readiness import Readiness
     from abaco.store.database import Database
     from abaco.workers.pool import Pool
 
+    _Counts: TypeAlias = tuple[int, int]
+
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
 class Metrics:
-    """The counters of a gateway, and what is counted when they are read."""
+    """The counters of a gateway, and what is counted when they are read.
 
-    def __init__(self, database: Database, pool: Pool, readiness: Readiness) -> None:
+    Args:
+        database: of the platform.
+        ask_pool: asks the pool something from a thread that is not its own.
+        readiness: whether messages can be accepted and run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ask_pool: Callable[[Callable[[Pool], _Counts]], _Counts],
+        readiness: Readiness,
+    ) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "abaco_requests",
@@ -48,7 +62,7 @@ class Metrics:
             "Messages that were not taken, since too many of their sender had been refused.",
             registry=self._registry,
         )
-        self._registry.register(_State(database, pool, readiness))
+        self._registry.register(_State(database, ask_pool, readiness))
 
     def text(self) -> bytes:
         """Return all values in the text format."""
@@ -58,9 +72,14 @@ class Metrics:
 class _State(Collector):
     """What the database and the pool say at the moment."""
 
-    def __init__(self, database: Database, pool: Pool, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ask_pool: Callable[[Callable[[Pool], _Counts]], _Counts],
+        readiness: Readiness,
+    ) -> None:
         self._database = database
-        self._pool = pool
+        self._ask_pool = ask_pool
         self._readiness = readiness
 
     def describe(self) -> list[GaugeMetricFamily]:
@@ -83,11 +102,11 @@ class _State(Collector):
             for status, number in sorted(counts.items()):
                 family.add_metric([status], number)
             yield family
+        # requests are counted in threads, and the pool is used in the event loop only
+        postponed, busy = self._ask_pool(lambda pool: (pool.postponed(), pool.busy()))
         yield GaugeMetricFamily(
             "abaco_messages_postponed",
             "Messages that could not be handled yet, and are tried again.",
-            value=self._pool.postponed(),
+            value=postponed,
         )
-        yield GaugeMetricFamily(
-            "abaco_workers_busy", "Workers that run a message.", value=self._pool.busy()
-        )
+        yield GaugeMetricFamily("abaco_workers_busy", "Workers that run a message.", value=busy)

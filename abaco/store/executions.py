@@ -306,9 +306,7 @@ class Drop(NamedTuple):
     @classmethod
     def write(cls, tx: Connection, drops: Sequence[Drop]) -> list[None]:
         """Drop messages."""
-        rows = [{"sequence": number} for each in drops for number in each.sequences]
-        for row in rows:
-            _end(tx, row, ERROR)
+        _abandon(tx, [number for each in drops for number in each.sequences])
         return [None] * len(drops)
 
 
@@ -352,11 +350,19 @@ def recover(tx: Connection) -> int:
     return len(returns)
 
 
-def _end(tx: Connection, execution: Record, status: str, **values: Any) -> None:
-    mine = executions.c.sequence == execution["sequence"]
-    values |= {"status": status, "finish_time": clock.now()}
-    tx.execute(update(executions).where(mine).values(values))
-    tx.execute(delete(messages).where(messages.c.sequence == execution["sequence"]))
+def _abandon(tx: Connection, sequences: Sequence[int]) -> None:
+    moment = clock.now()
+    rows = [{"b_sequence": number, "b_moment": moment} for number in sequences]
+    if rows:
+        tx.execute(_ABANDON, rows)
+        tx.execute(_DROP_MESSAGE, rows)
+
+
+_ABANDON = (
+    update(executions)
+    .where(executions.c.sequence == bindparam("b_sequence"))
+    .values(status=ERROR, finish_time=bindparam("b_moment"))
+)
 
 
 def find(tx: Connection, actor_id: str, execution_id: str) -> Record | None:
@@ -426,12 +432,11 @@ def postponed(tx: Connection, actor_id: str, most: int) -> list[Record]:
 
 def abandon(tx: Connection, actor_id: str) -> list[str]:
     """End everything that an actor, which is deleted, has not done; return the ids."""
-    query = select(executions).where(
+    query = select(executions.c.sequence, executions.c.id).where(
         executions.c.actor_id == actor_id, executions.c.status.in_((SUBMITTED, RUNNING))
     )
     dropped = every(tx, query)
-    for execution in dropped:
-        _end(tx, execution, ERROR)
+    _abandon(tx, [execution["sequence"] for execution in dropped])
     return [str(execution["id"]) for execution in dropped]
 
 

@@ -6,11 +6,18 @@ One commit, and with it one wait for the disk, serves everybody who waits, howev
 from __future__ import annotations
 
 import itertools
+import logging
 import queue
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InvalidRequestError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST = 512
 """Operations in one transaction."""
+RETRY_SECONDS = 1.0
+
+_logger = logging.getLogger(__name__)
 
 
 class Operation(Protocol):
@@ -38,10 +48,20 @@ class Operation(Protocol):
 class _Waiting(NamedTuple):
     operation: Operation
     done: asyncio.Future[Any]
+    insistent: bool
+
+
+class _Outcome(NamedTuple):
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
 
 
 class Writer:
     """The thread that writes operations, in the order in which they were given.
+
+    Those that have to be written are tried again until they are, and those behind them that have to
+    be written, too, wait for them.
 
     Args:
         database: of the platform.
@@ -52,21 +72,32 @@ class Writer:
         self._database = database
         self._loop = loop
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._left: list[_Waiting] = []
+        """what has to be written, and could not be yet"""
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="abaco-writer", daemon=True)
         self._thread.start()
 
-    def put(self, operation: Operation) -> asyncio.Future[Any]:
+    def put(self, operation: Operation, *, insistent: bool = False) -> asyncio.Future[Any]:
         """Give an operation; its future is done when it is on disk, or has failed.
 
-        The future's error is a `SQLAlchemyError`: the operation is not written, or whether it is,
-        is not known.
+        The future's error, a `SQLAlchemyError` unless the operation has a value that cannot be
+        written, means: the operation is not written, or whether it is, is not known.
+
+        Args:
+            operation: to be written.
+            insistent: whether it is tried again until it is written, or the writer is closed.
         """
-        waiting = _Waiting(operation, self._loop.create_future())
-        self._queue.put(waiting)
+        waiting = _Waiting(operation, self._loop.create_future(), insistent)
+        if self._closed:
+            waiting.done.set_exception(InvalidRequestError("the writer is closed"))
+        else:
+            self._queue.put(waiting)
         return waiting.done
 
     async def close(self) -> None:
         """Write what was given, and end."""
+        self._closed = True
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -74,30 +105,48 @@ class Writer:
         ended = False
         while not ended:
             batch, ended = self._batch()
-            if batch:
+            outcomes = self._write(batch) if batch else []
+            if not ended:
+                outcomes = self._keep(batch, outcomes)
+            if outcomes:
                 # one call, so that a batch wakes the loop once
-                self._loop.call_soon_threadsafe(_tell, self._write(batch))
+                self._loop.call_soon_threadsafe(_tell, outcomes)
 
     def _batch(self) -> tuple[list[_Waiting], bool]:
-        """Wait for an operation; return it with all that wait behind it, and whether that is the end."""
-        batch: list[_Waiting] = []
-        following = self._queue.get()
-        while following is not None:
-            batch.append(following)
-            if len(batch) == MOST:
-                return batch, False
-            try:
+        """Wait for an operation; return it with all that wait behind it, and whether that is the end.
+
+        What is left of earlier ones comes first; it does not wait for others for long.
+        """
+        batch, self._left = self._left, []
+        try:
+            following = self._queue.get(timeout=RETRY_SECONDS if batch else None)
+            while following is not None:
+                batch.append(following)
+                if len(batch) >= MOST:
+                    return batch, False
                 following = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
+        except queue.Empty:
+            return batch, False
         return batch, True
+
+    def _keep(self, batch: list[_Waiting], outcomes: list[_Outcome]) -> list[_Outcome]:
+        """Keep what has to be written and is not; return the outcomes of the others."""
+        told: list[_Outcome] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if outcome.error is not None and waiting.insistent:
+                self._left.append(waiting)
+            else:
+                told.append(outcome)
+        if self._left:
+            _logger.error("not written yet: %d operations", len(self._left))
+        return told
 
     def _write(self, batch: list[_Waiting]) -> list[_Outcome]:
         try:
             return self._transact(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             if len(batch) == 1 or not _is_of_one(error):
-                return [(waiting.done, None, error) for waiting in batch]
+                return [_Outcome(waiting.done, None, error) for waiting in batch]
         # one that cannot be written fails alone
         return [outcome for waiting in batch for outcome in self._write([waiting])]
 
@@ -108,16 +157,17 @@ class Writer:
                 waiting = list(group)
                 results = kind.write(tx, [each.operation for each in waiting])
                 outcomes += [
-                    (each.done, result, None) for each, result in zip(waiting, results, strict=True)
+                    _Outcome(each.done, result)
+                    for each, result in zip(waiting, results, strict=True)
                 ]
         return outcomes
 
 
-_Outcome: TypeAlias = "tuple[asyncio.Future[Any], Any, Exception | None]"
-
-
 def _is_of_one(error: Exception) -> bool:
     """Tell whether an error is about what was to be written, rather than about the database."""
+    if not isinstance(error, SQLAlchemyError):
+        # drivers raise others for values that they cannot pass on
+        return True
     return isinstance(error, IntegrityError | DataError) or type(error) is StatementError
 
 

@@ -89,6 +89,11 @@ class Mailbox:
         """Return how many messages wait."""
         return self._size
 
+    @property
+    def running(self) -> int:
+        """How many messages run."""
+        return len(self._running)
+
     def add(self, entry: Entry, *, due: float = 0.0) -> None:
         """Take a message in; before `due` it is not tried."""
         key = entry.sequence if entry.key is None else entry.key

@@ -20,7 +20,7 @@ from abaco.workers import admission, threads
 from abaco.workers.admission import NotAdmitted
 from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
-from abaco.workers.mailbox import Entry, Mailbox
+from abaco.workers.mailbox import Entry, Mailbox, delay_of
 from abaco.workers.processes import end_left
 from abaco.workers.worker import Worker
 from abaco.workers.workspace import prefix, remove_left
@@ -43,6 +43,7 @@ MOST_UNWRITTEN = 64
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
+_UNWRITTEN = object()
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +113,9 @@ class Pool:
         found, waiting = await threads.run(self._recover)
         moment, now = clock.now(), time.monotonic()
         for row in waiting:
+            # with a clock that was set back meanwhile, it is not put off further than ever
             later = (row["due"] - moment).total_seconds() if row["due"] else 0.0
+            later = min(later, delay_of(row["tries"]))
             entry = Entry(
                 row["sequence"],
                 row["id"],
@@ -141,8 +144,10 @@ class Pool:
         if tasks:
             await asyncio.wait(tasks)
         if self._unwritten:
-            await asyncio.wait(self._unwritten)
+            await asyncio.wait(self._unwritten, timeout=seconds)
         await self.writer.close()
+        if self._unwritten:
+            await asyncio.wait(self._unwritten)
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()
@@ -201,12 +206,16 @@ class Pool:
         Raises:
             SQLAlchemyError: it is not written.
         """
-        dropped = self._mailbox(actor_id).clear()
+        mailbox = self._mailbox(actor_id)
+        dropped = mailbox.clear()
         try:
             await self.writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
-        except SQLAlchemyError:
-            for entry in dropped:
-                self._mailbox(actor_id).add(entry)
+        except Exception:
+            # those that have come since are behind them
+            since = mailbox.clear()
+            for entry in (*dropped, *since):
+                mailbox.add(entry)
+            self.wake(actor_id)
             raise
         for entry in dropped:
             self._let_go(entry)
@@ -222,8 +231,10 @@ class Pool:
         if entry is None:
             return False
         self._let_go(entry)
-        await self.writer.put(executions.Drop((entry.sequence,)))
+        # those behind it need not wait for this
         self.wake(actor_id)
+        self._throttle.ended(execution_id)
+        await self.writer.put(executions.Drop((entry.sequence,)))
         return True
 
     def postponed(self) -> int:
@@ -246,7 +257,7 @@ class Pool:
         async with self._adopting:
             actor = await threads.run(self._get, actor_id)
             if actor is None or actor["status"] == actors.SHUTTING_DOWN:
-                self._mailboxes.pop(actor_id, None)
+                self._empty(actor_id)
                 return
             try:
                 image = await threads.run(self._find_image, actor)
@@ -292,7 +303,7 @@ class Pool:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
         async with self._adopting:
             workers = self._workers.pop(actor_id, [])
-            self._mailbox(actor_id).clear()
+            self._empty(actor_id)
         for worker in workers:
             worker.retire()
         if workers:
@@ -300,6 +311,9 @@ class Pool:
         for worker in workers:
             if not worker.task.done():
                 worker.abort()
+        if self._unwritten:
+            # what has ended is on disk before the rest is given up
+            await asyncio.wait(self._unwritten, timeout=_ABORT_SECONDS)
 
     def retire(self, actor_id: str, worker_id: str) -> None:
         """End one worker of an actor after its current message."""
@@ -423,18 +437,18 @@ class Pool:
         self._mailbox(actor_id).end(entry)
         self._let_go(entry)
         waited_for = entry.execution_id in self._waiting
-        # whoever waits for the first result takes it from memory
-        answer = results[0] if results and waited_for else None
-        kept = results[1:] if answer is not None else results
-        if kept:
-            self.write(self._results_of(end, kept))
+        # whoever waits takes the only result from memory, and the first of several from the store
+        answer = results[0] if len(results) == 1 and waited_for else None
+        if results and answer is None:
+            self.write(self._results_of(end, results))
         outcome = Outcome(answer, end.end.log, reason)
-        self._write_later(self._end(end, entry.execution_id, outcome))
+        written = self.writer.put(end, insistent=True)
+        self._write_later(self._end(written, end, entry.execution_id, outcome))
         self.wake(actor_id)
 
     def write(self, operation: Operation) -> None:
         """Write something that nobody waits for, however often that takes, in the order of calls."""
-        self._write_later(self._write(operation, self.writer.put(operation)))
+        self._write_later(self._write(self.writer.put(operation, insistent=True)))
 
     async def settled(self) -> None:
         """Wait until not too much is left to be written."""
@@ -446,20 +460,21 @@ class Pool:
         self._unwritten.add(task)
         task.add_done_callback(self._unwritten.discard)
 
-    async def _write(self, operation: Operation, written: asyncio.Future[Any]) -> Any:
-        while True:
-            try:
-                return await written
-            except SQLAlchemyError as error:
-                _logger.error("not written yet: %s", type(error).__name__)
-                if self._stopping:
-                    # the next start finds its execution as one that was interrupted
-                    return None
-                await asyncio.sleep(_RETRY_SECONDS)
-            written = self.writer.put(operation)
+    async def _write(self, written: asyncio.Future[Any]) -> Any:
+        try:
+            return await written
+        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway ends
+            # the next start finds its execution as one that was interrupted
+            _logger.error("not written: %s", type(error).__name__)
+            return _UNWRITTEN
 
-    async def _end(self, end: endings.End, execution_id: str, outcome: Outcome) -> None:
-        linked = await self._write(end, self.writer.put(end))
+    async def _end(
+        self, written: asyncio.Future[Any], end: endings.End, execution_id: str, outcome: Outcome
+    ) -> None:
+        linked = await self._write(written)
+        if linked is _UNWRITTEN:
+            # who waits is told that the gateway ends
+            return
         if outcome.result is not None and execution_id not in self._waiting:
             # who waited has gone, and may ask for it later
             self.write(self._results_of(end, [outcome.result]))
@@ -473,6 +488,14 @@ class Pool:
 
     def _mailbox(self, actor_id: str) -> Mailbox:
         return self._mailboxes.setdefault(actor_id, Mailbox())
+
+    def _empty(self, actor_id: str) -> None:
+        """Drop what waits for an actor that is deleted; what still runs ends in its mailbox."""
+        mailbox = self._mailbox(actor_id)
+        for entry in mailbox.clear():
+            self._let_go(entry)
+        if not mailbox.running:
+            del self._mailboxes[actor_id]
 
     def _let_go(self, entry: Entry) -> None:
         if entry.message is not None:

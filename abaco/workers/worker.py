@@ -228,18 +228,20 @@ class Worker:
         try:
             facts = await self._facts()
             message = entry.message or await threads.run(self._read, entry)
-        except SQLAlchemyError as error:
-            _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
+        except Exception as error:
             self._home.put_back(self.actor_id, entry)
+            if not isinstance(error, SQLAlchemyError):
+                raise
+            _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
             await asyncio.sleep(_SHORTAGE_SECONDS)
             return
         if message is None:
             self._home.drop(self.actor_id, entry)
             return
         if facts is None or facts.actor["revision"] != self.revision:
-            # whoever changes the actor retires this worker in a moment
+            # of the actor as it is now there are, or will be, other workers
+            self.retire()
             self._home.put_back(self.actor_id, entry)
-            await self._wanted.wait()
             return
         claim = self._claim(entry, facts, message)
         self.status = BUSY
@@ -286,11 +288,11 @@ class Worker:
 
     async def _execute(self, claim: Claim) -> None:
         execution, loop = claim.execution, asyncio.get_running_loop()
-        beginning = executions.Beginning(execution["sequence"], self.id, execution["start_time"])
-        begun = loop.call_later(_SHORT_SECONDS, self._home.write, beginning)
         limits = self._home.limits
         seconds = self.image.seconds or limits.execution_seconds
         log = Log(limits.log_characters)
+        beginning = executions.Beginning(execution["sequence"], self.id, execution["start_time"])
+        begun = loop.call_later(_SHORT_SECONDS, self._home.write, beginning)
         running = self.running = Running(claim, log)
         results = _Results(self._home, execution)
         timer = loop.call_later(
@@ -414,6 +416,7 @@ class _Results:
         self._execution = execution
         self._waiting: list[bytes] = []
         self._left = home.limits.results
+        self._stored = False
         self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, body: bytes) -> None:
@@ -433,11 +436,13 @@ class _Results:
             self._timer.cancel()
 
     def rest(self) -> list[bytes]:
-        """Return what is not stored yet, at the end of the execution."""
+        """Return all results at the end of the execution; none if there are some in the store."""
+        if self._stored and self._waiting:
+            self._store()
         return self._waiting
 
     def _store(self) -> None:
-        self._timer = None
+        self._timer, self._stored = None, True
         bodies, self._waiting = self._waiting, []
         self._home.write(
             executions.Results(

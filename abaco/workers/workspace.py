@@ -80,7 +80,8 @@ class Log:
             content = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
             return
-        self._add(self._decoder.decode(content, final=not content))
+        # not every database takes a NUL
+        self._add(self._decoder.decode(content, final=not content).replace("\0", "\ufffd"))
         if not content:
             self._stop()
 

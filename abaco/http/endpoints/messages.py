@@ -195,7 +195,11 @@ def _ordering(call: Call, image: Image | None) -> str | None:
     # who reports to a URL may have a field of that name that says something else in each message
     if value is None and arguments.is_json(arguments.media_type(call.content_type)):
         value = call.fields.get(image.ordered_by)
-    return str(value).lower()[:_LONGEST_KEY] if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    # a database takes neither half of a pair (a lone surrogate) nor, some of them, a NUL
+    key = value.lower().encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return key[:_LONGEST_KEY]
 
 
 def _interpret(call: Call) -> tuple[bytes, str, Any]:
