@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
 
 INTERRUPTED = 130
+MOST_PORT = 65_535
 _DAY = 86_400
 _EXAMPLES = """\
 examples:
@@ -43,10 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("alembic", "httpx", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    port = getattr(options, "port", None)
     try:
-        settings = configuration.load(
-            _configuration(options), overrides={"port": getattr(options, "port", None)}
-        )
+        if port is not None and not 0 <= port <= MOST_PORT:
+            message = f"--port: {port} is not a port: give a number from 0 to {MOST_PORT}"
+            raise SettingsError(message)
+        settings = configuration.load(_configuration(options), overrides={"port": port})
         code: int = options.run(settings, options)
     except AbacoError as error:
         print(f"ERROR {error}", file=sys.stderr)
@@ -132,7 +135,10 @@ def _open(settings: Settings) -> Iterator[Database]:
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        message = f"the data folder {settings.data} cannot be used: {error.strerror}"
+        message = (
+            f"the data folder {settings.data} cannot be used: {error.strerror}. "
+            "Name a folder of your own (data) in the configuration"
+        )
         raise SettingsError(message) from error
     os.umask(0o077)
     database = Database(settings.database)

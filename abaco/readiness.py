@@ -87,7 +87,7 @@ class Watch:
             except Exception as error:  # noqa: BLE001 - a part may be anything: it is not well
                 reason = f"{self._name} cannot be checked: {type(error).__name__}"
             if reason != self._reason:
-                _logger.warning("%s", reason or f"{self._name}: well again")
+                _logger.warning("%s", reason or f"{self._name}: all right again")
             self._reason, self._since = reason, time.monotonic()
             self._looked.set()
             if self._stop.wait(CHECK_SECONDS):

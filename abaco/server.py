@@ -229,7 +229,10 @@ def _own_folder(settings: Settings) -> Iterator[None]:
         settings.data.chmod(0o700)
         lock = (settings.data / "lock").open("w")
     except OSError as error:
-        message = f"the data folder {settings.data} cannot be used: {error.strerror}"
+        message = (
+            f"the data folder {settings.data} cannot be used: {error.strerror}. "
+            "Name a folder of your own (data) in the configuration"
+        )
         raise ServerError(message) from error
     with lock:
         try:

@@ -157,7 +157,10 @@ class Throttle:
             if not is_proven:
                 seconds = math.ceil(max(record.wait(now) for record in records))
                 if seconds:
-                    message = f"Too many messages were refused: send this one again in {seconds} s."
+                    message = (
+                        f"Too many messages had a wrong {rule.secret}, or one that is not checked yet: "
+                        f"check it, and send this one again in {seconds} s."
+                    )
                     raise TooManyRequests(message, seconds)
                 for record in records:
                     record.in_flight += 1

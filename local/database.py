@@ -132,6 +132,11 @@ class LocalDatabase:
             return None
         return server
 
+    def has_process(self) -> bool:
+        """Tell whether there is a process of the server, whether or not it answers."""
+        server = self._read()
+        return server is not None and self.is_running(server)
+
     def is_running(self, server: Server) -> bool:
         """Tell whether the process of a server is there, whether or not it answers."""
         return self._is_ours(server.pid) and processes.asks_for_a_password(server.pid)

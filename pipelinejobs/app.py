@@ -75,6 +75,7 @@ def _options(
         typer.Option(
             help="The folder of `make up`, where the settings name no database.",
             envvar="PIPELINEJOBS_LOCAL",
+            readable=False,
         ),
     ] = DEFAULT_FOLDER,
     _debug: Annotated[
@@ -164,6 +165,8 @@ def _explain(error: Exception, site: Site) -> tuple[int, str]:
     for kinds, code in _CODES.items():
         if isinstance(error, kinds):
             return code, text
+    if isinstance(error, PermissionError) and error.filename:
+        return FAILED, f"{error.filename}: {error.strerror}: run it as a user who may use this"
     if isinstance(error, OSError) and error.filename:
         return FAILED, f"{error.filename}: {error.strerror}"
     return FAILED, f"unexpected {type(error).__name__}: run it with --debug to see where"

@@ -23,7 +23,7 @@ from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
 from manager import settings
 from manager.exceptions import InvalidSettings
-from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.exceptions import CommandError, Unreachable, UsageError
 from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
 
@@ -128,9 +128,16 @@ class Site:
 
         Raises:
             UsageError: there is none.
+            Unreachable: the local one is there, and does not answer.
         """
         section = dict(settings.section_of(self.reactor().settings, "mongodb"))
         if not section.get("authn"):
+            if LocalDatabase(self.folder).has_process():
+                message = (
+                    f"the local database in {self.folder} does not answer: try again later. "
+                    "`make up` starts it again after a minute"
+                )
+                raise Unreachable(message)
             message = (
                 f"no database: start the local one with `make up` (it is looked for in "
                 f"{self.folder}), or give a MongoDB URI in {AUTHN}"

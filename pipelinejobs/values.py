@@ -32,13 +32,13 @@ def moment(age: str | None) -> datetime.datetime | None:
     """Return the moment that was so long ago: `90s`, `15m`, `2h`, `3d`, `1w`.
 
     Raises:
-        UsageError: it is no age.
+        UsageError: it is not an age.
     """
     if age is None:
         return None
     match = _AGE.fullmatch(age.strip())
     if match is None:
-        message = f"{age!r:.40} is no age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
+        message = f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
         raise UsageError(message)
     seconds = float(match[1]) * _UNITS[match[2]]
     try:
@@ -127,7 +127,7 @@ def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
         raise UsageError(message) from error
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", str(error)) if isinstance(error, ValueError) else "too deep"
-        message = f"{name} is no JSON ({reason}){remedy}"
+        message = f"{name} is not JSON ({reason}){remedy}"
         raise UsageError(message) from error
     if not isinstance(value, dict):
         message = f'{name} must be a JSON object, such as {{"tacos": 3}}'
@@ -136,7 +136,7 @@ def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    message = f"{name} is no number of JSON"
+    message = f"{name} is not a JSON number"
     raise ValueError(message)
 
 

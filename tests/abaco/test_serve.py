@@ -86,7 +86,8 @@ def test_a_data_folder_of_another_gateway_is_said(refusal: Refuse, gateway: Runn
 def test_a_data_folder_that_cannot_be_made_is_said(refusal: Refuse, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = refusal(data="file/data")
-    assert said == f"the data folder {tmp_path / 'file' / 'data'} cannot be used: Not a directory"
+    found = f"the data folder {tmp_path / 'file' / 'data'} cannot be used: Not a directory. "
+    assert said == f"{found}Name a folder of your own (data) in the configuration"
 
 
 @pytest.mark.parametrize(

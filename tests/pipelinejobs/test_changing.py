@@ -56,15 +56,15 @@ def test_data_comes_from_a_file_or_standard_input(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ("{", "--data is no JSON (Expecting property name"),
+        ("{", "--data is not JSON (Expecting property name"),
         ("[1]", '--data must be a JSON object, such as {"tacos": 3}'),
         ("@nowhere.json", "nowhere.json cannot be read: No such file or directory"),
-        ("[" * 100_000, "--data is no JSON"),
-        ('{"a": NaN}', "--data is no JSON (NaN is no number of JSON)"),
-        ('{"a": -Infinity}', "--data is no JSON (-Infinity is no number of JSON)"),
-        ('{"a": [1e999]}', "--data is no JSON (Out of range float values"),
+        ("[" * 100_000, "--data is not JSON"),
+        ('{"a": NaN}', "--data is not JSON (NaN is not a JSON number)"),
+        ('{"a": -Infinity}', "--data is not JSON (-Infinity is not a JSON number)"),
+        ('{"a": [1e999]}', "--data is not JSON (Out of range float values"),
         ('{"a": "\\ud800"}', "--data has the surrogate '\\ud800', which is no character"),
-        ('{"a": ' + "9" * 5_000 + "}", "--data is no JSON (Exceeds the limit"),
+        ('{"a": ' + "9" * 5_000 + "}", "--data is not JSON (Exceeds the limit"),
     ],
 )
 def test_data_that_is_no_object_is_named(cli: Run, job: Document, data: str, said: str) -> None:

@@ -134,7 +134,7 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
     ("arguments", "said"),
     [
         (["jobs", "ls", "--state", "NAPPING"], "there is no state 'NAPPING': use one of CREATED,"),
-        (["jobs", "ls", "--newer", "soon"], "'soon' is no age: give a number and a unit"),
+        (["jobs", "ls", "--newer", "soon"], "'soon' is not an age: give a number and a unit"),
         (["jobs", "ls", "--older", "999999w"], "before the calendar begins"),
         (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is no cursor that a listing has given"),

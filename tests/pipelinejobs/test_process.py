@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
+from local.database import LocalDatabase
 from tests.conftest import ROOT
 from tests.pipelinejobs.running import COMMAND, Run, environment, execute
 
@@ -140,6 +142,34 @@ def test_nothing_is_done_without_a_command(bare: Run) -> None:
     shown = bare()
     assert "Usage: pipelinejobs" in shown.out + shown.err
     assert "Usage: pipelinejobs jobs" in (seen := bare("jobs")).out + seen.err
+
+
+def test_a_local_database_that_is_there_and_silent_is_not_called_missing(
+    bare: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("_REACTOR_MONGODB_AUTHN", raising=False)
+    monkeypatch.setattr(LocalDatabase, "has_process", lambda _: True)
+    done = bare("--local", str(tmp_path), "jobs", "ls")
+    assert (done.code, done.out) == (3, "")
+    assert done.err == (
+        f"ERROR the local database in {tmp_path} does not answer: try again later. "
+        "`make up` starts it again after a minute\n"
+    )
+
+
+def test_a_file_that_this_user_may_not_read_is_named_with_what_to_do(
+    bare: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: LocalDatabase) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "database.json")
+
+    monkeypatch.delenv("_REACTOR_MONGODB_AUTHN", raising=False)
+    monkeypatch.setattr(LocalDatabase, "status", refuse)
+    done = bare("--local", str(tmp_path), "jobs", "ls")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "ERROR database.json: Permission denied: run it as a user who may use this\n"
+    )
 
 
 def test_where_nothing_is_up_it_is_said_how_to_begin(tmp_path: Path) -> None:

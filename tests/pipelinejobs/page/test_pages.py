@@ -51,7 +51,7 @@ def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Jo
     ("parameters", "said"),
     [
         ({"state": "TIRED"}, "there is no state 'TIRED'"),
-        ({"created": "soon"}, "'soon' is no age"),
+        ({"created": "soon"}, "'soon' is not an age"),
         ({"pipeline": NASTY}, "no pipeline has the uuid or id"),
         ({"cursor": NASTY}, "is no cursor"),
     ],
@@ -169,8 +169,8 @@ def test_an_event_is_sent_and_answered(operator: Person, job: Job) -> None:
         ({"event": "run", "token": "0123456789abcdef"}, 409, "that this token may change"),
         ({"event": "explode"}, 400, "there is no event 'explode'"),
         ({"event": "run", "data": "[1]"}, 400, "must be a JSON object"),
-        ({"event": "run", "data": "@/etc/passwd"}, 400, "is no JSON"),
-        ({"event": "run", "data": "-"}, 400, "is no JSON"),
+        ({"event": "run", "data": "@/etc/passwd"}, 400, "is not JSON"),
+        ({"event": "run", "data": "-"}, 400, "is not JSON"),
     ],
 )
 def test_an_event_that_is_refused_is_explained(
