@@ -58,7 +58,7 @@ def create(call: Call) -> Reply:
 
 
 def list_nonces(call: Call) -> Reply:
-    """List the nonces that give the sender nothing new, since their identifiers are credentials."""
+    """List the nonces that the sender may make anyway, since their identifiers are credentials."""
     kind, subject = _whose(call)
     call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
@@ -101,14 +101,17 @@ def _find(call: Call) -> Record:
 
 
 def _may_see(tx: Connection, call: Call, nonce: Record) -> bool:
-    """Tell whether a nonce is the one that was sent, or of a level that the sender has anyway."""
+    """Tell whether a nonce is the one that was sent, or one that the sender may make.
+
+    A level of one's own is not enough: it may end before the nonce does, by which others act as its owner.
+    """
     principal = call.principal
     if principal.nonce:
         return bool(nonce["id"] == call.parameters[NONCE])
-    if principal.admin:
+    if principal.admin or principal.user == nonce["owner"]:
         return True
     whose = (call.tenant, nonce["kind"], nonce["subject"])
-    return permissions.allows(tx, *whose, principal.user, nonce["level"])
+    return permissions.allows(tx, *whose, principal.user, UPDATE)
 
 
 def _show(call: Call, nonce: Record) -> Record:
