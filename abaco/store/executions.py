@@ -193,7 +193,11 @@ class Return(NamedTuple):
 
 _RETURN = (
     update(executions)
-    .where(executions.c.sequence == bindparam("b_sequence"), executions.c.status.not_in(ENDED))
+    .where(
+        executions.c.sequence == bindparam("b_sequence"),
+        # `not_in` cannot be used for several rows at once
+        *(executions.c.status != status for status in ENDED),
+    )
     .values(
         status=SUBMITTED,
         worker_id=None,

@@ -80,8 +80,7 @@ class Log:
             content = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
             return
-        # not every database takes a NUL
-        self._add(self._decoder.decode(content, final=not content).replace("\0", "\ufffd"))
+        self._add(self._decoder.decode(content, final=not content))
         if not content:
             self._stop()
 

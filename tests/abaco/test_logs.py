@@ -108,8 +108,3 @@ def test_logs_go_with_their_actor(ada: Client, bob: Client) -> None:
     assert "do not have access" in bob.refusal("GET", path)
     ada.result("DELETE", f"/{actor}")
     assert actor in ada.refusal("GET", path, 404)
-
-
-def test_a_nul_in_a_log_is_shown_as_what_every_database_takes(ada: Client, actor: str) -> None:
-    execution = ada.run(actor, {"print": "ta\0co"})
-    assert ada.logs(actor, execution["id"]) == "ta\ufffdco\n"
