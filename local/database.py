@@ -141,6 +141,10 @@ class LocalDatabase:
         """Tell whether the process of a server is there, whether or not it answers."""
         return self._is_ours(server.pid) and processes.asks_for_a_password(server.pid)
 
+    def answers_errors(self, server: Server) -> bool:
+        """Tell whether a server fails when somebody signs in."""
+        return _look(server) is _State.BROKEN
+
     def admit(self, server: Server, database: str) -> str:
         """Return the URI of the user who may read and write one database, and nothing else.
 

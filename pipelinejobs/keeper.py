@@ -25,8 +25,6 @@ FROZEN_SECONDS = 60.0
 _MOST_ERRORS = 2
 _LONGEST_PAUSE = 4.0
 _STARTING = "the job database is being started again"
-_PANIC = b"WT_PANIC"
-_MOST_LOG = 1024 * 1024
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +65,6 @@ class Keeper:
         self._errors = 0
         self._pause = 0.0
         self._complaint = ""
-        self._log_begin = 0
         self._closing = threading.Event()
         self._starting: threading.Thread | None = None
         self._note_process()
@@ -86,9 +83,10 @@ class Keeper:
         if error is None:
             self._well, self._errors, self._pause = time.monotonic(), 0, 0.0
             return None
-        # one that has failed inside may hang from then on
-        self._errors += mongo.answers_errors(error) or self._errors > 0
-        if self._errors >= _MOST_ERRORS or self._has_panicked():
+        # to a client that it knows, one that has failed inside may not answer at all
+        failed = mongo.answers_errors(error) or self._database.answers_errors(self._server)
+        self._errors = self._errors + 1 if failed else 0
+        if self._errors >= _MOST_ERRORS:
             return self._start_again("failed")
         if time.monotonic() - self._well > FROZEN_SECONDS:
             return self._start_again(f"did not answer for {FROZEN_SECONDS:g} s")
@@ -127,18 +125,7 @@ class Keeper:
         self._well, self._errors = time.monotonic(), 0
         _logger.warning("the job database %s and was started again", what)
 
-    def _has_panicked(self) -> bool:
-        """Tell whether the server has written that it can only be started again."""
-        try:
-            with self._database.log.open("rb") as log:
-                log.seek(self._log_begin)
-                return _PANIC in log.read(_MOST_LOG)
-        except OSError:
-            return False
-
     def _note_process(self) -> None:
-        with contextlib.suppress(OSError):
-            self._log_begin = self._database.log.stat().st_size
         if self._note is not None:
             # on a full disk: a gateway that comes after a killed one then leaves the database running
             with contextlib.suppress(OSError):

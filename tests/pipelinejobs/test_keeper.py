@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelinejobs.keeper import Keeper
 from tests.abaco.running import RunningGateway, eventually
 from tests.pipelinejobs.running import Run, gateway_in, told
 
+pytestmark = pytest.mark.usefixtures("connections")
 RED_SECONDS = 5.0
 GREEN_SECONDS = 10.0
 
@@ -135,12 +137,16 @@ def test_what_was_applied_before_the_disk_was_full_is_there_once_after_a_restart
     green(up)
     server, before = server_of(up), stored(up)
     acknowledged: list[int] = []
+    full = threading.Event()
 
     def send(first: int) -> None:
         for number in range(first, first + 100):
-            if not applied(post(up, number)):
+            if full.is_set():
                 return
-            acknowledged.append(number)
+            if applied(post(up, number)):
+                acknowledged.append(number)
+            else:
+                full.set()
 
     with ThreadPoolExecutor() as threads:
         senders = [threads.submit(send, first) for first in (1000, 2000, 3000)]
