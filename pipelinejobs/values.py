@@ -38,7 +38,9 @@ def moment(age: str | None) -> datetime.datetime | None:
         return None
     match = _AGE.fullmatch(age.strip())
     if match is None:
-        message = f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
+        message = (
+            f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
+        )
         raise UsageError(message)
     seconds = float(match[1]) * _UNITS[match[2]]
     try:

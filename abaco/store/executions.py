@@ -419,13 +419,16 @@ def waiting(tx: Connection, actor_id: str) -> int:
 
 
 def postponed(tx: Connection, actor_id: str, most: int) -> list[Record]:
-    """Return the messages of an actor that could not be handled yet, the oldest first."""
+    """Return the messages of an actor that could not be handled yet, the oldest first.
+
+    One of them may just be tried again.
+    """
     names = ("id", "message_received_time", "tries", "due", "reason")
     query = (
         select(*(executions.c[name] for name in names))
         .where(
             executions.c.actor_id == actor_id,
-            executions.c.status == SUBMITTED,
+            executions.c.status.not_in(ENDED),
             executions.c.tries > 0,
         )
         .order_by(executions.c.sequence)

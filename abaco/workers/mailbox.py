@@ -144,6 +144,11 @@ class Mailbox:
         self._proceed(lane)
         return delay
 
+    def ahead_of(self, sender: str, key: str | None) -> Entry | None:
+        """Return the message that could not be handled yet and that one of a sender waits for."""
+        lane = None if key is None else self._lanes.get((sender, key))
+        return lane.entries[0] if lane is not None and lane.entries[0].tries else None
+
     def remove(self, execution_id: str) -> Entry | None:
         """Drop a message that is to be tried again; return it, None if there is none."""
         for _, _, lane in self._late:

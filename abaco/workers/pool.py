@@ -221,6 +221,11 @@ class Pool:
             self._let_go(entry)
             self.announce(entry.execution_id, Outcome())
 
+    def ahead_of(self, submission: executions.Submission) -> Entry | None:
+        """Return the message that could not be handled yet, and that another has to wait for."""
+        mailbox = self._mailbox(submission.actor_id)
+        return mailbox.ahead_of(submission.sender, submission.ordering)
+
     async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
         """Drop a message that could not be handled yet; tell whether there was one.
 

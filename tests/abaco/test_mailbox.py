@@ -128,6 +128,20 @@ def test_who_waits_is_told_when_something_may_run() -> None:
     assert mailbox.next_due(0.5) == pytest.approx(delay - 0.5)
 
 
+def test_it_is_known_what_a_message_has_to_wait_for() -> None:
+    mailbox = filled("ada:1", "ada:1", "ada:2")
+    assert mailbox.ahead_of("ada", "1") is None
+    mailbox.postpone(taken(mailbox), "away", 0.0)
+    ahead = mailbox.ahead_of("ada", "1")
+    assert ahead is not None
+    assert ahead.sequence == 0
+    assert [mailbox.ahead_of(*each) for each in (("ada", "2"), ("bob", "1"), ("ada", None))] == [
+        None,
+        None,
+        None,
+    ]
+
+
 def test_a_message_that_is_to_be_tried_again_can_be_dropped() -> None:
     mailbox = filled("ada:1", "ada:1", "ada:2")
     mailbox.postpone(taken(mailbox), "away", 0.0)

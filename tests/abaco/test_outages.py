@@ -152,6 +152,24 @@ def test_a_message_that_counts_once_is_queued_and_the_answer_says_so(
     assert oven.done() == ["once"]
 
 
+def test_who_waits_behind_a_message_that_is_tried_again_is_told_at_once(
+    ada: Client, oven: Oven
+) -> None:
+    actor = ada.actor("patient")
+    oven.cold.touch()
+    ada.submit(actor, oven.orders("first"))
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+    replies = [
+        ada.ask(actor, oven.orders("never")),
+        ada.ask(actor, oven.orders("once"), event_id="1"),
+    ]
+    assert [reply.status_code for reply in replies] == [503, 503]
+    assert "is not tried again: the oven is cold" in replies[0].json()["message"]
+    assert "is queued as execution" in replies[1].json()["message"]
+    oven.cold.unlink()
+    eventually(lambda: oven.done() == ["first", "once"])
+
+
 def test_a_message_that_waits_can_be_dropped(ada: Client, oven: Oven) -> None:
     actor = ada.actor("patient")
     oven.cold.touch()

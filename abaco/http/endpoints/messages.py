@@ -22,12 +22,12 @@ from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
 from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
+from abaco.workers.pool import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from abaco.settings import Image
-    from abaco.workers.pool import Outcome
 
 _SYNCHRONOUS = "_abaco_synchronous"
 _NOT_A_MESSAGE = (
@@ -84,12 +84,18 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         reading = _read(call, image)
     rule = image.throttle if image else None
     kept = reading.submission.message.environment
+    ahead = pool.ahead_of(reading.submission) if waits else None
+    if ahead is not None and (image is None or image.idempotency not in kept):
+        raise _away(ahead.execution_id, Outcome(unavailable=ahead.reason))
     with throttled(call, rule, kept, reading.named) as watch:
-        submitted = await pool.submit(reading.submission, answered=waits, watch=watch)
+        answered = waits and ahead is None
+        submitted = await pool.submit(reading.submission, answered=answered, watch=watch)
         if submitted is None:
             error = f"No actor found with identifier: {actor['id']}."
             raise NotFound(error)
     execution_id, ending = submitted
+    if ahead is not None:
+        raise _away(execution_id, Outcome(unavailable=ahead.reason, due=_RETRY_SECONDS))
     if ending is not None:
         # the message is on disk, and its sender may wait for long
         del reading, kept
