@@ -104,3 +104,18 @@ def test_a_process_that_is_killed_while_it_starts_is_started_again(
         assert ada.ended(actor, execution)["exitCode"] == 0
         assert ada.logs(actor, execution) == "taco\n"
         assert ada.result("GET", f"/{actor}")["status"] == "READY"
+
+
+def test_several_that_were_running_begin_again_at_the_next_start(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with RunningGateway(tmp_path) as gateway, gateway.client() as ada:
+        sent = []
+        for _ in range(3):
+            actor = ada.actor("cold")
+            sent.append((actor, ada.submit(actor, {"wait for": str(gate)})))
+            path = f"/{actor}/executions/{sent[-1][1]}"
+            eventually(lambda path=path: ada.result("GET", path)["status"] == "RUNNING")  # type: ignore[misc]
+        gateway.kill()
+        gateway.start()
+        gate.touch()
+        assert [ada.ended(*each)["exitCode"] for each in sent] == [0, 0, 0]
