@@ -14,7 +14,8 @@ from abaco.passes import Passes
 from abaco.readiness import Readiness
 from abaco.store import nonces
 from abaco.throttling import Throttle
-from abaco.workers.pool import Outcome, Pool
+from abaco.workers.mailboxes import Outcome
+from abaco.workers.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -88,7 +89,7 @@ class Gateway:
     def announce_ended(self, execution_ids: list[str]) -> None:
         """Tell who waits for executions that they will never run."""
         for execution_id in execution_ids:
-            self._loop.call_soon_threadsafe(self.pool.announce, execution_id, Outcome())
+            self._loop.call_soon_threadsafe(self.pool.mailboxes.announce, execution_id, Outcome())
 
     def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine of the pool and wait for it.

@@ -287,7 +287,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
 
 async def _run_crons(gateway: Gateway) -> None:
     for accepted in await asyncio.to_thread(_submit_crons, gateway.database):
-        gateway.pool.deliver(accepted)
+        gateway.pool.mailboxes.deliver(accepted)
 
 
 def _submit_crons(database: Database) -> list[executions.Accepted]:

@@ -103,7 +103,7 @@ class _State(Collector):
                 family.add_metric([status], number)
             yield family
         # requests are counted in threads, and the pool is used in the event loop only
-        postponed, busy = self._ask_pool(lambda pool: (pool.postponed(), pool.busy()))
+        postponed, busy = self._ask_pool(lambda pool: (pool.mailboxes.postponed(), pool.busy()))
         yield GaugeMetricFamily(
             "abaco_messages_postponed",
             "Messages that could not be handled yet, and are tried again.",

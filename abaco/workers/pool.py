@@ -3,69 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import logging
 import os
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock, events
+from abaco import events
 from abaco.exceptions import SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions, registrations
-from abaco.store.writer import Writer
 from abaco.workers import admission, threads
 from abaco.workers.admission import NotAdmitted
 from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
-from abaco.workers.mailbox import Entry, Mailbox, delay_of
+from abaco.workers.mailboxes import Mailboxes
 from abaco.workers.processes import end_left
 from abaco.workers.worker import Worker
 from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
     from abaco.store.records import Record
-    from abaco.store.writer import Operation
     from abaco.throttling import Throttle
-    from abaco.workers import endings
 
-KEPT_BYTES = 16 * 1024 * 1024
-"""Of messages that wait in memory; others are read again when their turn comes."""
-MOST_UNWRITTEN = 64
-"""Writes of executions that nobody waits for: with more, workers wait."""
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
-_UNWRITTEN = object()
 
 _logger = logging.getLogger(__name__)
 
 
 class UnknownImage(Exception):
     """There is no image of that name; the text says where to add it."""
-
-
-class Outcome(NamedTuple):
-    """What somebody who waits for an execution is told.
-
-    Attributes:
-        result: its first result; None if there is none, or it has to be asked for.
-        log: what it wrote.
-        unavailable: why it could not be handled, empty if it was.
-        due: if it is tried again, in how many seconds.
-    """
-
-    result: bytes | None = None
-    log: str = ""
-    unavailable: str = ""
-    due: float | None = None
 
 
 class Pool:
@@ -90,14 +64,9 @@ class Pool:
         self.data = settings.data
         self._images_file = settings.images_file
         self.grants = Grants()
-        self.writer = Writer(database, asyncio.get_running_loop())
         self._api_server = api_server
-        self._throttle = throttle
-        self._mailboxes: dict[str, Mailbox] = {}
-        self._kept_bytes = 0
-        self._unwritten: set[asyncio.Task[None]] = set()
+        self.mailboxes = Mailboxes(database, settings.limits, throttle, self.wake)
         self._workers: dict[str, list[Worker]] = {}
-        self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
         self._adopting = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -111,21 +80,7 @@ class Pool:
         An actor that was being deleted is gone then.
         """
         found, waiting = await threads.run(self._recover)
-        moment, now = clock.now(), time.monotonic()
-        for row in waiting:
-            # with a clock that was set back meanwhile, it is not put off further than ever
-            later = (row["due"] - moment).total_seconds() if row["due"] else 0.0
-            later = min(later, delay_of(row["tries"]))
-            entry = Entry(
-                row["sequence"],
-                row["id"],
-                row["sender"] or "",
-                row["ordering"],
-                attempts=row["attempts"],
-                tries=row["tries"],
-                reason=row["reason"] or "",
-            )
-            self._mailbox(row["actor_id"]).add(entry, due=now + later if later > 0 else 0.0)
+        self.mailboxes.load(waiting)
         for actor in found:
             await self.adopt(actor["id"])
 
@@ -143,109 +98,9 @@ class Pool:
                 worker.abort()
         if tasks:
             await asyncio.wait(tasks)
-        if self._unwritten:
-            await asyncio.wait(self._unwritten, timeout=seconds)
-        await self.writer.close()
-        if self._unwritten:
-            await asyncio.wait(self._unwritten)
-        for futures in self._waiting.values():
-            for future in futures:
-                future.cancel()
+        await self.mailboxes.close(seconds)
 
     # For the API
-
-    async def submit(
-        self,
-        submission: executions.Submission,
-        *,
-        answered: bool = False,
-        watch: Callable[[str], None] = lambda _: None,
-    ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
-        """Accept a message; return when it is on disk.
-
-        Args:
-            submission: the message.
-            answered: whether the sender waits for what comes of it.
-            watch: is told the id of its execution before that can run.
-
-        Returns:
-            The execution's id, and a future for a sender who waits; None if there is no such actor.
-
-        Raises:
-            SQLAlchemyError: it is not accepted.
-        """
-        accepted = await self.writer.put(submission)
-        if accepted is None:
-            return None
-        watch(accepted.execution_id)
-        ending = self.ending(accepted.execution_id) if answered else None
-        self.deliver(accepted, answered=answered)
-        return accepted.execution_id, ending
-
-    def deliver(self, accepted: Accepted, *, answered: bool = False) -> None:
-        """Put a message that is on disk into its actor's mailbox."""
-        submission = accepted.submission
-        size = len(submission.message.body)
-        kept = self._kept_bytes + size <= KEPT_BYTES
-        self._kept_bytes += size if kept else 0
-        entry = Entry(
-            accepted.sequence,
-            accepted.execution_id,
-            submission.sender,
-            submission.ordering,
-            submission.message if kept else None,
-            fresh=True,
-            answered=answered,
-        )
-        self._mailbox(submission.actor_id).add(entry)
-        self.wake(submission.actor_id)
-
-    async def purge(self, actor_id: str) -> None:
-        """Drop the messages that wait for an actor; their executions end in status ERROR.
-
-        Raises:
-            SQLAlchemyError: it is not written.
-        """
-        mailbox = self._mailbox(actor_id)
-        dropped = mailbox.clear()
-        try:
-            await self.writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
-        except Exception:
-            # those that have come since are behind them
-            since = mailbox.clear()
-            for entry in (*dropped, *since):
-                mailbox.add(entry)
-            self.wake(actor_id)
-            raise
-        for entry in dropped:
-            self._let_go(entry)
-            self.announce(entry.execution_id, Outcome())
-
-    def ahead_of(self, submission: executions.Submission) -> Entry | None:
-        """Return the message that could not be handled yet, and that another has to wait for."""
-        mailbox = self._mailbox(submission.actor_id)
-        return mailbox.ahead_of(submission.sender, submission.ordering)
-
-    async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
-        """Drop a message that could not be handled yet; tell whether there was one.
-
-        Raises:
-            SQLAlchemyError: it is not written; the message is dropped until the next start.
-        """
-        entry = self._mailbox(actor_id).remove(execution_id)
-        if entry is None:
-            return False
-        self._let_go(entry)
-        # those behind it need not wait for this
-        self.wake(actor_id)
-        self._throttle.ended(execution_id)
-        await self.writer.put(executions.Drop((entry.sequence,)))
-        return True
-
-    def postponed(self) -> int:
-        """Return how many messages could not be handled yet."""
-        waiting = (each.waiting() for each in self._mailboxes.values())
-        return sum(entry.tries > 0 for entries in waiting for entry in entries)
 
     def wake(self, actor_id: str) -> None:
         """Say that an actor has a new message; one without a worker gets one for it."""
@@ -262,7 +117,7 @@ class Pool:
         async with self._adopting:
             actor = await threads.run(self._get, actor_id)
             if actor is None or actor["status"] == actors.SHUTTING_DOWN:
-                self._empty(actor_id)
+                self.mailboxes.empty(actor_id)
                 return
             try:
                 image = await threads.run(self._find_image, actor)
@@ -308,7 +163,7 @@ class Pool:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
         async with self._adopting:
             workers = self._workers.pop(actor_id, [])
-            self._empty(actor_id)
+            self.mailboxes.empty(actor_id)
         for worker in workers:
             worker.retire()
         if workers:
@@ -316,9 +171,8 @@ class Pool:
         for worker in workers:
             if not worker.task.done():
                 worker.abort()
-        if self._unwritten:
-            # what has ended is on disk before the rest is given up
-            await asyncio.wait(self._unwritten, timeout=_ABORT_SECONDS)
+        # what has ended is on disk before the rest is given up
+        await self.mailboxes.written(_ABORT_SECONDS)
 
     def retire(self, actor_id: str, worker_id: str) -> None:
         """End one worker of an actor after its current message."""
@@ -349,25 +203,6 @@ class Pool:
         worker = self._find_running(execution_id)
         return None if worker is None or worker.running is None else worker.running.log.text
 
-    def ending(self, execution_id: str) -> asyncio.Future[Outcome]:
-        """Return a future that is done when the end of an execution is on disk, from now on."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(execution_id, []).append(future)
-        return future
-
-    def announce(self, execution_id: str, outcome: Outcome) -> None:
-        """Tell who waits for an execution what came of it."""
-        self._throttle.ended(execution_id)
-        for future in self._waiting.pop(execution_id, ()):
-            if not future.done():
-                future.set_result(outcome)
-
-    def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
-        """Drop a future, whether it is done or not."""
-        left = [other for other in self._waiting.pop(execution_id, ()) if other is not future]
-        if left:
-            self._waiting[execution_id] = left
-
     def busy(self) -> int:
         """Return how many workers are running a message."""
         return sum(worker.running is not None for each in self._workers.values() for worker in each)
@@ -386,126 +221,6 @@ class Pool:
         """Set the actor of a worker ERROR."""
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
-
-    def told(self, execution: Record, result: bytes) -> None:
-        """Learn from a result what senders may do."""
-        self._throttle.told(execution["id"], result)
-
-    def take(self, actor_id: str) -> Entry | None:
-        """Return the next message of an actor, which is running then."""
-        return self._mailbox(actor_id).take(time.monotonic())
-
-    def next_due(self, actor_id: str) -> float | None:
-        """Return in how many seconds a message may run that may not now."""
-        return self._mailbox(actor_id).next_due(time.monotonic())
-
-    def drop(self, actor_id: str, entry: Entry) -> None:
-        """Let a message go that is not there."""
-        self._mailbox(actor_id).end(entry)
-        self._let_go(entry)
-        self.announce(entry.execution_id, Outcome())
-
-    def put_back(self, actor_id: str, entry: Entry) -> None:
-        """Return a message that was interrupted to its place in the mailbox."""
-        self.write(
-            executions.Return(
-                entry.sequence, entry.execution_id, entry.attempts, entry.tries, None, entry.reason
-            )
-        )
-        self._mailbox(actor_id).put_back(entry)
-        self.wake(actor_id)
-
-    def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:
-        """Return a message that cannot be handled yet to its place in the mailbox."""
-        delay = self._mailbox(actor_id).postpone(entry, reason, time.monotonic())
-        due = clock.now() + datetime.timedelta(seconds=delay)
-        self.write(
-            executions.Return(
-                entry.sequence, entry.execution_id, entry.attempts, entry.tries, due, reason
-            )
-        )
-        if entry.tries == 1:
-            _logger.warning(
-                "actor %s: execution %s is tried again until it succeeds: %s",
-                actor_id,
-                entry.execution_id,
-                reason,
-            )
-        if entry.answered:
-            entry.answered = False
-            self.announce(entry.execution_id, Outcome(unavailable=reason or "-", due=delay))
-        self.wake(actor_id)
-
-    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
-        """Let a message go whose execution has ended; who waits for it is told when that is on disk."""
-        actor_id = end.actor["id"]
-        self._mailbox(actor_id).end(entry)
-        self._let_go(entry)
-        waited_for = entry.execution_id in self._waiting
-        # whoever waits takes the only result from memory, and the first of several from the store
-        answer = results[0] if len(results) == 1 and waited_for else None
-        if results and answer is None:
-            self.write(self._results_of(end, results))
-        outcome = Outcome(answer, end.end.log, reason)
-        written = self.writer.put(end, insistent=True)
-        self._write_later(self._end(written, end, entry.execution_id, outcome))
-        self.wake(actor_id)
-
-    def write(self, operation: Operation) -> None:
-        """Write something that nobody waits for, however often that takes, in the order of calls."""
-        self._write_later(self._write(self.writer.put(operation, insistent=True)))
-
-    async def settled(self) -> None:
-        """Wait until not too much is left to be written."""
-        while len(self._unwritten) > MOST_UNWRITTEN:
-            await asyncio.wait(self._unwritten, return_when=asyncio.FIRST_COMPLETED)
-
-    def _write_later(self, writing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(writing)
-        self._unwritten.add(task)
-        task.add_done_callback(self._unwritten.discard)
-
-    async def _write(self, written: asyncio.Future[Any]) -> Any:
-        try:
-            return await written
-        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway ends
-            # the next start finds its execution as one that was interrupted
-            _logger.error("not written: %s", type(error).__name__)
-            return _UNWRITTEN
-
-    async def _end(
-        self, written: asyncio.Future[Any], end: endings.End, execution_id: str, outcome: Outcome
-    ) -> None:
-        linked = await self._write(written)
-        if linked is _UNWRITTEN:
-            # who waits is told that the gateway ends
-            return
-        if outcome.result is not None and execution_id not in self._waiting:
-            # who waited has gone, and may ask for it later
-            self.write(self._results_of(end, [outcome.result]))
-        self.announce(execution_id, outcome)
-        if linked is not None:
-            self.deliver(linked)
-
-    def _results_of(self, end: endings.End, bodies: list[bytes]) -> executions.Results:
-        seconds = self.limits.result_seconds
-        return executions.Results(end.end.execution["id"], end.actor["id"], tuple(bodies), seconds)
-
-    def _mailbox(self, actor_id: str) -> Mailbox:
-        return self._mailboxes.setdefault(actor_id, Mailbox())
-
-    def _empty(self, actor_id: str) -> None:
-        """Drop what waits for an actor that is deleted; what still runs ends in its mailbox."""
-        mailbox = self._mailbox(actor_id)
-        for entry in mailbox.clear():
-            self._let_go(entry)
-        if not mailbox.running:
-            del self._mailboxes[actor_id]
-
-    def _let_go(self, entry: Entry) -> None:
-        if entry.message is not None:
-            self._kept_bytes -= len(entry.message.body)
-            entry.message = None
 
     def _find_running(self, execution_id: str) -> Worker | None:
         for each in self._workers.values():
@@ -545,7 +260,7 @@ class Pool:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 if linked is not None:
-                    self.deliver(linked)
+                    self.mailboxes.deliver(linked)
                 return
 
     # What is done with the database and files, in threads

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
     from abaco.store.executions import Message
     from abaco.store.records import Record
-    from abaco.store.writer import Operation
     from abaco.workers.grants import Grants
     from abaco.workers.mailbox import Entry
+    from abaco.workers.mailboxes import Mailboxes
     from abaco.workers.processes import Process
 
 CREATING = "CREATING CONTAINER"
@@ -59,6 +59,7 @@ class Home(Protocol):
     limits: Limits
     data: Path
     grants: Grants
+    mailboxes: Mailboxes
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
@@ -68,33 +69,6 @@ class Home(Protocol):
 
     async def failed(self, worker: Worker, reason: str) -> None:
         """Take notice that a worker's program does not start."""
-
-    def told(self, execution: Record, result: bytes) -> None:
-        """Take notice of a result of an execution."""
-
-    def take(self, actor_id: str) -> Entry | None:
-        """Return the next message of an actor, which is running then."""
-
-    def next_due(self, actor_id: str) -> float | None:
-        """Return in how many seconds a message may run that may not now."""
-
-    def write(self, operation: Operation) -> None:
-        """Write something that nobody waits for, however often that takes."""
-
-    async def settled(self) -> None:
-        """Wait until not too much is left to be written."""
-
-    def drop(self, actor_id: str, entry: Entry) -> None:
-        """Let a message go that is not there."""
-
-    def put_back(self, actor_id: str, entry: Entry) -> None:
-        """Return a message that was interrupted to its place in the mailbox."""
-
-    def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:
-        """Return a message that cannot be handled yet to its place in the mailbox."""
-
-    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
-        """Let a message go whose execution has ended."""
 
 
 class Claim(NamedTuple):
@@ -219,9 +193,9 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
-        entry = self._home.take(self.actor_id)
+        entry = self._home.mailboxes.take(self.actor_id)
         if entry is None:
-            due = self._home.next_due(self.actor_id)
+            due = self._home.mailboxes.next_due(self.actor_id)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), due)
             return
@@ -229,19 +203,19 @@ class Worker:
             facts = await self._facts()
             message = entry.message or await threads.run(self._read, entry)
         except Exception as error:
-            self._home.put_back(self.actor_id, entry)
+            self._home.mailboxes.put_back(self.actor_id, entry)
             if not isinstance(error, SQLAlchemyError):
                 raise
             _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
             await asyncio.sleep(_SHORTAGE_SECONDS)
             return
         if message is None:
-            self._home.drop(self.actor_id, entry)
+            self._home.mailboxes.drop(self.actor_id, entry)
             return
         if facts is None or facts.actor["revision"] != self.revision:
             # of the actor as it is now there are, or will be, other workers
             self.retire()
-            self._home.put_back(self.actor_id, entry)
+            self._home.mailboxes.put_back(self.actor_id, entry)
             return
         claim = self._claim(entry, facts, message)
         self.status = BUSY
@@ -251,7 +225,7 @@ class Worker:
             raise
         except Exception as error:
             self.running = None
-            self._home.put_back(self.actor_id, entry)
+            self._home.mailboxes.put_back(self.actor_id, entry)
             if getattr(error, "errno", None) not in SHORTAGES:
                 raise
             _logger.error("execution %s is tried again: %s", entry.execution_id, error)
@@ -260,7 +234,7 @@ class Worker:
         self.last_execution_time = clock.now()
         if not self._retired:
             self.status = READY
-        await self._home.settled()
+        await self._home.mailboxes.settled()
 
     async def _facts(self) -> endings.ActorFacts | None:
         known = self._home.database.known
@@ -292,7 +266,7 @@ class Worker:
         seconds = self.image.seconds or limits.execution_seconds
         log = Log(limits.log_characters)
         beginning = executions.Beginning(execution["sequence"], self.id, execution["start_time"])
-        begun = loop.call_later(_SHORT_SECONDS, self._home.write, beginning)
+        begun = loop.call_later(_SHORT_SECONDS, self._home.mailboxes.write, beginning)
         running = self.running = Running(claim, log)
         results = _Results(self._home, execution)
         timer = loop.call_later(
@@ -350,12 +324,12 @@ class Worker:
             running.log.note(note)
         self.running = None
         if fate is Fate.AGAIN:
-            self._home.put_back(self.actor_id, entry)
+            self._home.mailboxes.put_back(self.actor_id, entry)
         elif fate is Fate.LATER:
-            self._home.postpone(self.actor_id, entry, reason)
+            self._home.mailboxes.postpone(self.actor_id, entry, reason)
         else:
             end = self._end(running, ending, problem)
-            self._home.end(end, entry, results.rest(), reason)
+            self._home.mailboxes.end(end, entry, results.rest(), reason)
         if problem:
             if fate is Fate.ENDED:
                 raise NotStarted(problem)
@@ -421,7 +395,7 @@ class _Results:
 
     def keep(self, body: bytes) -> None:
         """Take a result, if there is room for one more."""
-        self._home.told(self._execution, body)
+        self._home.mailboxes.told(self._execution, body)
         if self._left <= 0:
             return
         self._left -= 1
@@ -444,7 +418,7 @@ class _Results:
     def _store(self) -> None:
         self._timer, self._stored = None, True
         bodies, self._waiting = self._waiting, []
-        self._home.write(
+        self._home.mailboxes.write(
             executions.Results(
                 self._execution["id"],
                 self._execution["actor_id"],

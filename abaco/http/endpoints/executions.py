@@ -71,7 +71,7 @@ def stop(call: Call) -> Reply:
     """
     execution = _find(call)
     execution_id, pool = execution["id"], call.gateway.pool
-    if call.gateway.on_loop(pool.drop_postponed(call.actor["id"], execution_id)):
+    if call.gateway.on_loop(pool.mailboxes.drop_postponed(call.actor["id"], execution_id)):
         return Reply(None, f"Dropped the message of execution {execution_id}.")
     if not call.gateway.ask_pool(lambda pool: pool.stop_execution(execution_id)):
         status = _find(call)["status"]

@@ -22,7 +22,7 @@ from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
 from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
-from abaco.workers.pool import Outcome
+from abaco.workers.mailboxes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,12 +84,12 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         reading = _read(call, image)
     rule = image.throttle if image else None
     kept = reading.submission.message.environment
-    ahead = pool.ahead_of(reading.submission) if waits else None
+    ahead = pool.mailboxes.ahead_of(reading.submission) if waits else None
     if ahead is not None and (image is None or image.idempotency not in kept):
         raise _away(ahead.execution_id, Outcome(unavailable=ahead.reason))
     with throttled(call, rule, kept, reading.named) as watch:
         answered = waits and ahead is None
-        submitted = await pool.submit(reading.submission, answered=answered, watch=watch)
+        submitted = await pool.mailboxes.submit(reading.submission, answered=answered, watch=watch)
         if submitted is None:
             error = f"No actor found with identifier: {actor['id']}."
             raise NotFound(error)
@@ -126,7 +126,7 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
         _check_ended(execution_id, ending)
     finally:
         left.cancel()
-        pool.forget(execution_id, ending)
+        pool.mailboxes.forget(execution_id, ending)
     outcome = ending.result()
     if outcome.unavailable:
         raise _away(execution_id, outcome)
@@ -294,7 +294,7 @@ def count(call: Call) -> Reply:
 
 async def purge(call: Call) -> Reply:
     """Drop the messages that wait; their executions end in status ERROR."""
-    await call.gateway.pool.purge(call.actor["id"])
+    await call.gateway.pool.mailboxes.purge(call.actor["id"])
     links = {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),

@@ -1,0 +1,358 @@
+"""The messages of all actors, from their acceptance to the end of their executions.
+
+A message is accepted when it is on disk, and then handed to a mailbox in memory, from which workers take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from abaco import clock
+from abaco.store import executions
+from abaco.store.writer import Writer
+from abaco.workers.mailbox import Entry, Mailbox, delay_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from abaco.settings import Limits
+    from abaco.store.database import Database
+    from abaco.store.executions import Accepted
+    from abaco.store.records import Record
+    from abaco.store.writer import Operation
+    from abaco.throttling import Throttle
+    from abaco.workers import endings
+
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of messages that wait in memory; others are read again when their turn comes."""
+MOST_UNWRITTEN = 64
+"""Writes of executions that nobody waits for: with more, workers wait."""
+_UNWRITTEN = object()
+
+_logger = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """What somebody who waits for an execution is told.
+
+    Attributes:
+        result: its first result; None if there is none, or it has to be asked for.
+        log: what it wrote.
+        unavailable: why it could not be handled, empty if it was.
+        due: if it is tried again, in how many seconds.
+    """
+
+    result: bytes | None = None
+    log: str = ""
+    unavailable: str = ""
+    due: float | None = None
+
+
+class Mailboxes:
+    """What waits for all actors, and what is known of it on disk; used from the event loop only.
+
+    Args:
+        database: of the platform.
+        limits: of the gateway.
+        throttle: learns from results what senders may do.
+        wake: is told the actor that has a message to run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        throttle: Throttle,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._writer = Writer(database, asyncio.get_running_loop())
+        self._limits = limits
+        self._throttle = throttle
+        self._wake = wake
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._kept_bytes = 0
+        self._unwritten: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
+
+    def load(self, rows: Iterable[Record]) -> None:
+        """Put what an earlier gateway left into the mailboxes.
+
+        Args:
+            rows: as `executions.in_mailboxes` returns them.
+        """
+        moment, now = clock.now(), time.monotonic()
+        for row in rows:
+            # with a clock that was set back meanwhile, it is not put off further than ever
+            later = (row["due"] - moment).total_seconds() if row["due"] else 0.0
+            later = min(later, delay_of(row["tries"]))
+            entry = Entry(
+                row["sequence"],
+                row["id"],
+                row["sender"] or "",
+                row["ordering"],
+                attempts=row["attempts"],
+                tries=row["tries"],
+                reason=row["reason"] or "",
+            )
+            self._mailbox(row["actor_id"]).add(entry, due=now + later if later > 0 else 0.0)
+
+    async def close(self, seconds: float) -> None:
+        """Write what is to be written, and tell who waits that the gateway ends.
+
+        Args:
+            seconds: within which what the database does not take is tried again.
+        """
+        await self.written(seconds)
+        await self._writer.close()
+        if self._unwritten:
+            await asyncio.wait(self._unwritten)
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+
+    async def written(self, seconds: float) -> None:
+        """Wait until what has ended so far is on disk, at most so long."""
+        if self._unwritten:
+            await asyncio.wait(self._unwritten, timeout=seconds)
+
+    def forget_actor(self, actor_id: str) -> None:
+        """Forget the mailbox of an actor that is not there."""
+        self._mailboxes.pop(actor_id, None)
+
+    async def submit(
+        self,
+        submission: executions.Submission,
+        *,
+        answered: bool = False,
+        watch: Callable[[str], None] = lambda _: None,
+    ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
+        """Accept a message; return when it is on disk.
+
+        Args:
+            submission: the message.
+            answered: whether the sender waits for what comes of it.
+            watch: is told the id of its execution before that can run.
+
+        Returns:
+            The execution's id, and a future for a sender who waits; None if there is no such actor.
+
+        Raises:
+            SQLAlchemyError: it is not accepted.
+        """
+        accepted = await self._writer.put(submission)
+        if accepted is None:
+            return None
+        watch(accepted.execution_id)
+        ending = self.ending(accepted.execution_id) if answered else None
+        self.deliver(accepted, answered=answered)
+        return accepted.execution_id, ending
+
+    def deliver(self, accepted: Accepted, *, answered: bool = False) -> None:
+        """Put a message that is on disk into its actor's mailbox."""
+        submission = accepted.submission
+        size = len(submission.message.body)
+        kept = self._kept_bytes + size <= KEPT_BYTES
+        self._kept_bytes += size if kept else 0
+        entry = Entry(
+            accepted.sequence,
+            accepted.execution_id,
+            submission.sender,
+            submission.ordering,
+            submission.message if kept else None,
+            fresh=True,
+            answered=answered,
+        )
+        self._mailbox(submission.actor_id).add(entry)
+        self._wake(submission.actor_id)
+
+    async def purge(self, actor_id: str) -> None:
+        """Drop the messages that wait for an actor; their executions end in status ERROR.
+
+        Raises:
+            SQLAlchemyError: it is not written.
+        """
+        mailbox = self._mailbox(actor_id)
+        dropped = mailbox.clear()
+        try:
+            await self._writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
+        except SQLAlchemyError:
+            # those that have come since are behind them
+            since = mailbox.clear()
+            for entry in (*dropped, *since):
+                mailbox.add(entry)
+            self._wake(actor_id)
+            raise
+        for entry in dropped:
+            self._let_go(entry)
+            self.announce(entry.execution_id, Outcome())
+
+    def ahead_of(self, submission: executions.Submission) -> Entry | None:
+        """Return the message that could not be handled yet, and that another has to wait for."""
+        mailbox = self._mailbox(submission.actor_id)
+        return mailbox.ahead_of(submission.sender, submission.ordering)
+
+    async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
+        """Drop a message that could not be handled yet; tell whether there was one.
+
+        Raises:
+            SQLAlchemyError: it is not written; the message is dropped until the next start.
+        """
+        entry = self._mailbox(actor_id).remove(execution_id)
+        if entry is None:
+            return False
+        self._let_go(entry)
+        # those behind it need not wait for this
+        self._wake(actor_id)
+        self._throttle.ended(execution_id)
+        await self._writer.put(executions.Drop((entry.sequence,)))
+        return True
+
+    def postponed(self) -> int:
+        """Return how many messages could not be handled yet."""
+        waiting = (each.waiting() for each in self._mailboxes.values())
+        return sum(entry.tries > 0 for entries in waiting for entry in entries)
+
+    def empty(self, actor_id: str) -> None:
+        """Drop what waits for an actor that is deleted; what still runs ends in its mailbox."""
+        mailbox = self._mailbox(actor_id)
+        for entry in mailbox.clear():
+            self._let_go(entry)
+        if not mailbox.running:
+            del self._mailboxes[actor_id]
+
+    def ending(self, execution_id: str) -> asyncio.Future[Outcome]:
+        """Return a future that is done when the end of an execution is on disk, from now on."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(execution_id, []).append(future)
+        return future
+
+    def announce(self, execution_id: str, outcome: Outcome) -> None:
+        """Tell who waits for an execution what came of it."""
+        self._throttle.ended(execution_id)
+        for future in self._waiting.pop(execution_id, ()):
+            if not future.done():
+                future.set_result(outcome)
+
+    def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
+        """Drop a future, whether it is done or not."""
+        left = [other for other in self._waiting.pop(execution_id, ()) if other is not future]
+        if left:
+            self._waiting[execution_id] = left
+
+    def told(self, execution: Record, result: bytes) -> None:
+        """Learn from a result what senders may do."""
+        self._throttle.told(execution["id"], result)
+
+    def take(self, actor_id: str) -> Entry | None:
+        """Return the next message of an actor, which is running then."""
+        return self._mailbox(actor_id).take(time.monotonic())
+
+    def next_due(self, actor_id: str) -> float | None:
+        """Return in how many seconds a message may run that may not now."""
+        return self._mailbox(actor_id).next_due(time.monotonic())
+
+    def drop(self, actor_id: str, entry: Entry) -> None:
+        """Let a message go that is not there."""
+        self._mailbox(actor_id).end(entry)
+        self._let_go(entry)
+        self.announce(entry.execution_id, Outcome())
+
+    def put_back(self, actor_id: str, entry: Entry) -> None:
+        """Return a message that was interrupted to its place in the mailbox."""
+        self.write(
+            executions.Return(
+                entry.sequence, entry.execution_id, entry.attempts, entry.tries, None, entry.reason
+            )
+        )
+        self._mailbox(actor_id).put_back(entry)
+        self._wake(actor_id)
+
+    def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:
+        """Return a message that cannot be handled yet to its place in the mailbox."""
+        delay = self._mailbox(actor_id).postpone(entry, reason, time.monotonic())
+        due = clock.now() + datetime.timedelta(seconds=delay)
+        self.write(
+            executions.Return(
+                entry.sequence, entry.execution_id, entry.attempts, entry.tries, due, reason
+            )
+        )
+        if entry.tries == 1:
+            _logger.warning(
+                "actor %s: execution %s is tried again until it succeeds: %s",
+                actor_id,
+                entry.execution_id,
+                reason,
+            )
+        if entry.answered:
+            entry.answered = False
+            self.announce(entry.execution_id, Outcome(unavailable=reason or "-", due=delay))
+        self._wake(actor_id)
+
+    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
+        """Let a message go whose execution has ended; who waits for it is told when that is on disk."""
+        actor_id = end.actor["id"]
+        self._mailbox(actor_id).end(entry)
+        self._let_go(entry)
+        waited_for = entry.execution_id in self._waiting
+        # whoever waits takes the only result from memory, and the first of several from the store
+        answer = results[0] if len(results) == 1 and waited_for else None
+        if results and answer is None:
+            self.write(self._results_of(end, results))
+        outcome = Outcome(answer, end.end.log, reason)
+        written = self._writer.put(end, insistent=True)
+        self._write_later(self._end(written, end, entry.execution_id, outcome))
+        self._wake(actor_id)
+
+    def write(self, operation: Operation) -> None:
+        """Write something that nobody waits for, however often that takes, in the order of calls."""
+        self._write_later(self._write(self._writer.put(operation, insistent=True)))
+
+    async def settled(self) -> None:
+        """Wait until not too much is left to be written."""
+        while len(self._unwritten) > MOST_UNWRITTEN:
+            await asyncio.wait(self._unwritten, return_when=asyncio.FIRST_COMPLETED)
+
+    def _write_later(self, writing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(writing)
+        self._unwritten.add(task)
+        task.add_done_callback(self._unwritten.discard)
+
+    async def _write(self, written: asyncio.Future[Any]) -> Any:
+        try:
+            return await written
+        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway ends
+            # the next start finds its execution as one that was interrupted
+            _logger.error("not written: %s", type(error).__name__)
+            return _UNWRITTEN
+
+    async def _end(
+        self, written: asyncio.Future[Any], end: endings.End, execution_id: str, outcome: Outcome
+    ) -> None:
+        linked = await self._write(written)
+        if linked is _UNWRITTEN:
+            # who waits is told that the gateway ends
+            return
+        if outcome.result is not None and execution_id not in self._waiting:
+            # who waited has gone, and may ask for it later
+            self.write(self._results_of(end, [outcome.result]))
+        self.announce(execution_id, outcome)
+        if linked is not None:
+            self.deliver(linked)
+
+    def _results_of(self, end: endings.End, bodies: list[bytes]) -> executions.Results:
+        seconds = self._limits.result_seconds
+        return executions.Results(end.end.execution["id"], end.actor["id"], tuple(bodies), seconds)
+
+    def _mailbox(self, actor_id: str) -> Mailbox:
+        return self._mailboxes.setdefault(actor_id, Mailbox())
+
+    def _let_go(self, entry: Entry) -> None:
+        if entry.message is not None:
+            self._kept_bytes -= len(entry.message.body)
+            entry.message = None
