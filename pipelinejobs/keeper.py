@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from local.database import LocalDatabase, Server
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 1.5
 """Until a database that does not answer is held to be away."""
 FROZEN_SECONDS = 60.0
 """Until one that runs and does not answer is killed: it may be busy, and come to itself."""
