@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import warnings
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -121,7 +121,7 @@ def answers_errors(error: PyMongoError) -> bool:
     return isinstance(error, OperationFailure) and not error.timeout and code not in _NOT_ALLOWED
 
 
-@lru_cache(maxsize=4)
+@cache
 def _client(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
     milliseconds = int(timeout * 1000)
     defaults = {

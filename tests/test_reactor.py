@@ -555,6 +555,8 @@ from reactors.runtime import Reactor
 
 class Listener(pymongo.monitoring.CommandListener):
     def started(self, event):
+        if not event.command:  # what signs in is not told
+            return
         awaited = event.command.get("writeConcern", {}).get("w") != 0
         sent.append(event.command_name + ("" if awaited else " (not awaited)"))
     def succeeded(self, event):

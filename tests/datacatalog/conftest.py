@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ def files(mongodb: dict[str, Any]) -> FileStore:
 def closed_connections(server: Server) -> Iterator[None]:
     """Close, in the end, the connections that stores keep for the life of a process."""
     yield
-    for thing in gc.get_objects():
-        if type(thing) is pymongo.MongoClient:
-            thing.close()
+    clients = [thing for thing in gc.get_objects() if type(thing) is pymongo.MongoClient]
+    # where the server is gone, each waits for it
+    with ThreadPoolExecutor(max(1, len(clients))) as pool:
+        list(pool.map(lambda client: client.close(), clients))
 
 
 @pytest.fixture
