@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parent.parent
 REPORT = PROJECT / "docs" / "mutation.md"
+MUTANTS = PROJECT / "mutants"
 REASONS = Path(__file__).parent / "survivors.toml"
 LEAST_PERCENT = 90
 SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
@@ -144,8 +145,23 @@ def _module(function: str) -> str:
     return name
 
 
+def forget_survivors(folder: Path) -> None:
+    """Have mutants tried again that no test noticed: by now one may.
+
+    Args:
+        folder: in which mutmut keeps the results of its runs.
+    """
+    for file in folder.rglob("*.meta"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        codes = content["exit_code_by_key"]
+        content["exit_code_by_key"] = {
+            name: None if code in _SURVIVED else code for name, code in codes.items()
+        }
+        file.write_text(json.dumps(content), encoding="utf-8")
+
+
 def _results() -> Iterator[tuple[str, int | None]]:
-    for file in sorted((PROJECT / "mutants").rglob("*.meta")):
+    for file in sorted(MUTANTS.rglob("*.meta")):
         yield from json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items()
 
 
@@ -162,7 +178,11 @@ def _diff(mutant: str) -> str:
 
 
 def main() -> int:
-    """Run mutmut, write the report; return the exit code."""
+    """Run mutmut, write the report; return the exit code.
+
+    After an interruption, and after a change of tests or code, the next run tries what is left.
+    """
+    forget_survivors(MUTANTS)
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         database = LocalDatabase(Path(folder))
         database.start()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,16 @@ def test_each_reason_is_for_a_function_that_there_is() -> None:
 
 def test_the_tests_find_the_database_of_the_run() -> None:
     assert mutation.SHARED_DATABASE == conftest.SHARED_DATABASE
+
+
+def test_only_what_no_test_noticed_is_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "tokens" / "job.py.meta"
+    file.parent.mkdir()
+    codes = {"killed": 1, "survived": 0, "untested": 33, "timed out": 36, "untried": None}
+    file.write_text(json.dumps({"exit_code_by_key": codes, "hash_by_function_name": {"x": "1"}}))
+    mutation.forget_survivors(tmp_path)
+    assert json.loads(file.read_text()) == {
+        "exit_code_by_key": {**codes, "survived": None, "untested": None},
+        "hash_by_function_name": {"x": "1"},
+    }
+    mutation.forget_survivors(tmp_path / "none")

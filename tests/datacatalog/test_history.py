@@ -116,6 +116,87 @@ def test_a_move_interrupted_at_another_size_is_made_again(
     assert numbers(jobs.history(job["uuid"])) == list(range(30))
 
 
+def test_a_later_move_interrupted_at_another_size_is_made_again_beside_another_job(
+    small: None,
+    jobs: PipelineJobStore,
+    job: Document,
+    pipeline: Document,
+    send: Send,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/x", "data": {"other": 1}}
+    other = jobs.create(fields)
+    for _ in range(10):
+        jobs.handle({"uuid": other["uuid"], "name": "run"}, other["_update_token"])
+    for number in range(12):
+        send("run", {"number": number})
+    stored = jobs.load(job["uuid"])
+    assert history.moved(stored) == history.MOVED_ENTRIES
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "MOVED_ENTRIES", 2)
+        assert jobs.histories.make_room(stored)["_history.moved"] == 7
+    assert jobs.histories.make_room(stored)["_history.moved"] == 7
+    for number in range(12, 30):
+        send("run", {"number": number})
+    assert numbers(jobs.history(job["uuid"])) == list(range(30))
+
+
+def test_entries_of_a_version_that_did_not_count_move_without_a_row_of_the_audit_log(
+    small: None, jobs: PipelineJobStore, job: Document, send: Send, db: Db
+) -> None:
+    for number in range(history.MOST_ENTRIES - 1):
+        send("run", {"number": number})
+    db["jobs"].update_one({}, {"$unset": {"history.1._revision": ""}})
+    send("run", {"number": history.MOST_ENTRIES - 1})
+    assert db["jobs_history"].count_documents({}) == 1
+    assert numbers(jobs.history(job["uuid"])) == list(range(history.MOST_ENTRIES))
+
+
+def entries_of(*lengths: int) -> list[Document]:
+    """Return entries that take so many bytes in BSON."""
+    entries: list[Document] = [
+        {"x": "." * (length - len(bson.encode({"x": ""})))} for length in lengths
+    ]
+    assert [len(bson.encode(entry)) for entry in entries] == list(lengths)
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count"),
+    [
+        ([50] * 7, 0),
+        ([50] * 8, 5),
+        # as many as leave less than the most behind
+        ([500, 999], 1),
+        ([500, 1000], 2),
+        ([1200, 50, 50], 1),
+        # as many as fit into a bucket with the largest one
+        ([1200, 1400, 1400], 1),
+        ([1000, 1500], 2),
+        ([600, 700, 700, 1200], 3),
+        ([3000], 1),
+    ],
+    ids=str,
+)
+def test_so_many_of_the_oldest_entries_move(
+    lengths: list[int], count: int, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_BYTES", 1000)
+    monkeypatch.setattr(history, "MOST_BUCKET_BYTES", 2500)
+    assert history._surplus(entries_of(*lengths)) == count
+
+
+def test_entries_move_as_soon_as_they_take_the_most_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = entries_of(500, 400)
+    for most, count in ((history.size(entries) + 1, 0), (history.size(entries), 1)):
+        monkeypatch.setattr(history, "MOST_BYTES", most)
+        assert history._surplus(entries) == count
+        job = {"uuid": "x", "history": entries, "_history": {"bytes": history.size(entries)}}
+        assert history.counted(job) == history.size(entries)
+        assert history.is_full(job) == bool(count)
+    assert history.is_full({"uuid": "x", "history": []})
+
+
 def test_an_interrupted_move_of_large_entries_is_made_again(
     jobs: PipelineJobStore, job: Document, send: Send, db: Db
 ) -> None:
