@@ -11,7 +11,7 @@ import pytest
 from local.database import LocalDatabase
 from tests.abaco.running import Client, RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Person
-from tests.pipelinejobs.running import execute, gateway_in, told
+from tests.pipelinejobs.running import gateway_in, told
 
 HANGS = "did not answer within 0.5 s: try again later"
 
@@ -44,9 +44,6 @@ def test_what_waits_for_the_database_is_shown_and_can_be_dropped(
         first, second = (operator.submit(actor, event) for _ in range(2))
         eventually(lambda: operator.result("GET", f"/{actor}/messages")["postponed"])
         assert HANGS in person.get(page).text
-        doctor = execute("doctor", folder=up.folder)
-        assert doctor.code == 1
-        assert "2 messages wait, 1 of them" in " ".join(doctor.out.split())
 
         def drop() -> bool:
             person.submit(f"{page}/executions/{first}/stop", at=page)
