@@ -288,3 +288,19 @@ def test_a_damaged_mark_lets_go_of_nothing(
         with pytest.raises(ValueError, match="is damaged"):
             send("run")
     assert list(db["jobs_history"].find()) == buckets
+
+
+def test_what_the_document_says_of_its_history_is_read_as_far_as_it_goes() -> None:
+    assert history.moved({"uuid": "x"}) == 0
+    assert history.moved({"uuid": "x", "_history": {"bytes": 7}}) == 0
+    assert history.moved({"uuid": "x", "_history": {"moved": 5}}) == 5
+    assert history.counted({"_history": {"bytes": 7}}) == 7
+    for about in (None, {}, {"bytes": "7"}, {"moved": 5}):
+        assert history.counted({"_history": about}) is None
+
+
+def test_an_entry_is_in_the_document_if_one_there_has_its_uuid() -> None:
+    job = {"history": ["x", {"uuid": "one"}, {"name": "run"}, {"uuid": "two"}]}
+    assert [history.has(job, uuid) for uuid in ("one", "two", "three")] == [True, True, False]
+    assert not history.has({"history": [{"uuid": "one"}]}, "two")
+    assert not history.has({}, "one")
