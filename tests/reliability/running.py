@@ -121,7 +121,7 @@ class Sender:
             job: with its token.
             name: of the event.
             event: its id, by default a new one.
-            wait: until it has been carried out, or only until it is accepted.
+            wait: until it has been handled, or only until it is accepted.
             seconds: how long to wait for an answer.
             parameters: more of them in the URL.
         """

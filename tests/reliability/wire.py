@@ -32,10 +32,10 @@ _DUPLICATE = {"code": 11000, "errmsg": "E11000 duplicate key error", "keyPattern
 class Fault(Enum):
     """What becomes of a command; the last two wait until they are told to go on."""
 
-    TIMEOUT_BEFORE = "no answer, not carried out"
-    TIMEOUT_AFTER = "no answer, carried out"
-    RESET_BEFORE = "connection lost, not carried out"
-    RESET_AFTER = "connection lost, carried out"
+    TIMEOUT_BEFORE = "no answer, not applied"
+    TIMEOUT_AFTER = "no answer, applied"
+    RESET_BEFORE = "connection lost, not applied"
+    RESET_AFTER = "connection lost, applied"
     NOT_PRIMARY = "not primary"
     DUPLICATE_KEY = "duplicate key"
     HOLD_BEFORE = "held, and never carried out"
