@@ -27,7 +27,9 @@ HOSTS = frozenset({"x", "localhost"})
 """By which the gateway is known."""
 SHORT = Limits(head_seconds=0.3)
 PATIENCE = 10.0
-LARGE = 20_000_000
+PIECE = b"x" * 1_000_000
+LARGE = 40 * len(PIECE)
+"""More than the system takes of an answer on its own."""
 GET = b"GET /here HTTP/1.1\r\nHost: x\r\n\r\n"
 CONNECT = b"CONNECT api.abaco.local:443 HTTP/1.1\r\nHost: api.abaco.local:443\r\n\r\n"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -62,10 +64,16 @@ async def application(seen: list[Any], scope: Any, receive: Any, send: Any) -> N
         "body": body.decode(),
     }
     seen.append(answer)
-    content = b"x" * LARGE if scope["path"] == "/large" else json.dumps(answer).encode()
-    headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+    pieces = [PIECE] * (LARGE // len(PIECE))
+    if scope["path"] != "/large":
+        pieces = [json.dumps(answer).encode()]
+    length = sum(map(len, pieces))
+    headers = [(b"content-length", b"%d" % length), (b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    # each waits until the client has taken what came before: the answer is not over until then
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 class Gateway(NamedTuple):
