@@ -52,7 +52,8 @@ READ_BY_PROGRAMS = (
 )
 PLATFORM = ("MSG", "_abaco_*", "_actor_*")
 _SYNCHRONOUS = "_abaco_synchronous"
-_HOST_PATH = "/usr/local/bin:/usr/bin:/bin"
+_PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
+"""Where programs are found: beside this interpreter, then where systems have them."""
 
 
 def split(
@@ -144,7 +145,7 @@ def build(
     """
     layers: tuple[Mapping[str, Any], ...] = (
         {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{_HOST_PATH}",
+            "PATH": _PATH,
             "HOME": str(folder),
             "TMPDIR": str(folder),
             "LANG": "C.UTF-8",

@@ -3,10 +3,12 @@
     python host.py DESCRIPTOR MODULE:FUNCTION
 
 It stands alone, since it runs in the actor's interpreter. The descriptor is a stream socket to the
-gateway. A message comes as four bytes of length, with the descriptor for its log, and a JSON object
-`{"environment": {...}}`; what is answered is a length and `{"exit_code", "cpu", "tidy", "memory"}`,
-with the processor time in nanoseconds, whether the message left neither threads nor processes, and
-the bytes of memory in use. The first answer, before any message, is `{"ready": true}`.
+gateway. A message comes as four bytes of length, with the descriptor for its log unless that is the
+last one's, and a JSON object `{"environment": {...}}`; what is answered is a length and
+`{"exit_code", "cpu", "tidy", "clean", "memory"}`: the processor time in nanoseconds, whether the
+message left neither processes nor threads that the interpreter would wait for, whether it left no
+thread at all and no file in its folder either, and the bytes of memory in use. The first answer,
+before any message, is `{"ready": true}`.
 
 Of one message nothing is left for the next but what the actor's modules keep: environment, working
 directory, arguments, import path, file mode mask, signal handlers, blocked signals and timers are as
@@ -36,10 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LENGTH = struct.Struct(">I")
+READ_BYTES = 65_536
 INTERRUPTED = 130
 _OUTPUTS = (1, 2)
 _LARGEST_CODE = 255
 _SET_CHILD_SUBREAPER = 36
+_PRIVATE = 0o700
 
 
 def main(descriptor: int, name: str) -> None:
@@ -56,12 +60,14 @@ def main(descriptor: int, name: str) -> None:
     outputs.close()
     answer(control, {"ready": True})
     while True:
-        head, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 1)
-        if not head or not descriptors:
+        content, descriptors, _, _ = socket.recv_fds(control, READ_BYTES, 1)
+        if not content:
             return
-        head += receive(control, LENGTH.size - len(head))
-        request = json.loads(receive(control, LENGTH.unpack(head)[0]))
-        outputs.open(descriptors[0])
+        content += receive(control, LENGTH.size - len(content))
+        size = LENGTH.unpack_from(content)[0]
+        content += receive(control, LENGTH.size + size - len(content))
+        request = json.loads(content[LENGTH.size :])
+        outputs.open(*descriptors)
         reply = run(handler, request["environment"], outputs)
         outputs.close()
         start.restore()
@@ -72,7 +78,7 @@ def run(
     handler: Callable[[], Any], environment: dict[str, str], outputs: Outputs
 ) -> dict[str, Any]:
     """Call the actor's function for one message."""
-    before = cpu()
+    before, known = cpu(), set(threading.enumerate())
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -87,13 +93,18 @@ def run(
         result, said = 1, traceback.format_exc()
     exit_code, last = code_of(result)
     outputs.complain(said + last)
+    left = set(threading.enumerate())
     lingering = {
-        thread
-        for thread in threading.enumerate()
-        if not thread.daemon and thread is not threading.main_thread()
+        thread for thread in left if not thread.daemon and thread is not threading.main_thread()
     }
     tidy = not lingering and not has_children()
-    return {"exit_code": exit_code, "cpu": cpu() - before, "tidy": tidy, "memory": memory()}
+    return {
+        "exit_code": exit_code,
+        "cpu": cpu() - before,
+        "tidy": tidy,
+        "clean": tidy and left <= known and is_new(environment),
+        "memory": memory(),
+    }
 
 
 def code_of(result: object) -> tuple[int, str]:
@@ -144,11 +155,18 @@ class Outputs:
 
     def __init__(self) -> None:
         self._streams = [Stream(output) for output in _OUTPUTS]
+        self._nowhere = os.open(os.devnull, os.O_WRONLY)
+        self._log = self._nowhere
         self._install()
 
-    def open(self, log: int) -> None:
-        """Let all that is written from now on go into a message's log."""
-        self._redirect(log)
+    def open(self, log: int | None = None) -> None:
+        """Let all that is written from now on go into a message's log, by default the last one's."""
+        if log is not None:
+            if self._log != self._nowhere:
+                os.close(self._log)
+            os.set_inheritable(log, False)  # noqa: FBT003 - its signature
+            self._log = log
+        self._redirect(self._log)
         self._streams = [
             stream if stream.usable else Stream(output)
             for stream, output in zip(self._streams, _OUTPUTS, strict=True)
@@ -170,7 +188,12 @@ class Outputs:
 
     def close(self) -> None:
         """Let go of the message's log."""
-        self._redirect(os.open(os.devnull, os.O_WRONLY))
+        try:
+            self._redirect(self._nowhere)
+        except OSError:
+            # the actor has closed all descriptors
+            self._nowhere = os.open(os.devnull, os.O_WRONLY)
+            self._redirect(self._nowhere)
 
     def _install(self) -> None:
         output, errors = self._streams
@@ -180,8 +203,6 @@ class Outputs:
     def _redirect(descriptor: int) -> None:
         for output in _OUTPUTS:
             os.dup2(descriptor, output)
-        if descriptor not in _OUTPUTS:
-            os.close(descriptor)
 
 
 class State:
@@ -226,6 +247,15 @@ def has_children() -> bool:
             if ended == 0:
                 return True
     except ChildProcessError:
+        return False
+
+
+def is_new(environment: dict[str, str]) -> bool:
+    """Tell whether the folder of the message is as it was made, with the socket for results in it."""
+    folder, _, results = environment["_abaco_results_socket"].rpartition("/")
+    try:
+        return os.listdir(folder) == [results] and os.stat(folder).st_mode & 0o777 == _PRIVATE  # noqa: PTH116, PTH208 - pathlib would be imported for nothing else
+    except OSError:
         return False
 
 

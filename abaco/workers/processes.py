@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import psutil
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from abaco.settings import Image
+    from abaco.workers.workspace import LogPipe
 
 HOST = Path(__file__).with_name("host.py")
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)
@@ -61,10 +62,12 @@ class Ending(NamedTuple):
     Attributes:
         code: the exit code, or the negative number of the signal that ended it.
         cpu: processor time in nanoseconds.
+        clean: whether nothing of the message is left: no thread, no process, no file in its folder.
     """
 
     code: int
     cpu: int = 0
+    clean: bool = False
 
 
 class Process(Protocol):
@@ -73,8 +76,8 @@ class Process(Protocol):
     async def prepare(self) -> None:
         """Make it ready for a message."""
 
-    async def run(self, environment: Mapping[str, str], log: int) -> Ending:
-        """Run one message; its output goes to the descriptor, which stays open here."""
+    async def run(self, environment: Mapping[str, str], log: LogPipe) -> Ending:
+        """Run one message; its output goes to the log."""
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and to what it started."""
@@ -108,14 +111,14 @@ class Cold:
             message = f"its command {self._image.command[0]} is not found, or not executable"
             raise NotStarted(message)
 
-    async def run(self, environment: Mapping[str, str], log: int) -> Ending:
+    async def run(self, environment: Mapping[str, str], log: LogPipe) -> Ending:
         """Run one message.
 
         Raises:
             NotStarted: the program does not start.
         """
         self._early = None
-        known, process = await threads.run(self._begin, environment, log)
+        known, process = await threads.run(self._begin, environment, log.descriptor)
         self._process = process
         if self._early is not None:
             self.signal(self._early)
@@ -154,7 +157,9 @@ class Warm:
         self._gateway = prefix(data)
         self._growth_bytes = growth_bytes
         self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._control: _Control | None = None
+        self._log: LogPipe | None = None
+        """the one that the process has"""
         self._signalled: signal.Signals | None = None
         self._first_size = 0
 
@@ -196,16 +201,18 @@ class Warm:
                 ours.close()
                 raise
             theirs.close()
-            ours.setblocking(False)  # noqa: FBT003 - its signature
-            self._control = ours
+            self._control = await _Control.open(ours)
+            self._log = None
             self._first_size = 0
             if self._signalled is not None:
                 self.signal(self._signalled)
-            return await self._is_imported(self._process, output)
+            return await self._is_imported(self._process, self._control, output)
 
-    async def _is_imported(self, process: subprocess.Popen[bytes], output: BinaryIO) -> bool:
+    async def _is_imported(
+        self, process: subprocess.Popen[bytes], control: _Control, output: BinaryIO
+    ) -> bool:
         try:
-            reply = await asyncio.wait_for(self._receive(), READY_SECONDS)
+            reply = await asyncio.wait_for(control.receive(), READY_SECONDS)
         except asyncio.TimeoutError:
             await self.close()
             message = f"{self._image.handler} is not imported within {READY_SECONDS:g} s"
@@ -222,7 +229,7 @@ class Warm:
             raise NotStarted(message)
         return True
 
-    async def run(self, environment: Mapping[str, str], log: int) -> Ending:
+    async def run(self, environment: Mapping[str, str], log: LogPipe) -> Ending:
         """Run one message.
 
         Raises:
@@ -234,18 +241,15 @@ class Warm:
         if process is None or control is None:
             message = "it was closed"
             raise NotStarted(message)
-        content = json.dumps({"environment": dict(environment)}).encode()
-        loop = asyncio.get_running_loop()
-        reply = None
-        with contextlib.suppress(OSError):
-            socket.send_fds(control, [LENGTH.pack(len(content))], [log])
-            await loop.sock_sendall(control, content)
-            reply = await self._receive()
+        descriptor = None if log is self._log else log.descriptor
+        await control.send({"environment": dict(environment)}, descriptor)
+        self._log = log
+        reply = await control.receive()
         if reply is None:
             # it has ended, or closed what it answers by, or become another program
             ending = await threads.wait(_wait, process)
         else:
-            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]))
+            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]), bool(reply["clean"]))
         if reply is None or not reply["tidy"] or self._has_grown(int(reply["memory"])):
             await self.close()
         return ending
@@ -274,31 +278,64 @@ class Warm:
         self._first_size = self._first_size or memory
         return memory > self._first_size + self._growth_bytes
 
-    async def _receive(self) -> dict[str, Any] | None:
-        """Return the next answer; None where the process has ended instead."""
-        content = await self._receive_bytes(LENGTH.size)
-        if content is None:
-            return None
-        size = LENGTH.unpack(content)[0]
-        if size > _LARGEST_REPLY:
-            return None
-        content = await self._receive_bytes(size)
-        return None if content is None else json.loads(content)
 
-    async def _receive_bytes(self, size: int) -> bytes | None:
-        loop = asyncio.get_running_loop()
-        content = bytearray()
-        while len(content) < size:
-            if self._control is None:
-                return None
-            try:
-                part = await loop.sock_recv(self._control, size - len(content))
-            except OSError:
-                return None
-            if not part:
-                return None
-            content += part
-        return bytes(content)
+class _Control(asyncio.Protocol):
+    """The gateway's end of the connection to a warm process."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected.dup()
+        self._socket.setblocking(False)  # noqa: FBT003 - its signature
+        self._transport: asyncio.Transport | None = None
+        self._content = bytearray()
+        self._replies: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+    @classmethod
+    async def open(cls, connected: socket.socket) -> _Control:
+        """Read from a socket from now on, which is closed with the connection."""
+        loop, control = asyncio.get_running_loop(), cls(connected)
+        await loop.create_unix_connection(lambda: control, sock=connected)
+        return control
+
+    async def send(self, request: dict[str, Any], descriptor: int | None) -> None:
+        """Send a request, and a descriptor with it; to a process that has ended, nothing is sent."""
+        content = json.dumps(request).encode()
+        content = LENGTH.pack(len(content)) + content
+        descriptors = [] if descriptor is None else [descriptor]
+        with contextlib.suppress(OSError):
+            sent = socket.send_fds(self._socket, [content], descriptors)
+            if sent < len(content) and self._transport is not None:
+                self._transport.write(content[sent:])
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Return the next answer; None where the process has ended, or closed its end, instead."""
+        return await self._replies.get()
+
+    def close(self) -> None:
+        """Close the connection; who waits for an answer gets none."""
+        self._socket.close()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take notice that the connection is read from."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its signature
+        """Take notice that no further answer comes."""
+        self._socket.close()
+        self._transport = None
+        self._replies.put_nowait(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come of an answer."""
+        self._content += data
+        size = LENGTH.unpack_from(self._content)[0] if len(self._content) >= LENGTH.size else 0
+        if size > _LARGEST_REPLY:
+            self.close()
+        elif size and len(self._content) >= LENGTH.size + size:
+            reply = json.loads(self._content[LENGTH.size : LENGTH.size + size])
+            del self._content[: LENGTH.size + size]
+            self._replies.put_nowait(reply)
 
 
 def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:

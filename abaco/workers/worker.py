@@ -89,8 +89,11 @@ class Running:
 
     claim: Claim
     log: Log
+    results: _Results
     began: float = field(default_factory=time.monotonic)
     stop_reason: str = ""
+    timer: asyncio.TimerHandle | None = None
+    """of what happens next if it goes on"""
 
 
 class Worker:
@@ -261,37 +264,42 @@ class Worker:
             return executions.message_of(tx, entry.sequence)
 
     async def _execute(self, claim: Claim) -> None:
-        execution, loop = claim.execution, asyncio.get_running_loop()
-        limits = self._home.limits
+        limits, workspace = self._home.limits, self._workspace
         seconds = self.image.seconds or limits.execution_seconds
-        log = Log(limits.log_characters)
-        beginning = executions.Beginning(execution["sequence"], self.id, execution["start_time"])
-        begun = loop.call_later(_SHORT_SECONDS, self._home.mailboxes.write, beginning)
-        running = self.running = Running(claim, log)
-        results = _Results(self._home, execution)
-        timer = loop.call_later(
-            seconds, self.stop, f"the execution reached its time limit of {seconds:g} s"
+        log, results = Log(limits.log_characters), _Results(self._home, claim.execution)
+        running = self.running = Running(claim, log, results)
+        first = min(_SHORT_SECONDS, seconds)
+        running.timer = asyncio.get_running_loop().call_later(
+            first, self._go_on, running, seconds, seconds - first
         )
         token = self._grant(claim.actor, seconds)
         problem = ""
         ending = Ending(-signal.SIGKILL)
         try:
-            await self._workspace.open(results.keep, claim.message)
+            pipe = await workspace.open(claim.message)
             if not (self._aborted or running.stop_reason):
-                ending = await self._process.run(self._environment(claim, token), log.descriptor)
+                ending = await self._process.run(self._environment(claim, token), pipe)
         except (NotStarted, OSError) as error:
             if getattr(error, "errno", None) in SHORTAGES:
                 raise
             problem = str(error)
         finally:
             self._home.grants.revoke(token)
-            begun.cancel()
-            timer.cancel()
-            log.handed_over()
-            await log.close(_LOG_SECONDS)
-            await self._workspace.leave()
+            running.timer.cancel()
+            await workspace.leave(log, results.keep, clean=ending.clean, seconds=_LOG_SECONDS)
             results.end()
         await self._settle(running, ending, problem, results)
+
+    def _go_on(self, running: Running, seconds: float, left: float) -> None:
+        """Let an execution be seen that does not end at once, and end in time."""
+        execution = running.claim.execution
+        self._workspace.watch(running.log, running.results.keep)
+        self._home.mailboxes.write(
+            executions.Beginning(execution["sequence"], self.id, execution["start_time"])
+        )
+        running.timer = asyncio.get_running_loop().call_later(
+            left, self.stop, f"the execution reached its time limit of {seconds:g} s"
+        )
 
     async def _settle(
         self, running: Running, ending: Ending, problem: str, results: _Results

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -32,25 +33,17 @@ _PIPE_BYTES = 1_048_576
 _POLL_SECONDS = 0.05
 _AT_ONCE = 64
 _PRIVATE = 0o700
+_SOCKET = re.compile(r"results-\d+\.sock")
 
 
 class Log:
-    """The text that a process writes into a pipe, up to a limit; read while it comes.
-
-    Attributes:
-        descriptor: the end of the pipe for the process; closed here by `handed_over`.
-    """
+    """The text that a process writes, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._parts: list[str] = []
         self._size = 0
-        self._ended = asyncio.Event()
-        self._reader, self.descriptor = os.pipe()
-        os.set_blocking(self._reader, False)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._reader, self._read)
 
     @property
     def text(self) -> str:
@@ -58,36 +51,14 @@ class Log:
         text = "".join(self._parts)
         return text if self._size <= self._limit else text + _TRUNCATED
 
+    def write(self, content: bytes, *, final: bool = False) -> None:
+        """Add what the process has written."""
+        self._add(self._decoder.decode(content, final=final))
+
     def note(self, line: str) -> None:
         """Add a line of the gateway's own."""
         start = "" if not self._size or self.text.endswith("\n") else "\n"
         self._add(f"{start}[abaco] {line}\n")
-
-    def handed_over(self) -> None:
-        """Close the process's end here, so that the end of the process is the end of the log."""
-        with contextlib.suppress(OSError):
-            os.close(self.descriptor)
-
-    async def close(self, seconds: float) -> None:
-        """Wait until all has been read, or for some seconds, then stop reading."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
-        if not self._ended.is_set():
-            self._stop()
-
-    def _read(self) -> None:
-        try:
-            content = os.read(self._reader, _READ_BYTES)
-        except BlockingIOError:
-            return
-        self._add(self._decoder.decode(content, final=not content))
-        if not content:
-            self._stop()
-
-    def _stop(self) -> None:
-        self._loop.remove_reader(self._reader)
-        os.close(self._reader)
-        self._ended.set()
 
     def _add(self, text: str) -> None:
         room = self._limit - self._size
@@ -96,29 +67,110 @@ class Log:
         self._size += len(text)
 
 
-class Results:
-    """The datagram socket to which an actor sends results."""
+class LogPipe:
+    """The pipe into which processes write their logs, one after the other.
 
-    def __init__(self, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
-        self._keep = keep
-        self._socket = bound
+    Attributes:
+        descriptor: the end for a process.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader, self.descriptor = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._ended = asyncio.Event()
+        self._watched = False
+
+    def watch(self, log: Log) -> None:
+        """Read whenever something is written."""
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._reader, self._read, log)
+
+    def drain(self, log: Log) -> None:
+        """Read what has been written, by processes that write no more."""
+        self._unwatch()
+        while not self._ended.is_set() and self._read(log):
+            continue
+        log.write(b"", final=True)
+
+    async def close(self, log: Log | None = None, seconds: float = 0) -> None:
+        """Close it; before that, read until no process can write any more, or for some seconds."""
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+        if log is not None:
+            self.watch(log)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
+            log.write(b"", final=True)
+        self._unwatch()
+        os.close(self._reader)
+
+    def _read(self, log: Log) -> bool:
+        try:
+            content = os.read(self._reader, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        log.write(content)
+        if not content:
+            self._unwatch()
+            self._ended.set()
+        return bool(content)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._reader)
+            self._watched = False
+
+
+class ResultsSocket:
+    """The datagram socket to which a process sends results.
+
+    Raises:
+        OSError: it cannot be made at that path.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._watched = False
+        try:
+            self._socket.bind(str(path))
+        except OSError as error:
+            self._socket.close()
+            if error.errno is not None:
+                raise
+            message = f"{path} is too long for a socket: let TMPDIR name another folder"
+            raise OSError(message) from error
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * RESULT_BYTES)
         self._socket.setblocking(False)  # noqa: FBT003 - its signature
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._read)
+
+    def watch(self, keep: Callable[[bytes], None]) -> None:
+        """Take results whenever there are some."""
+        if not self._watched:
+            self._watched = True
+            asyncio.get_running_loop().add_reader(self._socket, self.take, keep)
+
+    def take(self, keep: Callable[[bytes], None], most: int = _AT_ONCE) -> None:
+        """Take what has arrived; not more, since a process may send faster than this reads."""
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(most):
+                keep(self._socket.recv(RESULT_BYTES))
+
+    def drain(self, keep: Callable[[bytes], None]) -> None:
+        """Take what processes have sent that send no more."""
+        self._unwatch()
+        self.take(keep, _AT_ONCE * _AT_ONCE)
 
     def close(self) -> None:
-        """Take what has arrived, then stop."""
-        for _ in range(_AT_ONCE):
-            self._read()
-        self._loop.remove_reader(self._socket)
+        """Close it."""
+        self._unwatch()
         self._socket.close()
 
-    def _read(self) -> None:
-        # bounded, since an actor may send faster than this reads
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(_AT_ONCE):
-                self._keep(self._socket.recv(RESULT_BYTES))
+    def _unwatch(self) -> None:
+        if self._watched:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._watched = False
 
 
 class Fifo:
@@ -183,10 +235,10 @@ def remove_left(data: Path) -> None:
 
 
 class Workspace:
-    """The folder of a worker, in which its executions are one after the other.
+    """What the executions of a worker have, one after the other: a folder, a log, a results socket.
 
-    What one leaves in it is gone before the next begins, and who has the path of its results socket
-    reaches no later one.
+    What one leaves in the folder is gone before the next begins. The pipe and the socket of one are
+    those of the next only where nothing of it is left that could write to them.
 
     Args:
         data: the data folder of the gateway.
@@ -195,79 +247,99 @@ class Workspace:
     def __init__(self, data: Path) -> None:
         self.prefix = prefix(data)
         self.folder = Path()
-        self.results_path = Path()
         self.fifo_path: Path | None = None
         self._number = 0
-        self._bound: socket.socket | None = None
-        self._results: Results | None = None
+        self._results: ResultsSocket | None = None
+        self._pipe: LogPipe | None = None
         self._fifo: Fifo | None = None
 
-    async def open(self, keep_result: Callable[[bytes], None], message: Message) -> None:
-        """Make what the next process sends results to and reads the message from.
+    @property
+    def results_path(self) -> Path | None:
+        """Where a process sends results to."""
+        return None if self._results is None else self._results.path
+
+    async def open(self, message: Message) -> LogPipe:
+        """Make what the next process needs; return the pipe for its log.
 
         Raises:
             OSError: the disk is full, or the path of temporary files is too long for a socket.
         """
-        if self._bound is None:
-            self._bound = await threads.run(self._renew)
-        self._results, self._bound = Results(self._bound, keep_result), None
+        if self._results is None:
+            self._results = await threads.run(self._renew)
+        if self._pipe is None:
+            self._pipe = LogPipe()
         if message.content_type == executions.BINARY:
+            self._number += 1
             self.fifo_path = self.folder / f"binary-{self._number}"
             self._fifo = Fifo(self.fifo_path, message.body)
+        return self._pipe
 
-    async def leave(self) -> None:
-        """Take the last results, and make the folder ready for the next execution."""
+    def watch(self, log: Log, keep: Callable[[bytes], None]) -> None:
+        """Take what the process writes and sends while it goes on."""
+        if self._pipe is not None:
+            self._pipe.watch(log)
         if self._results is not None:
-            self._results.close()
-            self._results = None
+            self._results.watch(keep)
+
+    async def leave(
+        self, log: Log, keep: Callable[[bytes], None], *, clean: bool, seconds: float
+    ) -> None:
+        """Take the rest of what the process has written and sent.
+
+        Args:
+            log: of the execution.
+            keep: takes a result.
+            clean: whether nothing is left: nobody who could write or send more, and no file.
+            seconds: how long to wait otherwise for those that still have the log open.
+        """
+        pipe, results = self._pipe, self._results
         if self._fifo is not None:
             await self._fifo.close()
             self._fifo, self.fifo_path = None, None
-        if self._bound is None:
-            with contextlib.suppress(OSError):
-                # it is tried again when there is a message
-                self._bound = await threads.run(self._renew)
+        if clean and pipe is not None and results is not None:
+            pipe.drain(log)
+            results.drain(keep)
+            return
+        self._pipe, self._results = None, None
+        if pipe is not None:
+            await pipe.close(log, seconds)
+        if results is not None:
+            results.drain(keep)
+            results.close()
+        with contextlib.suppress(OSError):
+            # it is tried again when there is a message
+            self._results = await threads.run(self._renew)
 
     async def close(self) -> None:
         """Remove the folder."""
-        if self._bound is not None:
-            self._bound.close()
-            self._bound = None
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            await pipe.close()
+        if self._results is not None:
+            self._results.close()
+            self._results = None
         if self.folder != Path():
             await threads.run(shutil.rmtree, self.folder, ignore_errors=True)
 
-    def _renew(self) -> socket.socket:
+    def _renew(self) -> ResultsSocket:
         """Return the socket of the next results, in an empty folder."""
-        if self.folder == Path() or not _emptied(self.folder, self.results_path):
+        if self.folder == Path() or not _is_empty(self.folder):
             if self.folder != Path():
                 shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
         self._number += 1
-        self.results_path = self.folder / f"results-{self._number}.sock"
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            bound.bind(str(self.results_path))
-        except OSError as error:
-            bound.close()
-            if error.errno is not None:
-                raise
-            message = (
-                f"{self.results_path} is too long for a socket: let TMPDIR name another folder"
-            )
-            raise OSError(message) from error
-        return bound
+        return ResultsSocket(self.folder / f"results-{self._number}.sock")
 
 
-def _emptied(folder: Path, known: Path) -> bool:
-    """Remove a socket from a folder; tell whether the folder is as new then."""
+def _is_empty(folder: Path) -> bool:
+    """Tell whether a folder is as new, but for sockets of earlier executions, which are removed."""
     try:
         if stat.S_IMODE(folder.stat().st_mode) != _PRIVATE:
             return False
-        with os.scandir(folder) as found:
-            names = [entry.name for entry in found]
-        if names != [known.name]:
-            return not names
-        known.unlink()
+        for file in folder.iterdir():
+            if not _SOCKET.fullmatch(file.name) or not stat.S_ISSOCK(file.lstat().st_mode):
+                return False
+            file.unlink()
     except OSError:
         return False
     return True

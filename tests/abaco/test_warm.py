@@ -176,6 +176,20 @@ def test_a_process_that_is_killed_between_messages_is_replaced(ada: Client, warm
     assert (execution["exitCode"], ada.logs(warm, execution["id"])) == (0, "all the same\n")
 
 
+def test_a_process_that_is_killed_before_it_reads_its_message_is_replaced(
+    ada: Client, warm: str
+) -> None:
+    process = psutil.Process(facts(ada, warm, "pid")["pid"])
+    process.suspend()
+    execution_id = ada.submit(warm, {"print": "all the same"})
+    # it is seen as running when it was sent
+    path = f"/{warm}/executions/{execution_id}"
+    eventually(lambda: ada.result("GET", path)["status"] == "RUNNING")
+    process.kill()
+    assert ada.ended(warm, execution_id)["exitCode"] == 0
+    assert ada.logs(warm, execution_id) == "all the same\n"
+
+
 @pytest.mark.parametrize("first", [0, 3])
 def test_an_actor_may_close_all_descriptors(ada: Client, warm: str, first: int) -> None:
     orders = {"print": "before", "close descriptors": first, "sleep": 1.5, "exit": 4}
