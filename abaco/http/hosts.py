@@ -8,6 +8,7 @@ known by is refused.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 import socket
@@ -57,6 +58,7 @@ def _names(settings: Settings) -> Iterator[str]:
             yield urlsplit(url).hostname or ""
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical(name: str) -> str:
     """Return the one form of a DNS name or an IP address, without brackets."""
     plain = name.lower().removesuffix(".")
@@ -65,6 +67,7 @@ def canonical(name: str) -> str:
     return plain
 
 
+@functools.lru_cache(maxsize=1024)
 def owner_of(address: str) -> str:
     """Return what stands for whoever has an address.
 

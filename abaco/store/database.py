@@ -105,19 +105,25 @@ class Database:
         Raises:
             SQLAlchemyError: others write for too long, or what was written is not on disk.
         """
+        with self.writing_connection() as connection, self.write_on(connection):
+            yield connection
+
+    def writing_connection(self) -> Connection:
+        """Open a connection for `write_on`."""
+        return self.engine.connect().execution_options(writing=True)
+
+    @contextlib.contextmanager
+    def write_on(self, connection: Connection) -> Iterator[None]:
+        """Do as `write` does, on a connection that serves many transactions, one after the other."""
         if not self._turns.take(BUSY_SECONDS):
             message = f"other writers did not end within {BUSY_SECONDS} s"
             raise sqlalchemy.exc.TimeoutError(message)
         try:
-            with self.engine.connect() as connection:
-                connection.execution_options(writing=True)
-                try:
-                    with connection.begin():
-                        yield connection
-                finally:
-                    if connection.info.pop(_CHANGED, False):
-                        self.known.forget()
+            with connection.begin():
+                yield
         finally:
+            if not connection.invalidated and connection.info.pop(_CHANGED, False):
+                self.known.forget()
             self._turns.give()
 
     def check(self) -> None:

@@ -73,7 +73,7 @@ class Submission(NamedTuple):
     def write(cls, tx: Connection, submissions: Sequence[Submission]) -> list[Accepted | None]:
         """Queue messages; return None for those whose actor is not there."""
         wanted = {submission.actor_id for submission in submissions}
-        there = set(tx.execute(_ACTORS_OF, {"ids": list(wanted)}).scalars())
+        there = {each for each in wanted if tx.execute(_ACTOR, {"id": each}).first() is not None}
         accepted = [each for each in submissions if each.actor_id in there]
         if not accepted:
             return [None] * len(submissions)
@@ -103,7 +103,7 @@ class Submission(NamedTuple):
         return [next(done) if each.actor_id in there else None for each in submissions]
 
 
-_ACTORS_OF = select(actors.c.id).where(actors.c.id.in_(bindparam("ids", expanding=True)))
+_ACTOR = select(actors.c.id).where(actors.c.id == bindparam("id"))
 _NEW = {"status": SUBMITTED, "attempts": 0, "tries": 0, "cpu": 0, "io": 0, "runtime": 0}
 _SUBMIT = (
     insert(executions)

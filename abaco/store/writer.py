@@ -5,6 +5,7 @@ One commit, and with it one wait for the disk, serves everybody who waits, howev
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -74,6 +75,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._left: list[_Waiting] = []
         """what has to be written, and could not be yet"""
+        self._connection: Connection | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="abaco-writer", daemon=True)
         self._thread.start()
@@ -111,6 +113,7 @@ class Writer:
             if outcomes:
                 # one call, so that a batch wakes the loop once
                 self._loop.call_soon_threadsafe(_tell, outcomes)
+        self._disconnect()
 
     def _batch(self) -> tuple[list[_Waiting], bool]:
         """Wait for an operation; return it with all that wait behind it, and whether that is the end.
@@ -145,14 +148,25 @@ class Writer:
         try:
             return self._transact(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            self._disconnect()
             if len(batch) == 1 or not _is_of_one(error):
                 return [_Outcome(waiting.done, None, error) for waiting in batch]
         # one that cannot be written fails alone
         return [outcome for waiting in batch for outcome in self._write([waiting])]
 
+    def _disconnect(self) -> None:
+        """Let go of the connection, which may be the reason of an error."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                connection.close()
+
     def _transact(self, batch: list[_Waiting]) -> list[_Outcome]:
         outcomes: list[_Outcome] = []
-        with self._database.write() as tx:
+        if self._connection is None:
+            self._connection = self._database.writing_connection()
+        tx = self._connection
+        with self._database.write_on(tx):
             for kind, group in itertools.groupby(batch, lambda waiting: type(waiting.operation)):
                 waiting = list(group)
                 results = kind.write(tx, [each.operation for each in waiting])
