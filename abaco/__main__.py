@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
 import os
@@ -71,9 +70,11 @@ def _configuration(options: argparse.Namespace) -> Path:
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
-    from abaco.server import serve  # noqa: PLC0415 - the other commands do without
+    import uvloop  # noqa: PLC0415 - the other commands do without
 
-    asyncio.run(serve(settings, lambda line: print(line, flush=True)))
+    from abaco.server import serve  # noqa: PLC0415 - as above
+
+    uvloop.run(serve(settings, lambda line: print(line, flush=True)))
     return 0
 
 
