@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from datacatalog import mongo
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import Outdated, PipelineJobStore
 from datacatalog.settings import CatalogSettings
 from manager import announcements, patience, settings
 from manager.actions import act
@@ -64,8 +64,11 @@ def process(rx: Reactor) -> dict[str, Any]:
 def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
     """Do what a message says, if its sender may."""
     with database_errors(rx):
-        permit = authorize(rx, message, jobs)
-        return act(rx, message, permit, jobs)
+        try:
+            return act(rx, message, authorize(rx, message, jobs), jobs)
+        except Outdated:
+            # it is remembered no longer
+            return act(rx, message, authorize(rx, message, jobs), jobs)
 
 
 def announce(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
@@ -92,12 +95,25 @@ def drain(rx: Reactor) -> bool:
 def open_jobs(rx: Reactor) -> PipelineJobStore:
     """Return the store of jobs that the settings name; nothing is sent to the database yet."""
     settings.check(rx.settings)
+    mongodb = rx.settings.get("mongodb") or {}
     try:
-        return PipelineJobStore(
-            rx.settings.get("mongodb") or {}, catalog=CatalogSettings.from_environ(rx.environ)
-        )
+        catalog = CatalogSettings.from_environ(rx.environ)
+        if _opened.by != (mongodb, catalog):
+            _opened.by, _opened.jobs = None, PipelineJobStore(mongodb, catalog=catalog)
+            _opened.by = (dict(mongodb), catalog)
     except ValueError as error:
         raise InvalidSettings(str(error)) from error
+    return _opened.jobs
+
+
+class _Opened:
+    """The store of the last message, and by which settings: a warm process goes on with it."""
+
+    by: tuple[dict[str, Any], CatalogSettings] | None = None
+    jobs: PipelineJobStore
+
+
+_opened = _Opened()
 
 
 @contextlib.contextmanager

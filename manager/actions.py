@@ -15,7 +15,7 @@ from datacatalog.linkedstores.pipelinejob import (
 )
 from manager import announcements, authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.kinds import CREATE, DELETE, EVENT
+from manager.kinds import CREATE, DELETE, EVENT, FORWARDED, INDEX
 from manager.messages import Message
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 LONGEST_SESSION = 256
-INDEX = "index"
-FORWARDED = (INDEX, "indexed")
 _RUNNING = "RUNNING"
 _EXECUTION = "execution:"
 """How a key begins that the platform has given, not the sender."""
@@ -61,7 +59,7 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
         indexer = section_of(rx.settings, "pipelines").get("job_indexer_id")
         if message.event in FORWARDED and indexer:
             return _forward(rx, message, job, jobs, indexer)
-        return _apply(rx, message, job, jobs)
+        return _apply(rx, message, permit, jobs)
 
 
 def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
@@ -105,7 +103,8 @@ def _refusals(message: Message) -> Iterator[None]:
         raise Conflict(str(error)) from error
 
 
-def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
+def _apply(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
+    job = permit.job or {}
     data, key = _event_data(rx, message), _idempotency_key(rx, message)
     if message.event == INDEX:
         # what is to be indexed, and where
@@ -122,6 +121,7 @@ def _apply(rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore)
             execution_id=rx.environ.get("_abaco_execution_id"),
             announce=announcements.wanted(rx),
             before=lambda found: announcements.before(rx, message.event, found),
+            remembered=permit.remembered,
         )
 
     return _carry_out(rx, message, job, jobs, key, apply)
@@ -176,10 +176,10 @@ def _idempotency_key(rx: Reactor, message: Message) -> str | None:
 def _is_first_attempt(rx: Reactor, key: str | None) -> bool:
     """Tell whether no earlier attempt can have applied the event: the platform says so, if it can.
 
-    An id that a sender chose may have come long ago.
+    An id that a sender chose may have come long ago. What follows in this process is not the first.
     """
     by_execution = key is not None and key.startswith(_EXECUTION)
-    return by_execution and rx.environ.get("_abaco_first_attempt") == "true"
+    return rx.environ.pop("_abaco_first_attempt", None) == "true" and by_execution
 
 
 def _forward(

@@ -8,7 +8,7 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.tokens import digest
 from manager.exceptions import NotAuthorized
-from manager.kinds import CREATE, DELETE
+from manager.kinds import CREATE, DELETE, FORWARDED
 from manager.settings import section_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Permit(NamedTuple):
     """by which it was given: the job's token, an administrative one, or the platform's user"""
     job: Document | None
     """the head of the job, all that was read for this; None for a create"""
+    remembered: bool = False
+    """whether that is not as it was read just now, but as this process has left it"""
 
 
 def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
@@ -42,6 +44,9 @@ def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
     _check_nonce(rx)
     if message.kind == CREATE:
         return Permit(_may_create(rx, message, jobs), None)
+    head = _remembered(rx, message, jobs)
+    if jobs.is_own_token(head or _NO_JOB, message.token) and head is not None:
+        return Permit(_may_change(rx, message, head, jobs), head, remembered=True)
     job = _read(message, jobs)
     role = _may_change(rx, message, job, jobs)
     if job is None:
@@ -85,6 +90,14 @@ def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:
         return NONCE
     text = "create action: not allowed by nonce: send it with a Bearer token or an administrative token"
     raise NotAuthorized(text)
+
+
+def _remembered(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Document | None:
+    """Return the head of a job as an earlier event has left it, if the database will decide on it."""
+    # who is told the state before the event is told the present one
+    if message.kind == DELETE or message.event in FORWARDED or rx.settings.get("state_enter"):
+        return None
+    return jobs.heads.take(message.uuid)
 
 
 def _read(message: Message, jobs: PipelineJobStore) -> Document | None:

@@ -23,6 +23,9 @@ EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS, URL = (
 )
 """The kinds; all but the last are names of schemas, in the order in which they are tried."""
 KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS)
+INDEX = "index"
+FORWARDED = (INDEX, "indexed")
+"""The events that an indexer may take."""
 EVENT_PARAMETERS = ("name", "event", "status", "state")
 
 

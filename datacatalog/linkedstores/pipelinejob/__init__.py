@@ -13,6 +13,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     UnknownPipeline,
     UnknownRejection,
 )
+from datacatalog.linkedstores.pipelinejob.heads import Outdated
 from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.tapis_events import TapisEvents
 
@@ -25,6 +26,7 @@ __all__ = [
     "JobCreateFailure",
     "JobError",
     "JobUpdateFailure",
+    "Outdated",
     "PipelineJobStore",
     "TapisEvents",
     "UnknownJob",

@@ -22,13 +22,18 @@ from datacatalog.linkedstores.pipelinejob.fsm import (
     TRANSITIONS,
     next_state,
 )
+from datacatalog.linkedstores.pipelinejob.heads import Heads, Outdated
 from datacatalog.linkedstores.pipelinejob.rotation import RotatingStore
 from datacatalog.tokens import InvalidAdminToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pymongo.database import Database
+
+    from datacatalog.linkedstores.pipelinejob.outbox import Outbox
     from datacatalog.mongo import Document
+    from datacatalog.settings import CatalogSettings
 
 MOST_OTHER_BYTES = 128 * 1024
 """Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
@@ -68,12 +73,48 @@ class _Event(NamedTuple):
     """whether nothing was sent under its key before"""
 
 
+class _Announcing:
+    """What an event puts into the outbox of its job.
+
+    Args:
+        outbox: of jobs.
+        announce: whether the event itself is announced.
+        before: as for `apply`.
+    """
+
+    def __init__(
+        self, outbox: Outbox, announce: bool, before: Callable[[Document], bool] | None
+    ) -> None:
+        self._outbox = outbox
+        self._announce = announce
+        self._before = before
+        self._entered: Document | None = None
+
+    def items(self, job: Document, entry: Document) -> list[Document]:
+        """Return what goes into the outbox together with an entry."""
+        before, self._before = self._before, None
+        if before is not None and not before(job):
+            self._entered = self._outbox.entering_item(job, entry)
+        items = [self._entered] if self._entered else []
+        return [*items, self._outbox.item(entry)] if self._announce else items
+
+
 class _Uncertain(Exception):
     """Whether a write arrived is unknown."""
 
 
 class PipelineJobStore(RotatingStore):
-    """The jobs, their histories and what was refused."""
+    """The jobs, their histories and what was refused.
+
+    Attributes:
+        heads: of the jobs whose latest events this store has applied.
+    """
+
+    def __init__(
+        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+    ) -> None:
+        super().__init__(mongodb, catalog=catalog)
+        self.heads = Heads()
 
     # Creating
 
@@ -215,6 +256,7 @@ class PipelineJobStore(RotatingStore):
         execution_id: str | None = None,
         announce: bool = False,
         before: Callable[[Document], bool] | None = None,
+        remembered: bool = False,
     ) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
 
@@ -231,9 +273,12 @@ class PipelineJobStore(RotatingStore):
             announce: put the event into the outbox as well.
             before: called once with the job as it is, when nothing speaks against the event; what
                 it could not announce then (it returns False) goes into the outbox as well.
+            remembered: the job is as `heads` had it.
 
         Raises:
             UnknownJob, EventRefused, EventConflict, JobUpdateFailure: as for `handle`.
+            Outdated: what was remembered does not decide this; whether the event was written may
+                be unknown.
         """
         try:
             text = documents.check(data)
@@ -247,7 +292,10 @@ class PipelineJobStore(RotatingStore):
             execution_id,
             first or key is None,
         )
-        return self._apply(job, event, announce, before)
+        announcing = _Announcing(self.outbox, announce, before)
+        if remembered:
+            return self._apply_to_remembered(job, event, announcing)
+        return self._apply(job, event, announcing)
 
     def retry(
         self,
@@ -276,53 +324,67 @@ class PipelineJobStore(RotatingStore):
             event_digest,
             row.get("execution_id"),
         )
-        applied = self._apply(self.load(row["uuid"]), event, announce, before)
+        announcing = _Announcing(self.outbox, announce, before)
+        applied = self._apply(self.load(row["uuid"]), event, announcing)
         self.rejected.update_one({"_id": rejected_id}, {"$set": {"applied": now()}})
         return applied
 
-    def _apply(
-        self,
-        job: Document,
-        event: _Event,
-        announce: bool,
-        before: Callable[[Document], bool] | None,
-    ) -> Applied:
-        entered: Document | None = None
+    def _apply(self, job: Document, event: _Event, announcing: _Announcing) -> Applied:
         load = self.load if _is_whole(job) else self.load_head
         certain = event.first
         for attempt in self.attempts(f"{event.name} event"):
             if attempt:
                 job = load(job["uuid"])
-            known = self._known(job, event, only_recent=certain)
-            if known is not None:
-                return known
             try:
-                state = next_state(job["state"], event.name)
+                applied = self._attempt(job, event, announcing, only_recent=certain)
             except EventRefused as refusal:
                 self._keep_rejected(job, event, refusal)
                 raise
-            entry = history.new_entry(
-                event.uuid,
-                event.name,
-                event.data,
-                date=max(now(), job.get("updated") or now()),
-                state=state,
-                revision=(job.get("_properties", {}).get("revision") or 0) + 1,
-                event_digest=event.digest,
-            )
-            if before is not None and not before(job):
-                entered = self.outbox.entering_item(job, entry)
-            before = None
-            announcements = [entered] if entered else []
-            if announce:
-                announcements.append(self.outbox.item(entry))
-            try:
-                if self._append(job, entry, announcements):
-                    return Applied(job, entry, duplicate=False)
             except _Uncertain:
                 # the next attempt finds the entry, wherever it is by then, or makes it
                 certain = False
+            else:
+                if applied is not None:
+                    return applied
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
+
+    def _apply_to_remembered(
+        self, job: Document, event: _Event, announcing: _Announcing
+    ) -> Applied:
+        try:
+            applied = self._attempt(job, event, announcing, only_recent=event.first)
+        except (EventRefused, _Uncertain) as reason:
+            raise Outdated from reason
+        if applied is None:
+            raise Outdated
+        return applied
+
+    def _attempt(
+        self, job: Document, event: _Event, announcing: _Announcing, *, only_recent: bool
+    ) -> Applied | None:
+        """Apply an event to a job if it is still as it was read; None if another writer was faster.
+
+        Raises:
+            _Uncertain: the connection was lost before the answer.
+        """
+        known = self._known(job, event, only_recent=only_recent)
+        if known is not None:
+            return known
+        state = next_state(job["state"], event.name)
+        entry = history.new_entry(
+            event.uuid,
+            event.name,
+            event.data,
+            date=max(now(), job.get("updated") or now()),
+            state=state,
+            revision=(job.get("_properties", {}).get("revision") or 0) + 1,
+            event_digest=event.digest,
+        )
+        if not self._append(job, entry, announcing.items(job, entry)):
+            return None
+        if not _is_whole(job):
+            self.heads.keep(job)
+        return Applied(job, entry, duplicate=False)
 
     def _known(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
         """Return what became of an event that an earlier delivery had applied, else None.
