@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from audit import mutation
 from audit.mutation import Found, Reason, Survivor
 from tests import conftest
+from tests.docs.pages import code, rows, text_of
 
 FSM = "datacatalog.linkedstores.pipelinejob.fsm"
 DIFF = """\
@@ -62,6 +64,18 @@ def test_the_report_counts_by_module_and_lists_what_survived() -> None:
     assert "Of 8 mutants 87.5 % were killed." in text
     assert f"| `{FSM}` | 8 | 7 |" in text
     assert f"| `{FSM}.next_state` | `` a \\| b → None `` | because |" in text
+
+
+def test_the_report_in_the_documentation_has_enough_killed_and_a_reason_for_the_others() -> None:
+    page = text_of("docs/mutation.md")
+    (percent,) = re.findall(r"mutants ([0-9.]+) % were killed", page)
+    assert float(percent) >= mutation.LEAST_PERCENT
+    by_module = rows(page, "module | mutants")
+    survivors = rows(page, "function | change")
+    assert sum(int(row[1]) - int(row[2]) for row in by_module) == len(survivors)
+    modules = {code(row[0])[0] for row in by_module}
+    assert {FSM, "manager.authorization", "datacatalog.tokens.job"} <= modules
+    assert all(row[-1].strip() for row in survivors)
 
 
 def test_each_reason_is_for_a_function_that_there_is() -> None:
