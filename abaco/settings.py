@@ -121,6 +121,10 @@ IMAGES_SCHEMA: dict[str, Any] = {
                 "required": ["by", "secret", "refusal"],
                 "properties": {"by": _TEXT, "secret": _TEXT, "refusal": _TEXT},
             },
+            "places": {
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": _TEXT},
+            },
             "seconds": _SECONDS,
             "ordered_by": _TEXT,
             "idempotency": _TEXT,
@@ -204,6 +208,8 @@ class Image:
         variables: names that `defaultEnvironment` may have, beside the ordinary ones, whoever
             registers the actor.
         throttle: how senders are recognized who guess secrets; None where there are none.
+        places: where else in a message the values are that `throttle` and `ordered_by` name, by
+            those names: the keys that lead there, joined by dots.
         seconds: the longest execution; by default that of the gateway.
         ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
         idempotency: the URL parameter by which a message that comes twice counts once.
@@ -222,6 +228,7 @@ class Image:
     parameters: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     throttle: Guarded | None = None
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: float | None = None
     ordered_by: str = ""
     idempotency: str = ""
@@ -326,6 +333,7 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             parameters=tuple(entry.get("parameters", ())),
             variables=tuple(entry.get("variables", ())),
             throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
+            places={key: tuple(paths) for key, paths in entry.get("places", {}).items()},
             seconds=entry.get("seconds"),
             ordered_by=entry.get("ordered_by", ""),
             idempotency=entry.get("idempotency", ""),

@@ -17,7 +17,7 @@ from abaco.exceptions import BadRequest
 from abaco.http import query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_INTEGER = 2**31 - 1
 MOST_FIELDS = 1000
@@ -134,6 +134,24 @@ def media_type(content_type: str) -> str:
 def is_json(kind: str) -> bool:
     """Tell whether a media type is JSON, also of a special kind (`application/*json`)."""
     return kind.startswith("application/") and kind.endswith("json")
+
+
+def find(content: Any, name: str, places: Mapping[str, Iterable[str]]) -> list[Any]:
+    """Return the values of a name in a JSON value: under that key, and elsewhere.
+
+    Args:
+        content: what is looked into.
+        name: the key.
+        places: by name, where else they may be: the keys that lead there, joined by dots.
+    """
+    found = []
+    for path in ((name,), *(place.split(".") for place in places.get(name, ()))):
+        value = content
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            found.append(value)
+    return found
 
 
 def collect(

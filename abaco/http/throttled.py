@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from abaco.http.call import Call
-    from abaco.settings import Guarded
+    from abaco.settings import Guarded, Image
 
 BINARY_OMITTED = "binary - omitted"
 """What the sender of a binary message is shown, which is not looked into."""
@@ -20,7 +20,7 @@ BINARY_OMITTED = "binary - omitted"
 
 @contextlib.contextmanager
 def throttled(
-    call: Call, rule: Guarded | None, kept: Mapping[str, str], named: Mapping[str, str] | None
+    call: Call, rule: Guarded | None, kept: Mapping[str, str], named: Mapping[str, set[str]] | None
 ) -> Iterator[Callable[[str], None]]:
     """Refuse a message of somebody who guesses; give what is to be told its execution.
 
@@ -38,7 +38,7 @@ def throttled(
         return
     throttle = call.gateway.throttle
     subjects, held = (
-        {each[name] for each in (kept, named or {}) if name in each}
+        (named or {}).get(name, set()) | ({kept[name]} if name in kept else set())
         for name in (rule.by, rule.secret)
     )
     try:
@@ -55,17 +55,17 @@ def throttled(
         raise
 
 
-def named_in(shown: Any, rule: Guarded | None) -> Mapping[str, str] | None:
+def named_in(shown: Any, image: Image | None) -> Mapping[str, set[str]] | None:
     """Return the values of a message that a rule is about; for a large one, that takes long.
 
     Args:
         shown: the message, as its sender is shown it.
-        rule: of the image.
+        image: of the actor.
 
     Returns:
         The values by name; None where an actor may find some that are not seen here.
     """
-    if rule is None:
+    if image is None or image.throttle is None:
         return {}
     if shown is BINARY_OMITTED:
         return None
@@ -77,6 +77,7 @@ def named_in(shown: Any, rule: Guarded | None) -> Mapping[str, str] | None:
             return None
     else:
         content = shown
-    if not isinstance(content, dict):
-        return {}
-    return {name: str(content[name]) for name in (rule.by, rule.secret) if name in content}
+    return {
+        name: set(map(str, arguments.find(content, name, image.places)))
+        for name in (image.throttle.by, image.throttle.secret)
+    }

@@ -23,6 +23,7 @@ IMAGES = {
         "mode": "warm",
         "handler": "guarded:main",
         "throttle": RULE,
+        "places": {"subject": ["about.what"], "key": ["about.key"]},
     }
 }
 _names = itertools.count(1)
@@ -171,6 +172,8 @@ def test_what_an_accepted_message_names_beside_is_not_taken_for_right(
         {"json": {"message": '{"subject": "SUBJECT", "key": "another"}'}},
         {"params": {"message": '{"subject": "SUBJECT", "key": "another"}'}},
         {"content": '{"subject": "SUBJECT", "key": "another"}'},
+        {"json": {"about": {"what": "SUBJECT", "key": "another"}}},
+        {"json": {"subject": "SUBJECT", "about": {"key": "another"}}},
         # of several, which one counts is known to the actor only
         {"params": {"subject": "SUBJECT"}, "json": {"subject": "decoy", "key": "another"}},
         {"params": {"subject": "decoy"}, "json": {"subject": "SUBJECT", "key": "another"}},

@@ -55,7 +55,7 @@ class _Reading(NamedTuple):
 
     submission: Submission
     shown: Any
-    named: Mapping[str, str] | None
+    named: Mapping[str, set[str]] | None
     note: str
 
 
@@ -189,7 +189,7 @@ def _read(call: Call, image: Image | None) -> _Reading:
     )
     names = ", ".join(map(repr, dropped))
     note = f"The message is sent without {names:.300}" if dropped else ""
-    named = named_in(shown, image.throttle if image else None)
+    named = named_in(shown, image)
     return _Reading(submission, shown, named, note)
 
 
@@ -200,7 +200,8 @@ def _ordering(call: Call, image: Image | None) -> str | None:
     value: Any = call.parameters.get(image.ordered_by)
     # who reports to a URL may have a field of that name that says something else in each message
     if value is None and arguments.is_json(arguments.media_type(call.content_type)):
-        value = call.fields.get(image.ordered_by)
+        found = arguments.find(call.fields, image.ordered_by, image.places)
+        value = found[0] if found else None
     if not isinstance(value, str) or not value:
         return None
     # a database takes neither half of a pair (a lone surrogate) nor, some of them, a NUL
