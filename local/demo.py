@@ -63,6 +63,23 @@ ALOE_POST = {
     "tenantId": "sd2e",
     "tenantQueue": "aloe.jobq.sd2e.submit",
 }
+CLOUD_EVENT = {
+    "specversion": "1.0",
+    "id": "tray-2",
+    "source": "https://kitchen.example.org/tacobot",
+    "type": "org.example.kitchen.update",
+    "time": "2026-11-23T10:00:01Z",
+    "data": {"tacos": 2},
+}
+RUN_EVENT = {
+    "eventType": "RUNNING",
+    "eventTime": "2026-11-23T10:00:02Z",
+    "run": {"runId": "01936b6e-8f5a-7c1d-9a65-2f0b7f1c8e11"},
+    "job": {"namespace": "kitchen", "name": "tacos"},
+    "inputs": [{"namespace": "agave://data-sd2e-community", "name": "uploads/brisket.csv"}],
+    "producer": "https://kitchen.example.org/tacobot",
+    "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+}
 TAPIS_POST = {
     "uuid": "26d7cc5a-c9f1-47b2-b9e2-ad1ad8f0ec2a",
     "tenant": "sd2e",
@@ -186,6 +203,8 @@ def steps(job: dict[str, Any], other: dict[str, Any]) -> Iterator[Step]:
     )
     yield Step("a callback of Agave", AGAVE_POST, by_nonce)
     yield Step("a notification of Tapis v3", TAPIS_POST, by_nonce)
+    yield Step("an event as CloudEvents has it", {**CLOUD_EVENT, "subject": uuid, "token": token})
+    yield Step("an event of a run of OpenLineage", RUN_EVENT, by_nonce)
     yield Step("a callback of Aloe", ALOE_POST, by_nonce, execution=f"aloe-{uuid}")
     yield Step("the same execution, delivered again", ALOE_POST, by_nonce, 0, f"aloe-{uuid}")
     yield Step("a late event", {"uuid": uuid, "name": "run", "token": token}, exit_code=1)

@@ -9,10 +9,12 @@ from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from manager.kinds import (
     AGAVE,
     ALOE,
+    CLOUD,
     CREATE,
     DELETE,
     EVENT,
     EVENT_PARAMETERS,
+    LINEAGE,
     TAPIS,
     forms_of,
     lower,
@@ -61,7 +63,9 @@ def _nearest(body: dict[str, Any]) -> str | None:
         (CREATE, ("pipeline_uuid", "archive_path")),
         (ALOE, ("tenantId", "tenantQueue")),
         (AGAVE, ("appId", "executionSystem", "archiveSystem")),
-        (TAPIS, ("eventUuid", "deliveryTarget", "specversion")),
+        (TAPIS, ("eventUuid", "deliveryTarget")),
+        (_cloud_event_of(body), ("specversion",)),
+        (LINEAGE, ("eventType", "eventTime")),
         (EVENT, ("name", "uuid", "token")),
     ):
         if any(key in body for key in keys):
@@ -69,11 +73,17 @@ def _nearest(body: dict[str, Any]) -> str | None:
     return None
 
 
+def _cloud_event_of(body: dict[str, Any]) -> str:
+    """Return the kind of an event in the form of CloudEvents: of Tapis, or of anybody else."""
+    is_of_tapis = str(body.get("type", "jobs.")).startswith("jobs.")
+    return TAPIS if is_of_tapis and not str(body.get("subject")).startswith("107") else CLOUD
+
+
 def _subject(kind: str, body: dict[str, Any]) -> str:
     if kind == EVENT:
         name = str(body.get("name", "")).lower()
         return f"{name} event" if name in MESSAGE_EVENTS else "event"
-    return title(kind) if kind in (ALOE, AGAVE, TAPIS) else f"{kind} action"
+    return title(kind) if kind in (ALOE, AGAVE, CLOUD, TAPIS, LINEAGE) else f"{kind} action"
 
 
 def _problem(kind: str, body: dict[str, Any]) -> str:

@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
-EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS, URL = (
+EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE, URL = (
     "event",
     "delete",
     "create",
     "aloejobs",
     "agavejobs",
+    "cloudevents",
     "tapisjobs",
+    "openlineage",
     "url",
 )
 """The kinds; all but the last are names of schemas, in the order in which they are tried."""
-KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, TAPIS)
+KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE)
+_INSENSITIVE = {EVENT: ("uuid", "name"), DELETE: ("uuid", "name"), CLOUD: ("subject", "type")}
 INDEX = "index"
 FORWARDED = (INDEX, "indexed")
 """The events that an indexer may take."""
@@ -116,7 +119,7 @@ def _surely_valid(rule: Any, value: Any) -> bool:
 
 def lower(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body with what is case-insensitive in lower case, as the schemas have it."""
-    insensitive = ("uuid", "name") if kind in (EVENT, DELETE) else ()
+    insensitive = _INSENSITIVE.get(kind, ())
     return {
         name: value.lower() if name in insensitive and isinstance(value, str) else value
         for name, value in body.items()

@@ -14,17 +14,20 @@ from manager.explanations import explain, show
 from manager.kinds import (
     AGAVE,
     ALOE,
+    CLOUD,
     CREATE,
     DELETE,
     EVENT,
     EVENT_PARAMETERS,
     KINDS,
+    LINEAGE,
     TAPIS,
     URL,
     fits,
     parameter,
     title,
 )
+from manager.settings import section_of
 from reactors.exceptions import MessageError
 
 if TYPE_CHECKING:
@@ -139,13 +142,32 @@ def _from_tapis(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     )
 
 
+def _from_cloud_event(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
+    from manager import cloudevents  # noqa: PLC0415 - for such a message only
+
+    read = cloudevents.read(body)
+    token = rx.environ.get("token") if read.token is None else read.token
+    return Message(kind, read.uuid, _text(token), read.event, read.data, read.key)
+
+
+def _from_run_event(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
+    from manager import openlineage  # noqa: PLC0415 - for such a message only
+
+    read = openlineage.read(body, section_of(rx.settings, "openlineage").get("namespace") or "")
+    token = rx.environ.get("token") if read.token is None else read.token
+    uuid = read.uuid or _job_uuid(rx, f"{read.event} event ({title(kind)})")
+    return Message(kind, uuid, token, read.event, read.data, read.key)
+
+
 _BUILDERS = {
     EVENT: _from_event,
     DELETE: _from_delete,
     CREATE: _from_create,
     ALOE: _from_callback,
     AGAVE: _from_callback,
+    CLOUD: _from_cloud_event,
     TAPIS: _from_tapis,
+    LINEAGE: _from_run_event,
 }
 
 

@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         ),
         str,
     ),
+    "openlineage": {"namespace": str},
     "authorization": {"trusted_users": list, "nonce_may_create": bool},
 }
 _NAMES = {str: "a text", list: "a list", bool: "true or false", (int, float): "a number"}

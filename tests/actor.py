@@ -107,6 +107,44 @@ def cloud_event(notification: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def job_event(job: Mapping[str, Any], name: str = "run", **more: Any) -> dict[str, Any]:
+    """Return an event of a job as CloudEvents 1.0 has it, with the job's token as an extension."""
+    return {
+        "specversion": "1.0",
+        "id": f"{name}-1",
+        "source": "https://pipelines.example.org/tacos",
+        "type": f"org.example.tacos.{name}",
+        "subject": job["uuid"],
+        "time": "2026-11-23T10:00:00Z",
+        "data": {"salsa": "verde"},
+        "token": job["_update_token"],
+        **more,
+    }
+
+
+RUN = "3f5e83fa-3480-44ff-99c5-ff943904e5e8"
+
+
+def run_event(
+    named: Mapping[str, Any] | None, event_type: str = "START", /, **more: Any
+) -> dict[str, Any]:
+    """Return an event of a run as OpenLineage has it, with a facet that names a job, or without."""
+    facets: dict[str, Any] = {"nominalTime": {"nominalStartTime": "2026-11-23T10:00:00Z"}}
+    if named is not None:
+        facets["pipelinejobs_job"] = {"uuid": named["uuid"], "token": named["_update_token"]}
+    return {
+        "eventType": event_type,
+        "eventTime": "2026-11-23T10:00:00.123Z",
+        "run": {"runId": RUN, "facets": facets},
+        "job": {"namespace": "kitchen", "name": "tacos"},
+        "inputs": [{"namespace": "s3://pantry", "name": "salsa.csv"}],
+        "outputs": [],
+        "producer": "https://pipelines.example.org/tacos",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+        **more,
+    }
+
+
 class Reply(NamedTuple):
     """What became of a message that was processed in this process."""
 

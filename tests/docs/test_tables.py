@@ -17,7 +17,7 @@ from abaco.workers import environment
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.linkedstores.transfer import BUCKETS, COLLECTIONS
 from datacatalog.settings import CatalogSettings
-from manager import exceptions, kinds, settings
+from manager import exceptions, kinds, openlineage, settings
 from manager.messages import classify
 from pipelinejobs import graph
 from pipelinejobs.page.application import ADDRESSES
@@ -79,6 +79,8 @@ def test_the_table_of_collections_has_each_that_is_exported() -> None:
         ("Agave and Aloe", kinds.AGAVE),
         ("Agave and Aloe", kinds.ALOE),
         ("Tapis v3", kinds.TAPIS),
+        ("CloudEvents", kinds.CLOUD),
+        ("OpenLineage", kinds.LINEAGE),
         ("Delete", kinds.DELETE),
     ],
 )
@@ -138,6 +140,23 @@ def test_the_table_of_tapis_is_the_mapping() -> None:
     for name, event in categories.items():
         assert TapisEvents.process(f"jobs.{name}.FINISHED") == event
     assert TapisEvents.process("jobs.JOB_NEW_STATUS.ANOTHER") == table["JOB_NEW_STATUS", "QUEUED"]
+
+
+def test_the_table_of_openlineage_is_the_mapping() -> None:
+    table = {
+        name: code(event)[0]
+        for names, event in rows(HTTP, "event type | event")
+        for name in re.findall(r"[A-Z]{4,}", names)
+    }
+    assert table == openlineage.EVENTS
+
+
+def test_the_attributes_of_a_cloud_event_are_those_of_its_schema() -> None:
+    schema = json.loads(text_of("schemas/cloudevents.jsonschema"))
+    table = {name: rest for first, rest in rows(HTTP, "attribute |") for name in code(first)}
+    assert set(table) == set(schema["properties"])
+    for name, meaning in table.items():
+        assert (name in schema["required"]) == (not meaning.startswith("optional")), name
 
 
 def test_the_kinds_are_in_the_order_in_which_they_are_tried() -> None:

@@ -1,0 +1,46 @@
+"""What anybody reports about a job in the form of CloudEvents 1.0 (structured mode)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+_NOT_KEPT = {"specversion", "subject", "data", "token"}
+"""What is said elsewhere in the history, or nowhere."""
+
+
+class CloudEvent(NamedTuple):
+    """An event that names its job."""
+
+    uuid: str
+    token: Any
+    """None where the document has none"""
+    event: str
+    data: dict[str, Any]
+    """what the history is to keep"""
+    key: str
+    """what a second delivery is known by"""
+
+
+def read(body: dict[str, Any]) -> CloudEvent:
+    """Return what a document says that fits the schema.
+
+    Its data is kept, and under `cloudevent` its attributes and extensions, but for the token.
+    """
+    data = body.get("data")
+    token = body.get("token")
+    if isinstance(data, dict):
+        token = data.get("token") if token is None else token
+        # a token is a credential wherever it stands
+        data = {name: value for name, value in data.items() if name != "token"}
+    elif data is not None:
+        data = {"value": data}
+    attributes = {name: value for name, value in body.items() if name not in _NOT_KEPT}
+    return CloudEvent(
+        uuid=body["subject"].lower(),
+        token=token,
+        event=body["type"].lower().rpartition(".")[2],
+        data={**(data or {}), "cloudevent": attributes},
+        # only both together are unique, and no other pair reads like this one
+        key=json.dumps([body["source"], body["id"]]),
+    )

@@ -1,0 +1,83 @@
+"""Events in the forms of CloudEvents and OpenLineage, as their senders post them to the gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from local.database import Server
+from tests.abaco.running import SECONDS
+from tests.actor import job_event, run_event, without
+from tests.site import Site, running_site
+
+
+@pytest.fixture(scope="module")
+def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(server, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+def post(url: str, body: Any, content_type: str, *, wait: bool = True) -> httpx.Response:
+    return httpx.post(
+        url,
+        params={**httpx.URL(url).params, "_abaco_synchronous": str(wait).lower()},
+        content=json.dumps(body),
+        headers={"Content-Type": content_type},
+        timeout=SECONDS,
+    )
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/cloudevents+json",
+        "application/cloudevents+json; charset=UTF-8",
+        "Application/CloudEvents+JSON",
+        "application/json",
+    ],
+)
+def test_a_cloud_event_is_read_whatever_json_it_is_called(site: Site, content_type: str) -> None:
+    job = site.job()
+
+    reply = post(site.messages, job_event(job), content_type)
+
+    assert (reply.status_code, reply.json()["state"]) == (200, "RUNNING")
+    assert site.data(job)["salsa"] == "verde"
+
+
+def test_many_documents_in_one_post_are_refused(site: Site) -> None:
+    reply = post(site.messages, [job_event(site.job())], "application/cloudevents-batch+json")
+
+    assert (reply.status_code, reply.json()["kind"]) == (200, "invalid_message")
+
+
+def test_a_run_reports_to_the_callback_of_its_job(site: Site) -> None:
+    job = site.job()
+
+    for event_type in ("START", "RUNNING", "RUNNING", "COMPLETE"):
+        reply = post(site.callback(job), run_event(None, event_type), "application/json")
+        assert reply.status_code == 200, reply.text
+
+    assert site.events(job) == ["run", "update", "finish"]
+
+
+def test_events_of_one_job_are_applied_in_the_order_in_which_they_came(site: Site) -> None:
+    """Without a job in the URL; other jobs are handled at the same time."""
+    jobs = [site.job() for _ in range(3)]
+    names = ["run", *["update"] * 10, "finish"]
+    bodies = [
+        [job_event(job, name, id=str(number)) for number, name in enumerate(names)] for job in jobs
+    ]
+    with httpx.Client(timeout=SECONDS) as client:
+        for together in zip(*bodies, strict=True):
+            for body in together:
+                assert client.post(site.messages, json=body).status_code == 200
+
+    for job in jobs:
+        last = {**without(job_event(job, "finish"), "data"), "id": "last"}
+        assert post(site.messages, last, "application/cloudevents+json").json()["state"]
+        assert site.events(job) == [*names, "finish"]
