@@ -30,6 +30,7 @@ from pipelinejobs.commands import (
     page,
     pipelines,
     rejected,
+    reporting,
     tokens,
     transferring,
     verifying,
@@ -114,7 +115,7 @@ for _noun, _help, _commands in (
     for _module in _commands:
         _module.register(_group)
     app.add_typer(_group)
-for _module in (verifying, transferring, checkup, page):
+for _module in (verifying, transferring, checkup, page, reporting):
     _module.register(app)
 
 

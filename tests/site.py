@@ -21,15 +21,17 @@ from tests.reliability.running import IMAGE, manager_gateway
 
 
 @contextlib.contextmanager
-def running_site(server: Server, folder: Path) -> Iterator[Site]:
+def running_site(server: Server, folder: Path, timeout: float = TIMEOUT) -> Iterator[Site]:
     """Run a site in the block, with a database of its own.
 
     Args:
         server: of the database.
         folder: of the gateway.
+        timeout: seconds until the manager gives up a database that does not answer.
     """
     name = f"test_{secrets.token_hex(6)}"
-    site = Site(folder, {"authn": server.uri, "database": name, "timeout": TIMEOUT}).start()
+    mongodb = {"authn": server.uri, "database": name, "timeout": TIMEOUT}
+    site = Site(folder, mongodb, timeout).start()
     try:
         yield site
     finally:
@@ -43,10 +45,11 @@ class Site:
     Args:
         folder: of the gateway.
         mongodb: the settings of the job database.
+        timeout: seconds until the manager gives up a database that does not answer.
     """
 
-    def __init__(self, folder: Path, mongodb: dict[str, Any]) -> None:
-        self.gateway: RunningGateway = manager_gateway(folder, mongodb)
+    def __init__(self, folder: Path, mongodb: dict[str, Any], timeout: float) -> None:
+        self.gateway: RunningGateway = manager_gateway(folder, {**mongodb, "timeout": timeout})
         self.jobs = PipelineJobStore(mongodb)
         self.actor = self.nonce = ""
         self._pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)

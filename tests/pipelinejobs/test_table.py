@@ -65,6 +65,7 @@ def test_each_listing_has_the_three_formats(name: str) -> None:
             "token job",
             "token rotate",
             "page",
+            "report",
         )
     )
 

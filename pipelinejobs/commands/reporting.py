@@ -1,0 +1,42 @@
+"""`report`: run a command, and tell its job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelinejobs import report as wrapper
+from pipelinejobs.client import PATIENCE, VARIABLE
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command."""
+    group.command(
+        "report",
+        epilog="Example: `pipelinejobs report -- sh -c 'exit 0'`",
+        # what begins with a dash behind the command is the command's
+        context_settings={"allow_interspersed_args": False},
+    )(report)
+
+
+def report(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND", help="The program and its arguments.")
+    ],
+    callback: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The callback of the job; by default the variable {VARIABLE}, which no list of "
+            "processes shows."
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to try, once the command has ended.")
+    ] = PATIENCE,
+) -> None:
+    """Run a command, and report to its job how it begins and ends; the exit code is the command's.
+
+    The command does not wait for the manager, nor fail because of it.
+    """
+    raise typer.Exit(wrapper.run(command, callback, patience=patience))
