@@ -7,6 +7,7 @@ it". A block that no rule is about fails, and so does a command that is neither 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -111,7 +112,7 @@ class Clone:
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    timeout=2 * SECONDS,
+                    timeout=4 * SECONDS,
                     check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
@@ -333,7 +334,18 @@ def is_known_diagram(text: str) -> bool:
     )
 
 
-RULES = {"json": is_known_json, "yaml": is_known_yaml, "mermaid": is_known_diagram}
+def is_workflow(text: str) -> bool:
+    """Tell whether a text is a workflow that reports; the tests below run it."""
+    return "client" in text and "finish" in text and "fail" in text
+
+
+RULES = {
+    "json": is_known_json,
+    "yaml": is_known_yaml,
+    "mermaid": is_known_diagram,
+    "snakemake": is_workflow,
+    "nextflow": is_workflow,
+}
 
 
 @EVERY
@@ -343,6 +355,74 @@ def test_every_block_is_run_or_fits_a_rule(page: Path) -> None:
             place = f"{page.name}, line {block.line}"
             assert block.language in RULES, f"{place}: no rule is about {block.language!r}"
             assert RULES[block.language](block.text), place
+
+
+# Workflows
+
+INTEGRATING = ROOT / "docs" / "integrating.md"
+NEW_JOB = """set -euo pipefail
+. ./.variables
+mkdir -p home
+cp pipelinejobs/client.py home
+pipelinejobs jobs create --pipeline tacobot:9000 --data '{"workflow": "NAME"}' --output json > NAME.json
+export PIPELINEJOBS_CALLBACK="$URL?x-nonce=$NONCE&uuid=$(get '["uuid"]' < NAME.json)&token=$(get '["token"]' < NAME.json)"
+"""
+HISTORY = """
+pipelinejobs jobs history "$(get '["uuid"]' < NAME.json)" --output json > NAME.history
+"""
+
+
+def reported(clone: Clone, name: str, script: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return what a script prints, and what was reported to its job after the creation."""
+    shown = clone.run(name, (NEW_JOB + script + HISTORY).replace("NAME", name))
+    assert shown.endswith("\n0"), shown
+    history: list[dict[str, Any]] = json.loads((clone.folder / f"{name}.history").read_text())
+    return shown, history[1:]
+
+
+def text_in(language: str) -> str:
+    """Return the one block in a language."""
+    (block,) = [each for each in blocks(INTEGRATING) if each.language == language]
+    return block.text
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("snakemake") is None,
+    reason="Snakemake is not installed: it needs Python 3.11",
+)
+@pytest.mark.parametrize(
+    ("salsa", "events"), [("verde", ["run", "finish"]), (None, ["run", "fail"])]
+)
+def test_the_snakefile_reports(clone: Clone, salsa: str | None, events: list[str]) -> None:
+    name = f"snakemake-{events[-1]}"
+    folder = clone.folder / f"workflow-{events[-1]}"
+    folder.mkdir()
+    workflow = text_in("snakemake")
+    if salsa is None:
+        workflow = workflow.replace("sort {input}", "sort {input} --no-such-option")
+    (folder / "Snakefile").write_text(workflow)
+    (folder / "salsa.txt").write_text(f"{salsa}\n")
+    run = f"( cd {folder.name}; python -m snakemake --cores 1 ) || echo failed\n"
+    shown, told = reported(clone, name, run)
+
+    assert [each["name"] for each in told] == events, shown
+    assert ("failed" in shown) == (salsa is None)
+    if salsa is None:
+        assert "tacos" in "".join(told[-1]["data"]["log"])
+
+
+def test_the_lines_in_the_configuration_of_nextflow_report(clone: Clone) -> None:
+    before, after, complete = re.findall(r"'''(.*?)'''", text_in("nextflow"))
+    ends = f"sh -c {shlex.quote(complete)} finish 3s"
+    _, told = reported(clone, "nextflow", f"{before}\n{after}\n{ends}\n")
+
+    assert [each["name"] for each in told] == ["run", "update", "finish"]
+    folder = str(clone.folder)
+    assert [each["data"] for each in told] == [
+        {"begins": folder},
+        {"ends": folder},
+        {"duration": "3s"},
+    ]
 
 
 def test_the_rules_refuse_what_is_wrong() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from cloudevents.core.bindings.http import to_structured_event
+from cloudevents.core.v1.event import CloudEvent
+from openlineage.client import OpenLineageClient
+from openlineage.client.event_v2 import InputDataset, Run, RunEvent, RunState
+from openlineage.client.event_v2 import Job as LineageJob
 
 from local.database import Server
-from tests.abaco.running import SECONDS
+from tests.abaco.running import SECONDS, eventually
 from tests.actor import job_event, run_event, without
 from tests.site import Site, running_site
 
@@ -81,3 +87,53 @@ def test_events_of_one_job_are_applied_in_the_order_in_which_they_came(site: Sit
         last = {**without(job_event(job, "finish"), "data"), "id": "last"}
         assert post(site.messages, last, "application/cloudevents+json").json()["state"]
         assert site.events(job) == [*names, "finish"]
+
+
+def test_what_the_package_of_cloudevents_makes_is_taken(site: Site) -> None:
+    job = site.job()
+    attributes = {
+        "type": "org.example.tacos.run",
+        "source": "/kitchen",
+        "subject": job["uuid"],
+        "token": job["_update_token"],
+    }
+    made = to_structured_event(CloudEvent(attributes, {"salsa": "verde"}))
+
+    replies = [
+        httpx.post(site.messages, content=made.body, headers=made.headers, timeout=SECONDS)
+        for _ in range(2)
+    ]
+
+    assert made.headers["content-type"] == "application/cloudevents+json"
+    assert [reply.status_code for reply in replies] == [200, 200]
+    eventually(lambda: site.events(job) == ["run"])
+    assert site.data(job)["salsa"] == "verde"
+
+
+def test_a_producer_of_openlineage_that_is_given_the_callback_in_two_parts_reports(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = site.job()
+    server, _, rest = site.callback(job).partition("/actors/")
+    monkeypatch.setenv("OPENLINEAGE_URL", server)
+    monkeypatch.setenv("OPENLINEAGE_ENDPOINT", f"actors/{rest}")
+    producer = OpenLineageClient()
+    run = Run(runId=str(uuid.uuid4()))
+
+    for number, state in enumerate((RunState.START, RunState.RUNNING, RunState.COMPLETE)):
+        producer.emit(
+            RunEvent(
+                eventType=state,
+                eventTime=f"2026-11-23T10:00:0{number}Z",
+                run=run,
+                job=LineageJob(namespace="kitchen", name="tacos"),
+                producer="https://kitchen.example.org/tacobot",
+                inputs=[InputDataset(namespace="s3://pantry", name="salsa.csv")],
+                outputs=[],
+            )
+        )
+    producer.close(SECONDS)
+
+    eventually(lambda: site.events(job) == ["run", "update", "finish"])
+    assert site.data(job)["inputs"][0]["name"] == "salsa.csv"
+    assert site.data(job)["run"]["runId"] == run.runId
