@@ -506,13 +506,17 @@ def test_it_needs_the_standard_library_alone_of_an_old_python() -> None:
 
 
 def alone(
-    folder: Path, url: str, *arguments: str, files: tuple[Path, ...] = (MODULE,)
+    folder: Path,
+    url: str,
+    *arguments: str,
+    files: tuple[Path, ...] = (MODULE,),
+    python: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
     """Run the last of some files, which are copied to a folder, in a Python without packages."""
     for file in files:
         shutil.copy(file, folder)
     return subprocess.run(
-        [sys.executable, "-S", str(folder / files[-1].name), *arguments],
+        [python, "-S", str(folder / files[-1].name), *arguments],
         env={VARIABLE: url, "PATH": os.environ["PATH"]},
         cwd=folder,
         capture_output=True,
@@ -551,3 +555,29 @@ def test_copies_of_both_files_wrap_a_command(
 
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "smoke\n")
     assert site.events(work) == ["run", "fail"]
+
+
+def found(version: str) -> str:
+    """Return an interpreter of a version; empty if this machine has none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", "python", "find", "--no-python-downloads", version],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_copies_of_both_files_run_in_other_pythons(
+    site: Site, work: Document, url: str, tmp_path: Path, version: str
+) -> None:
+    python = found(version)
+    if not python:
+        pytest.skip(f"there is no Python {version}")
+    sent = alone(tmp_path, url, "resource", "--data", '{"queue": "long"}', python=python)
+    done = alone(tmp_path, url, "--", "false", files=(MODULE, WRAPPER), python=python)
+
+    assert (sent.returncode, sent.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert site.events(work) == ["resource", "run", "fail"]
