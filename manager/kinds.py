@@ -68,7 +68,11 @@ def fits(kind: str, body: dict[str, Any]) -> bool:
     lowered = lower(kind, body)
     # the validator is a third of an event: it decides only what these two leave open; compiled
     # validators (fastjsonschema) would be a tenth of one to import, and take `$` for `\Z`
-    forms = [form for form in forms_of(kind) if body.keys() >= set(form["required"])]
+    forms = [
+        form
+        for form in forms_of(kind)
+        if body.keys() >= set(form["required"]) and not _surely_unfit(form, lowered)
+    ]
     if not forms:
         return False
     surely = any(_surely_fits(form, lowered) for form in forms)
@@ -83,6 +87,17 @@ def _surely_fits(schema: dict[str, Any], body: dict[str, Any]) -> bool:
     if schema.get("additionalProperties") is False and not body.keys() <= properties.keys():
         return False
     return all(_surely_valid(properties.get(name, True), value) for name, value in body.items())
+
+
+def _surely_unfit(schema: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Tell whether a text among the members of an object is not as its pattern has it."""
+    rules = ((schema["properties"].get(name), value) for name, value in body.items())
+    return any(
+        isinstance(rule, dict)
+        and isinstance(value, str)
+        and not re.search(rule.get("pattern", ""), value)
+        for rule, value in rules
+    )
 
 
 _TYPES = {"string": str, "object": dict, "boolean": bool}

@@ -25,7 +25,10 @@ from tests.actor import (
     UNKNOWN_JOB,
     Actor,
     Run,
+    cloud_event,
     event,
+    job_event,
+    run_event,
     tapis,
     url,
 )
@@ -505,6 +508,10 @@ def test_an_event_is_processed_without_what_takes_long_to_import(
         (event(job, "run"), {}),
         ({**ALOE_POST, "status": "RUNNING"}, url(job)),
         (repr({"cost": None}), url(job, name="update")),
+        (cloud_event(tapis("QUEUED")), url(job)),
+        (job_event(job, "update"), {}),
+        (run_event(job, "RUNNING"), {}),
+        ({**job_event(job), "type": "org.example.eat"}, url(job, name="update")),
     ):
         environ = actor.message(body, {**parameters, "PATH": os.environ["PATH"]})
         done = subprocess.run(

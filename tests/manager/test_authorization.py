@@ -19,7 +19,10 @@ from tests.actor import (
     UNKNOWN_JOB,
     Actor,
     Reply,
+    job_event,
+    run_event,
     url,
+    without,
 )
 from tests.conftest import ADMIN
 
@@ -143,6 +146,7 @@ def test_only_the_very_name_is_trusted(actor: Actor, job: Document) -> None:
 
 # Wrong tokens, whichever way an event comes
 
+CLOUD_EVENT = without(job_event({"uuid": "", "_update_token": ""}), "subject", "token")
 WAYS: dict[str, tuple[dict[str, Any], bool, dict[str, str]]] = {
     "event, token in the body": ({"name": "run"}, True, {}),
     "event, token in the URL": ({"name": "run"}, False, {}),
@@ -150,6 +154,9 @@ WAYS: dict[str, tuple[dict[str, Any], bool, dict[str, str]]] = {
     "delete, token in the URL": ({"action": "delete", "force": True}, False, {}),
     "aloe": ({**ALOE_POST, "status": "RUNNING"}, False, {}),
     "agave": ({**AGAVE_POST, "status": "FAILED"}, False, {}),
+    "cloudevents, token in the body": (CLOUD_EVENT, True, {}),
+    "cloudevents, token in the URL": (CLOUD_EVENT, False, {}),
+    "openlineage": (run_event(None), False, {}),
     "url": ({"cost": 3}, False, {"name": "run"}),
     "url, status": ({}, False, {"status": "FAILED"}),
     "url, token in the body": ({"cost": 3}, True, {"event": "run"}),
@@ -161,6 +168,13 @@ CONTEXTS: dict[str, dict[str, str]] = {
     "nonce may create": {**BY_NONCE, **MAY_CREATE},
     "trusted": TRUSTED,
 }
+
+
+def naming(body: dict[str, Any], named: dict[str, str], uuid: str) -> dict[str, str]:
+    """Return what names a job in a body; nothing where the URL does it."""
+    if named or {"appId", "run"} & body.keys():
+        return {}
+    return {"subject" if "specversion" in body else "uuid": uuid}
 
 
 def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[str, str]:
@@ -197,7 +211,7 @@ def test_a_wrong_token_changes_nothing(
     actor: Actor, job: Document, jobs: PipelineJobStore, way: str
 ) -> None:
     body, in_body, named = WAYS[way]
-    of_job = {} if "appId" in body or named else {"uuid": job["uuid"]}
+    of_job = naming(body, named, job["uuid"])
     tokens = wrong_tokens(actor, job, jobs)
     before = actor.dump()
 
@@ -335,7 +349,7 @@ def test_unknown_hidden_and_wrong_token_are_the_same_from_outside(
     seen = set()
     for environ in ({}, BY_NONCE, TRUSTED):
         for uuid, token in cases:
-            of_job = {} if "appId" in body or named else {"uuid": uuid}
+            of_job = naming(body, named, uuid)
             shown = {"token": token}
             run = actor.main(
                 {**body, **of_job, **(shown if in_body else {})},

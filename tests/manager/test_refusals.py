@@ -20,6 +20,8 @@ from tests.actor import (
     UNKNOWN_PIPELINE,
     Actor,
     cloud_event,
+    job_event,
+    run_event,
     tapis,
     url,
     without,
@@ -401,7 +403,9 @@ UUIDS = st.sampled_from(
 ANYTHING = st.one_of(
     UUIDS,
     st.sampled_from([*MESSAGE_EVENTS, "RUN", "create", "delete", "Delete", "run\n", "/x"]),
-    st.sampled_from(["jobs.JOB_NEW_STATUS.RUNNING", "jobs.x", "jobs..x", "1.0", " "]),
+    st.sampled_from(
+        ["jobs.JOB_NEW_STATUS.RUNNING", "jobs.x", "jobs..x", "1.0", " ", "x.run", "START"]
+    ),
     st.none(),
     st.booleans(),
     st.integers(),
@@ -412,13 +416,16 @@ ANYTHING = st.one_of(
     st.just((1, 2)),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
+KNOWN = {"uuid": UNKNOWN_JOB, "_update_token": "0" * 16}
 FITTING: dict[str, list[dict[str, Any]]] = {
     kinds.EVENT: [{**EVENT, "data": {}}],
     kinds.DELETE: [{**DELETE, "force": True, "token": ""}],
     kinds.CREATE: [{**CREATE, "session": "s"}],
     kinds.ALOE: [ALOE_POST],
     kinds.AGAVE: [AGAVE_POST],
+    kinds.CLOUD: [job_event(KNOWN)],
     kinds.TAPIS: [tapis(), cloud_event(tapis())],
+    kinds.LINEAGE: [run_event(KNOWN), run_event(None)],
 }
 
 
@@ -428,8 +435,9 @@ def near_messages(draw: st.DrawFn) -> tuple[str, dict[Any, Any]]:
     kind = draw(st.sampled_from(kinds.KINDS))
     bodies = FITTING[draw(st.sampled_from([kind, kind, *kinds.KINDS]))]
     body: dict[Any, Any] = dict(draw(st.sampled_from(bodies)))
-    if kind == kinds.TAPIS and "event" in body and draw(st.booleans()):
-        body["event"] = draw(near(dict(body["event"])))
+    for inner in ("event", "run", "job"):
+        if isinstance(body.get(inner), dict) and draw(st.booleans()):
+            body[inner] = draw(near(dict(body[inner])))
     return kind, draw(near(body))
 
 
@@ -451,11 +459,15 @@ def test_the_short_cut_accepts_nothing_that_the_schema_refuses(
 ) -> None:
     kind, body = message
     schema = json.loads((kinds.SCHEMAS / f"{kind}.jsonschema").read_text())
-    lowered = {
-        name: value.lower() if name in ("uuid", "name") and isinstance(value, str) else value
+    insensitive = {
+        kinds.EVENT: ("uuid", "name"),
+        kinds.DELETE: ("uuid", "name"),
+        kinds.CLOUD: ("subject", "type"),
+    }.get(kind, ())
+    subject = {
+        name: value.lower() if name in insensitive and isinstance(value, str) else value
         for name, value in body.items()
     }
-    subject = lowered if kind in (kinds.EVENT, kinds.DELETE) else body
     valid = jsonschema.Draft7Validator(schema).is_valid(subject)
     surely = any(kinds._surely_fits(form, subject) for form in kinds.forms_of(kind))
     note(f"{kind}: surely {surely}, valid {valid}")
