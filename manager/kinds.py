@@ -90,7 +90,7 @@ def _surely_fits(schema: dict[str, Any], body: dict[str, Any]) -> bool:
 
 
 def _surely_unfit(schema: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Tell whether a text among the members of an object is not as its pattern has it."""
+    """Tell whether a string in an object does not match its pattern."""
     rules = ((schema["properties"].get(name), value) for name, value in body.items())
     return any(
         isinstance(rule, dict)

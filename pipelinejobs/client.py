@@ -42,12 +42,13 @@ PATIENCE = 60.0
 _TIMEOUT = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _FIRST_REST, _LONGEST_REST = 5.0, 300.0
-"""After patience was in vain: so long nothing is tried but what ends the job."""
+"""Seconds, after patience has ended, in which only the end of the job is sent."""
 _DOUBLINGS = 10
 _MOST_WAITING = 1000
 _SHORTEST_SECRET = 8
 _LONGEST_ANSWER = 1024 * 1024
 _LAST = ("finish", "fail")
+_HERE = ("localhost", "127.0.0.1", "::1")
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED, _UNDELIVERED = 1, 75
 _OURS = ("token", "event_id", "_abaco_synchronous")
@@ -55,7 +56,7 @@ _logger = logging.getLogger("pipelinejobs.client")
 
 
 class ReportError(Exception):
-    """An event was not reported; no secret is in the text."""
+    """An event was not reported; the message has no secrets."""
 
 
 class Refused(ReportError):
@@ -106,7 +107,9 @@ class _Callback:
         self._address = f"{parts.scheme}://{self.host}{parts.path}"
         self._parameters = [each for each in parameters if each[0] not in _OURS]
         self._secrets = [named[name] for name in ("token", "x-nonce") if name in named]
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        # no proxy knows this machine by such a name
+        no_proxy = [urllib.request.ProxyHandler({})] if parts.hostname in _HERE else []
+        self._opener = urllib.request.build_opener(_NoRedirect, *no_proxy)
 
     def redact(self, text: str) -> str:
         """Return a text without the secrets of the callback."""
@@ -251,7 +254,7 @@ class Job:
 
         Args:
             name: of the event.
-            data: what the history is to keep. What JSON does not have is kept as text.
+            data: what the history is to keep. What JSON does not have becomes a string.
             event_id: the key by which the event counts once, if it is sent by several processes.
 
         Raises:
@@ -272,8 +275,11 @@ class Job:
 
         The block does not wait for it. What was not reported then is so with the next event.
         """
+        with self._lock:
+            self._has_begun = True
+            self._enqueue("run", data, "")
         over = threading.Event()
-        thread = threading.Thread(target=self._begin, args=(data, over), daemon=True)
+        thread = threading.Thread(target=self._send_until, args=(over,), daemon=True)
         thread.start()
         try:
             yield self
@@ -327,10 +333,8 @@ class Job:
             found = (at for at, each in enumerate(self._waiting) if each.name == "update")
             _logger.warning("%s event: given up", self._waiting.pop(next(found, 0)).name)
 
-    def _begin(self, data: Mapping[str, Any] | None, over: threading.Event) -> None:
-        with self._lock:
-            self._has_begun = True
-            self._enqueue("run", data, "")
+    def _send_until(self, over: threading.Event) -> None:
+        """Send what waits, again and again until it is over."""
         for number in itertools.count():
             try:
                 with self._lock:

@@ -112,6 +112,26 @@ def test_the_callback_may_be_in_the_environment(
     assert site.events(work) == ["run"]
 
 
+def test_a_callback_on_this_machine_is_not_sent_to_a_proxy(
+    site: Site, work: Document, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    Job.from_callback(url, strict=True, patience=0).run()
+
+    assert site.events(work) == ["run"]
+
+
+def test_work_that_begins_does_not_wait_for_the_report(
+    site: Site, work: Document, url: str, relay: Relay
+) -> None:
+    relay.plan(*[LOST] * 3)
+    with Job.from_callback(relay.of(url)).begin({"host": "login1"}) as job:
+        job.update()
+    job.finish()
+
+    assert site.events(work) == ["run", "update", "finish"]
+
+
 def test_a_key_named_message_is_data_like_any_other(site: Site, work: Document, url: str) -> None:
     """In a body by itself, the platform would take it for the whole message."""
     data = {"message": "it is hot", "uuid": "x", "name": "y", "token": "z"}
