@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ IMAGES = {
     "patient": {
         **PROBE["warm"],
         "ordered_by": "order",
+        "places": {"order": ["about.order"]},
         "idempotency": "event_id",
         "unavailable": [75],
     },
@@ -87,15 +88,29 @@ def test_a_gateway_that_is_killed_meanwhile_goes_on_with_it(tmp_path: Path) -> N
     assert oven.done() == ["0", "1", "2"]
 
 
-def test_what_waits_does_not_keep_others_waiting(ada: Client, oven: Oven, tmp_path: Path) -> None:
+def by_key(order: str) -> dict[str, object]:
+    return {"order": order}
+
+
+def elsewhere(order: str) -> dict[str, object]:
+    return {"about": {"order": order}}
+
+
+@pytest.mark.parametrize("form", [by_key, elsewhere])
+def test_what_waits_keeps_only_what_has_its_order_waiting(
+    ada: Client, oven: Oven, form: Callable[[str], dict[str, object]]
+) -> None:
     actor = ada.actor("patient")
     oven.cold.touch()
     waiting = ada.submit(actor, oven.orders("late", order="1"))
     eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
+    later = {name: value for name, value in oven.orders("later").items() if name != "order"}
+    behind = ada.submit(actor, {**later, **form("1")})
     for number in range(3):
-        assert ada.run(actor, {"order": f"other {number}"})["exitCode"] == 0
+        assert ada.run(actor, form(f"other {number}"))["exitCode"] == 0
     oven.cold.unlink()
-    assert ada.ended(actor, waiting)["exitCode"] == 0
+    assert [ada.ended(actor, each)["exitCode"] for each in (waiting, behind)] == [0, 0]
+    assert oven.done() == ["late", "later"]
 
 
 def test_only_what_no_worker_ever_had_is_called_a_first_attempt(

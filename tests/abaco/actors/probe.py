@@ -190,6 +190,7 @@ ORDERS: dict[str, Callable[[Any], object]] = {
     "wait for": wait_for,
     "away while": be_away,
     "order": lambda _: None,
+    "about": lambda _: None,
     "wait for all": lambda files: list(map(wait_for, files)),
     "sleep": time.sleep,
     "ignore": ignore,
