@@ -180,17 +180,18 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
 def _mailbox(site: Site) -> Iterator[Finding]:
     """Say which messages cannot be handled yet; a tenant does not tell."""
     found = site.gateway.ask("GET", site.actor, "messages")
-    waiting = f"{found.get('messages', 0):,} messages wait"
+    waiting = f"{found.get('messages', 0):,} waiting"
     postponed = found.get("postponed", [])
     if not postponed:
         yield Finding("mailbox", GOOD, waiting)
         return
     oldest = postponed[0]
-    reason = f"since {oldest['messageReceivedTime']}, tried {oldest['tries']} times"
+    # one of these may just be tried again, and does not wait then
+    reason = f"the oldest since {oldest['messageReceivedTime']} (tries: {oldest['tries']})"
     yield Finding(
         "mailbox",
         BAD,
-        f"{waiting}, {len(postponed)} of them {reason}: {oldest['reason']}",
+        f"{waiting}; {len(postponed)} could not be handled yet, {reason}: {oldest['reason']}",
         "mend what is away: they are tried again by themselves, or dropped on the actor's page",
     )
 
