@@ -190,10 +190,11 @@ def test_a_message_that_waits_can_be_dropped(ada: Client, oven: Oven) -> None:
     oven.cold.touch()
     dropped, following = (ada.submit(actor, oven.orders(what)) for what in ("one", "two"))
     eventually(lambda: ada.result("GET", f"/{actor}/messages")["postponed"])
-    path, messages = f"/{actor}/executions/{dropped}", []
+    path = f"/{actor}/executions/{dropped}"
+    messages: list[str] = []
 
     def drop() -> bool:
-        messages.append(ada.delete(path).json()["message"])
+        messages.append(str(ada.delete(path).json()["message"]))
         return messages[-1].startswith(("Dropped the message", "Issued force quit"))
 
     eventually(drop)

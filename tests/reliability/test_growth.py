@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-import copy
-import datetime
-import itertools
+import os
+import secrets
+import signal
 import statistics
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import pytest
+
+from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
-from datacatalog.mongo import Db, Document
+from datacatalog.mongo import Document
+from local.database import LocalDatabase, Server
+from tests.conftest import TIMEOUT
 from tests.reliability.checker import MARK, Outcome, Record, problems
+from tests.reliability.filling import add_copies, fill_job
 from tests.reliability.running import read_back, running_jobs
 from tests.reliability.soak import many, note
 
 EVENTS = many(600, 100_000)
 JOBS = many(1_000, 100_000)
-SAMPLES = many(20, 1_000)
+SAMPLES = many(60, 2_000)
+FEW = 200
+PAGE = 50
 MOST_RATIO = many(3.0, 2.0)
 """Of the times with much and with little in the database: what grows goes far beyond it."""
 ROOM = 0.005
 """Seconds by which a single call may differ for reasons of the machine."""
 
+pytestmark = pytest.mark.alone
+Times = dict[str, list[float]]
 
-_moments = (
-    datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=number)
-    for number in itertools.count(1)
-)
-"""When the copies of a job were made, each a minute before the one before."""
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that is killed in the end: to drop so much takes longer than to write it."""
+    own = LocalDatabase(tmp_path_factory.mktemp("growth")).start()
+    yield own
+    mongo.connect({"authn": own.uri, "timeout": TIMEOUT}).client.close()
+    os.kill(own.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def mongodb(server: Server) -> dict[str, Any]:
+    """The settings of a database that only this test uses."""
+    name = f"test_{secrets.token_hex(6)}"
+    return {"authn": server.uri, "database": name, "timeout": TIMEOUT}
 
 
 def timed(do: Callable[[], Any]) -> float:
@@ -44,70 +63,73 @@ def p99(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
-def is_flat(small: Sequence[float], large: Sequence[float]) -> bool:
-    """Tell whether the median, and in a long run the 99th percentile, have hardly grown."""
+def grown(before: Times, after: Times) -> dict[str, str]:
+    """Return what takes longer than before: its median, or in a long run its 99th percentile."""
     measures = many((statistics.median,), (statistics.median, p99))
-    return all(each(large) < MOST_RATIO * each(small) + ROOM for each in measures)
+    return {
+        what: f"{shown(before[what])}, then {shown(after[what])}"
+        for what in before
+        if any(each(after[what]) > MOST_RATIO * each(before[what]) + ROOM for each in measures)
+    }
 
 
 def shown(times: Sequence[float]) -> str:
     return f"{1000 * statistics.median(times):.1f} ms (p99 {1000 * p99(times):.1f})"
 
 
+def compared(before: Times, after: Times) -> str:
+    return "; ".join(f"{what} {shown(before[what])}, then {shown(after[what])}" for what in before)
+
+
 def test_the_last_of_many_events_costs_what_the_first_cost(
-    jobs: PipelineJobStore, pipeline: Document, db: Db
+    jobs: PipelineJobStore, pipeline: Document
 ) -> None:
     record = Record()
     job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
-    appends: list[float] = []
-    reads: list[float] = []
-    for number in range(EVENTS):
-        call = record.sent(job["uuid"], f"event {number}")
-        data = {MARK: call.event}
-        appends.append(timed(lambda d=data: jobs.apply(job, "update", d)))  # type: ignore[misc]
-        call.outcome = Outcome.ACKNOWLEDGED
-        if number % (EVENTS // SAMPLES) == 0:
-            reads.append(timed(lambda: jobs.load(job["uuid"])))
-    assert problems(record, read_back(db)) == []
-    half = SAMPLES // 2
-    assert is_flat(appends[: EVENTS // 10], appends[-EVENTS // 10 :])
-    assert is_flat(reads[:half], reads[-half:])
-    first, last = shown(appends[: EVENTS // 10]), shown(appends[-EVENTS // 10 :])
-    measured = f"the first tenth took {first} each, the last tenth {last}"
+    uuid = job["uuid"]
+
+    def events(numbers: Iterable[int]) -> Iterator[Document]:
+        for number in numbers:
+            call = record.sent(uuid, f"event {number}")
+            yield {MARK: call.event}
+            call.outcome = Outcome.ACKNOWLEDGED
+
+    def measure(numbers: range) -> Times:
+        found: Times = {"append": [], "read": [], "page": []}
+        for number, data in zip(numbers, events(numbers), strict=False):
+            found["append"].append(timed(lambda d=data: jobs.apply(job, "update", d)))  # type: ignore[misc]
+            found["read"].append(timed(lambda: jobs.load(uuid)))
+            skip = max(0, number - PAGE)
+            found["page"].append(timed(lambda s=skip: jobs.history(uuid, PAGE, s)))  # type: ignore[misc]
+        return found
+
+    first = measure(range(SAMPLES))
+    fill_job(jobs, job, events(range(SAMPLES, EVENTS - SAMPLES)))
+    last = measure(range(EVENTS - SAMPLES, EVENTS))
+    assert len(record.calls) == EVENTS
+    assert problems(record, read_back(jobs.db)) == []
+    assert grown(first, last) == {}
+    measured = f"the first and the last {SAMPLES:,}: {compared(first, last)}"
     note(15, "events on one job", EVENTS, record=record, measured=measured)
 
 
-def test_many_jobs_cost_what_few_cost(jobs: PipelineJobStore, pipeline: Document, db: Db) -> None:
+def test_many_jobs_cost_what_few_cost(jobs: PipelineJobStore, pipeline: Document) -> None:
     search = JobSearch(jobs)
     job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
 
-    def measure() -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {"append": [], "read": [], "list": []}
+    def measure() -> Times:
+        found: Times = {"append": [], "read": [], "list": []}
         for _ in range(SAMPLES):
             found["append"].append(timed(lambda: jobs.apply(job, "update", {})))
             found["read"].append(timed(lambda: jobs.load(job["uuid"])))
-            found["list"].append(timed(lambda: search.jobs(limit=50)))
+            found["list"].append(timed(lambda: search.jobs(limit=PAGE)))
         return found
 
-    copies(db, job["uuid"], 200)
+    pattern = jobs.load(job["uuid"])
+    add_copies(jobs, pattern, FEW)
     few = measure()
-    copies(db, job["uuid"], JOBS)
+    add_copies(jobs, pattern, JOBS)
     lots = measure()
-    assert {what: is_flat(few[what], lots[what]) for what in few} == dict.fromkeys(few, True)
-    measured = "; ".join(f"{what} {shown(few[what])}, then {shown(lots[what])}" for what in few)
-    note(15, "jobs in the database", JOBS, measured=measured)
-
-
-def copies(db: Db, job_uuid: str, count: int) -> None:
-    """Add jobs that are like another one."""
-    pattern = db["jobs"].find_one({"uuid": job_uuid})
-    assert pattern is not None
-    for begin in range(0, count, 1_000):
-        rows = [copy.deepcopy(pattern) for _ in range(min(1_000, count - begin))]
-        for row in rows:
-            row["uuid"] = f"107{uuid.uuid4()}"[:36]
-            row["_id"] = row["uuid"] if isinstance(row["_id"], str) else type(row["_id"])()
-            row["_salt"] = row["uuid"]
-            created = next(_moments)
-            row["updated"] = row["_properties"]["created_date"] = created
-        db["jobs"].insert_many(rows)
+    assert jobs.coll.estimated_document_count() == 1 + FEW + JOBS
+    assert grown(few, lots) == {}
+    note(15, "jobs in the database", JOBS, measured=f"beside {FEW} and all: {compared(few, lots)}")
