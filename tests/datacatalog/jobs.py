@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 
 PATH = "/products/v2/tacos"
@@ -36,6 +38,21 @@ def stored(db: Db, job: Document) -> Document:
 def fields(pipeline: Document, **more: Any) -> dict[str, Any]:
     """Return what a job needs, and perhaps more."""
     return {"pipeline_uuid": pipeline["uuid"], "archive_path": PATH, "data": {}, **more}
+
+
+def fill_buckets(jobs: PipelineJobStore, job: Document, sizes: Sequence[int]) -> int:
+    """Let the history of a new job consist of buckets of some sizes; return how many entries it has."""
+    stored, moved = jobs.load(job["uuid"]), 0
+    (pattern,) = stored["history"]
+    buckets = []
+    for size in sizes:
+        entries = [{**pattern, "data": {"number": moved + number}} for number in range(size)]
+        about = {"_id": f"{stored['_id']}:{moved}", "job_id": stored["_id"]}
+        buckets.append({**about, "first": moved, "last": moved + size - 1, "entries": entries})
+        moved += size
+    jobs.histories.buckets.insert_many(buckets)
+    assert jobs.commit(stored, {"history": [], "_history.moved": moved})
+    return moved
 
 
 def audit(db: Db, job: Document) -> list[Document]:

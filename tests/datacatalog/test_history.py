@@ -8,6 +8,7 @@ import pytest
 from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
 from datacatalog.mongo import Db, Document
 from tests.datacatalog.conftest import Send
+from tests.datacatalog.jobs import fill_buckets
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -77,6 +78,16 @@ def test_the_largest_data_leaves_room_for_the_largest_events(
     event = {"uuid": job["uuid"], "name": "run", "data": {"n": largest}}
     for revision in (1, 2):
         assert jobs.handle(event, job["_update_token"])["_properties"]["revision"] == revision
+
+
+def test_each_page_of_a_history_is_found_whatever_the_sizes_of_its_buckets(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    count = fill_buckets(jobs, job, [1, 30, 1, 2, 250, 1])
+    for limit in (1, 40, 400):
+        for skip in (*range(40), *range(250, count + 1, 9)):
+            found = [entry["data"]["number"] for entry in jobs.history(job["uuid"], limit, skip)]
+            assert found == [*range(skip, min(skip + limit, count))]
 
 
 def test_a_move_that_was_interrupted_is_made_again(

@@ -18,6 +18,7 @@ from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
 from tests.conftest import TIMEOUT
+from tests.datacatalog.jobs import fill_buckets
 from tests.reliability.checker import MARK, Outcome, Record, problems
 from tests.reliability.filling import add_copies, fill_job
 from tests.reliability.running import read_back, running_jobs
@@ -28,6 +29,7 @@ JOBS = many(1_000, 100_000)
 SAMPLES = many(60, 2_000)
 FEW = 200
 PAGE = 50
+BUCKETS = 2_000
 MOST_RATIO = many(3.0, 2.0)
 """Of the times with much and with little in the database: what grows goes far beyond it."""
 ROOM = 0.005
@@ -111,6 +113,18 @@ def test_the_last_of_many_events_costs_what_the_first_cost(
     assert grown(first, last) == {}
     measured = f"the first and the last {SAMPLES:,}: {compared(first, last)}"
     note(15, "events on one job", EVENTS, record=record, measured=measured)
+
+
+def test_a_page_of_a_history_costs_nothing_of_what_else_there_is(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    def fastest(skip: int) -> float:
+        return min(timed(lambda: jobs.history(job["uuid"], 1, skip)) for _ in range(10))
+
+    before = fastest(0)
+    count = fill_buckets(jobs, job, [1] * BUCKETS)
+    # a look at every bucket takes tens of milliseconds
+    assert max(map(fastest, (0, 50, count - 1))) < MOST_RATIO * before + 2 * ROOM
 
 
 def test_many_jobs_cost_what_few_cost(jobs: PipelineJobStore, pipeline: Document) -> None:

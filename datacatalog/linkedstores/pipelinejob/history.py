@@ -83,19 +83,30 @@ class History:
         """
         mark, entries = moved(job), recent(job)
         end = mark + len(entries) if limit is None else min(mark + len(entries), skip + limit)
-        buckets = self.buckets.find(
-            {
-                "job_id": job["_id"],
-                "first": {"$lt": min(end, mark)},
-                "last": {"$gte": skip},
-            },
-            None if data else {"entries.data": 0},
-            sort=[("first", 1)],
-        )
         if skip < mark:
+            # with these two bounds, and nothing else, the index leads to what is wanted
+            first = {"$gte": self._beginning(job, skip), "$lt": min(end, mark)}
+            buckets = self.buckets.find(
+                {"job_id": job["_id"], "first": first},
+                None if data else {"entries.data": 0},
+                sort=[("first", 1)],
+            )
             for bucket in buckets:
                 yield from bucket["entries"][max(0, skip - bucket["first"]) : end - bucket["first"]]
         yield from entries[max(0, skip - mark) : max(0, end - mark)]
+
+    def _beginning(self, job: Document, position: int) -> int:
+        """Return the position of the first entry in the bucket that holds the one at a position."""
+        most = MOST_ENTRIES
+        while most <= position:
+            first = {"$gte": position - most, "$lte": position}
+            buckets = self.buckets.find({"job_id": job["_id"], "first": first}, {"first": 1})
+            found = [bucket["first"] for bucket in buckets]
+            if found:
+                return int(max(found))
+            # it is larger than usual
+            most *= 8
+        return 0
 
     def of(self, job: Document) -> Iterator[Document]:
         """Yield the buckets that hold what has moved from a job's document, in their order."""
