@@ -63,7 +63,8 @@ test: $(INSTALLED)  ## run the linters and all tests
 
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
-	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest tests/reliability
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=0 -m alone tests/reliability
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability
 	$(BIN)/python -m tests.reliability.report build/soak.ndjson
 
 bench: $(INSTALLED)  ## print what an event costs, as ratios

@@ -48,6 +48,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def hang_up(client: pymongo.MongoClient[Document]) -> None:
+    """Close the connections of a client, whose server may be gone: it is not waited for."""
+    with pymongo.timeout(0.5):
+        client.close()
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide what the machine that runs the tests has set for a catalog of its own."""

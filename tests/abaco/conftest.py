@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.abaco.oven import Oven
 from tests.abaco.running import MODES, Client, RunningGateway
 
 
@@ -54,3 +56,9 @@ def stranger(gateway: RunningGateway) -> Iterator[Client]:
     """Somebody without a token."""
     with Client(gateway.url) as client:
         yield client
+
+
+@pytest.fixture
+def oven(tmp_path: Path) -> Oven:
+    """What the actor `patient` depends on."""
+    return Oven(tmp_path)

@@ -176,7 +176,7 @@ def test_a_webhook_is_told_of_an_error_and_of_the_end_of_it(
 def test_events_of_a_webhook_come_in_their_order(ada: Client, receiver: Receiver) -> None:
     actor = ada.actor("warm", webhook=receiver.url)
     ids = [ada.submit(actor, {}) for _ in range(20)]
-    eventually(lambda: len(receiver.executions()) == len(ids), seconds=15)
+    eventually(lambda: len(receiver.executions()) == len(ids))
     assert receiver.executions() == ids
 
 

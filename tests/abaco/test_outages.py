@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.abaco.running import PROBE, Client, RunningGateway, eventually
+from tests.abaco.oven import PATIENT, Oven
+from tests.abaco.running import Client, RunningGateway, eventually
 
-IMAGES = {
-    **PROBE,
-    "patient": {
-        **PROBE["warm"],
-        "ordered_by": "order",
-        "places": {"order": ["about.order"]},
-        "idempotency": "event_id",
-        "unavailable": [75],
-    },
-}
-
-
-class Oven:
-    """What an actor depends on, and what it has done with it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.cold, self._done = folder / "cold", folder / "done"
-
-    def orders(self, what: str, order: str = "1") -> dict[str, object]:
-        """Return a message that cannot be handled while the oven is cold."""
-        return {
-            "order": order,
-            "away while": str(self.cold),
-            "append": [str(self._done), f"{what}\n"],
-        }
-
-    def done(self) -> list[str]:
-        return self._done.read_text().split() if self._done.exists() else []
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES) as running:
-        yield running
-
-
-@pytest.fixture
-def ada(gateway: RunningGateway) -> Iterator[Client]:
-    with gateway.client() as client:
-        yield client
-
-
-@pytest.fixture
-def oven(tmp_path: Path) -> Oven:
-    return Oven(tmp_path)
+IMAGES = PATIENT
 
 
 def test_what_was_accepted_waits_until_it_can_be_handled_in_order(ada: Client, oven: Oven) -> None:

@@ -62,7 +62,8 @@ def test_one_sender_does_not_take_all_connections_by_waiting(tmp_path: Path) -> 
         ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
         waiting = [threads.submit(ada.ask, actor, {"wait for": str(gate)}) for _ in range(2)]
         try:
-            eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 2)
+            path = f"/{actor}/executions"
+            eventually(lambda: len(ada.result("GET", path)["executions"]) == 2)
             reply = ada.ask(actor, {})
             assert (reply.status_code, reply.headers["Retry-After"]) == (429, "5")
             others = threads.submit(bob.ask, actor, {"results": ["taco"]})

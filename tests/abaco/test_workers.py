@@ -219,7 +219,7 @@ def test_a_new_revision_has_new_workers_once_the_old_have_done_their_message(
     statuses = {each["id"]: each["status"] for each in workers(ada, actor)}
     assert statuses.pop(busy["id"]) == "SHUTTING_DOWN"
     assert list(statuses.values()) == ["CREATING CONTAINER"]
-    assert ada.result("GET", f"/{actor}/messages")["messages"] == 1
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 1)
     (tmp_path / "go").touch()
     old, new = ada.ended(actor, first), ada.ended(actor, second)
     assert (old["exitCode"], new["exitCode"]) == (0, 0)

@@ -15,6 +15,7 @@ from datacatalog.mongo import Document
 from local.database import LocalDatabase
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
+from tests.conftest import hang_up
 from tests.pipelinejobs.running import Result, Run, gateway_in
 
 
@@ -51,7 +52,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(mongo, "_client", functools.cache(connect_and_note))
     yield
     for client in opened:
-        client.close()
+        hang_up(client)
 
 
 @pytest.fixture

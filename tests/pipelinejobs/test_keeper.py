@@ -25,10 +25,9 @@ from local.database import LocalDatabase, Server
 from pipelinejobs.keeper import Keeper
 from tests.abaco.running import RunningGateway, eventually
 from tests.pipelinejobs.running import Run, gateway_in, told
+from tests.reliability.soak import GREEN_SECONDS, RED_SECONDS
 
 pytestmark = pytest.mark.usefixtures("connections")
-RED_SECONDS = 5.0
-GREEN_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")

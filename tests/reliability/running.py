@@ -20,14 +20,11 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db
 from tests.abaco.running import EVERYONE, SECONDS, Client, RunningGateway, eventually
-from tests.conftest import ROOT
+from tests.conftest import ROOT, hang_up
 from tests.datacatalog.jobs import fields
 from tests.reliability.checker import MARK, Call, Document, Job, Outcome, Record
-from tests.reliability.soak import many
 
 IMAGE = "pipelinejobs-manager"
-BACK_SECONDS = many(15.0, 5.0)
-"""Until events are applied again; other tests may run beside a short one."""
 _OTHER_CHANGES = ["hide", "undelete"]
 
 
@@ -75,7 +72,7 @@ def own_connections() -> Iterator[Callable[[], None]]:
     def close() -> None:
         cached.cache_clear()
         while opened:
-            opened.pop().close()
+            hang_up(opened.pop())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mongo, "_client", cached)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +22,22 @@ def is_long() -> bool:
     return bool(os.environ.get(VARIABLE))
 
 
+def p99(seconds: Sequence[float]) -> float:
+    """Return the 99th percentile of some times."""
+    return statistics.quantiles(seconds, n=100)[98]
+
+
 def many(short: T, long: T) -> T:
     """Return how much of something there is to be in this run."""
     return long if is_long() else short
+
+
+RED_SECONDS, GREEN_SECONDS = many(15.0, 5.0), many(30.0, 10.0)
+"""Until a gateway says that it is not ready, and that it is again."""
+BACK_SECONDS = many(15.0, 5.0)
+"""Until events are applied again."""
+STOP_SECONDS = many(20.0, 10.0)
+"""Until a gateway that is told to has stopped. Beside a short run, there may be others on the machine."""
 
 
 def note(

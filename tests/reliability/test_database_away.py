@@ -20,10 +20,9 @@ from tests.conftest import TACOBOT, TIMEOUT
 from tests.pipelinejobs.running import gateway_in, told
 from tests.reliability.checker import Outcome, Record, problems
 from tests.reliability.running import Sender, read_back, running_jobs, settled, under_load
-from tests.reliability.soak import many, note
+from tests.reliability.soak import GREEN_SECONDS, RED_SECONDS, many, note
 
 FROZEN_SECONDS = many(6.0, 30.0)
-RED_SECONDS, GREEN_SECONDS = 5.0, 10.0
 ROUNDS = many(1, 3)
 JOBS = 4
 

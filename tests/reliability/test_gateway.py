@@ -15,39 +15,14 @@ import pytest
 
 from abaco.store import executions
 from abaco.store.database import Database
-from tests.abaco.running import PROBE, Client, RunningGateway, eventually
-from tests.abaco.test_outages import Oven
+from tests.abaco.oven import PATIENT, Oven
+from tests.abaco.running import Client, RunningGateway, eventually
+from tests.reliability.soak import many
 
-IMAGES = {
-    **PROBE,
-    "patient": {
-        **PROBE["warm"],
-        "ordered_by": "order",
-        "idempotency": "event_id",
-        "unavailable": [75],
-    },
-}
-
+IMAGES = PATIENT
 MANY = 20_000
-WAIT_SECONDS = 2.0
+WAIT_SECONDS = many(10.0, 2.0)
 """Nobody waits for as long because of what others do."""
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with RunningGateway(tmp_path_factory.mktemp("gateway"), IMAGES) as running:
-        yield running
-
-
-@pytest.fixture
-def ada(gateway: RunningGateway) -> Iterator[Client]:
-    with gateway.client() as client:
-        yield client
-
-
-@pytest.fixture
-def oven(tmp_path: Path) -> Oven:
-    return Oven(tmp_path)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from tests.datacatalog.jobs import fill_buckets
 from tests.reliability.checker import MARK, Outcome, Record, problems
 from tests.reliability.filling import add_copies, fill_job
 from tests.reliability.running import read_back, running_jobs
-from tests.reliability.soak import many, note
+from tests.reliability.soak import many, note, p99
 
 EVENTS = many(600, 100_000)
 JOBS = many(1_000, 100_000)
@@ -59,10 +59,6 @@ def timed(do: Callable[[], Any]) -> float:
     began = time.perf_counter()
     do()
     return time.perf_counter() - began
-
-
-def p99(times: Sequence[float]) -> float:
-    return statistics.quantiles(times, n=100)[98]
 
 
 def grown(before: Times, after: Times) -> dict[str, str]:

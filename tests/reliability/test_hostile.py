@@ -21,7 +21,7 @@ import pytest
 from abaco.http.endpoints import ENDPOINTS
 from abaco.settings import MEBIBYTE
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually, furnish
-from tests.reliability.soak import is_long, many, note
+from tests.reliability.soak import is_long, many, note, p99
 
 QUICK = 2.0
 """Seconds of processor time: what takes longer grows faster than the request."""
@@ -30,6 +30,8 @@ PARSED = 192 * MEBIBYTE
 """What a body of the largest size that is accepted may become when it is parsed."""
 BODY = 2 * MEBIBYTE
 SLOW = many(200, 500)
+ROOM = 0.01
+"""Seconds by which a message may take longer for reasons of the machine."""
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 MULTIPART = "multipart/form-data; boundary=b"
@@ -351,6 +353,7 @@ def is_closed(client: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.alone
 def test_who_sends_a_byte_now_and_then_holds_nobody_up(
     gateway: RunningGateway, admin: Client, actor: str
 ) -> None:
@@ -372,11 +375,13 @@ def test_who_sends_a_byte_now_and_then_holds_nobody_up(
 
     eventually(all_closed)
     assert len(meanwhile) > 5
-    before, during = (1000 * max(times) for times in (alone, meanwhile))
     if is_long():
-        assert during < 2 * before + 50
-    measured = f"an honest message took {before:.0f} ms at most, {during:.0f} ms meanwhile"
-    note(10, "connections that send a byte now and then", SLOW, measured=measured)
+        before, during = p99(alone), p99(meanwhile)
+        assert during < 2 * before + ROOM
+        measured = (
+            f"p99 of an honest message {1000 * before:.0f} ms, {1000 * during:.0f} ms meanwhile"
+        )
+        note(10, "connections that send a byte now and then", SLOW, measured=measured)
 
 
 def test_many_who_only_connect_hold_nobody_up(tmp_path: Path) -> None:

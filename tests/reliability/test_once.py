@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from tests.reliability.checker import MARK, Outcome, Record, exclusion_problems,
 from tests.reliability.running import (
     IMAGE,
     Sender,
-    manager_gateway,
     read_back,
     running_jobs,
     settled,
@@ -28,12 +26,6 @@ AT_ONCE = 50
 LATER = many((1, 10, 60), (1, 10, 1000))
 RIVALS, RACES = 16, many(10, 500)
 USES = many(5, 50)
-
-
-@pytest.fixture
-def running(tmp_path: Path, mongodb: dict[str, Any]) -> Iterator[RunningGateway]:
-    with manager_gateway(tmp_path, mongodb) as gateway:
-        yield gateway
 
 
 @pytest.fixture

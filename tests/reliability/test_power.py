@@ -1,4 +1,4 @@
-"""The power fails: what was acknowledged is on the disk, not only on its way there."""
+"""Row 17: the power fails; what was acknowledged is on the disk, not only on its way there."""
 
 from __future__ import annotations
 
@@ -80,4 +80,4 @@ def test_what_was_acknowledged_when_the_power_fails_is_on_the_disk(
             assert found.keys() >= accepted
             assert {each: found.get(each) for each in ended} == ended
             shutil.rmtree(cut)
-    note(1, "power cuts right after an acknowledgement", CUTS)
+    note(17, "power cuts right after an acknowledgement", CUTS)

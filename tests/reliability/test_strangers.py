@@ -7,9 +7,7 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +18,7 @@ from datacatalog.mongo import Document
 from tests.abaco.running import PROBE, RunningGateway
 from tests.actor import UNKNOWN_JOB, Actor, event, url
 from tests.reliability.checker import Outcome, Record
-from tests.reliability.running import IMAGE, Sender, manager_gateway, running_jobs
+from tests.reliability.running import IMAGE, Sender, running_jobs
 from tests.reliability.soak import is_long, many, note
 
 # Row 9
@@ -85,12 +83,6 @@ MOST_T = 4.5
 """Of Welch's test: beyond it, the two times differ."""
 
 
-@pytest.fixture
-def running(tmp_path: Path, mongodb: dict[str, Any]) -> Iterator[RunningGateway]:
-    with manager_gateway(tmp_path, mongodb) as gateway:
-        yield gateway
-
-
 @pytest.mark.parametrize("targets", [1, 16])
 def test_wrong_tokens_are_answered_as_for_an_unknown_job_and_slowed_down(
     running: RunningGateway, jobs: PipelineJobStore, pipeline: Document, targets: int
@@ -122,6 +114,7 @@ def test_wrong_tokens_are_answered_as_for_an_unknown_job_and_slowed_down(
     note(11, f"wrong tokens on {targets} jobs", GUESSES, record=record, measured=measured)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not is_long(), reason="a measurement")
 def test_the_time_of_an_answer_does_not_tell_how_much_of_a_token_is_right(
     actor: Actor, job: Document

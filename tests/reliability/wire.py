@@ -38,8 +38,8 @@ class Fault(Enum):
     RESET_AFTER = "connection lost, applied"
     NOT_PRIMARY = "not primary"
     DUPLICATE_KEY = "duplicate key"
-    HOLD_BEFORE = "held, and never carried out"
-    HOLD_AFTER = "carried out, and held before it is answered"
+    HOLD_BEFORE = "held, and never applied"
+    HOLD_AFTER = "applied, and held before it is answered"
 
 
 class Command(NamedTuple):

@@ -25,9 +25,9 @@ kept: list[object] = []
 
 
 def main() -> int:
-    """Carry out the message, an object: what each key says, in their order.
+    """Do what the keys of the message, an object, say, in their order.
 
-    Where the message is binary, the URL parameter `orders` is what is carried out.
+    Where the message is binary, the URL parameter `orders` is the message.
     """
     global calls  # noqa: PLW0603 - that it is global is what is looked at
     calls += 1

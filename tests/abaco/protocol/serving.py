@@ -35,10 +35,12 @@ CONNECT = b"CONNECT api.abaco.local:443 HTTP/1.1\r\nHost: api.abaco.local:443\r\
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
-async def application(seen: list[Any], scope: Any, receive: Any, send: Any) -> None:
+async def application(
+    seen: list[Any], release: threading.Event, scope: Any, receive: Any, send: Any
+) -> None:
     """Answer with what arrived.
 
-    `/slow` takes its time, `/large` has much to say, `/deaf` does not wait for the whole body,
+    `/held` waits until it is released, `/slow` takes its time, `/large` has much to say, `/deaf` does not wait for the whole body,
     `/eager` begins to answer before it.
     """
     if scope["path"] == "/eager":
@@ -53,6 +55,8 @@ async def application(seen: list[Any], scope: Any, receive: Any, send: Any) -> N
         if scope["path"] == "/deaf":
             await asyncio.sleep(0.1)
             break
+    if scope["path"] == "/held":
+        await asyncio.to_thread(release.wait, PATIENCE)
     if scope["path"] == "/slow":
         await asyncio.sleep(3 * SHORT.head_seconds)
     answer = {
@@ -81,6 +85,8 @@ class Gateway(NamedTuple):
     thread: threading.Thread
     port: int
     seen: list[Any]
+    release: threading.Event
+    """lets what is held be answered"""
 
     @property
     def url(self) -> str:
@@ -108,8 +114,11 @@ class Gateway(NamedTuple):
 def serving(authority: CertificateAuthority, **terms: Any) -> Iterator[Gateway]:
     protocol = gateway_protocol(authority, version=VERSION, hosts=HOSTS, **terms)
     seen: list[Any] = []
+    release = threading.Event()
     config = uvicorn.Config(
-        functools.partial(application, seen),
+        functools.partial(application, seen, release),
+        # a connection that is closed sooner is closed by the protocol
+        timeout_keep_alive=int(2 * PATIENCE),
         http=protocol,
         # it must never come to a WebSocket
         ws=asyncio.Protocol,
@@ -121,12 +130,13 @@ def serving(authority: CertificateAuthority, **terms: Any) -> Iterator[Gateway]:
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
-        gateway = Gateway(server, thread, listening.getsockname()[1], seen)
+        gateway = Gateway(server, thread, listening.getsockname()[1], seen, release)
         thread.start()
         try:
             eventually(lambda: server.started)
             yield gateway
         finally:
+            release.set()
             gateway.stop()
         assert server.server_state.connections == set()
         assert server.server_state.tasks == set()

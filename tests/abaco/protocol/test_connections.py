@@ -36,8 +36,7 @@ def test_a_client_that_does_not_finish_its_head_is_closed(
     start = time.monotonic()
     with begin(hasty, authority) as client:
         assert read_all(client) == b""
-        # uvicorn itself would close a connection that is kept alive after 5 seconds
-        assert SHORT.head_seconds * 0.9 < time.monotonic() - start < 4
+        assert time.monotonic() - start > SHORT.head_seconds * 0.9
         eventually(lambda: hasty.connections() == 0)
 
 
@@ -48,7 +47,7 @@ def test_a_head_that_comes_drop_by_drop_does_not_buy_time(hasty: Gateway) -> Non
         while time.monotonic() - start < PATIENCE:
             client.sendall(b"A: b\r\n")
             time.sleep(0.02)
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < PATIENCE
 
 
 def test_a_body_may_take_longer_than_a_head(hasty: Gateway) -> None:
@@ -62,10 +61,11 @@ def test_a_body_may_take_longer_than_a_head(hasty: Gateway) -> None:
 
 def test_an_empty_line_after_a_request_does_not_cost_its_answer(hasty: Gateway) -> None:
     with hasty.connect() as client:
-        client.sendall(GET.replace(b"here", b"slow"))
+        client.sendall(GET.replace(b"here", b"held"))
         eventually(lambda: len(hasty.server.server_state.tasks) == 1)
         client.sendall(b"\r\n")
-        assert read_answer(client)[1]["path"] == "/slow"
+        hasty.release.set()
+        assert read_answer(client)[1]["path"] == "/held"
 
 
 def test_idle_connections_do_not_keep_others_from_being_served(
@@ -120,12 +120,11 @@ def test_a_connection_that_is_being_answered_makes_no_room(
     with serving(authority, limits=limits) as gateway, contextlib.ExitStack() as held:
         busy = [held.enter_context(gateway.connect()) for _ in range(2)]
         for client in busy:
-            client.sendall(GET.replace(b"here", b"slow"))
+            client.sendall(GET.replace(b"here", b"held"))
         eventually(lambda: len(gateway.server.server_state.tasks) == 2)
-        start = time.monotonic()
         with gateway.connect() as further:
             assert read_all(further) == b""
-        assert time.monotonic() - start < 0.5
+        gateway.release.set()
         assert [read_answer(client)[0] for client in busy] == [200, 200]
         assert asked(held.enter_context(gateway.connect())) == "/here"
 
@@ -164,7 +163,7 @@ def test_a_thousand_idle_connections_keep_nobody_out(authority: CertificateAutho
                 start = time.monotonic()
                 assert requests.get(f"{gateway.url}/here", timeout=PATIENCE).status_code == 200
                 slowest = max(slowest, time.monotonic() - start)
-        assert slowest < 3
+        assert slowest < PATIENCE / 2
         assert gateway.connections() <= 1000
 
 
@@ -178,7 +177,7 @@ def test_an_address_of_another_machine_gets_a_share(authority: CertificateAuthor
         eventually(lambda: gateway.connections() == 3)
         assert [asked(client) for client in (*clients[-2:], honest)] == ["/here"] * 3
         for client in clients[-2:]:
-            client.sendall(GET.replace(b"here", b"slow"))
+            client.sendall(GET.replace(b"here", b"held"))
         eventually(lambda: len(gateway.server.server_state.tasks) == 2)
         # it has no connection that could make room
         with gateway.connect("127.0.0.2") as further:
@@ -205,17 +204,20 @@ def test_the_server_stops_with_tunnels_open(authority: CertificateAuthority) -> 
         used.sendall(GET)
         assert read_answer(used)[0] == 200
         eventually(lambda: gateway.connections() == len(SLOW) + 1)
-        assert gateway.stop() < 2
+        assert gateway.stop() < PATIENCE / 2
 
 
 def test_a_request_in_a_tunnel_is_answered_before_the_server_stops(
     authority: CertificateAuthority,
 ) -> None:
     with serving(authority) as gateway, secure(gateway, authority) as client:
-        client.sendall(GET.replace(b"here", b"slow"))
+        client.sendall(GET.replace(b"here", b"held"))
         eventually(lambda: len(gateway.server.server_state.tasks) == 1)
+        gateway.server.should_exit = True
+        eventually(lambda: not any(each.is_serving() for each in gateway.server.servers))
+        gateway.release.set()
         gateway.stop()
-        assert read_answer(client)[1]["path"] == "/slow"
+        assert read_answer(client)[1]["path"] == "/held"
 
 
 @pytest.mark.parametrize("begin", SLOW)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -278,9 +277,7 @@ def test_a_port_can_speak_tls_from_the_first_byte_on(authority: CertificateAutho
             assert b"HTTP" not in read_all(client)
         with gateway.connect() as client:
             client.sendall(b"\x16\x03\x01\x02\x00")
-            start = time.monotonic()
             assert read_all(client) == b""
-            assert time.monotonic() - start < 4
         eventually(lambda: gateway.connections() == 0)
 
 
