@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from datacatalog import mongo
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
-from tests.conftest import TIMEOUT
+from tests.conftest import TACOBOT, TIMEOUT
 from tests.datacatalog.jobs import fill_buckets
 from tests.reliability.checker import MARK, Outcome, Record, problems
 from tests.reliability.filling import add_copies, fill_job
@@ -26,16 +28,17 @@ from tests.reliability.soak import many, note, p99
 
 EVENTS = many(600, 100_000)
 JOBS = many(1_000, 100_000)
-SAMPLES = many(60, 2_000)
+SAMPLES = many(60, 1_000)
 FEW = 200
 PAGE = 50
 BUCKETS = 2_000
 MOST_RATIO = many(3.0, 2.0)
-"""Of the times with much and with little in the database: what grows goes far beyond it."""
+"""Of the times with much and with little: what grows goes far beyond it."""
 ROOM = 0.005
 """Seconds by which a single call may differ for reasons of the machine."""
 
 pytestmark = pytest.mark.alone
+Deeds = dict[str, Callable[[], Any]]
 Times = dict[str, list[float]]
 
 
@@ -61,54 +64,69 @@ def timed(do: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def grown(before: Times, after: Times) -> dict[str, str]:
-    """Return what takes longer than before: its median, or in a long run its 99th percentile."""
+def compare(little: Deeds, much: Deeds) -> tuple[Times, Times]:
+    """Return how long each takes; in turn, so that whatever else the machine does slows both alike."""
+    times: tuple[Times, Times] = ({what: [] for what in little}, {what: [] for what in much})
+    for _ in range(SAMPLES):
+        for deeds, found in zip((little, much), times, strict=True):
+            for what, do in deeds.items():
+                found[what].append(timed(do))
+    return times
+
+
+def grown(little: Times, much: Times) -> dict[str, str]:
+    """Return what takes longer with much: its median, or in a long run its 99th percentile."""
     measures = many((statistics.median,), (statistics.median, p99))
     return {
-        what: f"{shown(before[what])}, then {shown(after[what])}"
-        for what in before
-        if any(each(after[what]) > MOST_RATIO * each(before[what]) + ROOM for each in measures)
+        what: text
+        for what, text in shown(little, much).items()
+        if any(each(much[what]) > MOST_RATIO * each(little[what]) + ROOM for each in measures)
     }
 
 
-def shown(times: Sequence[float]) -> str:
-    return f"{1000 * statistics.median(times):.1f} ms (p99 {1000 * p99(times):.1f})"
+def shown(little: Times, much: Times) -> dict[str, str]:
+    """Return medians and 99th percentiles with little and with much, in milliseconds."""
+
+    def text(seconds: Sequence[float]) -> str:
+        return f"{1000 * statistics.median(seconds):.1f} ms (p99 {1000 * p99(seconds):.1f})"
+
+    return {what: f"{text(little[what])}, {text(much[what])}" for what in little}
 
 
-def compared(before: Times, after: Times) -> str:
-    return "; ".join(f"{what} {shown(before[what])}, then {shown(after[what])}" for what in before)
+def measured(little: Times, much: Times, of: str) -> str:
+    found = "; ".join(f"{what} {text}" for what, text in shown(little, much).items())
+    return f"beside {of}: {found}"
 
 
-def test_the_last_of_many_events_costs_what_the_first_cost(
+def test_an_event_on_a_job_of_many_costs_what_one_on_a_new_job_costs(
     jobs: PipelineJobStore, pipeline: Document
 ) -> None:
     record = Record()
-    job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
-    uuid = job["uuid"]
+    new, old = (jobs.load(job["uuid"]) for job in running_jobs(jobs, pipeline, 2))
 
-    def events(numbers: Iterable[int]) -> Iterator[Document]:
-        for number in numbers:
-            call = record.sent(uuid, f"event {number}")
+    def events(job: Document, count: int) -> Iterator[Document]:
+        for number in range(count):
+            call = record.sent(job["uuid"], f"event {number}")
             yield {MARK: call.event}
             call.outcome = Outcome.ACKNOWLEDGED
 
-    def measure(numbers: range) -> Times:
-        found: Times = {"append": [], "read": [], "page": []}
-        for number, data in zip(numbers, events(numbers), strict=False):
-            found["append"].append(timed(lambda d=data: jobs.apply(job, "update", d)))  # type: ignore[misc]
-            found["read"].append(timed(lambda: jobs.load(uuid)))
-            skip = max(0, number - PAGE)
-            found["page"].append(timed(lambda s=skip: jobs.history(uuid, PAGE, s)))  # type: ignore[misc]
-        return found
+    def deeds(job: Document, data: Iterator[Document]) -> Deeds:
+        uuid = job["uuid"]
+        return {
+            "append": lambda: jobs.apply(job, "update", next(data)),
+            "read": lambda: jobs.load(uuid),
+            "the newest of its history": lambda: jobs.history(
+                uuid, PAGE, max(0, job["_properties"]["revision"] - PAGE)
+            ),
+        }
 
-    first = measure(range(SAMPLES))
-    fill_job(jobs, job, events(range(SAMPLES, EVENTS - SAMPLES)))
-    last = measure(range(EVENTS - SAMPLES, EVENTS))
-    assert len(record.calls) == EVENTS
+    few, many_more = events(new, SAMPLES), events(old, EVENTS)
+    fill_job(jobs, old, itertools.islice(many_more, EVENTS - SAMPLES))
+    times = compare(deeds(new, few), deeds(old, many_more))
+    assert [next(left, None) for left in (few, many_more)] == [None, None]
     assert problems(record, read_back(jobs.db)) == []
-    assert grown(first, last) == {}
-    measured = f"the first and the last {SAMPLES:,}: {compared(first, last)}"
-    note(15, "events on one job", EVENTS, record=record, measured=measured)
+    assert grown(*times) == {}
+    note(15, "events on one job", EVENTS, record=record, measured=measured(*times, "a new job"))
 
 
 def test_a_page_of_a_history_costs_nothing_of_what_else_there_is(
@@ -123,23 +141,21 @@ def test_a_page_of_a_history_costs_nothing_of_what_else_there_is(
     assert max(map(fastest, (0, 50, count - 1))) < MOST_RATIO * before + 2 * ROOM
 
 
-def test_many_jobs_cost_what_few_cost(jobs: PipelineJobStore, pipeline: Document) -> None:
-    search = JobSearch(jobs)
-    job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
+def test_many_jobs_cost_what_few_cost(mongodb: dict[str, Any]) -> None:
+    def deeds(name: str, count: int) -> Deeds:
+        settings = {**mongodb, "database": f"{mongodb['database']}_{name}"}
+        jobs, pipelines = PipelineJobStore(settings), PipelineStore(settings)
+        pipeline = pipelines.add_update_document(TACOBOT)
+        job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
+        add_copies(jobs, jobs.load(job["uuid"]), count)
+        assert jobs.coll.estimated_document_count() == 1 + count
+        search = JobSearch(jobs)
+        return {
+            "append": lambda: jobs.apply(job, "update", {}),
+            "read": lambda: jobs.load(job["uuid"]),
+            "list": lambda: search.jobs(limit=PAGE),
+        }
 
-    def measure() -> Times:
-        found: Times = {"append": [], "read": [], "list": []}
-        for _ in range(SAMPLES):
-            found["append"].append(timed(lambda: jobs.apply(job, "update", {})))
-            found["read"].append(timed(lambda: jobs.load(job["uuid"])))
-            found["list"].append(timed(lambda: search.jobs(limit=PAGE)))
-        return found
-
-    pattern = jobs.load(job["uuid"])
-    add_copies(jobs, pattern, FEW)
-    few = measure()
-    add_copies(jobs, pattern, JOBS)
-    lots = measure()
-    assert jobs.coll.estimated_document_count() == 1 + FEW + JOBS
-    assert grown(few, lots) == {}
-    note(15, "jobs in the database", JOBS, measured=f"beside {FEW} and all: {compared(few, lots)}")
+    times = compare(deeds("few", FEW), deeds("many", JOBS))
+    assert grown(*times) == {}
+    note(15, "jobs in the database", JOBS, measured=measured(*times, f"{FEW} jobs"))
