@@ -62,12 +62,13 @@ def note(
     file = os.environ.get(VARIABLE)
     if not file:
         return
+    known = record if record is not None and record.calls else None
     figure = {
         "row": row,
         "what": what,
         "count": count,
-        "acknowledged": record.count(Outcome.ACKNOWLEDGED) if record else None,
-        "unknown": record.count(Outcome.UNKNOWN) if record else None,
+        "acknowledged": known.count(Outcome.ACKNOWLEDGED) if known else None,
+        "unknown": known.count(Outcome.UNKNOWN) if known else None,
         "back": max(back, default=None),
         "measured": measured,
         "at": time.time(),

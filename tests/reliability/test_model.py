@@ -85,6 +85,7 @@ class NX27017:
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
         def listens() -> bool:
+            assert self._process.poll() is None, "it ended at once: is its port taken?"
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self._port)) == 0
 

@@ -111,7 +111,8 @@ def test_wrong_tokens_are_answered_as_for_an_unknown_job_and_slowed_down(
     )
     assert slowed > many(0, GUESSES / 2)
     measured = f"{slowed:,} of them were put off (429)"
-    note(11, f"wrong tokens on {targets} jobs", GUESSES, record=record, measured=measured)
+    what = f"wrong tokens on {'one job' if targets == 1 else f'{targets} jobs'}"
+    note(11, what, GUESSES, record=record, measured=measured)
 
 
 @pytest.mark.alone
