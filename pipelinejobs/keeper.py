@@ -32,7 +32,8 @@ _logger = logging.getLogger(__name__)
 def look(mongodb: Mapping[str, Any]) -> mongo.DatabaseError | None:
     """Return what keeps a database from taking writes, or None."""
     try:
-        condition.check_writable(mongodb, CHECK_SECONDS)
+        # a connection of its own, which gives up soon: so that it finds out soon, too, that all is well
+        condition.check_writable({**mongodb, "timeout": CHECK_SECONDS}, CHECK_SECONDS)
     except mongo.DatabaseError as error:
         return error
     return None
