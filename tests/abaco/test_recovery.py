@@ -18,7 +18,7 @@ from abaco.store import actors, executions
 from abaco.store.database import Database
 from abaco.store.registrations import Registrant
 from abaco.workers.fate import MOST_ATTEMPTS
-from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, gone
 from tests.reliability.soak import STOP_SECONDS
 
 SLOW = """
@@ -103,11 +103,6 @@ class Message:
     def release(self) -> None:
         """Let it end."""
         self._go.touch()
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_message_whose_process_is_killed_is_run_again(

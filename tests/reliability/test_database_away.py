@@ -15,7 +15,7 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local.database import LocalDatabase
-from tests.abaco.running import Client, RunningGateway, eventually
+from tests.abaco.running import Client, RunningGateway, eventually, gone
 from tests.conftest import TACOBOT, TIMEOUT
 from tests.pipelinejobs.running import gateway_in, told
 from tests.reliability.checker import Outcome, Record, problems
@@ -75,8 +75,10 @@ def test_what_was_accepted_is_applied_when_the_database_is_back(
                     eventually(lambda: not is_ready(up), RED_SECONDS)
                     time.sleep(FROZEN_SECONDS - (time.monotonic() - began))
                     os.kill(server.pid, signal.SIGCONT)
+                else:
+                    # one that is told to stop puts its data in order first
+                    eventually(lambda pid=server.pid: gone(pid))  # type: ignore[misc]
                 began = time.monotonic()
-                # it dies first, so that it is not found ready before that
                 eventually(lambda pid=server.pid: _other_or_awake(up, pid, how), GREEN_SECONDS)  # type: ignore[misc]
                 eventually(lambda: is_ready(up), GREEN_SECONDS)
                 back.append(time.monotonic() - began)

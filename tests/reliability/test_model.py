@@ -202,10 +202,12 @@ class Machine(RuleBasedStateMachine):
         assert reply.result["revision"] == known.revision
 
     @precondition(lambda self: self.jobs)
-    @rule(data=st.data(), name=st.sampled_from(EVENTS))
-    def event(self, data: st.DataObject, name: str) -> None:
+    @rule(data=st.data(), legal=st.booleans())
+    def event(self, data: st.DataObject, *, legal: bool) -> None:
         self.place.steps += 1
         job = self.pick(data)
+        names = [name for name in EVENTS if not legal or (job.state, name) in LEADS_TO]
+        name = data.draw(st.sampled_from(names or EVENTS))
         job.sent.append(Sent(name, f"event {next(self.keys)}"))
         self.deliver(job, job.sent[-1])
 
