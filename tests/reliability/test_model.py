@@ -40,7 +40,7 @@ ENOUGH = many(200, 10_000)
 STEPS = many(50, 250)
 EXAMPLES = many(6, 40)
 JOBS = many(3, 25)
-RESTARTS = 20
+RESTARTS = 60
 """Of so many in a long run, one is a kill -9 of the server."""
 EVENTS = ("run", "update", "resource", "fail", "finish", "index", "validate", "retire")
 NX = """
