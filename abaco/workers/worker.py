@@ -268,15 +268,15 @@ class Worker:
         seconds = self.image.seconds or limits.execution_seconds
         log, results = Log(limits.log_characters), _Results(self._home, claim.execution)
         running = self.running = Running(claim, log, results)
-        first = min(_SHORT_SECONDS, seconds)
-        running.timer = asyncio.get_running_loop().call_later(
-            first, self._go_on, running, seconds, seconds - first
-        )
         token = self._grant(claim.actor, seconds)
         problem = ""
         ending = Ending(-signal.SIGKILL)
         try:
             pipe = await workspace.open(claim.message)
+            first = min(_SHORT_SECONDS, seconds)
+            running.timer = asyncio.get_running_loop().call_later(
+                first, self._go_on, running, seconds, seconds - first
+            )
             if not (self._aborted or running.stop_reason):
                 ending = await self._process.run(self._environment(claim, token), pipe)
         except (NotStarted, OSError) as error:
@@ -285,7 +285,8 @@ class Worker:
             problem = str(error)
         finally:
             self._home.grants.revoke(token)
-            running.timer.cancel()
+            if running.timer is not None:
+                running.timer.cancel()
             await workspace.leave(log, results.keep, clean=ending.clean, seconds=_LOG_SECONDS)
             results.end()
         await self._settle(running, ending, problem, results)
