@@ -4,7 +4,7 @@ Run as the platform runs it, with the message and its context in the environment
 
     MSG='{"uuid": "107...", "name": "run", "token": "..."}' python reactor.py
 
-or, to deliver the announcements that are waiting in the outbox:
+or, to tell the subscribers what they have yet to be told:
 
     python reactor.py drain
 """
@@ -57,7 +57,7 @@ def process(rx: Reactor) -> dict[str, Any]:
     outcome = patience.wait_for_database(rx, lambda: handle(rx, message, jobs))
     rx.logger.info("%s", outcome.line)
     answer(rx, outcome.result)
-    announce(rx, jobs, outcome.job_uuid)
+    announce(rx, jobs)
     return outcome.result
 
 
@@ -71,24 +71,26 @@ def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
             return act(rx, message, authorize(rx, message, jobs), jobs)
 
 
-def announce(rx: Reactor, jobs: PipelineJobStore, job_uuid: str) -> None:
-    """Tell the subscribers; what that does not achieve now is left to the next message."""
+def announce(rx: Reactor, jobs: PipelineJobStore) -> None:
+    """Tell the subscribers, unless a dispatcher does; what that does not achieve is told later."""
     try:
-        announcements.deliver(rx, jobs, job_uuid)
+        announcements.deliver(rx, jobs)
     except PyMongoError as error:
-        rx.logger.warning("job %s: not announced yet: %s", job_uuid, type(error).__name__)
+        rx.logger.warning("nobody was told yet: the database: %s", type(error).__name__)
+    except InvalidSettings as error:
+        rx.logger.warning("nobody was told yet: %s", error)
 
 
 def drain(rx: Reactor) -> bool:
-    """Announce what waits in the outboxes; tell whether all was delivered.
+    """Tell the subscribers all that waits; tell whether nothing is left.
 
     Raises:
         Refusal: the settings or the database do not allow it.
     """
     jobs = open_jobs(rx)
     with database_errors(rx):
-        emptied, left = announcements.drain(rx, jobs)
-    rx.logger.info("outboxes emptied: %d, still waiting: %d", emptied, left)
+        told, left = announcements.drain(rx, jobs)
+    rx.logger.info("events told: %d, jobs with more to tell: %d", told, left)
     return left == 0
 
 

@@ -13,7 +13,7 @@ from datacatalog.linkedstores.pipelinejob import (
     UnknownJob,
     UnknownRejection,
 )
-from manager import announcements, authorization, platform
+from manager import authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
 from manager.kinds import CREATE, DELETE, EVENT, FORWARDED, INDEX
 from manager.messages import Message
@@ -75,11 +75,7 @@ def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
     message = Message(EVENT, uuid=row["uuid"], event=row["event"]["name"])
 
     def apply() -> Applied:
-        return jobs.retry(
-            rejected_id,
-            announce=announcements.wanted(rx),
-            before=lambda found: announcements.before(rx, message.event, found),
-        )
+        return jobs.retry(rejected_id)
 
     with _refusals(message):
         return _carry_out(rx, message, jobs.load(message.uuid), jobs, None, apply)
@@ -119,8 +115,6 @@ def _apply(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore
             first=_is_first_attempt(rx, key),
             sent=message.data,
             execution_id=rx.environ.get("_abaco_execution_id"),
-            announce=announcements.wanted(rx),
-            before=lambda found: announcements.before(rx, message.event, found),
             remembered=permit.remembered,
         )
 

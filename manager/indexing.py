@@ -13,7 +13,6 @@ from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.common import Manager
 from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest, StorageError
 from datacatalog.managers.pipelinejobs.indexing import Indexer
-from manager import announcements
 from manager.exceptions import InvalidMessage, Unavailable
 from reactors.exceptions import SettingsError
 
@@ -78,8 +77,6 @@ def index(
         key=ending,
         sent={},
         execution_id=rx.environ.get("_abaco_execution_id"),
-        announce=announcements.wanted(rx),
-        before=lambda found: announcements.before(rx, INDEXED, found),
     )
     return applied, f", {len(done.names)} files indexed"
 

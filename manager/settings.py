@@ -33,9 +33,16 @@ SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         str,
     ),
     "openlineage": {"namespace": str},
+    "deliveries": {"dispatcher": bool, "attempts": int, "age": (int, float)},
     "authorization": {"trusted_users": list, "nonce_may_create": bool},
 }
-_NAMES = {str: "a text", list: "a list", bool: "true or false", (int, float): "a number"}
+_NAMES = {
+    str: "a text",
+    list: "a list",
+    bool: "true or false",
+    int: "a whole number",
+    (int, float): "a number",
+}
 
 
 def check(settings: Mapping[str, Any]) -> None:

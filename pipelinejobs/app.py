@@ -25,12 +25,14 @@ from pipelinejobs import output
 from pipelinejobs.commands import (
     changing,
     checkup,
+    dispatching,
     jobs,
     outbox,
     page,
     pipelines,
     rejected,
     reporting,
+    subscriptions,
     tokens,
     transferring,
     verifying,
@@ -108,14 +110,15 @@ for _noun, _help, _commands in (
     ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, changing)),
     ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
     ("rejected", "Events that were refused.", (rejected,)),
-    ("outbox", "Announcements that wait.", (outbox,)),
+    ("subscriptions", "Who is told what happens.", (subscriptions,)),
+    ("outbox", "What subscribers have yet to be told.", (outbox,)),
     ("token", "Tokens: who may change what.", (tokens,)),
 ):
     _group = typer.Typer(name=_noun, help=_help, no_args_is_help=True)
     for _module in _commands:
         _module.register(_group)
     app.add_typer(_group)
-for _module in (verifying, transferring, checkup, page, reporting):
+for _module in (verifying, transferring, checkup, dispatching, page, reporting):
     _module.register(app)
 
 

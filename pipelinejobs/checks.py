@@ -14,7 +14,8 @@ from abaco.settings import MEBIBYTE, Limits
 from datacatalog import mongo
 from datacatalog.linkedstores import condition
 from local.database import LocalDatabase
-from manager.settings import section_of
+from manager.exceptions import InvalidSettings
+from pipelinejobs import subscribing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.site import SECRETS, SERVER
 
@@ -51,6 +52,8 @@ def examine(site: Site) -> Iterator[Finding]:
         except CommandError as error:
             found, _, remedy = str(error).partition(": ")
             yield Finding(subject, BAD, found, remedy)
+        except InvalidSettings as error:
+            yield Finding(subject, BAD, str(error), "correct it in config.yml")
         except mongo.DatabaseError as error:
             yield Finding(
                 subject,
@@ -69,9 +72,6 @@ def _settings(site: Site, subject: str) -> Iterator[Finding]:
     site.reactor()
     origin = f"the local folder {site.folder}" if site.is_local else "the settings"
     yield Finding(subject, GOOD, f"usable; the database is named by {origin}")
-    subscriber = section_of(site.reactor().settings, "pipelines").get("events_manager_id")
-    found = f"{subscriber}" if subscriber else "none: applied events are not announced"
-    yield Finding("subscriber", GOOD, f"{found} (pipelines.events_manager_id)")
 
 
 def _secrets(site: Site, subject: str) -> Iterator[Finding]:
@@ -127,18 +127,32 @@ def _indexes(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(subject, GOOD, "all there")
 
 
-def _leftovers(site: Site, subject: str) -> Iterator[Finding]:
-    waiting = len(site.search.outboxes(limit=1000).rows)
-    waiting += len(site.search.outboxes(removed=True, limit=1000).rows)
-    if waiting:
-        yield Finding(
-            subject,
-            WARNING,
-            f"announcements of {waiting:,} jobs wait",
-            "see `pipelinejobs outbox ls`; deliver them with `pipelinejobs outbox drain`",
+def _subscriptions(site: Site, subject: str) -> Iterator[Finding]:
+    """Say who is behind."""
+    is_well = True
+    for each in subscribing.overview(site):
+        found = (
+            f"{each.name} is {each.status}: {each.lag.events:,} events, {each.lag_seconds:,.0f} s"
         )
-    else:
-        yield Finding(subject, GOOD, "empty")
+        if each.status not in (subscribing.WELL, subscribing.ENDED):
+            is_well = False
+            reason = f" ({each.kept['error']})" if each.kept.get("error") else ""
+            yield Finding(
+                subject,
+                WARNING,
+                f"{found}{reason}",
+                f"see `pipelinejobs subscriptions ls`; try with `pipelinejobs subscriptions test {each.name}`",
+            )
+        if each.dead:
+            is_well = False
+            yield Finding(
+                subject,
+                WARNING,
+                f"{each.name} has {each.dead:,} dead letters",
+                f"see `pipelinejobs subscriptions dead {each.name}`, then `replay`",
+            )
+    if is_well:
+        yield Finding(subject, GOOD, "nobody is behind")
 
 
 def _gateway(site: Site, subject: str) -> Iterator[Finding]:
@@ -256,7 +270,7 @@ _CHECKS: dict[str, Callable[[Site, str], Iterator[Finding]]] = {
     "administrative tokens": _secrets,
     "database": _database,
     "indexes": _indexes,
-    "outboxes": _leftovers,
+    "subscriptions": _subscriptions,
     "gateway": _gateway,
     "disk": _disk,
     "files": _files,

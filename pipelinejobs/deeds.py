@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from datacatalog import mongo
 from manager import actions, announcements
 from manager.authorization import authorize
+from manager.exceptions import InvalidSettings
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
@@ -43,7 +44,7 @@ def retry(site: Site, rejected_id: str) -> dict[str, Any]:
 
 
 def drain(site: Site) -> tuple[int, int]:
-    """Announce what waits; return how many jobs' outboxes are empty now, and how many are not.
+    """Tell what waits; return how many events were told, and of how many jobs something is left.
 
     Raises:
         InvalidSettings: something waits, and nobody is named to announce it to.
@@ -53,7 +54,9 @@ def drain(site: Site) -> tuple[int, int]:
 
 def _announced(rx: Reactor, jobs: PipelineJobStore, outcome: Outcome) -> dict[str, Any]:
     try:
-        announcements.deliver(rx, jobs, outcome.job_uuid)
+        announcements.deliver(rx, jobs)
     except mongo.DatabaseError as error:
-        rx.logger.warning("job %s: not announced yet: %s", outcome.job_uuid, type(error).__name__)
+        rx.logger.warning("nobody was told yet: the database: %s", type(error).__name__)
+    except InvalidSettings as error:
+        rx.logger.warning("nobody was told yet: %s", error)
     return outcome.result

@@ -23,9 +23,10 @@ from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local.database import LocalDatabase
 from local.demo import TACOBOT
 from local.exceptions import LocalDatabaseError
+from pipelinejobs.attendant import Attendant
 from pipelinejobs.keeper import Keeper, explain, look
 from pipelinejobs.page.application import address_with, make_page
-from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, Site
+from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Site
 from pipelinejobs.site import DATABASE as DATABASE_NAME
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ USER = "operator"
 ROLES = ["Internal/everyone", "Internal/abaco-admin"]
 DATABASE = "catalog"
 PATIENCE = "_REACTOR_MONGODB_PATIENCE"
+DISPATCHER = "_REACTOR_DELIVERIES_DISPATCHER"
 _PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
 _LIFETIME = 365 * 86_400
 _NONCE = "made by make up"
@@ -67,8 +69,19 @@ def prepare(platform: Platform) -> Prepared:
             environment.setdefault(PATIENCE, "0")
             for name in SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
+            environment[DISPATCHER] = "true"
             lines = _register(platform, environment)
             page = make_page(platform, Site(platform.data.parent, environment))
+            attendant = Attendant(
+                platform.data.parent,
+                {
+                    **environment,
+                    SERVER: platform.listening,
+                    TOKEN: _token(platform),
+                    ACTOR: (platform.data / ACTOR.lower()).read_text(),
+                },
+            )
+            stack.callback(attendant.close)
         except (LocalDatabaseError, ValueError) as error:
             # the catalog says so what is wrong with its settings, and nothing that is secret
             raise ServerError(str(error)) from error

@@ -57,7 +57,7 @@ class Sending(Actors):
         Raises:
             DeliveryError: it was not delivered, and `ignoreErrors` is off.
         """
-        parameters = {**(self._sender_tags() if senderTags else {}), **(environment or {})}
+        parameters = {**(self.sender_tags() if senderTags else {}), **(environment or {})}
         if sync:
             parameters["_abaco_synchronous"] = "true"
         problem, temporary = "not tried", True
@@ -106,7 +106,8 @@ class Sending(Actors):
 
         return make_client(self.environ, use_nonce=True)
 
-    def _sender_tags(self) -> dict[str, str]:
+    def sender_tags(self) -> dict[str, str]:
+        """Return the URL parameters that say to another actor where a message is from."""
         tags = {
             "x_src_actor_id": self.environ.get("_abaco_actor_id"),
             "x_src_execution_id": self.environ.get("_abaco_execution_id"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "config.yml"
 PREFIX = "_REACTOR_"
-SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization")
+SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization", "deliveries")
 """Sections that a variable can make where no file has them."""
 ONLY_IN_FILES = ("logs", "folders")
 _MOST_FILES = 8

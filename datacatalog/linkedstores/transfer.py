@@ -38,6 +38,9 @@ COLLECTIONS: dict[str, str | None] = {
     PipelineStore.collection: None,
     JOBS: CREATED,
     "jobs_removed": None,
+    "jobs_untold": None,
+    "subscriptions": None,
+    "dead_letters": None,
     "rejected_events": "date",
     "updates": "date",
 } | {store.collection: None for store in KINDS.values() if store.collection != JOBS}

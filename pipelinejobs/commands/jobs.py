@@ -145,7 +145,7 @@ def _details(site: Site, stored: Document) -> output.Row:
             "allowed": fsm.allowed_events(stored["state"]),
             "entries": moved(stored) + len(stored.get("history", [])),
             "rejected": len(rejected.rows),
-            "waiting": len(stored.get("_outbox", [])),
+            "waiting": site.jobs.untold.waiting_of(stored),
             **{name: public.get(name) for name in links},
             "data": public.get("data"),
         }

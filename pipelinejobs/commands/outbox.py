@@ -12,39 +12,38 @@ from pipelinejobs.output import Column, Format
 
 _COLUMNS = (
     Column("uuid", "JOB", whole=True),
+    Column("subscriber", whole=True),
     Column("waiting", whole=True),
-    Column("oldest", whole=True),
+    Column("since", whole=True),
     Column("due", whole=True),
     Column("tries", whole=True),
-    Column("removed", whole=True),
+    Column("reason"),
 )
 
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
-    command(group, "ls", "outbox ls --output json")(list_outboxes)
+    command(group, "ls", "outbox ls --output json")(list_waiting)
     command(group, "drain", "outbox drain")(drain)
 
 
-def list_outboxes(
+def list_waiting(
     context: typer.Context,
     limit: common.Limit = 50,
     cursor: common.Cursor = None,
     output_format: output.Output = Format.table,
 ) -> None:
-    """List the jobs with events that have yet to be announced, and when that is tried again."""
-    search = site_of(context).search
-    removed = [] if cursor is not None else search.outboxes(removed=True, limit=limit).rows
-    page = search.outboxes(cursor=cursor, limit=limit)
-    output.listing([*removed, *page.rows], _COLUMNS, output_format)
-    if not page.rows and not removed:
-        output.note("nothing waits to be announced")
+    """List the jobs of which a subscriber has yet to be told events, and when that is tried again."""
+    page = site_of(context).search.untold(cursor=cursor, limit=limit)
+    output.listing(page.rows, _COLUMNS, output_format)
+    if not page.rows:
+        output.note("nobody is behind")
     output.more(page.cursor)
 
 
 def drain(context: typer.Context, output_format: output.Output = Format.table) -> None:
-    """Announce what waits, as `python reactor.py drain` does; exit code 1 if something stays."""
-    emptied, left = deeds.drain(site_of(context))
-    output.record({"emptied": emptied, "left": left}, output_format)
+    """Tell what waits, as `python reactor.py drain` does; exit code 1 if something stays."""
+    told, left = deeds.drain(site_of(context))
+    output.record({"told": told, "left": left}, output_format)
     if left:
         raise typer.Exit(FAILED)

@@ -46,7 +46,7 @@ class _Written(NamedTuple):
 def export(context: typer.Context, file: File) -> None:
     """Write the whole catalog to a file; after an interruption, the same command goes on.
 
-    Jobs with their histories, pipelines, refused events, the audit log, outboxes, and whatever else
+    Jobs with their histories, pipelines, refused events, the audit log, subscriptions, and whatever else
     of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
     """
     site = site_of(context)

@@ -24,7 +24,17 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
 from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway import Gateway, http_client
-from pipelinejobs.page import forms, jobs, leftovers, live, pipelines, platform, rendering, session
+from pipelinejobs.page import (
+    forms,
+    jobs,
+    leftovers,
+    live,
+    pipelines,
+    platform,
+    rendering,
+    session,
+    subscriptions,
+)
 from pipelinejobs.page.view import SEE_OTHER, Problem, View
 
 if TYPE_CHECKING:
@@ -99,8 +109,8 @@ ADDRESSES = (
     Address("GET", "/rejected", leftovers.show_rejected, version=jobs.version_of_all),
     Address("POST", "/rejected", leftovers.retry, UPDATE),
     Address("GET", "/rejected/{rejected}", leftovers.show_rejection),
-    Address("GET", "/outbox", leftovers.show_outbox, version=leftovers.version_of_outbox),
-    Address("POST", "/outbox", leftovers.drain, UPDATE),
+    Address("GET", "/subscriptions", subscriptions.show, version=subscriptions.version),
+    Address("POST", "/subscriptions", subscriptions.change, UPDATE),
     Address("GET", "/platform", platform.show_actors, version=platform.version_of_actors),
     Address("GET", _ACTOR, platform.show_actor, version=platform.version_of_actor),
     Address("POST", f"{_ACTOR}/nonces", platform.create_nonce),

@@ -160,7 +160,7 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
         rejected=rejected.rows,
-        waiting=len(_listed(stored.get("_outbox"))),
+        waiting=view.site.jobs.untold.waiting_of(stored),
     )
 
 

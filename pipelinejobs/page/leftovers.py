@@ -1,12 +1,11 @@
-"""What is left over: events that were refused, and announcements that wait."""
+"""What is left over: events that were refused."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from manager.exceptions import InvalidSettings, Refusal
+from manager.exceptions import Refusal
 from pipelinejobs import deeds
-from pipelinejobs.page import rendering
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -57,34 +56,3 @@ def retry(view: View) -> Response:
     except Refusal as refusal:
         return _show_rejected(view, str(refusal), 409)
     return view.go("/rejected?retried=yes")
-
-
-def version_of_outbox(view: View) -> object:
-    """Return what changes with what waits."""
-    return rendering.digest([_outboxes(view, None)])
-
-
-def show_outbox(view: View) -> Response:
-    """List the jobs that have something to announce."""
-    rows, cursor = _outboxes(view, view.query.get("cursor") or None)
-    emptied, left = view.query.get("emptied", ""), view.query.get("left", "")
-    notice = ""
-    if emptied.isdecimal() and left.isdecimal():
-        notice = f"Jobs whose announcements went out: {emptied}; that still wait: {left}."
-    return view.render("outbox.html", "Outbox", rows=rows, cursor=cursor, notice=notice)
-
-
-def _outboxes(view: View, cursor: str | None) -> tuple[list[dict[str, object]], str | None]:
-    search = view.site.search
-    removed = [] if cursor is not None else search.outboxes(removed=True, limit=PAGE).rows
-    page = search.outboxes(cursor=cursor, limit=PAGE)
-    return [*removed, *page.rows], page.cursor
-
-
-def drain(view: View) -> Response:
-    """Announce what waits."""
-    try:
-        emptied, left = deeds.drain(view.site)
-    except InvalidSettings as error:
-        raise Problem(str(error), 409) from error
-    return view.go(f"/outbox?emptied={emptied}&left={left}")

@@ -25,7 +25,7 @@ NAVIGATION = (
     ("/", "Jobs"),
     ("/pipelines", "Pipelines"),
     ("/rejected", "Rejected"),
-    ("/outbox", "Outbox"),
+    ("/subscriptions", "Subscriptions"),
     ("/platform", "Platform"),
 )
 

@@ -97,9 +97,6 @@ def test_a_job_created_many_times_at_once_is_one_job(
     assert jobs.handle(event, made[0]["_update_token"])["state"] == "RUNNING"
 
 
-def test_only_one_of_many_claims_an_outbox(
-    together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document
-) -> None:
-    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
-    claims = together(writers.claim, [(mongodb, job["uuid"])] * PROCESSES)
+def test_only_one_of_many_has_the_lease(together: Together, mongodb: dict[str, Any]) -> None:
+    claims = together(writers.lease, [(mongodb, str(number)) for number in range(PROCESSES)])
     assert sorted(claims) == [False] * (PROCESSES - 1) + [True]

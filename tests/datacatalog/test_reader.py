@@ -64,11 +64,7 @@ def test_what_only_the_store_needs_is_not_shown(
 ) -> None:
     loaded = jobs.load(job["uuid"])
     for number in range(40):
-        loaded = jobs.apply(loaded, "run", {"number": number}, announce=True).job
-    taken = jobs.outbox.claim(job["uuid"])
-    assert taken is not None
-    jobs.outbox.postpone(taken)
-    assert jobs.outbox.claim(job["uuid"], early=True) is not None
+        loaded = jobs.apply(loaded, "run", {"number": number}).job
     found = jobs.find_one_by_uuid(job["uuid"])
     assert found is not None
     (queried,) = jobs.query({})

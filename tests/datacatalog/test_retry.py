@@ -81,9 +81,9 @@ def test_a_retry_whose_end_was_not_written_is_completed_by_the_next(
 def test_a_retry_is_announced(jobs: PipelineJobStore, job: Document, send: Send) -> None:
     early = refuse(jobs, job, "finish")
     send("run")
-    jobs.retry(early, announce=True)
-    (row,) = JobSearch(jobs).outboxes().rows
-    assert row["waiting"] == 1
+    jobs.retry(early)
+    (head,) = jobs.untold.fresh(9)
+    assert [entry["name"] for entry in jobs.untold.entries(head, 1, 9)] == ["run", "finish"]
 
 
 def test_an_unknown_event_and_a_hidden_job_are_refused(

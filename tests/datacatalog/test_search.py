@@ -11,6 +11,7 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
 from datacatalog.linkedstores.pipelinejob import search as search_module
 from datacatalog.linkedstores.pipelinejob.search import Filters, JobSearch
+from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
 from tests.conftest import TACOBOT
 from tests.datacatalog.conftest import Recorder, Send
@@ -174,26 +175,27 @@ def test_rejected_events_are_listed(
     assert search.rejected(cursor=page.cursor).rows == rows[1:]
 
 
-def test_outboxes_are_listed_with_what_waits(
-    search: JobSearch, jobs: PipelineJobStore, job: Document, pipeline: Document
+def test_who_is_behind_is_listed_with_what_waits(
+    search: JobSearch, jobs: PipelineJobStore, job: Document
 ) -> None:
     loaded = jobs.load(job["uuid"])
     for number in range(3):
-        loaded = jobs.apply(loaded, "run", {"number": number}, announce=True).job
-    claimed = jobs.outbox.claim(job["uuid"])
-    assert claimed is not None
-    (row,) = search.outboxes().rows
-    assert (row["uuid"], row["waiting"], row["tries"]) == (job["uuid"], 3, 0)
-    assert row["leased"] > now()
-    jobs.outbox.postpone(claimed)
-    (row,) = search.outboxes().rows
-    assert (row["tries"], row["leased"]) == (1, None)
-    assert row["due"] > now()
-    assert row["oldest"] == jobs.history(job["uuid"])[1]["date"]
-    assert search.outboxes(removed=True).rows == []
+        loaded = jobs.apply(loaded, "run", {"number": number}).job
+    assert search.untold().rows == []
+    date, due = jobs.history(job["uuid"])[1]["date"], now()
+    places: dict[str, Document] = {
+        "lab": {"told": 0},
+        "page": {"told": 2, "tries": 4, "due": due, "reason": "why"},
+    }
+    jobs.untold.leave_behind([Left(loaded, date, places)])
+    row = {"uuid": job["uuid"], "since": date}
+    nothing = {"tries": 0, "due": None, "reason": None}
+    assert search.untold().rows == [
+        {**row, "subscriber": "lab", "waiting": 3, **nothing},
+        {**row, "subscriber": "page", "waiting": 1, "tries": 4, "due": due, "reason": "why"},
+    ]
     jobs.delete(job["uuid"], job["_update_token"], force=True)
-    (row,) = search.outboxes(removed=True).rows
-    assert (row["waiting"], row["removed"]) == (3, True)
+    assert [row["waiting"] for row in search.untold().rows] == [3, 1]
 
 
 def test_pipelines_are_listed_and_named(

@@ -133,7 +133,7 @@ def test_a_caller_cannot_set_what_the_catalog_keeps(
         "_visible": False,
         "_properties": {"revision": 7},
         "_update_token": "x",
-        "_outbox": [],
+        "_untold": 7,
     }
     created, plain = jobs.create(fields(pipeline, **forged)), jobs.get_typeduuid(fields(pipeline))
     assert created["uuid"] == jobs.get_typeduuid(fields(pipeline, child_of=[])) != plain

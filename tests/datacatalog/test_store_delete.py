@@ -178,7 +178,7 @@ def test_an_interrupted_removal_keeps_the_job_and_can_be_completed(
         send("run")
     history = jobs.history(job["uuid"])
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.outbox_of_removed, "adopt", interrupt)
+        patch.setattr(jobs.untold, "adopt", interrupt)
         with pytest.raises(InterruptedRunError):
             jobs.delete(job["uuid"], job["_update_token"], force=True)
     jobs.undelete(job["uuid"], job["_update_token"])
@@ -201,7 +201,7 @@ def test_a_job_brought_back_during_its_removal_keeps_its_history_or_goes(
     for _ in range(40):
         send("run")
     history = jobs.history(job["uuid"])
-    adopt, others = jobs.outbox_of_removed.adopt, [PipelineJobStore(mongodb)]
+    adopt, others = jobs.untold.adopt, [PipelineJobStore(mongodb)]
 
     def adopt_while_it_is_brought_back(removed: Document) -> None:
         adopt(removed)
@@ -209,7 +209,7 @@ def test_a_job_brought_back_during_its_removal_keeps_its_history_or_goes(
             others.pop().undelete(job["uuid"], job["_update_token"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs.outbox_of_removed, "adopt", adopt_while_it_is_brought_back)
+        patch.setattr(jobs.untold, "adopt", adopt_while_it_is_brought_back)
         try:
             jobs.delete(job["uuid"], job["_update_token"], force=True)
         except JobError as error:

@@ -31,7 +31,7 @@ def filled(
         if number == 0:
             jobs.delete(made["uuid"], made["_update_token"])
         if number == 1:
-            jobs.apply(jobs.load(made["uuid"]), "run", {}, announce=True)
+            jobs.apply(jobs.load(made["uuid"]), "run", {})
             jobs.delete(made["uuid"], made["_update_token"], force=True)
     db["jobs"].update_one({"data.number": 2}, {"$unset": {"_properties.created_date": ""}})
     db["samples"].insert_one({"sample_id": "sample.tacc.20001"})

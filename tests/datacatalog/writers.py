@@ -26,7 +26,6 @@ class Task(NamedTuple):
     names: list[str]
     writer: int
     key: str | None = None
-    announce: bool = False
 
 
 def send(task: Task) -> list[str]:
@@ -56,9 +55,9 @@ def create(mongodb: dict[str, Any], fields: dict[str, Any]) -> Document:
     return store.create(fields)
 
 
-def claim(mongodb: dict[str, Any], job_uuid: str) -> bool:
-    """Try to claim an outbox; tell whether it worked."""
+def lease(mongodb: dict[str, Any], name: str) -> bool:
+    """Try to take the lease of who hands out; tell whether it worked."""
     store = PipelineJobStore(mongodb)
-    store.load(job_uuid)
+    store.db.command("ping")
     _together[0].wait(PATIENCE_SECONDS)
-    return store.outbox.claim(job_uuid) is not None
+    return store.untold.lease(name)

@@ -28,7 +28,9 @@ from jsonschema import Draft202012Validator
 from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
-from manager import announcements, kinds, settings
+from manager import kinds, settings
+from manager.subscriptions import actor
+from manager.subscriptions.subscriber import News
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, Block, blocks, text_of
@@ -297,8 +299,10 @@ def is_known_json(text: str) -> bool:
     ):
         return True
     if set(content) == {"job_uuid", "event_name", "job_state", "data"}:
-        told = (content["job_uuid"], content["event_name"], content["job_state"])
-        return content == announcements._announcement(*told, content["data"]["last_event"])
+        entry = {"name": content["event_name"]}
+        news = News({"uuid": content["job_uuid"]}, 1, entry, None)
+        told = (content["job_state"], content["data"]["last_event"])
+        return bool(content == actor._announcement(news, *told))
     return bool(content) and all(is_variable(name) for name in content)
 
 

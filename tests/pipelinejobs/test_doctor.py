@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.untold import Left
+from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
 from tests.abaco.running import RunningGateway, eventually
 from tests.conftest import ADMIN
@@ -24,8 +27,8 @@ def test_where_all_is_well_each_line_says_so(here: RunningGateway, bare: Run) ->
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert {row["remedy"] for row in rows.values()} == {""}
     assert set(rows) == {
-        "versions", "settings", "subscriber", "administrative tokens", "database",
-        "clock of the database", "database permissions", "indexes", "outboxes", "gateway",
+        "versions", "settings", "administrative tokens", "database",
+        "clock of the database", "database permissions", "indexes", "subscriptions", "gateway",
         "clock of the gateway", "mailbox", "manager", "disk", "files",
     }  # fmt: skip
     assert here.url in rows["gateway"]["found"]
@@ -51,7 +54,7 @@ def test_without_anything_each_line_says_what_to_do(bare: Run) -> None:
     assert done.code == 1
     assert rows["versions"]["status"] == "ok"
     assert rows["administrative tokens"]["status"] == "warning"
-    for subject in ("database", "indexes", "outboxes", "gateway"):
+    for subject in ("database", "indexes", "subscriptions", "gateway"):
         assert rows[subject]["status"] == ("warning" if subject == "gateway" else "bad")
         assert "make up" in rows[subject]["remedy"]
     assert all(row["remedy"] for row in rows.values() if row["status"] != "ok")
@@ -64,14 +67,17 @@ def test_what_is_away_is_bad(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("_abaco_api_server", "http://127.0.0.1:9")
     monkeypatch.setenv("_abaco_access_token", "a-secret-token")
-    jobs.apply(jobs.load(job["uuid"]), "run", {}, announce=True)
+    loaded = jobs.load(job["uuid"])
+    Subscriptions(db).add("lab", {"url": "http://127.0.0.1:9/jobs"})
+    since = loaded["_properties"]["created_date"] - datetime.timedelta(hours=1)
+    jobs.untold.leave_behind([Left(loaded, since, {"lab": {"told": -1}})])
     db["jobs"].drop_index("child_of_1")
     done = cli("doctor", "-o", "json")
     rows = found(done)
     assert done.code == 1
     assert rows["gateway"]["status"] == "bad"
     assert "http://127.0.0.1:9 does not answer" in rows["gateway"]["found"]
-    assert rows["outboxes"]["found"] == "announcements of 1 jobs wait"
+    assert rows["subscriptions"]["found"].startswith("lab is behind: 1 events, 3,60")
     assert rows["indexes"]["found"] == "missing: jobs.child_of"
     assert rows["database"]["status"] == "ok"
     assert "a-secret-token" not in done.out + done.err

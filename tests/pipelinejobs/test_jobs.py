@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
 from tests.pipelinejobs.running import COMMAND, Result, Run, environment, interrupted, started
 
@@ -168,7 +169,9 @@ def test_an_unknown_job_is_exit_code_1(cli: Run, command: str) -> None:
 def test_a_job_is_shown_with_what_comes_next(
     cli: Run, three: list[str], jobs: PipelineJobStore
 ) -> None:
-    jobs.apply(jobs.load(three[1]), "update", {"n": 1}, announce=True)
+    applied = jobs.apply(jobs.load(three[1]), "update", {"n": 1})
+    place = {"lab": {"told": 1}}
+    jobs.untold.leave_behind([Left(applied.job, applied.entry["date"], place)])
     shown = cli("jobs", "show", three[1], "-o", "json").rows
     assert shown["allowed"] == ["run", "update", "resource", "fail", "finish", "reset"]
     assert (shown["entries"], shown["waiting"], shown["rejected"]) == (3, 1, 0)

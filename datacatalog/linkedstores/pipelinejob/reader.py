@@ -10,17 +10,17 @@ from pymongo import IndexModel
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore, indexes
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE, now
-from datacatalog.linkedstores.pipelinejob import former_salts, history
+from datacatalog.linkedstores.pipelinejob import former_outbox, former_salts, history
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
     UnknownPipeline,
     UnknownRejection,
 )
-from datacatalog.linkedstores.pipelinejob.outbox import Outbox
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Untold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pymongo.database import Database
 
@@ -33,17 +33,15 @@ IDENTIFYING = ("pipeline_uuid", "child_of", "data")
 _PRIVATE = (
     "_id",
     "_history",
-    "_outbox",
-    "_outbox_due",
-    "_outbox_lease",
-    "_outbox_tries",
+    UNTOLD,
+    *former_outbox.FIELDS,
     "_creation",
     former_salts.FORMER,
 )
 
 
 _HEAD = (
-    *("uuid", "state", "last_event", "updated", "history.uuid", "_history", "_outbox_due"),
+    *("uuid", "state", "last_event", "updated", "history.uuid", "_history"),
     *(VISIBLE, "_salt", former_salts.FORMER, "_admin", "_properties"),
 )
 
@@ -71,8 +69,7 @@ class JobReader(LinkedStore):
     ) -> None:
         super().__init__(mongodb, catalog=catalog)
         self.histories = history.History(self.db)
-        self.outbox = Outbox(self.coll)
-        self.outbox_of_removed = Outbox(self.db["jobs_removed"], disposable=True)
+        self.untold = Untold(self.db)
         self.rejected = self.db["rejected_events"]
 
     def load_head(self, uuid: str, *, deletable: bool = False) -> Document:
@@ -182,6 +179,12 @@ class JobReader(LinkedStore):
         self.check_pipeline(properties.get("pipeline_uuid"))
         return self.get_typeduuid(properties)
 
+    def pipeline_uuids(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the UUIDs of pipelines that are named by them or by their ids."""
+        known = [*names]
+        query = {"$or": [{"uuid": {"$in": known}}, {"id": {"$in": known}}]}
+        return frozenset(each["uuid"] for each in self.db["pipelines"].find(query, {"uuid": 1}))
+
     def has_pipeline(self, pipeline_uuid: object) -> bool:
         """Tell whether jobs can be runs of a pipeline: it exists and is visible."""
         if not isinstance(pipeline_uuid, str):
@@ -212,13 +215,15 @@ class JobReader(LinkedStore):
             IndexModel([("pipeline_uuid", 1), (CREATED, 1)]),
             IndexModel([(VISIBLE, 1), (CREATED, 1)], **hidden),
             IndexModel("child_of"),
-            IndexModel("_outbox_due", sparse=True),
+            IndexModel(UNTOLD, sparse=True),
+            IndexModel(former_outbox.DUE, sparse=True),
         ]
 
     def ensure_indexes(self) -> None:
         """Create all indexes that jobs need, where they do not exist yet."""
         super().ensure_indexes()
         self.histories.ensure_indexes()
+        self.untold.ensure_indexes()
         indexes.ensure(self.rejected, [IndexModel("uuid"), IndexModel("date")])
 
 

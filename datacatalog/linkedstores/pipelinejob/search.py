@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from datacatalog.linkedstores.pipelinejob.outbox import Outbox
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
 
@@ -277,29 +276,23 @@ class JobSearch:
         found = self._jobs.rejected.find_one({"_id": rejected_id})
         return None if found is None else _rejected(found)
 
-    def outboxes(
-        self, *, removed: bool = False, cursor: str | None = None, limit: int = 50
-    ) -> Page:
-        """Return the jobs that have something to announce, those that were put off longest first.
+    def untold(self, *, cursor: str | None = None, limit: int = 50) -> Page:
+        """Return who has yet to be told something of which jobs, the newest of them first.
 
         Args:
-            removed: of jobs that were removed.
             cursor: as for `jobs`.
-            limit: as for `jobs`.
+            limit: as for `jobs`; of jobs.
 
         Returns:
-            Rows of `uuid`, `waiting` (how many announcements), `oldest` (when its event came),
-            `due` (when it is tried next), `tries`, `leased` (until when somebody is at it) and
-            `removed`.
+            Rows of `uuid`, `subscriber`, `waiting` (how many events), `since` (when the first of them
+            came), `tries`, `due` (when it is tried next; None for at once) and `reason`.
 
         Raises:
             InvalidCursor: the text is no cursor.
         """
-        outbox: Outbox = self._jobs.outbox_of_removed if removed else self._jobs.outbox
-        names = ("uuid", "_outbox.date", "_outbox_due", "_outbox_tries", "_outbox_lease.until")
-        listing = Listing(outbox.jobs, "_outbox_due", projection=dict.fromkeys(names, 1))
-        page = listing.page(cursor, limit)
-        return Page([{**_outbox(row), "removed": removed} for row in page.rows], page.cursor)
+        page = Listing(self._jobs.untold.behind, "since").page(cursor, limit)
+        rows = [row for found in page.rows for row in self._jobs.untold.rows(found)]
+        return Page(rows, page.cursor)
 
     def count(self) -> int:
         """Estimate how many jobs there are, hidden ones too."""
@@ -357,16 +350,4 @@ def _rejected(row: Document) -> Document:
         "reason": row.get("reason"),
         "execution_id": row.get("execution_id"),
         "applied": row.get("applied"),
-    }
-
-
-def _outbox(row: Document) -> Document:
-    waiting = row.get("_outbox") or []
-    return {
-        "uuid": row["uuid"],
-        "waiting": len(waiting),
-        "oldest": waiting[0]["date"] if waiting else None,
-        "due": row["_outbox_due"],
-        "tries": row.get("_outbox_tries", 0),
-        "leased": (row.get("_outbox_lease") or {}).get("until"),
     }

@@ -24,14 +24,14 @@ from datacatalog.linkedstores.pipelinejob.fsm import (
 )
 from datacatalog.linkedstores.pipelinejob.heads import Heads, Outdated
 from datacatalog.linkedstores.pipelinejob.rotation import RotatingStore
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from datacatalog.tokens import InvalidAdminToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pymongo.database import Database
 
-    from datacatalog.linkedstores.pipelinejob.outbox import Outbox
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
@@ -71,32 +71,6 @@ class _Event(NamedTuple):
     execution_id: str | None
     first: bool = False
     """whether nothing was sent under its key before"""
-
-
-class _Announcing:
-    """What an event puts into the outbox of its job.
-
-    Args:
-        outbox: of jobs.
-        announce: whether the event itself is announced.
-        before: as for `apply`.
-    """
-
-    def __init__(
-        self, outbox: Outbox, announce: bool, before: Callable[[Document], bool] | None
-    ) -> None:
-        self._outbox = outbox
-        self._announce = announce
-        self._before = before
-        self._entered: Document | None = None
-
-    def items(self, job: Document, entry: Document) -> list[Document]:
-        """Return what goes into the outbox together with an entry."""
-        before, self._before = self._before, None
-        if before is not None and not before(job):
-            self._entered = self._outbox.entering_item(job, entry)
-        items = [self._entered] if self._entered else []
-        return [*items, self._outbox.item(entry)] if self._announce else items
 
 
 class _Uncertain(Exception):
@@ -197,6 +171,7 @@ class PipelineJobStore(RotatingStore):
             updated=created,
             history=[entry],
             _history={"moved": 0, "bytes": history.size([entry])},
+            **{UNTOLD: 0},
         )
         try:
             self.coll.insert_one(stored)
@@ -254,8 +229,6 @@ class PipelineJobStore(RotatingStore):
         first: bool = False,
         sent: Any = None,
         execution_id: str | None = None,
-        announce: bool = False,
-        before: Callable[[Document], bool] | None = None,
         remembered: bool = False,
     ) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
@@ -270,9 +243,6 @@ class PipelineJobStore(RotatingStore):
                 that have moved from the job's document.
             sent: what tells events with the same key apart, by default `data`.
             execution_id: of the execution that brought the event, for the record of a refusal.
-            announce: put the event into the outbox as well.
-            before: called once with the job as it is, when nothing speaks against the event; what
-                it could not announce then (it returns False) goes into the outbox as well.
             remembered: the job is as `heads` had it.
 
         Raises:
@@ -292,24 +262,15 @@ class PipelineJobStore(RotatingStore):
             execution_id,
             first or key is None,
         )
-        announcing = _Announcing(self.outbox, announce, before)
         if remembered:
-            return self._apply_to_remembered(job, event, announcing)
-        return self._apply(job, event, announcing)
+            return self._apply_to_remembered(job, event)
+        return self._apply(job, event)
 
-    def retry(
-        self,
-        rejected_id: str,
-        *,
-        announce: bool = False,
-        before: Callable[[Document], bool] | None = None,
-    ) -> Applied:
+    def retry(self, rejected_id: str) -> Applied:
         """Apply an event that was refused, as what it was: a later delivery of it changes nothing.
 
         Args:
             rejected_id: of the event among those that were refused.
-            announce: as for `apply`.
-            before: as for `apply`.
 
         Raises:
             UnknownRejection: there is none, or it was applied since.
@@ -324,19 +285,18 @@ class PipelineJobStore(RotatingStore):
             event_digest,
             row.get("execution_id"),
         )
-        announcing = _Announcing(self.outbox, announce, before)
-        applied = self._apply(self.load(row["uuid"]), event, announcing)
+        applied = self._apply(self.load(row["uuid"]), event)
         self.rejected.update_one({"_id": rejected_id}, {"$set": {"applied": now()}})
         return applied
 
-    def _apply(self, job: Document, event: _Event, announcing: _Announcing) -> Applied:
+    def _apply(self, job: Document, event: _Event) -> Applied:
         load = self.load if _is_whole(job) else self.load_head
         certain = event.first
         for attempt in self.attempts(f"{event.name} event"):
             if attempt:
                 job = load(job["uuid"])
             try:
-                applied = self._attempt(job, event, announcing, only_recent=certain)
+                applied = self._attempt(job, event, only_recent=certain)
             except EventRefused as refusal:
                 self._keep_rejected(job, event, refusal)
                 raise
@@ -348,20 +308,16 @@ class PipelineJobStore(RotatingStore):
                     return applied
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
-    def _apply_to_remembered(
-        self, job: Document, event: _Event, announcing: _Announcing
-    ) -> Applied:
+    def _apply_to_remembered(self, job: Document, event: _Event) -> Applied:
         try:
-            applied = self._attempt(job, event, announcing, only_recent=event.first)
+            applied = self._attempt(job, event, only_recent=event.first)
         except (EventRefused, _Uncertain) as reason:
             raise Outdated from reason
         if applied is None:
             raise Outdated
         return applied
 
-    def _attempt(
-        self, job: Document, event: _Event, announcing: _Announcing, *, only_recent: bool
-    ) -> Applied | None:
+    def _attempt(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
         """Apply an event to a job if it is still as it was read; None if another writer was faster.
 
         Raises:
@@ -380,7 +336,7 @@ class PipelineJobStore(RotatingStore):
             revision=(job.get("_properties", {}).get("revision") or 0) + 1,
             event_digest=event.digest,
         )
-        if not self._append(job, entry, announcing.items(job, entry)):
+        if not self._append(job, entry):
             return None
         if not _is_whole(job):
             self.heads.keep(job)
@@ -404,7 +360,7 @@ class PipelineJobStore(RotatingStore):
             raise EventConflict(event.name, entry["name"])
         return Applied(job, entry, duplicate=True)
 
-    def _append(self, job: Document, entry: Document, announcements: list[Document]) -> bool:
+    def _append(self, job: Document, entry: Document) -> bool:
         """Write an event; tell whether no other writer was faster.
 
         Raises:
@@ -416,6 +372,7 @@ class PipelineJobStore(RotatingStore):
             "updated": entry["date"],
         }
         operators: dict[str, Any] = {"push": {"history": entry}}
+        number = total(job)
         about = {"moved": history.moved(job)}
         recent = [*history.recent(job), entry]
         if history.is_full(job):
@@ -432,21 +389,13 @@ class PipelineJobStore(RotatingStore):
         else:
             about["bytes"] = (history.counted(job) or 0) + history.size([entry])
         changes["_history.bytes"] = about["bytes"]
-        guard: Document = {}
-        if announcements:
-            operators.setdefault("push", {})["_outbox"] = {"$each": announcements}
-            if job.get("_outbox_due"):
-                # a delivery that empties the outbox meanwhile takes its due date along
-                guard = {"_outbox_due": {"$exists": True}}
-            else:
-                changes["_outbox_due"] = entry["date"]
+        # the lesser of two: where an entry before this one was not handed out, that stays noted
+        operators["min"] = {UNTOLD: number}
         try:
-            if not self.commit(job, changes, guard, **operators):
+            if not self.commit(job, changes, **operators):
                 return False
         except AutoReconnect as error:
             raise _Uncertain from error
-        if announcements:
-            job.setdefault("_outbox_due", entry["date"])
         job.update(
             state=entry["_state"],
             last_event=entry["name"],
@@ -492,13 +441,13 @@ class PipelineJobStore(RotatingStore):
             self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
         self.histories.audit(stored, history.recent(stored))
         super().keep_removed(stored)
-        self.outbox_of_removed.adopt(stored)
+        self.untold.adopt(stored)
 
     def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
-        """Hide or show a job; one that is shown announces for itself what it has to."""
+        """Hide or show a job; one that is shown is told of by itself."""
         super().set_visible(stored, action, visible=visible)
         if visible:
-            self.outbox_of_removed.forget(stored)
+            self.untold.disown(stored)
 
 
 def _is_whole(job: Document) -> bool:

@@ -279,7 +279,14 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
 
 def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., Job]) -> None:
     job = make_job("run", "finish")
-    for path in ("/", f"/jobs/{job.uuid}", "/rejected", "/outbox", "/pipelines", "/platform"):
+    for path in (
+        "/",
+        f"/jobs/{job.uuid}",
+        "/rejected",
+        "/subscriptions",
+        "/pipelines",
+        "/platform",
+    ):
         browser.open(path)
         tree = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         nodes = [node for node in tree if not node["ignored"]]

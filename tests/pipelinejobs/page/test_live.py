@@ -64,7 +64,7 @@ def test_who_looks_at_one_job_is_not_told_of_another(
     assert version_of(operator, "/") != listed
 
 
-@pytest.mark.parametrize("path", ["/", "/rejected", "/pipelines", "/outbox", "/platform"])
+@pytest.mark.parametrize("path", ["/", "/rejected", "/pipelines", "/subscriptions", "/platform"])
 def test_lists_can_be_followed(path: str, operator: Person) -> None:
     with following(operator, path) as version:
         assert version() == f"data: {version_of(operator, path)}"

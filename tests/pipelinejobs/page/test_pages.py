@@ -12,6 +12,8 @@ import pytest
 
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
+from datacatalog.linkedstores.subscriptions import Subscriptions
+from pipelinejobs import subscribing
 from pipelinejobs.page import jobs as pages
 from pipelinejobs.page.application import ADDRESSES
 from pipelinejobs.site import Site
@@ -226,15 +228,28 @@ def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Jo
     assert operator.submit("/rejected", id="nope").status_code == 409
 
 
-def test_the_outbox(operator: Person, site: Site, job: Job) -> None:
-    assert "Nothing waits" in operator.get("/outbox").text
-    site.jobs.apply(site.jobs.load(job.uuid), "run", {}, announce=True)
-    assert job.uuid in operator.get("/outbox").text
-    assert "waiting to be announced" in operator.get(f"/jobs/{job.uuid}").text
-    # nobody is named to announce it to
-    reply = operator.submit("/outbox")
-    assert reply.status_code == 409
-    assert "events_manager" in reply.text
+def test_subscriptions_are_tested_and_replayed(operator: Person, site: Site, job: Job) -> None:
+    assert "Nobody subscribes" in operator.get("/subscriptions").text
+    subscribing.add(
+        site, {"name": "lab", "url": "http://127.0.0.1:9/x?key=1", "allow_private": True}
+    )
+    subscriptions = Subscriptions(site.jobs.db)
+    try:
+        listed = operator.get("/subscriptions").text
+        assert "http://127.0.0.1:9/x?…" in listed
+        assert "key=1" not in listed
+        away = operator.submit("/subscriptions", name="lab", do="test")
+        assert (away.status_code, "no connection" in away.text) == (409, True)
+        stored = site.jobs.load(job.uuid)
+        letter = {"subscriber": "lab", "job_id": stored["_id"], "job_uuid": job.uuid, "number": 0}
+        subscriptions.bury({**letter, "event": "create", "reason": "why not", "tries": 3})
+        assert "why not (3 tries)" in operator.get("/subscriptions").text
+        left = operator.submit("/subscriptions", name="lab", do="replay")
+        assert (left.status_code, "1 dead letters are left" in left.text) == (409, True)
+        assert operator.submit("/subscriptions", name="lab", do="bake").status_code == 400
+        assert operator.submit("/subscriptions", name="nope", do="test").status_code == 409
+    finally:
+        subscribing.remove(site, "lab")
 
 
 def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
@@ -332,7 +347,7 @@ LACKING: list[dict[str, Any]] = [
     ),
     {"_admin": "x"},
     {"state": ["RUNNING"]},
-    {"child_of": 5, "archive_patterns": 5, "_outbox": 5},
+    {"child_of": 5, "archive_patterns": 5, "_untold": 5},
     {"history": [{}]},
     {"history": [{"name": "run", "uuid": "x", "data": {}}]},
     {"updated": "yesterday"},

@@ -232,7 +232,12 @@ def test_levels(
     reader = user("rita", "READ")
     assert job.uuid in reader.get("/").text
     assert "may look, not send events" in reader.get(f"/jobs/{job.uuid}").text
-    for path in (f"/jobs/{job.uuid}/events", f"/jobs/{job.uuid}/delete", "/rejected", "/outbox"):
+    for path in (
+        f"/jobs/{job.uuid}/events",
+        f"/jobs/{job.uuid}/delete",
+        "/rejected",
+        "/subscriptions",
+    ):
         reply = reader.submit(path, event="update", token=job.token)
         assert reply.status_code == 403
         assert "rita has READ" in reply.text
@@ -272,7 +277,7 @@ def test_the_api_goes_on_to_answer_other_sites(up: RunningGateway) -> None:
 def test_what_is_no_form_is_refused(operator: Person) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     for body, status in ((b"\xff", 400), (b"&".join([b"a=1"] * 101), 400), (b"a" * 2_200_000, 413)):
-        assert operator.post("/outbox", content=body, headers=form).status_code == status
+        assert operator.post("/subscriptions", content=body, headers=form).status_code == status
     assert operator.put("/").status_code == 405
     assert operator.get("/sign-out").status_code == 303
 

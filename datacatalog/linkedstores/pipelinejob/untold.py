@@ -1,0 +1,371 @@
+"""What subscribers have yet to be told: the history is the outbox, and this is where they are in it.
+
+A job's `_untold` is the number, in its history, of the first entry that was not handed out. An event
+sets it where it is missing, in its own update, so that it costs the same for any number of
+subscribers. Who has been told everything before `_untold` is written nowhere. Who is behind that is
+written in `jobs_untold`: one document for a job, with the number of the last entry that each such
+subscriber was told. So nothing grows with what waits, and no entry is stored twice.
+
+One process at a time hands out: the one that has the lease.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pymongo import IndexModel, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from datacatalog.linkedstores.basestore import indexes
+from datacatalog.linkedstores.basestore.store import REVISION, now
+from datacatalog.linkedstores.pipelinejob import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from datacatalog.mongo import Db, Document
+
+UNTOLD = "_untold"
+LEASE = datetime.timedelta(seconds=15)
+_LEASE_ID = "the lease of who hands out"
+_KEPT = (
+    *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
+    *("acted_on", "acted_using", "_history", "_properties", "_salt", "_admin"),
+)
+_FORMER = "_outbox"
+"""How the names of fields begin in which a former version kept what it had to announce."""
+_HEAD = dict.fromkeys((*_KEPT, "history.uuid", UNTOLD), 1)
+
+
+class Lag(NamedTuple):
+    """How far a subscriber is behind."""
+
+    jobs: int
+    events: int
+    oldest: datetime.datetime | None
+    """when the first event came that it was not told"""
+
+
+class Left(NamedTuple):
+    """Subscribers that are to be told something of a job later."""
+
+    job: Document
+    since: datetime.datetime
+    """when the first event came that they are to be told"""
+    places: Mapping[str, Document]
+    """by their names: `told`, the number of the last entry that each was told, and after a failure
+    `tries`, `due` and `reason`"""
+
+
+class Untold:
+    """What subscribers have yet to be told of all jobs of a database."""
+
+    def __init__(self, db: Db) -> None:
+        self.jobs = db["jobs"]
+        self.removed = db["jobs_removed"]
+        self.behind = db["jobs_untold"]
+        self.updates = db["updates"]
+        self._leases = db["leases"]
+        self.histories = history.History(db)
+        self._has_indexes = False
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes that are missing."""
+        if not self._has_indexes:
+            fields = ([("who", 1), ("since", 1)], "job_uuid", "since")
+            wanted = [IndexModel(field) for field in fields]
+            indexes.ensure(self.behind, wanted)
+            self._has_indexes = True
+
+    # Who hands out
+
+    def lease(self, holder: str) -> bool:
+        """Take the lease, or extend it; tell whether it is the holder's now."""
+        free = {"$or": [{"holder": holder}, {"until": {"$lt": now()}}]}
+        held = {"holder": holder, "until": now() + LEASE}
+        try:
+            self._leases.update_one({"_id": _LEASE_ID, **free}, {"$set": held}, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return True
+
+    def holder(self) -> str | None:
+        """Return who has the lease, or None."""
+        found = self._leases.find_one({"_id": _LEASE_ID, "until": {"$gte": now()}})
+        return None if found is None else str(found["holder"])
+
+    def release(self, holder: str) -> None:
+        """Give the lease back."""
+        self._leases.delete_one({"_id": _LEASE_ID, "holder": holder})
+
+    # What is new
+
+    def fresh(self, limit: int, *, descending: bool = False) -> list[Document]:
+        """Return jobs with entries that were not handed out, with what has to be known of them.
+
+        Those that were removed come first, each with `_removed`.
+        """
+        order = [(UNTOLD, -1 if descending else 1)]
+        query = {UNTOLD: {"$gte": 0}}
+        gone = {job["_id"]: job for job in self.removed.find(query, sort=order, limit=limit)}
+        # a removal that was not completed: the job is still there, and speaks for itself
+        if gone:
+            for job in self.jobs.find({"_id": {"$in": [*gone]}}, {"_id": 1}):
+                del gone[job["_id"]]
+        found = [{**job, "_removed": True} for job in gone.values()]
+        found += self.jobs.find(query, _HEAD, sort=order, limit=limit)
+        return found
+
+    def forget_all(self) -> None:
+        """Hand out nothing of what has happened so far: there is nobody to tell."""
+        self.jobs.update_many({UNTOLD: {"$gte": 0}}, {"$unset": {UNTOLD: ""}})
+        self.removed.delete_many({})
+
+    def head(self, job_id: Any) -> Document | None:
+        """Return what has to be known of a job, removed or not, as `fresh` does."""
+        found = self.jobs.find_one({"_id": job_id}, _HEAD)
+        if found is None:
+            found = self.removed.find_one({"_id": job_id})
+            return None if found is None else {**found, "_removed": True}
+        return found
+
+    def any_head(self, job_id: Any) -> Document | None:
+        """Do as `head` does, also for a job that was removed long ago."""
+        found = self.head(job_id)
+        row = None if found else self.updates.find_one({"_id": f"remove:{job_id}"})
+        if row is None:
+            return found
+        return {"_id": job_id, **self.kept_of_removed(row["document"]), "_removed": True}
+
+    def entries(self, job: Document, first: int, limit: int) -> list[Document]:
+        """Return entries of a job's history as they are stored, the first of them by its number."""
+        if job.get("_removed"):
+            return self._entries_of_removed(job, first, limit)
+        whole = self.jobs.find_one({"_id": job["_id"]}, {"uuid": 1, "history": 1, "_history": 1})
+        if whole is None:
+            return []
+        found = self.histories.read(whole, first, limit)
+        return [entry if isinstance(entry, dict) else {} for entry in found]
+
+    def _entries_of_removed(self, job: Document, first: int, limit: int) -> list[Document]:
+        row = self.updates.find_one({"_id": f"remove:{job['_id']}"})
+        if row is None:
+            return []
+        document = row["document"]
+        mark = history.moved(document)
+        found: list[Any] = []
+        if first < mark:
+            for bucket in self.buckets_of_removed(document):
+                if bucket["last"] >= first:
+                    found += bucket["entries"][max(0, first - bucket["first"]) :]
+        found += history.recent(document)[max(0, first - mark) :]
+        return [entry if isinstance(entry, dict) else {} for entry in found[:limit]]
+
+    def buckets_of_removed(self, job: Document) -> list[Document]:
+        """Return the buckets of the history of a removed job, from the audit log."""
+        query = {"uuid": job["uuid"], "action": "remove_history"}
+        buckets = [row["bucket"] for row in self.updates.find(query)]
+        ours = [each for each in buckets if each["job_id"] == job["_id"]]
+        below = [each for each in ours if each["first"] < history.moved(job)]
+        return sorted(below, key=lambda bucket: int(bucket["first"]))
+
+    def advance(self, told: Sequence[tuple[Document, int, bool]]) -> None:
+        """Note up to where jobs were handed out.
+
+        Args:
+            told: jobs as they were read, the number of the first entry that is still to be handed
+                out, and whether there was none such when the job was read.
+        """
+        done: dict[Any, list[Any]] = {}
+        moves: list[UpdateOne] = []
+        for job, number, is_all in told:
+            if job.get("_removed"):
+                change = {"$unset": {UNTOLD: ""}} if is_all else {"$set": {UNTOLD: number}}
+                self.removed.update_one({"_id": job["_id"]}, change)
+                self._let_removed_go(job["_id"])
+            elif is_all:
+                revision = job.get("_properties", {}).get("revision")
+                done.setdefault(revision, []).append(job["_id"])
+            else:
+                moves.append(_move(job, number))
+        for revision, ids in done.items():
+            # a job that has changed since may have another entry
+            query = {"_id": {"$in": ids}, REVISION: revision}
+            changed = self.jobs.update_many(query, {"$unset": {UNTOLD: ""}}).modified_count
+            if changed < len(ids):
+                moves += [
+                    _move(job, number)
+                    for job, number, is_all in told
+                    if is_all and job["_id"] in ids and not job.get("_removed")
+                ]
+        if moves:
+            self.jobs.bulk_write(moves, ordered=False)
+
+    def _let_removed_go(self, job_id: Any) -> None:
+        """Drop what was kept of a removed job, if nobody has to be told more of it."""
+        if self.behind.find_one({"_id": job_id}, {"_id": 1}) is None:
+            self.removed.delete_one({"_id": job_id, UNTOLD: {"$exists": False}})
+
+    # Who is behind
+
+    def laggards(self, job_uuids: Iterable[str]) -> dict[str, list[Document]]:
+        """Return, by UUIDs of jobs, what is known of who is behind; a UUID may have had two jobs."""
+        found: dict[str, list[Document]] = {}
+        for each in self.behind.find({"job_uuid": {"$in": [*job_uuids]}}):
+            found.setdefault(each["job_uuid"], []).append(each)
+        return found
+
+    def pending(
+        self, subscriber: str, after: tuple[datetime.datetime, Any] | None, limit: int
+    ) -> list[Document]:
+        """Return documents of jobs on which a subscriber is behind, the longest waiting first.
+
+        Args:
+            subscriber: its name.
+            after: `since` and `_id` of the one after which to begin.
+            limit: how many at most.
+        """
+        query: Document = {"who": subscriber}
+        if after is not None:
+            query["$or"] = [
+                {"since": {"$gt": after[0]}},
+                {"since": after[0], "_id": {"$gt": after[1]}},
+            ]
+        order = [("since", 1), ("_id", 1)]
+        return list(self.behind.find(query, sort=order, limit=limit))
+
+    def is_behind(self, subscriber: str) -> bool:
+        """Tell whether a subscriber is behind on any job."""
+        return self.behind.find_one({"who": subscriber}, {"_id": 1}) is not None
+
+    def count(self) -> int:
+        """Count the jobs of which somebody has yet to be told something."""
+        fresh = {UNTOLD: {"$gte": 0}}
+        waiting = self.jobs.count_documents(fresh) + self.removed.count_documents(fresh)
+        return waiting + self.behind.count_documents({})
+
+    def leave_behind(self, left: Sequence[Left]) -> None:
+        """Note that subscribers are behind."""
+        if not left:
+            return
+        self.ensure_indexes()
+        self.behind.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": job["_id"]},
+                    {
+                        "$addToSet": {"who": {"$each": [*places]}},
+                        "$set": {f"behind.{name}": place for name, place in places.items()},
+                        "$setOnInsert": {"job_uuid": job["uuid"]},
+                        "$min": {"since": since},
+                    },
+                    upsert=True,
+                )
+                for job, since, places in left
+            ],
+            ordered=False,
+        )
+
+    def note_told(self, job_id: Any, subscriber: str, number: int) -> None:
+        """Note which entry a subscriber was told that is behind."""
+        told = {f"behind.{subscriber}": {"told": number}}
+        self.behind.update_one({"_id": job_id, "who": subscriber}, {"$set": told})
+
+    def note_failure(self, job_id: Any, subscriber: str, place: Mapping[str, Any]) -> None:
+        """Note that an entry could not be told: `tries`, `due` and `reason`."""
+        noted = {f"behind.{subscriber}.{name}": value for name, value in place.items()}
+        self.behind.update_one({"_id": job_id, "who": subscriber}, {"$set": noted})
+
+    def due_now(self, subscriber: str) -> None:
+        """Let everything be due at once that could not be told before."""
+        query = {"who": subscriber, f"behind.{subscriber}.due": {"$gt": now()}}
+        self.behind.update_many(query, {"$unset": {f"behind.{subscriber}.due": ""}})
+
+    def caught_up(self, job_id: Any, subscriber: str) -> None:
+        """Note that a subscriber was told everything of a job that was handed out."""
+        self._let_go({"_id": job_id}, subscriber)
+        self.behind.delete_one({"_id": job_id, "who": []})
+        self._let_removed_go(job_id)
+
+    def forget(self, subscriber: str) -> None:
+        """Drop what a subscriber has yet to be told, since it is one no more."""
+        self._let_go({"who": subscriber}, subscriber)
+        self.behind.delete_many({"who": []})
+
+    def _let_go(self, query: Document, subscriber: str) -> None:
+        change = {"$pull": {"who": subscriber}, "$unset": {f"behind.{subscriber}": ""}}
+        self.behind.update_many(query, change)
+
+    def lag(self, subscriber: str, most: int = 1000) -> Lag:
+        """Return how far a subscriber is behind, counted over at most so many jobs."""
+        documents = self.pending(subscriber, None, most)
+        ids = [each["_id"] for each in documents]
+        totals = {job["_id"]: job for job in self._totals(ids)}
+        events = 0
+        for each in documents:
+            job = totals.get(each["_id"])
+            if job is not None:
+                events += max(1, total(job) - 1 - each["behind"][subscriber]["told"])
+        jobs = len(ids) if len(ids) < most else self.behind.count_documents({"who": subscriber})
+        return Lag(jobs, events, documents[0]["since"] if documents else None)
+
+    def rows(self, found: Document) -> list[Document]:
+        """Return who is behind on a job, and how far."""
+        jobs = [*self._totals([found["_id"]])]
+        number = total(jobs[0]) if jobs else 0
+        return [
+            {
+                "uuid": found["job_uuid"],
+                "subscriber": name,
+                "waiting": max(0, number - 1 - place["told"]),
+                "since": found["since"],
+                "tries": place.get("tries", 0),
+                "due": place.get("due"),
+                "reason": place.get("reason"),
+            }
+            for name, place in sorted(found["behind"].items())
+        ]
+
+    def waiting_of(self, job: Document) -> int:
+        """Return how many events of a job somebody is behind, by its whole document."""
+        found = self.behind.find_one({"_id": job["_id"]})
+        numbers = [place["told"] + 1 for place in (found or {}).get("behind", {}).values()]
+        return total(job) - min(numbers, default=total(job))
+
+    def _totals(self, ids: list[Any]) -> Iterator[Document]:
+        names = {"history.uuid": 1, "_history": 1, "uuid": 1}
+        yield from self.jobs.find({"_id": {"$in": ids}}, names)
+        yield from self.removed.find({"_id": {"$in": ids}})
+
+    # Jobs that are removed
+
+    def adopt(self, job: Document) -> None:
+        """Take over what is to be told of a job that is about to be removed."""
+        waits = self.behind.find_one({"_id": job["_id"]}, {"_id": 1}) is not None
+        marks = {name: job[name] for name in job if name == UNTOLD or name.startswith(_FORMER)}
+        if marks or waits:
+            kept = {**self.kept_of_removed(job), **marks}
+            self.removed.replace_one({"_id": job["_id"]}, kept, upsert=True)
+
+    @staticmethod
+    def kept_of_removed(job: Document) -> Document:
+        """Return what has to be known of a removed job, but for its mark."""
+        kept = {name: job[name] for name in _KEPT if name in job}
+        return {**kept, "_total": total(job)}
+
+    def disown(self, job: Document) -> None:
+        """Drop what was taken over from a job whose removal was not completed."""
+        self.removed.delete_one({"_id": job["_id"]})
+
+
+def total(job: Document) -> int:
+    """Return how many entries the history of a job has, of which at least their UUIDs were read."""
+    if "_total" in job:
+        return int(job["_total"])
+    return history.moved(job) + len(history.recent(job))
+
+
+def _move(job: Document, number: int) -> UpdateOne:
+    query = {"_id": job["_id"], UNTOLD: {"$lt": number}}
+    return UpdateOne(query, {"$set": {UNTOLD: number}})

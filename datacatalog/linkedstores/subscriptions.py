@@ -1,0 +1,115 @@
+"""The subscriptions: those that are kept here, how it goes with all of them, and dead letters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from datacatalog import mongo
+from datacatalog.linkedstores.basestore import indexes
+from datacatalog.linkedstores.basestore.store import now
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Mapping
+
+    from pymongo.database import Database
+
+    from datacatalog.mongo import Document
+
+DEFINITION = "definition"
+
+
+class SubscriptionExists(ValueError):
+    """There is a subscription of this name."""
+
+
+class Subscriptions:
+    """What is kept of subscriptions, by their names.
+
+    Args:
+        mongodb: settings, or a database.
+    """
+
+    def __init__(self, mongodb: Mapping[str, Any] | Database[Any]) -> None:
+        self.db = mongo.connect(mongodb)
+        self.coll = self.db["subscriptions"]
+        self.dead = self.db["dead_letters"]
+
+    def kept(self) -> dict[str, Document]:
+        """Return what is kept of all of them."""
+        return {found["_id"]: found for found in self.coll.find(sort=[("_id", 1)])}
+
+    def add(self, name: str, definition: Mapping[str, Any]) -> None:
+        """Keep a new subscription, from now on.
+
+        Raises:
+            SubscriptionExists: there is one of this name.
+        """
+        try:
+            self.coll.insert_one({"_id": name, DEFINITION: dict(definition), "since": now()})
+        except DuplicateKeyError as error:
+            message = f"there is a subscription {name!r} already"
+            raise SubscriptionExists(message) from error
+
+    def begin(self, name: str, since: datetime.datetime) -> datetime.datetime:
+        """Note a subscription of the settings when it is seen first; return since when it is one."""
+        self.coll.update_one({"_id": name}, {"$setOnInsert": {"since": since}}, upsert=True)
+        found = self.coll.find_one({"_id": name}, {"since": 1})
+        moment: datetime.datetime = found["since"] if found else since
+        return moment
+
+    def remove(self, name: str) -> bool:
+        """Drop a subscription with all that is kept of it; tell whether there was one."""
+        self.dead.delete_many({"subscriber": name})
+        return bool(self.coll.delete_one({"_id": name}).deleted_count)
+
+    def note(self, name: str, counts: Mapping[str, int], values: Mapping[str, Any]) -> None:
+        """Note how it goes: counts are added, values replaced."""
+        change: Document = {}
+        if counts:
+            change["$inc"] = dict(counts)
+        if values:
+            change["$set"] = dict(values)
+        if change:
+            self.coll.update_one({"_id": name}, change)
+
+    def end(self, name: str, note: str) -> None:
+        """End a subscription: nothing more is told, until it is removed and added again."""
+        self.coll.update_one({"_id": name}, {"$set": {"ended": now(), "note": note}})
+
+    def retry(self, name: str) -> None:
+        """Ask whoever delivers to try again at once."""
+        self.coll.update_one({"_id": name}, {"$set": {"retry": now()}})
+
+    # Dead letters
+
+    def bury(self, letter: Mapping[str, Any]) -> None:
+        """Keep that a subscriber was not told of an event, and never will be by itself.
+
+        Args:
+            letter: `subscriber`, `job_id`, `job_uuid`, `number` (of the entry), `event`, `date`,
+                `reason`, `tries`.
+        """
+        indexes.ensure(self.dead, [IndexModel([("subscriber", 1), ("date", 1)])])
+        key = f"{letter['subscriber']}:{letter['job_id']}:{letter['number']}"
+        self.dead.replace_one({"_id": key}, {**letter, "_id": key, "died": now()}, upsert=True)
+
+    def dead_letters(self, name: str | None = None, *, limit: int = 100) -> list[Document]:
+        """Return dead letters, of one subscription or of all, the oldest event first."""
+        query = {} if name is None else {"subscriber": name}
+        return list(self.dead.find(query, sort=[("date", 1), ("_id", 1)], limit=limit))
+
+    def dead_letter(self, key: str) -> Document | None:
+        """Return a dead letter, or None."""
+        return self.dead.find_one({"_id": key})
+
+    def count_dead(self, name: str) -> int:
+        """Count the dead letters of a subscription."""
+        return self.dead.count_documents({"subscriber": name})
+
+    def revived(self, key: str) -> None:
+        """Drop a dead letter, whose event was told after all."""
+        self.dead.delete_one({"_id": key})

@@ -1,0 +1,219 @@
+"""Hands out what has happened: to each subscriber in order, and to none later because of another.
+
+What is new of a job goes at once to all who are ready. Who is not, or takes longer than a moment, is
+noted to be behind on that job, and told by its own line (`line`) as fast as it can be. The note is on
+disk before the others are told the next entry of that job: after a crash, nobody is told more than
+the last one again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
+from manager.subscriptions.handout import Handout
+from manager.subscriptions.line import Limits, Line
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping
+
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.linkedstores.subscriptions import Subscriptions
+    from datacatalog.mongo import Document
+    from manager.subscriptions.subscriber import Subscriber
+
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 0.1
+"""For which all others wait for one of them, before the next entry of the same job."""
+_JOBS, _ENTRIES = 100, 20
+
+
+class Dispatcher:
+    """Tells the subscribers what is new.
+
+    Args:
+        jobs: what happens.
+        subscriptions: where it is noted how it goes.
+        logger: for what goes wrong.
+        limits: when an event becomes a dead letter.
+        failures: of a subscriber in a row, until it is left alone for a while.
+        seconds: in which all has to be done; None for no end.
+    """
+
+    def __init__(
+        self,
+        jobs: PipelineJobStore,
+        subscriptions: Subscriptions,
+        logger: logging.Logger,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
+        failures: int = 3,
+        seconds: float | None = None,
+    ) -> None:
+        self.untold = jobs.untold
+        self.logger = logger
+        self.limits = limits
+        self.stopping = False
+        self.lock = threading.Lock()
+        """for what the lines and this one share"""
+        self.gate = threading.Lock()
+        """while it is decided who is told what is new, nobody leaves those who are behind"""
+        self.progress = threading.Condition(self.lock)
+        self._subscriptions = subscriptions
+        self._failures = failures
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._lines: dict[str, Line] = {}
+        self._handouts: dict[object, Handout] = {}
+        self._polled = 0.0
+        self._turns = 0
+
+    def seconds_left(self) -> float:
+        """Return how much time there is for anything."""
+        if self._deadline is None:
+            return float("inf")
+        return max(0.05, self._deadline - time.monotonic())
+
+    @property
+    def delivered(self) -> int:
+        """How many events were told."""
+        return sum(line.delivered for line in self._lines.values())
+
+    def serve(self, subscribers: list[Subscriber], kept: Mapping[str, Document]) -> None:
+        """Tell these from now on, and nobody else.
+
+        Args:
+            subscribers: those whom this process can tell.
+            kept: what is kept of subscriptions; who is named there alone is told later by others.
+        """
+        by_name = {each.name: each for each in subscribers}
+        self._names = {*by_name, *(n for n, found in kept.items() if not found.get("ended"))}
+        for name in [*self._lines]:
+            if name not in by_name:
+                self._lines.pop(name).closed = True
+        for name, subscriber in by_name.items():
+            if name in self._lines:
+                self._lines[name].try_again(kept.get(name, {}))
+                continue
+            line = Line(
+                subscriber,
+                self,
+                self._subscriptions,
+                failures=self._failures,
+                kept=kept.get(name, {}),
+                backlog=self.untold.is_behind(name),
+            )
+            self._lines[name] = line
+            line.start()
+
+    def begin_anew(self) -> None:
+        """Try at once whatever has failed before."""
+        for line in self._lines.values():
+            line.begin_anew()
+
+    def has_in_hand(self, job_uuid: str) -> bool:
+        """Tell whether something of a job is being handed out."""
+        return any(each.job["uuid"] == job_uuid for each in [*self._handouts.values()])
+
+    def step(self) -> bool:
+        """Do what can be done at the moment; tell whether anything is still to be done."""
+        if time.monotonic() - self._polled >= POLL_SECONDS:
+            self._take()
+        with self.lock:
+            if not self._is_time_to_settle():
+                self.progress.wait(POLL_SECONDS if not self._handouts else POLL_SECONDS / 4)
+        self._settle()
+        return bool(self._handouts) or not all(line.is_idle for line in [*self._lines.values()])
+
+    def _is_time_to_settle(self) -> bool:
+        """Tell whether others wait for it; else it is done for many jobs in one."""
+        settled = [each.is_settled for each in self._handouts.values()]
+        goes_on = any(each.is_settled and not each.is_last for each in self._handouts.values())
+        return goes_on or (bool(settled) and all(settled))
+
+    def finish(self) -> None:
+        """Stop: wait a moment for what is being told, and note where everybody is."""
+        with self.lock:
+            self.stopping = True
+            for line in self._lines.values():
+                line.news.notify()
+        for line in self._lines.values():
+            line.join(min(1.0, self.seconds_left()))
+        self._settle(grace=0.0)
+        self.report()
+
+    def report(self) -> None:
+        """Note how it goes with each subscriber."""
+        for line in self._lines.values():
+            line.report()
+
+    # Handing out
+
+    def _take(self) -> None:
+        """Take what is new of some jobs."""
+        self._polled = time.monotonic()
+        self._turns += 1
+        new: list[Handout] = []
+        with self.gate:
+            limit = _JOBS + len(self._handouts)
+            # the lowest numbers first, then the highest: none waits for ever
+            heads = self.untold.fresh(limit, descending=self._turns % 2 == 0)
+            heads = [head for head in heads if head["_id"] not in self._handouts]
+            if not heads:
+                return
+            behind = self.untold.laggards({head["uuid"] for head in heads})
+            uuids = {each.job["uuid"] for each in self._handouts.values()}
+            for head in heads:
+                if head["uuid"] in uuids:
+                    # the one that was removed goes first
+                    continue
+                uuids.add(head["uuid"])
+                documents = behind.get(head["uuid"], [])
+                late = {name for each in documents for name in each["who"]}
+                own = {
+                    name for each in documents if each["_id"] == head["_id"] for name in each["who"]
+                }
+                handout = Handout(head, self._names - late)
+                for name in (late - own) & self._names:
+                    handout.left[name] = {"told": head[UNTOLD] - 1}
+                self._handouts[head["_id"]] = handout
+                new.append(handout)
+        for handout in new:
+            first = max(0, handout.number - 1)
+            handout.load(self.untold.entries(handout.job, first, _ENTRIES + 1))
+        with self.lock:
+            for handout in new:
+                handout.offer(self._lines)
+
+    def _settle(self, grace: float = GRACE_SECONDS) -> None:
+        """Note what was told, and go on with the next entries."""
+        with self.lock:
+            late = {
+                name
+                for handout in self._handouts.values()
+                for name in handout.leave_late(grace)
+                if name not in handout.failed
+            }
+            ready = [each for each in self._handouts.values() if not each.waiting]
+            left = [each for handout in ready if (each := handout.what_is_left()) is not None]
+        if not ready:
+            return
+        # first who is behind, then the mark: after a crash in between, somebody is told again
+        self.untold.leave_behind(left)
+        moves = [(each.job, min(each.number + 1, each.end), each) for each in ready]
+        self.untold.advance(
+            [(job, number, number >= each.end and each.is_all) for job, number, each in moves]
+        )
+        with self.lock:
+            for job, number, handout in moves:
+                for name in handout.left:
+                    if name in self._lines:
+                        self._lines[name].leave_behind(late=name in late)
+                handout.left = {}
+                if number >= handout.end:
+                    del self._handouts[job["_id"]]
+                    continue
+                handout.number = number
+                handout.offer(self._lines)

@@ -1,0 +1,128 @@
+"""What is being handed out of one job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Left, total
+from manager.subscriptions.line import wants
+from manager.subscriptions.subscriber import News, moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datacatalog.mongo import Document
+    from manager.subscriptions.line import Line
+
+
+class Handout:
+    """Some entries of one job, one after the other, to all who are not behind on it.
+
+    Args:
+        job: what has to be known of it.
+        names: of those who are told.
+    """
+
+    def __init__(self, job: Document, names: set[str]) -> None:
+        self.job = job
+        self.number = int(job[UNTOLD])
+        """of the entry that is told now"""
+        self.names = names
+        self.waiting: set[str] = set()
+        """those who have yet to be told it"""
+        self.failed: dict[str, Document] = {}
+        """those who could not be told it"""
+        self.left: dict[str, Document] = {}
+        """those who are to be told this and the others later"""
+        self._entries: list[Document] = []
+        self._first = self.number
+        self._before: Document | None = None
+        self._began = 0.0
+
+    def load(self, entries: list[Document]) -> None:
+        """Take the entries: the one before the first, if there is one, and those that are told."""
+        if self._first and entries:
+            self._before, *entries = entries
+        self._entries = entries
+
+    @property
+    def end(self) -> int:
+        """The number after the last entry."""
+        return self._first + len(self._entries)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the job had no further entries when it was read."""
+        return not self._entries or self.end >= total(self.job)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the present entry is the last one."""
+        return self.number + 1 >= self.end
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everybody was told the present entry, or could not be told."""
+        return all(name in self.failed for name in self.waiting)
+
+    @property
+    def news(self) -> News:
+        """What is told now."""
+        index = self.number - self._first
+        before = self._entries[index - 1] if index else self._before
+        return News(self.job, self.number, self._entries[index], before)
+
+    def offer(self, lines: Mapping[str, Line]) -> None:
+        """Have the present entry told, or the next one that somebody wants."""
+        while self.number < self.end:
+            news = self.news
+            for name in [*self.names]:
+                line = lines.get(name)
+                if line is not None and line.ended:
+                    self.drop(name)
+                    continue
+                if line is not None and not wants(line.subscriber, news):
+                    continue
+                if line is not None and line.is_ready:
+                    self.waiting.add(name)
+                    line.queue.append(self)
+                    line.news.notify()
+                else:
+                    self._leave(name, {})
+            self._began = time.monotonic()
+            if self.waiting:
+                return
+            self.number += 1
+
+    def waits_for(self, name: str, number: int) -> bool:
+        """Tell whether others wait until somebody was told an entry."""
+        return name in self.waiting and number == self.number
+
+    def leave_late(self, grace: float) -> list[str]:
+        """Wait no more for who has failed or takes too long; return who that is."""
+        is_over = time.monotonic() - self._began > grace
+        late = [name for name in self.waiting if is_over or name in self.failed]
+        for name in late:
+            self.waiting.discard(name)
+            self._leave(name, self.failed.pop(name, {}))
+        return late
+
+    def drop(self, name: str) -> None:
+        """Tell nothing more to somebody who wants no more."""
+        self.names.discard(name)
+        self.waiting.discard(name)
+
+    def _leave(self, name: str, more: Document) -> None:
+        self.names.discard(name)
+        self.left[name] = {"told": self.number - 1, **more}
+
+    def what_is_left(self) -> Left | None:
+        """Return who is to be told later, if there is anybody."""
+        if not self.left:
+            return None
+        first = min(int(place["told"]) for place in self.left.values()) + 1 - self._first
+        entries = self._entries[max(0, first) :]
+        moment = moment_of(entries[0]) if entries else None
+        return Left(self.job, moment or now(), self.left)

@@ -1,0 +1,183 @@
+"""Who hands out, and for how long: an execution for a second, a drain to the end, a dispatcher always."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from datacatalog import mongo
+from datacatalog.linkedstores.subscriptions import Subscriptions
+from manager.exceptions import InvalidSettings
+from manager.settings import section_of
+from manager.subscriptions import roster
+from manager.subscriptions.dispatcher import POLL_SECONDS, Dispatcher
+from manager.subscriptions.line import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob.untold import Untold
+    from reactors.runtime import Reactor
+
+DRAIN_SECONDS = 600.0
+HANDOVER_SECONDS = 10.0
+_REFRESH_SECONDS, _LEASE_SECONDS, _FORGET_SECONDS = 1.0, 5.0, 10.0
+
+
+class Lease:
+    """The right to hand out, which one process has at a time."""
+
+    def __init__(self, untold: Untold) -> None:
+        self._untold = untold
+        self._host = socket.gethostname()
+        self._name = f"{self._host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._extended = 0.0
+
+    def take(self) -> bool:
+        """Take it, or from a process of this machine that has died; tell whether we have it."""
+        if not self._untold.lease(self._name):
+            holder = self._untold.holder()
+            if holder is None or not self._is_dead(holder):
+                return False
+            self._untold.release(holder)
+            if not self._untold.lease(self._name):
+                return False
+        self._extended = time.monotonic()
+        return True
+
+    def keep(self) -> bool:
+        """Extend it now and then; tell whether we still have it."""
+        if time.monotonic() - self._extended < _LEASE_SECONDS:
+            return True
+        return self.take()
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        self._untold.release(self._name)
+
+    def _is_dead(self, holder: str) -> bool:
+        host, _, rest = holder.partition(":")
+        pid = rest.partition(":")[0]
+        if host != self._host or not pid.isdecimal():
+            return False
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def deliver(
+    rx: Reactor, jobs: PipelineJobStore, *, seconds: float, failures: int, anew: bool = False
+) -> int:
+    """Tell what is new, and what has waited until now; return how many events were told.
+
+    Args:
+        rx: with the settings.
+        jobs: what happens.
+        seconds: in which all has to be done.
+        failures: of a subscriber in a row, until it is left alone.
+        anew: whether to try at once what has failed before.
+    """
+    end = time.monotonic() + seconds
+    lease, told = Lease(jobs.untold), 0
+    subscriptions = Subscriptions(jobs.db)
+    while time.monotonic() < end and lease.take():
+        try:
+            subscribers, kept = roster.read(rx, jobs, subscriptions)
+            desk = Dispatcher(
+                jobs,
+                subscriptions,
+                rx.logger,
+                limits=limits_of(rx),
+                failures=failures,
+                seconds=end - time.monotonic(),
+            )
+            try:
+                desk.serve(subscribers, kept)
+                if anew:
+                    desk.begin_anew()
+                while desk.step() and time.monotonic() < end and lease.keep():
+                    pass
+            finally:
+                desk.finish()
+                told += desk.delivered
+        finally:
+            lease.give_back()
+        # who came while we had the lease has left it to us
+        if not jobs.untold.fresh(1):
+            break
+        anew = False
+    return told
+
+
+def drain(rx: Reactor, jobs: PipelineJobStore) -> tuple[int, int]:
+    """Do as `announcements.drain` does; where a dispatcher runs, have that do it."""
+    told = deliver(rx, jobs, seconds=DRAIN_SECONDS, failures=3, anew=True)
+    if jobs.untold.holder() is not None:
+        subscriptions = Subscriptions(jobs.db)
+        for name in subscriptions.kept():
+            subscriptions.retry(name)
+        end = time.monotonic() + HANDOVER_SECONDS
+        while jobs.untold.count() and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+    return told, jobs.untold.count()
+
+
+def dispatch(rx: Reactor, jobs: PipelineJobStore, is_over: Callable[[], bool]) -> None:
+    """Tell everybody what happens, from the moment that it does, until told to stop."""
+    lease = Lease(jobs.untold)
+    complaint = ""
+    while not is_over():
+        try:
+            if lease.take():
+                _hold(rx, jobs, lease, is_over)
+            complaint = ""
+        except (mongo.DatabaseError, InvalidSettings) as error:
+            is_settings = isinstance(error, InvalidSettings)
+            problem = str(error) if is_settings else f"the database: {type(error).__name__}"
+            # what is said once need not be said each time
+            if complaint != problem:
+                complaint = problem
+                rx.logger.warning("nobody is told anything: %s", complaint)
+        time.sleep(_REFRESH_SECONDS / 2)
+
+
+def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[], bool]) -> None:
+    """Hand out for as long as we have the lease."""
+    subscriptions = Subscriptions(jobs.db)
+    desk = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
+    refreshed = forgot = 0.0
+    is_served = False
+    try:
+        while not is_over() and lease.keep():
+            moment = time.monotonic()
+            if moment - refreshed >= _REFRESH_SECONDS:
+                refreshed = moment
+                subscribers, kept = roster.read(rx, jobs, subscriptions)
+                desk.serve(subscribers, kept)
+                desk.report()
+                is_served = bool(subscribers) or any("ended" not in each for each in kept.values())
+            if is_served:
+                desk.step()
+                continue
+            if moment - forgot >= _FORGET_SECONDS:
+                forgot = moment
+                jobs.untold.forget_all()
+            time.sleep(_REFRESH_SECONDS / 4)
+    finally:
+        desk.finish()
+        lease.give_back()
+
+
+def limits_of(rx: Reactor) -> Limits:
+    """Return when an event becomes a dead letter."""
+    section = section_of(rx.settings, "deliveries")
+    given = {name: section.get(name) for name in Limits._fields}
+    return Limits(**{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,58 @@
+"""Who is told: what they want to know, and how it reaches them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import datetime
+
+    from datacatalog.mongo import Document
+
+
+class News(NamedTuple):
+    """An entry of a job's history that somebody is told."""
+
+    job: Document
+    """what has to be known of the job"""
+    number: int
+    """of the entry, in the history"""
+    entry: Document
+    before: Document | None
+    """the entry before it"""
+
+
+class Subscriber(Protocol):
+    """One who is told."""
+
+    name: str
+    since: datetime.datetime
+    """what came earlier is not told"""
+
+    def wants(self, news: News) -> bool:
+        """Tell whether this is told."""
+
+    def tell(self, news: News, seconds: float) -> None:
+        """Tell it.
+
+        Args:
+            news: what.
+            seconds: that it may take.
+
+        Raises:
+            DeliveryFailed: it was not told.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+def state_of(news: News) -> str:
+    """Return the state of the job after an entry."""
+    return str(news.entry.get("_state") or news.job.get("state"))
+
+
+def moment_of(entry: Document) -> datetime.datetime | None:
+    """Return when an event came."""
+    date: Any = entry.get("date")
+    return date if hasattr(date, "tzinfo") else None

@@ -1,0 +1,213 @@
+"""Subscriptions as an operator sees them: how each is doing, and what can be done about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.subscriptions import DEFINITION, SubscriptionExists, Subscriptions
+from manager.exceptions import InvalidSettings
+from manager.subscriptions import actor, definition, replaying, roster
+from manager.subscriptions.posting import DeliveryFailed
+from pipelinejobs.exceptions import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datacatalog.linkedstores.pipelinejob.untold import Lag
+    from datacatalog.mongo import Document
+    from manager.subscriptions.definition import Definition
+    from pipelinejobs.site import Site
+
+WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
+MOST_LAG_SECONDS = 60.0
+SETTINGS, KEPT = "settings", "database"
+
+
+class Health(NamedTuple):
+    """How it goes with one subscription."""
+
+    name: str
+    where: str
+    origin: str
+    status: str
+    lag: Lag
+    dead: int
+    kept: Mapping[str, Any]
+
+    @property
+    def lag_seconds(self) -> float:
+        """For how long the first event waits that was not told."""
+        return 0.0 if self.lag.oldest is None else (now() - self.lag.oldest).total_seconds()
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of a table."""
+        return {
+            "name": self.name,
+            "where": self.where,
+            "origin": self.origin,
+            "status": self.status,
+            "lag_events": self.lag.events,
+            "lag_jobs": self.lag.jobs,
+            "lag_seconds": round(self.lag_seconds),
+            "dead": self.dead,
+            "delivered": self.kept.get("delivered", 0),
+            "failed": self.kept.get("failed", 0),
+            "last_delivery": self.kept.get("last_delivery"),
+            "error": self.kept.get("note") or self.kept.get("error"),
+            "error_date": self.kept.get("error_date"),
+            "until": self.kept.get("until"),
+        }
+
+
+def overview(site: Site) -> list[Health]:
+    """Return how it goes with all subscriptions; nothing is changed.
+
+    Raises:
+        InvalidSettings: one in the settings makes no sense.
+    """
+    subscriptions = Subscriptions(site.jobs.db)
+    kept, places = subscriptions.kept(), _places(site)
+    found = []
+    for name in sorted({*kept, *places}):
+        document = kept.get(name, {})
+        lag = site.jobs.untold.lag(name)
+        where, origin = places.get(name, ("", SETTINGS))
+        if name not in places and DEFINITION in document:
+            where, origin = _shown(document[DEFINITION]["url"]), KEPT
+        dead = subscriptions.count_dead(name)
+        health = Health(name, where, origin, WELL, lag, dead, document)
+        found.append(health._replace(status=_status(health, is_named=bool(where))))
+    return found
+
+
+def _places(site: Site) -> dict[str, tuple[str, str]]:
+    rx = site.reactor()
+    found = {each.name: (_shown(each.url), SETTINGS) for each in definition.of_settings(rx)}
+    if events_manager := actor.actor_id(rx):
+        found[actor.NAME] = (f"actor {events_manager}", SETTINGS)
+    return found
+
+
+def _status(health: Health, *, is_named: bool) -> str:
+    if health.kept.get("ended"):
+        return ENDED
+    if not is_named:
+        return ABSENT
+    if health.kept.get("failures"):
+        return FAILING
+    return BEHIND if health.lag_seconds > MOST_LAG_SECONDS else WELL
+
+
+def _shown(url: str) -> str:
+    """Return a URL without what may be secret in it: the user, the password and the query."""
+    parts = urlsplit(url)
+    query = "?…" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+
+
+def add(site: Site, given: Mapping[str, Any]) -> Definition:
+    """Keep a subscription in the database, from now on.
+
+    Raises:
+        CommandError: there is one of this name.
+        UsageError: it makes no sense.
+    """
+    try:
+        made = definition.parse(dict(given), site.environ)
+    except InvalidSettings as error:
+        raise UsageError(str(error).removeprefix("settings: ")) from error
+    fields = {name: value for name, value in given.items() if name != "name" and value}
+    try:
+        if made.name in _places(site):
+            message = f"there is a subscription {made.name!r} in the settings"
+            raise CommandError(message)
+        Subscriptions(site.jobs.db).add(made.name, fields)
+    except SubscriptionExists as error:
+        raise CommandError(str(error)) from error
+    return made
+
+
+def remove(site: Site, name: str) -> None:
+    """Drop a subscription, what it has yet to be told, and its dead letters.
+
+    Raises:
+        CommandError: there is none, or it is in the settings.
+    """
+    if name in _places(site):
+        message = (
+            f"{name} is in the settings: take it out there, and then remove what is kept of it"
+        )
+        raise CommandError(message)
+    if not Subscriptions(site.jobs.db).remove(name):
+        raise _unknown(name)
+    site.jobs.untold.forget(name)
+
+
+def test(site: Site, name: str) -> str:
+    """Send a test; return what it was answered.
+
+    Raises:
+        CommandError: there is no such subscription, or it did not answer well.
+    """
+    with_name = {each.name: each for each in _subscribers(site)}
+    if name not in with_name:
+        raise _unknown(name)
+    try:
+        answer = with_name[name].test()
+    except DeliveryFailed as failure:
+        message = f"{name}: {failure}"
+        raise CommandError(message) from failure
+    finally:
+        with_name[name].close()
+    return f"HTTP status {answer.status}"
+
+
+def replay(site: Site, name: str, key: str | None = None) -> tuple[int, int]:
+    """Tell a subscriber what became dead letters, and try at once what has failed.
+
+    Args:
+        site: where.
+        name: of the subscription.
+        key: of one dead letter; None for all.
+
+    Returns:
+        How many were told, and how many are left.
+
+    Raises:
+        CommandError: there is no such subscription or dead letter.
+    """
+    subscriptions = Subscriptions(site.jobs.db)
+    subscriber = {each.name: each for each in _subscribers(site)}.get(name)
+    if subscriber is None:
+        raise _unknown(name)
+    letters: list[Document] = subscriptions.dead_letters(name, limit=0)
+    if key is not None:
+        letters = [each for each in letters if each["_id"] == key]
+        if not letters:
+            message = f"{name} has no dead letter {key!r:.80}"
+            raise CommandError(message)
+    subscriptions.retry(name)
+    try:
+        told = replaying.replay(subscriber, letters, site.jobs, subscriptions)
+    finally:
+        subscriber.close()
+    return told, len(letters) - told
+
+
+def dead_letters(site: Site, name: str | None = None, limit: int = 100) -> list[Document]:
+    """Return dead letters as rows of a table, the oldest event first."""
+    names = ("subscriber", "job_uuid", "event", "date", "died", "tries", "reason")
+    found = Subscriptions(site.jobs.db).dead_letters(name, limit=limit)
+    return [{"id": each["_id"], **{key: each.get(key) for key in names}} for each in found]
+
+
+def _subscribers(site: Site) -> list[Any]:
+    return roster.read(site.reactor(), site.jobs, Subscriptions(site.jobs.db))[0]
+
+
+def _unknown(name: str) -> CommandError:
+    return CommandError(
+        f"there is no subscription {name!r:.60}: see `pipelinejobs subscriptions ls`"
+    )

@@ -1,0 +1,345 @@
+"""Who subscribes is told, each in order, and nobody waits for another."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import standardwebhooks
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.subscriptions import Subscriptions
+from datacatalog.mongo import Document
+from manager.exceptions import InvalidSettings
+from manager.subscriptions import line, posting, service
+from reactors.runtime import Reactor
+from tests.actor import Actor, event
+from tests.conftest import ROOT
+from tests.manager.receiving import Receiver, until
+
+SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def other(job: Document, jobs: PipelineJobStore) -> Document:
+    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
+    return jobs.create({**fields, "data": {"other": True}})
+
+
+def define(actor: Actor, *given: dict[str, Any], **settings: str) -> None:
+    """Write webhooks into the settings of the actor."""
+    definitions = [{"allow_private": True, **each} for each in given]
+    actor.environ |= {"_REACTOR_SUBSCRIPTIONS": json.dumps(definitions), **settings}
+
+
+@contextmanager
+def dispatching(actor: Actor) -> Iterator[None]:
+    """Have a dispatcher beside the actor."""
+    actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+    rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
+    over = threading.Event()
+    thread = threading.Thread(target=service.dispatch, args=(rx, actor.jobs, over.is_set))
+    thread.start()
+    until(lambda: actor.jobs.untold.holder() is not None)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def send(actor: Actor, job: Document, *names: str) -> None:
+    for name in names:
+        assert actor.send(event(job, name)).error == ""
+
+
+def test_a_webhook_is_told_of_an_event_in_our_own_form(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    define(actor, {"name": "lab", "url": f"{receiver.url}?key=1"})
+    token = job["_update_token"]
+    assert actor.send(event(job, "run", data={"a": 1, "note": f"my token is {token}"})).error == ""
+
+    (created, told) = receiver.told
+    assert created.body["event"] == "create"
+    (entry,) = actor.jobs.history(job["uuid"], skip=1)
+    assert told.path == "/hook?key=1"
+    assert told.body == {
+        "id": entry["uuid"],
+        "event": "run",
+        "date": entry["date"].isoformat(),
+        "job_uuid": job["uuid"],
+        "pipeline_uuid": job["pipeline_uuid"],
+        "archive_system": job["archive_system"],
+        "archive_path": job["archive_path"],
+        "session": None,
+        "state": "RUNNING",
+        "revision": 1,
+        "data": {"a": 1, "note": "my token is ***"},
+    }
+    assert told.headers["content-type"] == "application/json"
+    assert told.headers["webhook-id"] == entry["uuid"]
+
+
+def test_what_is_signed_can_be_checked_with_each_of_the_secrets(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    define(
+        actor, {"name": "lab", "url": receiver.url, "secrets": ["$LAB", SECRETS[1]]}, LAB=SECRETS[0]
+    )
+    send(actor, job, "run")
+    for request in receiver.told:
+        for secret in SECRETS:
+            checked = standardwebhooks.Webhook(secret).verify(request.content, request.headers)
+            assert checked["job_uuid"] == job["uuid"]
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            standardwebhooks.Webhook(SECRETS[0]).verify(request.content + b" ", request.headers)
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({"events": ["finish", "create"]}, ["create", "finish"]),
+        ({"states": ["RUNNING"]}, ["run", "update"]),
+        ({"events": ["run", "update"], "states": ["FINISHED"]}, []),
+        ({"pipelines": ["tacobot"]}, ["create", "run", "update", "finish"]),
+        ({"pipelines": ["another"]}, []),
+    ],
+    ids=str,
+)
+def test_filters_say_what_is_told(
+    actor: Actor, job: Document, receiver: Receiver, filters: dict[str, Any], names: list[str]
+) -> None:
+    define(actor, {"name": "lab", "url": receiver.url, **filters})
+    send(actor, job, "run", "update", "finish")
+    assert receiver.names() == names
+    assert actor.jobs.untold.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"name": "Lab", "url": "https://x"}, "name must be"),
+        ({"name": "events_manager", "url": "https://x"}, "name must be"),
+        ({"name": "lab", "url": "ftp://x"}, "lab: url is not an http or https URL"),
+        ({"name": "lab", "url": "https://x", "event": ["run"]}, "'event' means nothing"),
+        ({"name": "lab", "url": "https://x", "events": ["walk"]}, "events: 'walk' is not one of"),
+        ({"name": "lab", "url": "https://x", "events": "run"}, "events must be a list"),
+        ({"name": "lab", "url": "https://x", "format": "xml"}, "format: 'xml' is not one of"),
+        ({"name": "lab", "url": "https://x", "secret": "simple"}, "a secret is whsec_"),
+        ({"name": "lab", "url": "https://x", "secret": "$NOT_SET"}, "NOT_SET is not set"),
+        ({"name": "lab", "url": "https://x", "allow_private": "yes"}, "true or false"),
+        ("lab", "must be a section"),
+    ],
+)
+def test_a_wrong_definition_is_named(actor: Actor, job: Document, given: Any, problem: str) -> None:
+    actor.environ["_REACTOR_SUBSCRIPTIONS"] = json.dumps([given])
+    rx = Reactor(actor.message(), folders=[ROOT])
+    with pytest.raises(InvalidSettings, match=problem) as refused:
+        service.deliver(rx, actor.jobs, seconds=1, failures=1)
+    assert "simple" not in str(refused.value)
+    # the event itself is applied all the same
+    assert actor.send(event(job, "run")).error == ""
+
+
+# Who is slow or away
+
+
+def test_nobody_waits_for_who_hangs_or_fails(
+    actor: Actor, job: Document, other: Document, receiver: Receiver
+) -> None:
+    with Receiver(lambda _: None) as hanging, Receiver(lambda _: 500) as failing:
+        named = {"lab": receiver, "hanging": hanging, "failing": failing}
+        define(actor, *({"name": name, "url": each.url} for name, each in named.items()))
+        with dispatching(actor):
+            send(actor, job, "run", "update", "finish")
+            send(actor, other, "run")
+            until(lambda: len(receiver.told) == 6, 5)
+            assert receiver.names(job["uuid"]) == ["create", "run", "update", "finish"]
+            assert receiver.names(other["uuid"]) == ["create", "run"]
+        assert actor.jobs.untold.lag("lab") == (0, 0, None)
+        assert actor.jobs.untold.lag("failing")[:2] == (2, 6)
+        assert len(failing.seen) <= 6
+
+
+def test_who_was_away_is_told_everything_in_order(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
+    away = threading.Event()
+    away.set()
+    with Receiver(lambda _: 503 if away.is_set() else 200) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run", *["update"] * 30)
+            until(lambda: receiver.seen)
+            away.clear()
+            until(lambda: len(receiver.told) == 32)
+            send(actor, job, "finish")
+            until(lambda: receiver.names()[-1] == "finish")
+        assert receiver.names() == ["create", "run", *["update"] * 30, "finish"]
+        ids = [request.headers["webhook-id"] for request in receiver.told]
+        assert len(set(ids)) == len(ids) == 33
+
+
+def test_a_subscriber_that_asks_for_time_is_left_alone(
+    actor: Actor, job: Document, other: Document
+) -> None:
+    with Receiver(lambda _: (429, {"Retry-After": "3600"})) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: receiver.seen)
+            send(actor, other, "run", "finish")
+            until(lambda: "until" in Subscriptions(actor.jobs.db).kept()["lab"])
+        assert len(receiver.seen) == 1
+        until_then = Subscriptions(actor.jobs.db).kept()["lab"]["until"] - now()
+        assert until_then > datetime.timedelta(minutes=59)
+
+
+def test_a_subscriber_that_is_gone_has_no_subscription_any_more(
+    actor: Actor, job: Document
+) -> None:
+    with Receiver(lambda _: 410) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        send(actor, job, "run")
+        send(actor, job, "finish")
+        assert len(receiver.seen) == 1
+        kept = Subscriptions(actor.jobs.db).kept()["lab"]
+        assert "gone" in kept["note"]
+        assert actor.jobs.untold.count() == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 404])
+def test_only_a_2xx_is_a_delivery(actor: Actor, job: Document, status: int) -> None:
+    with (
+        Receiver() as elsewhere,
+        Receiver(lambda _: (status, {"Location": elsewhere.url})) as receiver,
+    ):
+        define(actor, {"name": "lab", "url": receiver.url})
+        send(actor, job, "run")
+        assert (len(receiver.seen), elsewhere.seen) == (1, [])
+        assert actor.jobs.untold.lag("lab").events == 2
+
+
+def test_a_private_address_is_refused_unless_it_is_allowed(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    by_name = receiver.url.replace("127.0.0.1", "localhost")
+    define(actor, {"name": "lab", "url": by_name, "allow_private": False})
+    send(actor, job, "run")
+    assert receiver.seen == []
+    error = Subscriptions(actor.jobs.db).kept()["lab"]["error"]
+    assert error == "localhost is a private address: allow_private is off"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["10.0.0.1", "127.8.8.8", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",  # noqa: S104 - not bound
+     "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"],
+)  # fmt: skip
+def test_these_are_private_addresses(address: str) -> None:
+    assert not posting._is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8"])
+def test_these_are_not(address: str) -> None:
+    assert posting._is_public(address)
+
+
+# Dead letters
+
+
+def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
+    bad = threading.Event()
+    bad.set()
+    answer: Callable[[Any], int] = lambda told: (
+        422 if bad.is_set() and told.body["event"] == "update" else 200
+    )  # noqa: E731 - one line
+    with Receiver(answer) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url}, _REACTOR_DELIVERIES_ATTEMPTS="3")
+        subscriptions = Subscriptions(actor.jobs.db)
+        with dispatching(actor):
+            send(actor, job, "run", "update", "finish")
+            until(lambda: receiver.names() == ["create", "run", "finish"])
+        (letter,) = subscriptions.dead_letters("lab")
+        assert (letter["event"], letter["tries"], letter["reason"]) == (
+            "update",
+            3,
+            "HTTP status 422",
+        )
+        assert len([1 for each in receiver.seen if each.body["event"] == "update"]) == 3
+        assert actor.jobs.untold.count() == 0
+        bad.clear()
+
+
+def test_what_is_too_old_and_cannot_be_told_becomes_a_dead_letter(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
+    with Receiver(lambda _: 500) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url}, _REACTOR_DELIVERIES_AGE="0")
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: Subscriptions(actor.jobs.db).count_dead("lab") == 2)
+            until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_a_subscription_is_told_nothing_of_what_was_before_it(
+    actor: Actor, job: Document, receiver: Receiver, jobs: PipelineJobStore
+) -> None:
+    hour = datetime.timedelta(hours=1)
+    jobs.coll.update_one({}, {"$set": {"history.0.date": now() - hour}})
+    define(actor, {"name": "lab", "url": receiver.url})
+    send(actor, job, "run")
+    assert receiver.names() == ["run"]
+
+
+def test_what_a_process_cannot_tell_for_lack_of_settings_is_kept_for_who_can(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    define(actor, {"name": "lab", "url": receiver.url})
+    send(actor, job, "run")
+    given = actor.environ.pop("_REACTOR_SUBSCRIPTIONS")
+    Subscriptions(actor.jobs.db).add("page", {"url": receiver.url, "allow_private": True})
+    send(actor, job, "update")
+    actor.environ["_REACTOR_SUBSCRIPTIONS"] = given
+    send(actor, job, "finish")
+    names = receiver.names()
+    assert sorted(names) == ["create", "finish", "finish", "run", "update", "update"]
+
+
+def test_a_new_event_is_told_within_a_tenth_of_a_second(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    define(actor, {"name": "lab", "url": receiver.url})
+    waits = []
+    with dispatching(actor):
+        until(lambda: receiver.told)
+        for _ in range(10):
+            count = len(receiver.told)
+            actor.send(event(job, "update"))
+            sent = now()
+            until(lambda n=count: len(receiver.told) > n)  # type: ignore[misc]
+            waits.append((now() - sent).total_seconds())
+    logging.getLogger().info("%s", waits)
+    # the machine may be busy; without load it is half of this
+    assert sorted(waits)[len(waits) // 2] < 0.5
