@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +20,12 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager.exceptions import InvalidSettings
-from manager.subscriptions import line, posting, service
+from manager.subscriptions import line, posting, roster, service
+from manager.subscriptions.replaying import replay
 from reactors.runtime import Reactor
 from tests.actor import Actor, event
 from tests.conftest import ROOT
-from tests.manager.receiving import Receiver, until
+from tests.manager.receiving import Receiver, Told, until
 
 SECRETS = [f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
 
@@ -271,9 +272,10 @@ def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
     monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
     bad = threading.Event()
     bad.set()
-    answer: Callable[[Any], int] = lambda told: (
-        422 if bad.is_set() and told.body["event"] == "update" else 200
-    )  # noqa: E731 - one line
+
+    def answer(told: Told) -> int:
+        return 422 if bad.is_set() and told.body["event"] == "update" else 200
+
     with Receiver(answer) as receiver:
         define(actor, {"name": "lab", "url": receiver.url}, _REACTOR_DELIVERIES_ATTEMPTS="3")
         subscriptions = Subscriptions(actor.jobs.db)
@@ -288,7 +290,17 @@ def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
         )
         assert len([1 for each in receiver.seen if each.body["event"] == "update"]) == 3
         assert actor.jobs.untold.count() == 0
+
+        rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
+        (subscriber,), _ = roster.read(rx, actor.jobs, subscriptions)
+        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 0
+        (letter,) = subscriptions.dead_letters("lab")
+        assert letter["tries"] == 4
         bad.clear()
+        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 1
+        subscriber.close()
+        assert subscriptions.dead_letters("lab") == []
+        assert receiver.names()[-1] == "update"
 
 
 def test_what_is_too_old_and_cannot_be_told_becomes_a_dead_letter(

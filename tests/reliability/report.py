@@ -34,7 +34,7 @@ ROWS = {
     11: "Wrong tokens",
     12: "A nonce with a number of uses, or revoked meanwhile",
     13: "Parameters that could change how a process runs",
-    14: "Subscribers that fail, and an actor that dies while it announces",
+    14: "Subscribers that fail, and a dispatcher that dies while it tells them",
     15: "Many events, many jobs",
     16: "The gateway is told to stop",
     17: "The power fails",

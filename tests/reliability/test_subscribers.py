@@ -1,185 +1,190 @@
-"""Row 14: subscribers that are slow, broken, gone or hostile, and an actor that is killed meanwhile."""
+"""Row 14: subscribers that are slow, broken, gone or hostile, and a dispatcher that is killed."""
 
 from __future__ import annotations
 
-import datetime
+import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
 from tests.abaco.running import SECONDS, eventually
 from tests.actor import Actor, event
 from tests.conftest import ROOT
-from tests.loopback import Loopback, Reply, Request, envelope
-from tests.reliability.checker import (
-    MARK,
-    Job,
-    Outcome,
-    Record,
-    announcement_problems,
-    leaks,
-    problems,
-)
+from tests.manager.receiving import Receiver, Told
+from tests.reliability.checker import MARK, Outcome, Record, announcement_problems, leaks, problems
 from tests.reliability.running import read_back, running_jobs
 from tests.reliability.soak import many, note
-from tests.tenant import uses_agavepy
-
-pytestmark = uses_agavepy
 
 SLOW_SECONDS = 0.3
-ROUNDS = many(1, 20)
+ROUNDS = many(1, 10)
 EVENTS = ("update", "update", "finish", "validate", "validated")
-WAYS = ("well", "slow", "500", "429", "404", "hanging up", "redirecting")
+WAYS = ("well", "slow", "500", "429", "404", "hanging", "redirecting")
+POINTS = (
+    "Webhook.tell before",
+    "Webhook.tell after",
+    "Untold.leave_behind before",
+    "Untold.leave_behind after",
+    "Untold.advance before",
+    "Untold.advance after",
+    "Untold.note_told before",
+    "Untold.caught_up before",
+    "Untold.caught_up after",
+)
+"""Where a dispatcher is killed: before or after a step of it."""
 
 
-class Elsewhere(Loopback):
-    """A private address, which nobody but an operator may reach."""
+class Subscriber(Receiver):
+    """One that answers in its way until it has come to itself."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[Request] = []
-
-    def answer(self, request: Request) -> Reply:
-        self.requests.append(request)
-        return envelope(200, {})
-
-
-class Subscribers(Loopback):
-    """The platform, where what is announced of each job meets a way of its own.
-
-    Attributes:
-        ways: of the jobs; the others are answered well.
-        told: the announcements that were answered well, oldest first.
-        seen: all requests.
-        holding: while it is set, requests wait; they are never answered.
-    """
-
-    def __init__(self, elsewhere: str) -> None:
-        super().__init__()
-        self.ways: dict[str, str] = {}
-        self.told: list[dict[str, Any]] = []
-        self.seen: list[Request] = []
-        self.holding = threading.Event()
+    def __init__(self, way: str, elsewhere: str) -> None:
+        super().__init__(self._answer)
+        self.way = way
         self._elsewhere = elsewhere
+        self.is_well = threading.Event()
 
-    def answer(self, request: Request) -> Reply | None:
-        self.seen.append(request)
-        if self.holding.is_set():
-            while self.holding.is_set():
-                self.closing.wait(0.01)
+    def _answer(self, _: Told) -> Any:
+        if self.is_well.is_set() or self.way == "well":
+            return 204
+        if self.way == "redirecting":
+            return 307, {"Location": f"{self._elsewhere}/latest/meta-data"}
+        if self.way == "slow":
+            self.is_well.wait(SLOW_SECONDS)
+            return 204
+        if self.way == "hanging":
+            self.is_well.wait(SECONDS)
             return None
-        announcement = request.body["message"]
-        way = self.ways.get(announcement["job_uuid"], "well")
-        if way == "hanging up":
-            return None
-        if way == "redirecting":
-            return Reply(307, headers=(("Location", f"{self._elsewhere}/latest/meta-data"),))
-        if way.isdecimal():
-            return Reply(int(way), headers=(("Retry-After", "1"),))
-        if way == "slow":
-            self.closing.wait(SLOW_SECONDS)
-        self.told.append(announcement)
-        return envelope(200, {"executionId": "1", "msg": ""})
+        return int(self.way), {"Retry-After": "1"} if self.way == "429" else {}
+
+    @property
+    def announced(self) -> list[Document]:
+        """What it was told, as the checker wants it; that a job was created is left out."""
+        bodies = [request.body for request in [*self.told]]
+        return [
+            {"job_uuid": b["job_uuid"], "event_name": b["event"], "job_state": b["state"]}
+            for b in bodies
+            if b["event"] != "create"
+        ]
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[Elsewhere]:
-    with Elsewhere() as server:
-        yield server
-
-
-@pytest.fixture
-def subscribers(actor: Actor, elsewhere: Elsewhere) -> Iterator[Subscribers]:
-    with Subscribers(elsewhere.url) as server:
-        named = {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager"}
-        actor.environ |= {**named, **server.environ}
-        yield server
-
-
-def told_of(subscribers: Subscribers, job: Document) -> int:
-    return sum(each["job_uuid"] == job["uuid"] for each in subscribers.told)
-
-
-def announced(job: Job) -> Job:
-    """Return a job without what was told to the store and not announced: that it runs."""
-    history = [entry for entry in job.entries if entry["name"] != "run"]
-    return Job({**job.document, "history": history})
-
-
-def test_each_event_is_announced_in_order_and_who_fails_delays_nobody_else(
-    actor: Actor,
-    subscribers: Subscribers,
-    elsewhere: Elsewhere,
-    jobs: PipelineJobStore,
-    pipeline: Document,
-    db: Db,
-) -> None:
-    record = Record()
-    for turn in range(ROUNDS):
-        made = running_jobs(jobs, pipeline, len(WAYS))
-        subscribers.ways = {job["uuid"]: way for job, way in zip(made, WAYS, strict=True)}
-        for number, name in enumerate(EVENTS, start=1):
-            for job in reversed(made):
-                call = record.sent(job["uuid"], f"{turn} {number} {name}")
-                seen = len(subscribers.seen)
-                assert actor.send(event(job, name, data={MARK: call.event})).error == ""
-                call.outcome = Outcome.ACKNOWLEDGED
-            # the last one is that of the job that is answered well, before what others wait for
-            assert subscribers.seen[seen].body["message"]["job_uuid"] == made[0]["uuid"]
-            assert told_of(subscribers, made[0]) == number
-        subscribers.ways = {}
-        assert actor.main(arguments=("drain",)).code == 0
-    assert elsewhere.requests == []
-    found = read_back(db)
-    assert problems(record, found) == []
-    told = {"the events manager": subscribers.told}
-    assert [*announcement_problems(map(announced, found), told)] == []
-    tokens = {f"the token of job {job['uuid']}": job["_update_token"] for job in made}
-    texts = {f"announcement {n}": str(each) for n, each in enumerate(subscribers.seen)}
-    assert [*leaks(tokens, texts)] == []
-    count = len(WAYS) * len(EVENTS) * ROUNDS
-    note(14, f"announcements that meet {len(WAYS) - 1} kinds of failure", count, record=record)
-
-
-def test_what_a_killed_actor_had_not_announced_is_announced_by_the_next(
-    actor: Actor,
-    subscribers: Subscribers,
-    jobs: PipelineJobStore,
-    pipeline: Document,
-    db: Db,
-) -> None:
-    record = Record()
-    job = jobs.load(running_jobs(jobs, pipeline, 1)[0]["uuid"])
-    job = jobs.with_token(job)
-    for number in range(ROUNDS * 2):
-        call = record.sent(job["uuid"], f"event {number}")
-        message = actor.message(event(job, "update", data={MARK: call.event}))
-        subscribers.holding.set()
-        before = len(subscribers.seen)
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "reactor.py")],
-            env={"PATH": os.environ["PATH"], **message},
-            cwd=ROOT,
-            stderr=subprocess.DEVNULL,
-        )
-        eventually(lambda n=before: len(subscribers.seen) > n)  # type: ignore[misc]
-        process.kill()
+@contextmanager
+def dispatcher(actor: Actor, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a dispatcher as a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, *(command or ("-m", "pipelinejobs", "dispatch"))],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **actor.environ},
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
         process.wait(SECONDS)
-        actor.answer()
-        call.outcome = Outcome.ACKNOWLEDGED
-        subscribers.holding.clear()
-        long_ago = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=5)
-        db["jobs"].update_many({}, {"$set": {"_outbox_lease.until": long_ago}})
-        assert actor.main(arguments=("drain",)).code == 0
+
+
+def subscribe(actor: Actor, subscribers: list[Subscriber]) -> None:
+    given = [
+        {"name": f"of-{each.way}", "url": each.url, "allow_private": True} for each in subscribers
+    ]
+    actor.environ["_REACTOR_SUBSCRIPTIONS"] = json.dumps(given)
+    actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+
+
+def retry_all(jobs: PipelineJobStore) -> None:
+    subscriptions = Subscriptions(jobs.db)
+    for name in subscriptions.kept():
+        subscriptions.retry(name)
+
+
+def test_each_event_is_told_in_order_and_who_fails_delays_nobody_else(
+    actor: Actor, jobs: PipelineJobStore, pipeline: Document, db: Db
+) -> None:
+    record = Record()
+    with Receiver() as elsewhere:
+        subscribers = [Subscriber(way, elsewhere.url) for way in WAYS]
+        subscribe(actor, subscribers)
+        well = subscribers[0]
+        for each in subscribers:
+            each.__enter__()
+        try:
+            with dispatcher(actor):
+                eventually(lambda: jobs.untold.holder() is not None)
+                made = running_jobs(jobs, pipeline, 3 * ROUNDS)
+                for number, name in enumerate(EVENTS, start=2):
+                    for job in made:
+                        call = record.sent(job["uuid"], f"{number} {name}")
+                        assert actor.send(event(job, name, data={MARK: call.event})).error == ""
+                        call.outcome = Outcome.ACKNOWLEDGED
+                    eventually(lambda n=number: len(well.announced) == n * len(made))  # type: ignore[misc]
+                for each in subscribers:
+                    each.is_well.set()
+                retry_all(jobs)
+                eventually(lambda: jobs.untold.count() == 0)
+        finally:
+            for each in subscribers:
+                each.__exit__()
+        assert elsewhere.seen == []
     found = read_back(db)
     assert problems(record, found) == []
-    told = {"the events manager": subscribers.told}
-    assert [*announcement_problems(map(announced, found), told)] == []
-    note(14, "kills of an actor while it announces", ROUNDS * 2, record=record)
+    told = {each.way: each.announced for each in subscribers}
+    assert [*announcement_problems(found, told)] == []
+    tokens = {f"the token of job {job['uuid']}": job["_update_token"] for job in made}
+    texts = {f"{e.way} {n}": str(seen) for e in subscribers for n, seen in enumerate(e.seen)}
+    assert [*leaks(tokens, texts)] == []
+    count = len(WAYS) * len(EVENTS) * len(made)
+    note(14, f"events told to subscribers of which {len(WAYS) - 1} fail", count, record=record)
+
+
+def test_a_dispatcher_that_is_killed_anywhere_has_told_all_in_order(
+    actor: Actor, jobs: PipelineJobStore, pipeline: Document, db: Db
+) -> None:
+    record = Record()
+    subscribers = [Subscriber(way, "") for way in ("well", "404")]
+    subscribe(actor, subscribers)
+    for each in subscribers:
+        each.__enter__()
+    kills = 0
+    try:
+        made = running_jobs(jobs, pipeline, 2)
+        for turn in range(ROUNDS):
+            for point in POINTS:
+                subscribers[1].is_well.clear()
+                seen = len(subscribers[1].seen)
+                with dispatcher(
+                    actor, "-m", "tests.reliability.dying", point, str(turn + 1)
+                ) as dying:
+                    for number, job in enumerate([*made, *made]):
+                        call = record.sent(job["uuid"], f"{turn} {point} {number}")
+                        body = event(job, "update", data={MARK: call.event})
+                        assert actor.send(body).error == ""
+                        call.outcome = Outcome.ACKNOWLEDGED
+                    eventually(
+                        lambda d=dying, n=seen: (
+                            d.poll() is not None  # type: ignore[misc]
+                            or len(subscribers[1].seen) > n
+                        )
+                    )
+                    subscribers[1].is_well.set()
+                    retry_all(jobs)
+                    # some steps may have nothing to do any more
+                    eventually(lambda d=dying: d.poll() is not None or jobs.untold.count() == 0)  # type: ignore[misc]
+                    kills += dying.poll() is not None
+        with dispatcher(actor):
+            retry_all(jobs)
+            eventually(lambda: jobs.untold.count() == 0)
+    finally:
+        for each in subscribers:
+            each.__exit__()
+    found = read_back(db)
+    assert kills >= len(POINTS) // 2
+    assert problems(record, found) == []
+    told = {each.way: each.announced for each in subscribers}
+    assert [*announcement_problems(found, told)] == []
+    note(14, "kills of a dispatcher", kills, record=record)
