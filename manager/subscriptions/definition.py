@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from manager.exceptions import InvalidSettings
 from manager.subscriptions import actor, signing
+from manager.subscriptions.formats import FORMATS
 from manager.subscriptions.posting import Poster
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from reactors.runtime import Reactor
 
-FORMATS = ("pipelinejobs", "cloudevents", "cloudevents-binary", "openlineage")
 EVENTS = tuple(TRANSITIONS)
 STATES = tuple(sorted({"CREATED", *(each.target for each in TRANSITIONS.values() if each.target)}))
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")

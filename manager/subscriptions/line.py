@@ -336,6 +336,14 @@ class Line:
         except DeliveryFailed as failure:
             self._note_failure(failure)
             raise
+        except mongo.DatabaseError:
+            raise
+        except Exception as error:
+            # of what others have written into the database; it must not keep the others waiting
+            self._desk.logger.debug("", exc_info=error)
+            unsaid = DeliveryFailed(f"it cannot be said: unexpected {type(error).__name__}")
+            self._note_failure(unsaid)
+            raise unsaid from error
         with self._desk.lock:
             self._failures, self._until = 0, 0.0
             self.delivered += 1

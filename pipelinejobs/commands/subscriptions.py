@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from manager.subscriptions import definition
+from manager.subscriptions.formats import FORMATS
 from pipelinejobs import output, subscribing
 from pipelinejobs.commands.common import command, site_of
 from pipelinejobs.exceptions import FAILED
@@ -66,8 +66,8 @@ def add(
         typer.Option(help="Sign with it; $NAME for the value of a variable of the dispatcher."),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help=f"One of {', '.join(definition.FORMATS)}.")
-    ] = definition.FORMATS[0],
+        str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")
+    ] = FORMATS[0],
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="The URL may lead to a private network.")
     ] = False,

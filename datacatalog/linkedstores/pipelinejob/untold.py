@@ -31,7 +31,7 @@ LEASE = datetime.timedelta(seconds=15)
 _LEASE_ID = "the lease of who hands out"
 _KEPT = (
     *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
-    *("acted_on", "acted_using", "_history", "_properties", "_salt", "_admin"),
+    *("child_of", "acted_on", "acted_using", "_history", "_properties", "_salt", "_admin"),
 )
 _FORMER = "_outbox"
 """How the names of fields begin in which a former version kept what it had to announce."""
