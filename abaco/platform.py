@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from prometheus_client.registry import Collector
     from starlette.types import ASGIApp
 
     from abaco.passes import Passes
@@ -40,6 +41,7 @@ class Prepared(NamedTuple):
             within a few seconds; while it does not, the gateway is not ready.
         folders: beside the gateway's own, those on whose disks room is kept
             (`limits.reserve_bytes`).
+        collector: of further values for `/metrics`.
     """
 
     lines: list[str]
@@ -47,6 +49,7 @@ class Prepared(NamedTuple):
     page: Callable[[ASGIApp], ASGIApp] | None = None
     ready: Callable[[], str | None] | None = None
     folders: Sequence[Path] = ()
+    collector: Collector | None = None
 
 
 class Visitor(NamedTuple):

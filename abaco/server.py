@@ -88,6 +88,8 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
             await asyncio.to_thread(readiness.start)
             stack.callback(readiness.stop)
             gateway = Gateway(settings, database, address, passes, readiness)
+            if prepared.collector is not None:
+                gateway.metrics.register(prepared.collector)
             await _run(gateway, [listening], stop, prepared, show)
         except SQLAlchemyError as error:
             raise ServerError(explain(settings.database, error)) from error

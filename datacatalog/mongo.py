@@ -16,6 +16,7 @@ from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Mapping
 
 Document = dict[str, Any]
@@ -59,6 +60,11 @@ def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
         codec_options=CodecOptions(document_class=dict, tz_aware=True),
         write_concern=ACKNOWLEDGED,
     )
+
+
+def within(seconds: float) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which all that the database is asked for takes at most so long."""
+    return pymongo.timeout(seconds)
 
 
 def decode_authn(authn: object) -> str:

@@ -25,6 +25,7 @@ from local.demo import TACOBOT
 from local.exceptions import LocalDatabaseError
 from pipelinejobs.attendant import Attendant
 from pipelinejobs.keeper import Keeper, explain, look
+from pipelinejobs.measures import Subscriptions
 from pipelinejobs.page.application import address_with, make_page
 from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Site
 from pipelinejobs.site import DATABASE as DATABASE_NAME
@@ -71,7 +72,8 @@ def prepare(platform: Platform) -> Prepared:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             environment[DISPATCHER] = "true"
             lines = _register(platform, environment)
-            page = make_page(platform, Site(platform.data.parent, environment))
+            site = Site(platform.data.parent, environment)
+            page, collector = make_page(platform, site), Subscriptions(site)
             attendant = Attendant(
                 platform.data.parent,
                 {
@@ -95,9 +97,9 @@ def prepare(platform: Platform) -> Prepared:
         close = stack.pop_all().close
     mongodb = _mongodb(environment)
     if keeper is None:
-        return Prepared(lines, close, page, lambda: explain(look(mongodb)))
+        return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector)
     check = functools.partial(keeper.check, mongodb)
-    return Prepared(lines, close, page, check, [database.data])
+    return Prepared(lines, close, page, check, [database.data], collector)
 
 
 def _start(database: LocalDatabase, note: Path) -> tuple[Keeper, Server]:

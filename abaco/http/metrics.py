@@ -64,6 +64,10 @@ class Metrics:
         )
         self._registry.register(_State(database, ask_pool, readiness))
 
+    def register(self, collector: Collector) -> None:
+        """Have something else counted as well."""
+        self._registry.register(collector)
+
     def text(self) -> bytes:
         """Return all values in the text format."""
         return generate_latest(self._registry)

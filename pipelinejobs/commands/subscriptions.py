@@ -65,9 +65,9 @@ def add(
         list[str] | None,
         typer.Option(help="Sign with it; $NAME for the value of a variable of the dispatcher."),
     ] = None,
-    form: Annotated[
-        str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")
-    ] = FORMATS[0],
+    form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[
+        0
+    ],
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="The URL may lead to a private network.")
     ] = False,
