@@ -73,6 +73,7 @@ bench: $(INSTALLED)  ## print what an event costs, as ratios
 	$(BIN)/python -m bench.process
 	$(BIN)/python -m bench.gateway
 	$(BIN)/python -m bench.page
+	$(BIN)/python -m bench.subscribers
 
 audit: $(INSTALLED)  ## look for known vulnerabilities, dangerous code and secrets
 	@$(BIN)/python -m audit

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
+from pymongo.write_concern import WriteConcern
 
 from datacatalog import mongo
 from datacatalog.linkedstores.basestore import indexes
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Document
 
+    Noted = tuple[Mapping[str, int], Mapping[str, Any]]
+
 DEFINITION = "definition"
+_ALL = "all"
 
 
 class SubscriptionExists(ValueError):
@@ -37,10 +41,15 @@ class Subscriptions:
         self.db = mongo.connect(mongodb)
         self.coll = self.db["subscriptions"]
         self.dead = self.db["dead_letters"]
+        # what is lost of it with a power cut is seen again soon
+        concern = WriteConcern(w=1)
+        self._health = self.db.get_collection("subscriptions_health", write_concern=concern)
 
     def kept(self) -> dict[str, Document]:
-        """Return what is kept of all of them."""
-        return {found["_id"]: found for found in self.coll.find(sort=[("_id", 1)])}
+        """Return what is kept of all of them, and how it goes."""
+        health = self._health.find_one({"_id": _ALL}) or {}
+        found = self.coll.find(sort=[("_id", 1)])
+        return {each["_id"]: {**health.get(each["_id"], {}), **each} for each in found}
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:
         """Keep a new subscription, from now on.
@@ -64,17 +73,24 @@ class Subscriptions:
     def remove(self, name: str) -> bool:
         """Drop a subscription with all that is kept of it; tell whether there was one."""
         self.dead.delete_many({"subscriber": name})
+        self._health.update_one({"_id": _ALL}, {"$unset": {name: ""}})
         return bool(self.coll.delete_one({"_id": name}).deleted_count)
 
-    def note(self, name: str, counts: Mapping[str, int], values: Mapping[str, Any]) -> None:
-        """Note how it goes: counts are added, values replaced."""
-        change: Document = {}
-        if counts:
-            change["$inc"] = dict(counts)
-        if values:
-            change["$set"] = dict(values)
-        if change:
-            self.coll.update_one({"_id": name}, change)
+    def note(self, changes: Mapping[str, Noted]) -> None:
+        """Note how it goes with some subscriptions, in one document, so that many cost one write.
+
+        Args:
+            changes: by their names, counts that are added and values that are replaced.
+        """
+        counts = {
+            f"{n}.{key}": count for n, each in changes.items() for key, count in each[0].items()
+        }
+        values = {
+            f"{n}.{key}": value for n, each in changes.items() for key, value in each[1].items()
+        }
+        change = {"$inc": counts, "$set": values}
+        if wanted := {operator: fields for operator, fields in change.items() if fields}:
+            self._health.update_one({"_id": _ALL}, wanted, upsert=True)
 
     def end(self, name: str, note: str) -> None:
         """End a subscription: nothing more is told, until it is removed and added again."""

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from manager.subscriptions.subscriber import Subscriber
 
-POLL_SECONDS = 0.05
-GRACE_SECONDS = 0.1
-"""For which all others wait for one of them, before the next entry of the same job."""
+POLL_SECONDS, BUSY_POLL_SECONDS = 0.05, 0.1
+"""Between two looks for what is new; longer while there is something, so that one does for more."""
+GRACE_SECONDS, LONGEST_GRACE_SECONDS = 0.1, 1.0
+"""For which all others wait for the slowest of them, before the next entry of the same job: that it
+takes longer than most, and that it takes at all."""
 _JOBS, _ENTRIES = 100, 20
+_TURNS_WITHOUT_REMOVED = 10
 
 
 class Dispatcher:
@@ -68,6 +71,7 @@ class Dispatcher:
         self._lines: dict[str, Line] = {}
         self._handouts: dict[object, Handout] = {}
         self._polled = 0.0
+        self._wait = POLL_SECONDS
         self._turns = 0
 
     def seconds_left(self) -> float:
@@ -119,7 +123,7 @@ class Dispatcher:
 
     def step(self) -> bool:
         """Do what can be done at the moment; tell whether anything is still to be done."""
-        if time.monotonic() - self._polled >= POLL_SECONDS:
+        if time.monotonic() - self._polled >= self._wait:
             self._take()
         with self.lock:
             if not self._is_time_to_settle():
@@ -141,13 +145,12 @@ class Dispatcher:
                 line.news.notify()
         for line in self._lines.values():
             line.join(min(1.0, self.seconds_left()))
-        self._settle(grace=0.0)
+        self._settle(longest=0.0)
         self.report()
 
     def report(self) -> None:
         """Note how it goes with each subscriber."""
-        for line in self._lines.values():
-            line.report()
+        self._subscriptions.note({name: line.report() for name, line in self._lines.items()})
 
     # Handing out
 
@@ -159,8 +162,13 @@ class Dispatcher:
         with self.gate:
             limit = _JOBS + len(self._handouts)
             # the lowest numbers first, then the highest: none waits for ever
-            heads = self.untold.fresh(limit, descending=self._turns % 2 == 0)
+            heads = self.untold.fresh(
+                limit,
+                descending=self._turns % 2 == 0,
+                removed=self._turns % _TURNS_WITHOUT_REMOVED == 1,
+            )
             heads = [head for head in heads if head["_id"] not in self._handouts]
+            self._wait = BUSY_POLL_SECONDS if heads else POLL_SECONDS
             if not heads:
                 return
             behind = self.untold.laggards({head["uuid"] for head in heads})
@@ -180,20 +188,20 @@ class Dispatcher:
                     handout.left[name] = {"told": head[UNTOLD] - 1}
                 self._handouts[head["_id"]] = handout
                 new.append(handout)
-        for handout in new:
-            first = max(0, handout.number - 1)
-            handout.load(self.untold.entries(handout.job, first, _ENTRIES + 1))
+        jobs = [handout.job for handout in new]
+        for handout, entries in zip(new, self.untold.next_entries(jobs, _ENTRIES), strict=True):
+            handout.load(entries)
         with self.lock:
             for handout in new:
                 handout.offer(self._lines)
 
-    def _settle(self, grace: float = GRACE_SECONDS) -> None:
+    def _settle(self, longest: float = LONGEST_GRACE_SECONDS) -> None:
         """Note what was told, and go on with the next entries."""
         with self.lock:
             late = {
                 name
                 for handout in self._handouts.values()
-                for name in handout.leave_late(grace)
+                for name in handout.leave_late(GRACE_SECONDS, longest)
                 if name not in handout.failed
             }
             ready = [each for each in self._handouts.values() if not each.waiting]

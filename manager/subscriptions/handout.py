@@ -40,6 +40,8 @@ class Handout:
         self._first = self.number
         self._before: Document | None = None
         self._began = 0.0
+        self._half = 0.0
+        self._offered = 0
 
     def load(self, entries: list[Document]) -> None:
         """Take the entries: the one before the first, if there is one, and those that are told."""
@@ -91,7 +93,7 @@ class Handout:
                     line.news.notify()
                 else:
                     self._leave(name, {})
-            self._began = time.monotonic()
+            self._began, self._half, self._offered = time.monotonic(), 0.0, len(self.waiting)
             if self.waiting:
                 return
             self.number += 1
@@ -100,9 +102,28 @@ class Handout:
         """Tell whether others wait until somebody was told an entry."""
         return name in self.waiting and number == self.number
 
-    def leave_late(self, grace: float) -> list[str]:
-        """Wait no more for who has failed or takes too long; return who that is."""
-        is_over = time.monotonic() - self._began > grace
+    def was_told(self, name: str) -> None:
+        """Wait for somebody no more, who was told the present entry."""
+        self.waiting.discard(name)
+        if not self._half and len(self.waiting) * 2 <= self._offered:
+            self._half = time.monotonic()
+
+    def _is_over(self, grace: float, longest: float) -> bool:
+        """Tell whether those who are still waited for take long, beside the others."""
+        passed = time.monotonic() - self._began
+        if self._half:
+            # where many are told, or the machine is busy, it takes a while for all of them
+            return passed > min(longest, grace + 2 * (self._half - self._began))
+        return passed > longest
+
+    def leave_late(self, grace: float, longest: float) -> list[str]:
+        """Wait no more for who has failed or takes too long; return who that is.
+
+        Args:
+            grace: seconds that anybody may take longer than most.
+            longest: seconds that anybody may take at all.
+        """
+        is_over = self._is_over(grace, longest)
         late = [name for name in self.waiting if is_over or name in self.failed]
         for name in late:
             self.waiting.discard(name)

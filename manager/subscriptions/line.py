@@ -16,7 +16,7 @@ from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
 from manager.subscriptions.subscriber import News, moment_of
 
 if TYPE_CHECKING:
-    from datacatalog.linkedstores.subscriptions import Subscriptions
+    from datacatalog.linkedstores.subscriptions import Noted, Subscriptions
     from datacatalog.mongo import Document
     from manager.subscriptions.dispatcher import Dispatcher
     from manager.subscriptions.handout import Handout
@@ -140,13 +140,13 @@ class Line:
         self._until = self._rests = 0.0
         self._cursor = None
 
-    def report(self) -> None:
-        """Note how it goes, if anything has happened since the last time."""
+    def report(self) -> Noted:
+        """Return how it went since the last time: what is to be counted, and what has changed."""
         with self._desk.lock:
             counts = {name: count for name, count in self._counts.items() if count}
             values, self._values = self._values, {}
             self._counts = dict.fromkeys(self._counts, 0)
-        self._subscriptions.note(self.name, counts, values)
+        return counts, values
 
     # In the thread
 
@@ -206,7 +206,7 @@ class Line:
         with self._desk.lock:
             is_waited_for = handout.waits_for(self.name, news.number)
             if is_waited_for:
-                handout.waiting.discard(self.name)
+                handout.was_told(self.name)
                 if not handout.waiting:
                     self._desk.progress.notify()
         if not is_waited_for:
@@ -263,7 +263,7 @@ class Line:
             for entry in entries[: end - number]:
                 news = News(head, number, entry, before)
                 if self._wants(news):
-                    if not self._tell_late(news, tries):
+                    if not self._tell_late(news, tries, is_last=number + 1 >= end):
                         return bool(told)
                     tries = 0
                     told += 1
@@ -287,7 +287,7 @@ class Line:
         untold.note_told(job_id, self.name, number - 1)
         return False
 
-    def _tell_late(self, news: News, tries: int) -> bool:
+    def _tell_late(self, news: News, tries: int, *, is_last: bool) -> bool:
         """Tell something that it is behind on; return whether it is done with."""
         untold, job_id = self._desk.untold, news.job["_id"]
         try:
@@ -300,7 +300,8 @@ class Line:
                 untold.note_failure(job_id, self.name, self._failed_place(tries, failure))
                 return False
             self._bury(news, tries, str(failure))
-        untold.note_told(job_id, self.name, news.number)
+        if not is_last:
+            untold.note_told(job_id, self.name, news.number)
         return True
 
     def _is_dead(self, news: News, tries: int) -> bool:

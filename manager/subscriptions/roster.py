@@ -56,7 +56,7 @@ def read(
             except InvalidSettings as error:
                 # what it is to be told waits until that is mended, and the others do not
                 if document.get("error") != str(error):
-                    subscriptions.note(name, {}, {"error": str(error), "error_date": now()})
+                    subscriptions.note({name: ({}, {"error": str(error), "error_date": now()})})
                 continue
             found.append(Webhook(each, jobs, document["since"]))
     return [each for each in found if not kept.get(each.name, {}).get("ended")], kept

@@ -11,7 +11,7 @@ import typer
 
 from pipelinejobs.commands.common import command, site_of
 
-NICENESS = 5
+NICENESS = 10
 """What runs an event goes first."""
 
 

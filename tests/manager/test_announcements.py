@@ -65,7 +65,7 @@ def announced(tenant: Tenant) -> list[Any]:
 
 def time_passes(jobs: PipelineJobStore) -> None:
     """Make everything due that waits to be told."""
-    Subscriptions(jobs.db).coll.update_many({}, {"$set": {"until": None}})
+    Subscriptions(jobs.db).note({"events_manager": ({}, {"until": None})})
     jobs.untold.due_now("events_manager")
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 UNTOLD = "_untold"
 LEASE = datetime.timedelta(seconds=15)
+_MOST_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of histories that are read in one question."""
 _LEASE_ID = "the lease of who hands out"
 _KEPT = (
     *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
@@ -101,13 +103,20 @@ class Untold:
 
     # What is new
 
-    def fresh(self, limit: int, *, descending: bool = False) -> list[Document]:
+    def fresh(
+        self, limit: int, *, descending: bool = False, removed: bool = True
+    ) -> list[Document]:
         """Return jobs with entries that were not handed out, with what has to be known of them.
 
-        Those that were removed come first, each with `_removed`.
+        Args:
+            limit: how many at most.
+            descending: whether those come first that have the most entries, or the fewest.
+            removed: whether to look for removed jobs as well; these come first, with `_removed`.
         """
         order = [(UNTOLD, -1 if descending else 1)]
         query = {UNTOLD: {"$gte": 0}}
+        if not removed:
+            return list(self.jobs.find(query, _HEAD, sort=order, limit=limit))
         gone = {job["_id"]: job for job in self.removed.find(query, sort=order, limit=limit)}
         # a removal that was not completed: the job is still there, and speaks for itself
         if gone:
@@ -147,6 +156,31 @@ class Untold:
             return []
         found = self.histories.read(whole, first, limit)
         return [entry if isinstance(entry, dict) else {} for entry in found]
+
+    def next_entries(self, jobs: Sequence[Document], limit: int) -> list[list[Document]]:
+        """Return of each job the entry before the first that was not handed out, and those after it.
+
+        The histories of jobs that are small are read at once.
+        """
+        small: list[Any] = []
+        size = 0
+        for job in jobs:
+            size += history.counted(job) or history.MOST_BYTES
+            if not job.get("_removed") and size <= _MOST_AT_ONCE:
+                small.append(job["_id"])
+        names = {"uuid": 1, "history": 1, "_history": 1}
+        read = {}
+        if len(small) > 1:
+            read = {each["_id"]: each for each in self.jobs.find({"_id": {"$in": small}}, names)}
+        found = []
+        for job in jobs:
+            first = max(0, job[UNTOLD] - 1)
+            if (whole := read.get(job["_id"])) is None:
+                found.append(self.entries(job, first, limit + 1))
+            else:
+                entries = self.histories.read(whole, first, limit + 1)
+                found.append([entry if isinstance(entry, dict) else {} for entry in entries])
+        return found
 
     def _entries_of_removed(self, job: Document, first: int, limit: int) -> list[Document]:
         row = self.updates.find_one({"_id": f"remove:{job['_id']}"})
@@ -285,8 +319,8 @@ class Untold:
     def caught_up(self, job_id: Any, subscriber: str) -> None:
         """Note that a subscriber was told everything of a job that was handed out."""
         self._let_go({"_id": job_id}, subscriber)
-        self.behind.delete_one({"_id": job_id, "who": []})
-        self._let_removed_go(job_id)
+        if self.behind.delete_one({"_id": job_id, "who": []}).deleted_count:
+            self.removed.delete_one({"_id": job_id, UNTOLD: {"$exists": False}})
 
     def forget(self, subscriber: str) -> None:
         """Drop what a subscriber has yet to be told, since it is one no more."""

@@ -1,0 +1,209 @@
+"""What do subscribers cost an event, and how fast are they told?
+
+Events in turn on two databases of one server, each with a dispatcher: of one nobody is told, of the
+other 50 subscribers, one of which never answers and one always with 500. Then events on a job of
+100,000 events that nobody was told, beside one of which everybody was. Then how fast one subscriber
+is told what has waited, of many jobs and of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import track
+
+from bench.catalog import Catalog, catalog
+from bench.running import ROOT
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipelinejob.untold import Left
+from datacatalog.linkedstores.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacatalog.mongo import Document
+
+SUBSCRIBERS, JOBS, ROUNDS, EVENTS = 50, 20, 12, 40
+WAITING, BUCKET = 100_000, 20
+SPREAD, SINGLE = 1000, 500
+MOST_RATIO, LEAST_RATE = 1.1, 200
+SECONDS = 300.0
+
+
+class Receivers:
+    """The process of the subscribers."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def count(self) -> int:
+        """Return how many POSTs were answered well."""
+        with urllib.request.urlopen(self.url) as reply:  # noqa: S310 - the address is made here
+            return int(reply.read())
+
+    def wait(self, count: int) -> None:
+        """Wait until so many were."""
+        deadline = time.monotonic() + SECONDS
+        while self.count() < count:
+            if time.monotonic() > deadline:
+                sys.exit(f"only {self.count()} of {count} were told")
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def receivers() -> Iterator[Receivers]:
+    """Give subscribers that answer."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.receivers"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        yield Receivers(int(process.stdout.readline()))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def dispatcher(jobs: Catalog) -> Iterator[None]:
+    """Have what happens told, as `make up` does."""
+    environ = {
+        **os.environ,
+        "_REACTOR_MONGODB_AUTHN": jobs.mongodb["authn"],
+        "_REACTOR_MONGODB_DATABASE": jobs.mongodb["database"],
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelinejobs", "dispatch"],
+        cwd=ROOT,
+        env=environ,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while jobs.jobs.untold.holder() is None:
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def subscribe(jobs: Catalog, told: Receivers, count: int) -> None:
+    """Add subscribers; of many, one never answers, and one always with 500."""
+    subscriptions = Subscriptions(jobs.jobs.db)
+    for number in range(count):
+        path = {1: "/hanging", 2: "/failing"}.get(number, f"/{number}")
+        definition = {"url": f"{told.url}{path}", "allow_private": True}
+        subscriptions.add(f"s{number}", definition)
+
+
+def mean_cost(jobs: Catalog, made: list[Document], count: int) -> float:
+    """Return what an event costs on the average, in milliseconds."""
+    began = time.perf_counter()
+    for number in range(count):
+        job = made[number % len(made)]
+        event = {"uuid": job["uuid"], "name": "update", "data": {"step": number}}
+        jobs.jobs.handle(event, job["_update_token"])
+    return (time.perf_counter() - began) / count * 1000
+
+
+def compare_subscribers(nobody: Catalog, many: Catalog, told: Receivers) -> None:
+    """Print what an event costs without subscribers, and with many."""
+    costs: dict[str, list[float]] = {"nobody": [], "many": []}
+    made = {"nobody": [nobody.running_job() for _ in range(JOBS)]}
+    made["many"] = [many.running_job() for _ in range(JOBS)]
+    subscribe(many, told, SUBSCRIBERS)
+    with dispatcher(nobody), dispatcher(many):
+        time.sleep(3)
+        sent = 0
+        for _ in track(range(ROUNDS), description="in turn"):
+            for name, jobs in (("nobody", nobody), ("many", many)):
+                costs[name].append(mean_cost(jobs, made[name], EVENTS))
+            sent += EVENTS
+            # the others take a rest, too
+            told.wait(sent * (SUBSCRIBERS - 2))
+    _print_ratio(f"with {SUBSCRIBERS} subscribers", "without", costs["many"], costs["nobody"])
+
+
+def compare_waiting(jobs: Catalog) -> None:
+    """Print what an event costs on a job of which nobody was told 100,000 events."""
+    told, untold = (_long_job(jobs) for _ in range(2))
+    jobs.jobs.untold.leave_behind(
+        [Left(jobs.jobs.load(untold["uuid"]), now(), {"s1": {"told": 0}})]
+    )
+    costs: list[list[float]] = [[], []]
+    for _ in track(range(ROUNDS), description="in turn"):
+        for job, found in zip((told, untold), costs, strict=True):
+            found.append(mean_cost(jobs, [job], EVENTS))
+    _print_ratio(f"with {WAITING:,} undelivered", "without", costs[1], costs[0])
+
+
+def _long_job(jobs: Catalog) -> Document:
+    """Return a job with a long history, most of it written as if it had been there for long."""
+    job = jobs.running_job()
+    stored = jobs.jobs.load(job["uuid"])
+    entry = stored["history"][-1]
+    buckets: list[dict[str, Any]] = [
+        {
+            "_id": f"{stored['_id']}:{first}",
+            "job_id": stored["_id"],
+            "job_uuid": job["uuid"],
+            "first": first,
+            "last": first + BUCKET - 1,
+            "entries": [{**entry, "uuid": f"{job['uuid']}:{first + n}"} for n in range(BUCKET)],
+        }
+        for first in range(0, WAITING, BUCKET)
+    ]
+    jobs.jobs.histories.ensure_indexes()
+    for begin in range(0, len(buckets), 500):
+        jobs.jobs.histories.buckets.insert_many(buckets[begin : begin + 500])
+    jobs.jobs.coll.update_one(
+        {"_id": stored["_id"]}, {"$set": {"_history.moved": WAITING}, "$unset": {"_untold": ""}}
+    )
+    return job
+
+
+def rate(jobs: Catalog, told: Receivers, made: int, events: int) -> float:
+    """Return how many events are told in a second of what has waited."""
+    jobs.jobs.untold.forget_all()
+    documents = [jobs.running_job() for _ in range(made)]
+    jobs.jobs.untold.forget_all()
+    mean_cost(jobs, documents, events)
+    before = told.count()
+    with dispatcher(jobs):
+        told.wait(before + 1)
+        began = time.monotonic()
+        told.wait(before + events)
+        return (events - 1) / (time.monotonic() - began)
+
+
+def _print_ratio(what: str, beside: str, costs: list[float], floors: list[float]) -> None:
+    ratio = statistics.median(a / b for a, b in zip(costs, floors, strict=True))
+    pair = f"{statistics.median(costs):.2f} and {statistics.median(floors):.2f} ms"
+    print(f"an event {what} / {beside}: {ratio:.2f} ({pair}; at most {MOST_RATIO} is wanted)")
+
+
+def main() -> None:
+    """Print the ratios and rates."""
+    with catalog() as nobody, receivers() as told:
+        others = (Catalog({**nobody.mongodb, "database": f"bench{n}"}, nobody.pid) for n in (1, 2))
+        many, one = others
+        compare_waiting(nobody)
+        compare_subscribers(nobody, many, told)
+        subscribe(one, told, 1)
+        for made, events in ((100, SPREAD), (1, SINGLE)):
+            found = rate(one, told, made, events)
+            print(
+                f"deliveries per second to one subscriber, of {made} jobs: {found:.0f} "
+                f"(at least {LEAST_RATE} are wanted)"
+            )
+
+
+if __name__ == "__main__":
+    main()
