@@ -44,7 +44,11 @@ class Attendant:
     def _start(self) -> subprocess.Popen[bytes]:
         # a Ctrl-C is for the gateway, which stops it in its turn
         return subprocess.Popen(  # noqa: S603 - the command is made here
-            self._command, env=self._environ, stdin=subprocess.DEVNULL, start_new_session=True
+            self._command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def _attend(self) -> None:

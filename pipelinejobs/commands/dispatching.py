@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from typing import Annotated
 
@@ -33,6 +34,8 @@ def dispatch(
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     os.nice(NICENESS)
+    typer.echo("subscribers are told what happens, until this is stopped")
+    sys.stdout.flush()
     service.dispatch(
         site.reactor(),
         site.jobs,

@@ -38,10 +38,10 @@ def register(group: typer.Typer) -> None:
     """Add the commands."""
     command(group, "ls", "subscriptions ls --output json")(list_subscriptions)
     command(group, "add", "subscriptions add lab https://lab.example.org/jobs --event finish")(add)
-    command(group, "rm", "subscriptions rm lab")(remove)
     command(group, "test", "subscriptions test lab")(test)
     command(group, "dead", "subscriptions dead lab")(dead)
     command(group, "replay", "subscriptions replay lab")(replay)
+    command(group, "rm", "subscriptions rm lab")(remove)
 
 
 def list_subscriptions(context: typer.Context, output_format: output.Output = Format.table) -> None:
