@@ -22,18 +22,19 @@ def is_done_elsewhere(rx: Reactor) -> bool:
     return bool(section_of(rx.settings, "deliveries").get("dispatcher"))
 
 
-def has_subscribers(rx: Reactor, jobs: PipelineJobStore) -> bool:
-    """Tell whether there is anybody to tell."""
+def names_subscribers(rx: Reactor) -> bool:
+    """Tell whether the settings name anybody to tell."""
     named = section_of(rx.settings, "pipelines").get("events_manager_id")
-    return bool(named or rx.settings.get("subscriptions") or Subscriptions(jobs.db).kept())
+    return bool(named or rx.settings.get("subscriptions"))
 
 
 def deliver(rx: Reactor, jobs: PipelineJobStore) -> None:
     """Tell what is new, within a second; what that does not achieve is told later.
 
-    Where a dispatcher does it, this does nothing.
+    Where a dispatcher does it, this does nothing; and where the settings name nobody, the database is
+    not asked for others: these are told by a drain.
     """
-    if is_done_elsewhere(rx) or not has_subscribers(rx, jobs):
+    if is_done_elsewhere(rx) or not names_subscribers(rx):
         return
     from manager.subscriptions import service  # noqa: PLC0415 - an actor with a dispatcher does without
 
@@ -49,7 +50,7 @@ def drain(rx: Reactor, jobs: PipelineJobStore) -> tuple[int, int]:
     Raises:
         InvalidSettings: something waits, and nobody is named to tell it to.
     """
-    if not has_subscribers(rx, jobs):
+    if not (names_subscribers(rx) or Subscriptions(jobs.db).kept()):
         if former_outbox.holds(jobs.untold):
             text = "pipelines.events_manager_id is not set: there is nobody to announce to"
             raise InvalidSettings(text)

@@ -33,14 +33,13 @@ SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         str,
     ),
     "openlineage": {"namespace": str},
-    "deliveries": {"dispatcher": bool, "attempts": int, "age": (int, float)},
+    "deliveries": {"dispatcher": bool, "attempts": (int, float), "age": (int, float)},
     "authorization": {"trusted_users": list, "nonce_may_create": bool},
 }
 _NAMES = {
     str: "a text",
     list: "a list",
     bool: "true or false",
-    int: "a whole number",
     (int, float): "a number",
 }
 

@@ -26,11 +26,6 @@ ALLOWANCE = datetime.timedelta(seconds=10)
 """An execution that is the first to see a subscription has applied its event before that."""
 
 
-def may_have_any(rx: Reactor) -> bool:
-    """Tell whether the settings name anybody."""
-    return bool(actor.actor_id(rx) or rx.settings.get("subscriptions"))
-
-
 def read(
     rx: Reactor, jobs: PipelineJobStore, subscriptions: Subscriptions
 ) -> tuple[list[Subscriber], Mapping[str, Document]]:

@@ -114,6 +114,7 @@ def deliver(
         if not jobs.untold.fresh(1):
             break
         anew = False
+    rx.logger.debug("events told: %d", told)
     return told
 
 

@@ -123,7 +123,7 @@ def test_the_settings_of_the_repository_are_right_and_complete() -> None:
     assert {name: set(content[name]) for name in settings.SECTIONS} == {
         name: set(keys) for name, keys in settings.SECTIONS.items()
     }
-    assert set(content) == {*settings.SECTIONS, *settings.SWITCHES}
+    assert set(content) == {*settings.SECTIONS, *settings.SWITCHES, "subscriptions"}
 
 
 def test_the_repository_has_no_secret_and_trusts_nobody() -> None:

@@ -333,6 +333,7 @@ def test_what_a_process_cannot_tell_for_lack_of_settings_is_kept_for_who_can(
     given = actor.environ.pop("_REACTOR_SUBSCRIPTIONS")
     Subscriptions(actor.jobs.db).add("page", {"url": receiver.url, "allow_private": True})
     send(actor, job, "update")
+    assert actor.main(arguments=("drain",)).code == 1
     actor.environ["_REACTOR_SUBSCRIPTIONS"] = given
     send(actor, job, "finish")
     names = receiver.names()
