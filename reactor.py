@@ -64,11 +64,12 @@ def process(rx: Reactor) -> dict[str, Any]:
 def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
     """Do what a message says, if its sender may."""
     with database_errors(rx):
-        try:
-            return act(rx, message, authorize(rx, message, jobs), jobs)
-        except Outdated:
-            # it is remembered no longer
-            return act(rx, message, authorize(rx, message, jobs), jobs)
+        while True:
+            try:
+                return act(rx, message, authorize(rx, message, jobs), jobs)
+            except Outdated:
+                # it is remembered no longer, unless another thread has just done so again
+                continue
 
 
 def announce(rx: Reactor, jobs: PipelineJobStore) -> None:
