@@ -74,7 +74,12 @@ class Receiver:
         return [b["event"] for b in bodies if job_uuid in (None, b["job_uuid"])]
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
-        content = handler.rfile.read(int(handler.headers["Content-Length"]))
+        length = int(handler.headers["Content-Length"])
+        content = handler.rfile.read(length)
+        if len(content) < length:
+            # its sender was killed
+            handler.close_connection = True
+            return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         request = Told(handler.path, headers, content)
         self.seen.append(request)

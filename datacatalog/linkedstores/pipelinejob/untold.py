@@ -111,20 +111,21 @@ class Untold:
         Args:
             limit: how many at most.
             descending: whether those come first that have the most entries, or the fewest.
-            removed: whether to look for removed jobs as well; these come first, with `_removed`.
+            removed: whether to look for removed jobs also where there is no other; these come
+                first, with `_removed`.
         """
         order = [(UNTOLD, -1 if descending else 1)]
         query = {UNTOLD: {"$gte": 0}}
-        if not removed:
-            return list(self.jobs.find(query, _HEAD, sort=order, limit=limit))
+        found = list(self.jobs.find(query, _HEAD, sort=order, limit=limit))
+        if not (found or removed):
+            return []
+        # after the others: so the one is found that had the UUID of one of them before
         gone = {job["_id"]: job for job in self.removed.find(query, sort=order, limit=limit)}
         # a removal that was not completed: the job is still there, and speaks for itself
         if gone:
             for job in self.jobs.find({"_id": {"$in": [*gone]}}, {"_id": 1}):
                 del gone[job["_id"]]
-        found = [{**job, "_removed": True} for job in gone.values()]
-        found += self.jobs.find(query, _HEAD, sort=order, limit=limit)
-        return found
+        return [*({**job, "_removed": True} for job in gone.values()), *found]
 
     def forget_all(self) -> None:
         """Hand out nothing of what has happened so far: there is nobody to tell."""
