@@ -85,12 +85,19 @@ class Dispatcher:
         """How many events were told."""
         return sum(line.delivered for line in self._lines.values())
 
-    def serve(self, subscribers: list[Subscriber], kept: Mapping[str, Document]) -> None:
+    def serve(
+        self,
+        subscribers: list[Subscriber],
+        kept: Mapping[str, Document],
+        *,
+        anew: bool = False,
+    ) -> None:
         """Tell these from now on, and nobody else.
 
         Args:
             subscribers: those whom this process can tell.
             kept: what is kept of subscriptions; who is named there alone is told later by others.
+            anew: whether to try at once what those have failed at who were not told before.
         """
         by_name = {each.name: each for each in subscribers}
         self._names = {*by_name, *(n for n, found in kept.items() if not found.get("ended"))}
@@ -110,12 +117,9 @@ class Dispatcher:
                 backlog=self.untold.is_behind(name),
             )
             self._lines[name] = line
+            if anew:
+                line.begin_anew()
             line.start()
-
-    def begin_anew(self) -> None:
-        """Try at once whatever has failed before."""
-        for line in self._lines.values():
-            line.begin_anew()
 
     def has_in_hand(self, job_uuid: str) -> bool:
         """Tell whether something of a job is being handed out."""

@@ -100,9 +100,7 @@ def deliver(
                 seconds=end - time.monotonic(),
             )
             try:
-                desk.serve(subscribers, kept)
-                if anew:
-                    desk.begin_anew()
+                desk.serve(subscribers, kept, anew=anew)
                 while desk.step() and time.monotonic() < end and lease.keep():
                     pass
             finally:
