@@ -30,7 +30,7 @@ POLL_SECONDS, BUSY_POLL_SECONDS = 0.05, 0.1
 GRACE_SECONDS, LONGEST_GRACE_SECONDS = 0.1, 1.0
 """For which all others wait for the slowest of them, before the next entry of the same job: that it
 takes longer than most, and that it takes at all."""
-_JOBS, _ENTRIES = 100, 20
+_JOBS, _ENTRIES = 100, 50
 _TURNS_WITHOUT_REMOVED = 10
 
 
@@ -225,6 +225,9 @@ class Dispatcher:
                         self._lines[name].leave_behind(late=name in late)
                 handout.left = {}
                 if number >= handout.end:
+                    if not handout.is_all:
+                        # there is more of this job
+                        self._wait = 0.0
                     del self._handouts[job["_id"]]
                     continue
                 handout.number = number
