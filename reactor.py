@@ -98,25 +98,27 @@ def drain(rx: Reactor) -> bool:
 def open_jobs(rx: Reactor) -> PipelineJobStore:
     """Return the store of jobs that the settings name; nothing is sent to the database yet."""
     settings.check(rx.settings)
-    mongodb = rx.settings.get("mongodb") or {}
     try:
         catalog = CatalogSettings.from_environ(rx.environ)
-        if _opened.by != (mongodb, catalog):
-            _opened.by, _opened.jobs = None, PipelineJobStore(mongodb, catalog=catalog)
-            _opened.by = (dict(mongodb), catalog)
+        database = mongo.connect(rx.settings.get("mongodb") or {})
     except ValueError as error:
         raise InvalidSettings(str(error)) from error
-    return _opened.jobs
+    if not _is_of(_opened, database, catalog):
+        _opened[:] = [PipelineJobStore(database, catalog=catalog)]
+    return _opened[0]
 
 
-class _Opened:
-    """The store of the last message, and by which settings: a warm process goes on with it."""
-
-    by: tuple[dict[str, Any], CatalogSettings] | None = None
-    jobs: PipelineJobStore
+_opened: list[PipelineJobStore] = []
+"""The store of the last message: a warm process goes on with it, and with what it remembers."""
 
 
-_opened = _Opened()
+def _is_of(opened: list[PipelineJobStore], database: mongo.Db, catalog: CatalogSettings) -> bool:
+    return any(
+        jobs.db.client is database.client
+        and jobs.db.name == database.name
+        and jobs.catalog == catalog
+        for jobs in opened
+    )
 
 
 @contextlib.contextmanager

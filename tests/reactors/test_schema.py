@@ -181,7 +181,9 @@ def test_message_jsonschema_is_any_of_the_kinds_in_their_order_and_of_any_object
         "PipelineJobCreateAction",
         "AloeJobsPost",
         "AgaveJobsPost",
+        "CloudEvent",
         "TapisJobsNotification",
+        "OpenLineageRunEvent",
     ]
     assert {ROOT / kind["$ref"] for kind in kinds} == set(SCHEMAS)
     assert last["type"] == "object"
