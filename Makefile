@@ -67,13 +67,8 @@ soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability
 	$(BIN)/python -m tests.reliability.report build/soak.ndjson
 
-bench: $(INSTALLED)  ## print what an event costs, as ratios
-	$(BIN)/python -m bench.handle
-	$(BIN)/python -m bench.history
-	$(BIN)/python -m bench.process
-	$(BIN)/python -m bench.gateway
-	$(BIN)/python -m bench.page
-	$(BIN)/python -m bench.subscribers
+bench: $(INSTALLED)  ## measure in some minutes what an event costs, beside its floors, and write bench/RESULTS.md
+	@$(BIN)/python -m bench
 
 audit: $(INSTALLED)  ## look for known vulnerabilities, dangerous code and secrets
 	@$(BIN)/python -m audit

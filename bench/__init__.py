@@ -1,1 +1,1 @@
-"""What an event costs. All figures are ratios of two things measured in turn in one run."""
+"""What the product costs, each figure beside its floor: `make bench`, see README.md here."""

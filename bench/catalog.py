@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bson import ObjectId
+
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipeline import PipelineStore
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore, history
 from local.database import LocalDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datacatalog.mongo import Document
+
+APART = datetime.timedelta(minutes=1)
+"""Between the creation of one job and the next, of those that were made in bulk."""
+_BATCH = 1_000
 
 
 class Catalog:
@@ -55,14 +65,77 @@ class Catalog:
         event = {"uuid": job["uuid"], "name": "update", "data": {"step": number, "note": "well"}}
         self.jobs.handle(event, job["_update_token"], key=f"{job['uuid']}:{number}")
 
+    def fill_history(self, job: Document, count: int) -> None:
+        """See to it that a job has had so many events, without sending them all."""
+        for number in range(min(count, history.MOST_ENTRIES) - 2):
+            self.update(job, number)
+        stored = self.jobs.load(job["uuid"])
+        former, step = self.jobs.histories, history.MOVED_ENTRIES
+        mark = (count - len(stored["history"])) // step * step
+        if mark <= 0:
+            return
+        former.ensure_indexes()
+        pattern = stored["history"][-1]
+        for begin in range(0, mark, _BATCH):
+            entries = [
+                {
+                    **pattern,
+                    "uuid": typeduuid.catalog_uuid(f"{job['uuid']} {number}", "pipelinejob_event"),
+                    "_revision": number,
+                }
+                for number in range(begin, min(begin + _BATCH, mark))
+            ]
+            former.buckets.insert_many(
+                {
+                    "_id": f"{stored['_id']}:{begin + first}",
+                    "job_id": stored["_id"],
+                    "job_uuid": stored["uuid"],
+                    "first": begin + first,
+                    "last": begin + first + step - 1,
+                    "entries": entries[first : first + step],
+                }
+                for first in range(0, len(entries), step)
+            )
+            former.audit(stored, entries)
+        renumbered = [
+            {**entry, "_revision": mark + number} for number, entry in enumerate(stored["history"])
+        ]
+        changes = {
+            "history": renumbered,
+            "_history.moved": mark,
+            "_properties.revision": mark + len(renumbered) - 1,
+        }
+        self.jobs.coll.update_one({"uuid": job["uuid"]}, {"$set": changes})
+        self.jobs.heads.take(job["uuid"])
+
+    def fill(self, size: int) -> None:
+        """See to it that there are so many jobs, the added ones older than those that are there."""
+        there = self.jobs.coll.count_documents({})
+        pattern: dict[str, Any] = self.jobs.load(self.running_job()["uuid"])
+        properties = pattern["_properties"]
+        for begin in range(there + 1, size, _BATCH):
+            self.jobs.coll.insert_many(
+                {
+                    **pattern,
+                    "_id": ObjectId(),
+                    "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
+                    "_properties": {
+                        **properties,
+                        "created_date": properties["created_date"] - number * APART,
+                    },
+                }
+                for number in range(begin, min(begin + _BATCH, size))
+            )
+
 
 @contextlib.contextmanager
 def catalog() -> Iterator[Catalog]:
     """Give a catalog on a server that is stopped and removed in the end."""
     with tempfile.TemporaryDirectory() as folder:
         database = LocalDatabase(Path(folder))
+        server = database.start()
         try:
-            server = database.start()
             yield Catalog({"authn": server.uri, "database": "bench"}, server.pid)
         finally:
-            database.stop()
+            # nobody needs its data any more: to put that in order would take it long
+            os.kill(server.pid, signal.SIGKILL)

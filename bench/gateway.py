@@ -1,184 +1,215 @@
-"""What does an event cost by way of the gateway, warm and cold, against a bare loop on the database?"""
+"""The way of an event through the gateway: accepted, and committed, each beside its floor."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import statistics
-import sys
-import tempfile
+import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
-from rich.progress import track
-
-from abaco.roles import ROLES
-from abaco.settings import load
-from abaco.store import tokens
-from abaco.store.database import Database
+from bench.bare import Bare
 from bench.catalog import Catalog, catalog
-from bench.running import CONFIGURATION, ROOT, SECONDS, address_of, serving
+from bench.load import SENDERS, Load, closed_loop, post
+from bench.measuring import Bench, Table, alone, at_least, at_most, milliseconds
+from bench.running import ACCEPTED, COMMITTED, Gateway, accepting, gateway
+from bench.usage import Spent, memory, spent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-ROUNDS = 5
-CONCURRENCY = 8
-ONE_BY_ONE = {"bare": 100, "warm": 100, "cold": 8}
-AT_ONCE = {"bare": 200, "warm": 200, "cold": 16}
+ACCEPT_WANTED = {1: 800, 8: 2_000, 32: 2_500}
+COMMIT_WANTED = {1: 200, 8: 400, 32: 500}
+MOST_P99 = {"accepted": 40, "committed": 150}
+"""In milliseconds, with as many senders as there are."""
+MOST_PROCESSOR = 4
+MOST_MEMORY = 250
+_ACCEPT_FLOOR, _COMMIT_FLOOR = "the least that accepts", "bare update_one"
+_ACCEPT, _COMMIT, _COMMIT_MANY = "accepted", "committed", "committed, a job each"
+_ACCEPT_NOTE = (
+    "POSTs whose senders are answered when the message is on disk, by the number of senders, each of which"
+    " sends the next when the last is answered. Meanwhile the actor handles what was accepted. The floor"
+    " (floor_accept.py) parses the body and writes two rows, in one transaction for all that wait."
+)
+_COMMIT_NOTE = (
+    "POSTs whose senders wait until the update is in the database of jobs: all on one job, so one after the"
+    " other, and on a job for each sender. The floor is `update_one` alone, by as many threads of one client."
+)
+_PROCESSOR_NOTE = (
+    "Processor time per update that was committed, by process; of the floor, that of the database."
+)
+_MEMORY_NOTE = (
+    "Of all processes: the gateway, its workers, the database. What they share counts once. Under load is"
+    " the most that was seen after any of the above."
+)
 
 
-class Sender:
-    """Sends events of one job to an actor.
+class Sample(NamedTuple):
+    """One load, and what the processes have spent on it."""
 
-    Args:
-        client: of the gateway, with a token.
-        image: the image of the actor.
-        jobs: where the job is made.
+    load: Load
+    spent: Spent
+
+    def each(self, who: str | None = None) -> float:
+        """Return the milliseconds of processor time per request, of all or of one."""
+        seconds = sum(self.spent) if who is None else getattr(self.spent, who)
+        return float(seconds) / self.load.answered * 1000
+
+
+def measure(bench: Bench) -> list[Table]:
+    """Load the gateway and the floors in turn."""
+    samples: dict[tuple[str, int], list[Sample]] = {}
+    with catalog() as jobs, gateway(jobs) as up, accepting() as floor:
+        ways = _Ways(bench, jobs, up, floor)
+        rest = memory(up.pid, jobs.pid)
+        most = rest
+        turns = [(n, name) for n in SENDERS for name in ways.all] * bench.many(3, 1)
+        for senders, name in bench.track(turns, "events by way of the gateway"):
+            before = spent(up.pid, jobs.pid)
+            load = ways.all[name](senders)
+            used = spent(up.pid, jobs.pid).since(before)
+            samples.setdefault((name, senders), []).append(Sample(load, used))
+            most = max(most, memory(up.pid, jobs.pid))
+            if name == _ACCEPT:
+                ways.drain()
+        drained = statistics.median(ways.drained)
+    note = f"{_ACCEPT_NOTE} What was left then was handled at {drained:,.0f} events/s."
+    columns = ["senders", "", "per s", "/ floor", "p50 ms", "p99 ms", "wanted per s", "wanted p99"]
+    return [
+        Table("Accepted", columns, _rows(samples, [_ACCEPT_FLOOR, _ACCEPT], ACCEPT_WANTED), note),
+        Table(
+            "Committed",
+            columns,
+            _rows(samples, [_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY], COMMIT_WANTED),
+            _COMMIT_NOTE,
+        ),
+        Table(
+            "Processor time of a committed event",
+            ["senders", "", "gateway ms", "workers ms", "database ms", "together ms", "wanted"],
+            _processor(samples),
+            _PROCESSOR_NOTE,
+        ),
+        Table(
+            "Memory",
+            ["", "MiB", "wanted"],
+            [
+                ["at rest", f"{rest:.0f}", at_most(rest, MOST_MEMORY)],
+                ["under load", f"{most:.0f}", at_most(most, MOST_MEMORY)],
+            ],
+            _MEMORY_NOTE,
+        ),
+    ]
+
+
+class _Ways:
+    """What is loaded, each a function of the number of senders.
+
+    Attributes:
+        all: by name.
+        drained: how many events a second the actor has handled that had been accepted before.
     """
 
-    def __init__(self, client: httpx.Client, image: str, jobs: Catalog) -> None:
-        self._client = client
+    def __init__(self, bench: Bench, jobs: Catalog, up: Gateway, floor: int) -> None:
+        self._seconds = bench.many(2.0, 0.1)
+        self._jobs, self._up = jobs, up
+        self._made = [jobs.running_job() for _ in range(max(SENDERS))]
         self._job = jobs.running_job()
-        environment = {
-            "_REACTOR_MONGODB_AUTHN": jobs.mongodb["authn"],
-            "_REACTOR_MONGODB_DATABASE": jobs.mongodb["database"],
+        body: dict[str, Any] = {"uuid": self._job["uuid"], "name": "update", "data": {"step": 1}}
+        self._floor, self._floor_request = floor, post("/messages", body)
+        self._bare = Bare(jobs, jobs.jobs.load(self._job["uuid"]))
+        self.drained: list[float] = []
+        self.all: dict[str, Callable[[int], Load]] = {
+            _ACCEPT_FLOOR: self._accept_floor,
+            _ACCEPT: self._accept,
+            _COMMIT_FLOOR: self._commit_floor,
+            _COMMIT: self._commit,
+            _COMMIT_MANY: self._commit_many,
         }
-        description = {"image": image, "defaultEnvironment": environment}
-        self._actor = self._call("POST", "", json=description)["id"]
+        for way in (self._accept_floor, self._commit, self._commit_many):
+            way(max(SENDERS))  # to begin warm
 
-    def event(self, *, wait: bool) -> None:
-        """Send an event; wait until it has been carried out, or only until it is accepted."""
-        event = {
-            "uuid": self._job["uuid"],
-            "name": "update",
-            "token": self._job["_update_token"],
-            "data": {"step": 1},
-        }
-        parameters = {"_abaco_synchronous": "true"} if wait else {}
-        path = f"/actors/v2/{self._actor}/messages"
-        reply = self._client.post(path, json=event, params=parameters).raise_for_status()
-        if wait and reply.json().get("state") != "RUNNING":
-            sys.exit(f"unexpected answer: {reply.text}")
+    def _accept_floor(self, senders: int) -> Load:
+        requests = [[self._floor_request]] * senders
+        return closed_loop(self._floor, requests, self._seconds, ACCEPTED)
 
-    def finish(self) -> None:
-        """Wait until the mailbox is empty and the last event has been carried out."""
-        self.event(wait=True)
+    def _accept(self, senders: int) -> Load:
+        requests = [[self._up.update(self._job, wait=False)]] * senders
+        return closed_loop(self._up.port, requests, self._seconds, ACCEPTED)
 
-    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        reply = self._client.request(method, f"/actors/v2{path}", **options).raise_for_status()
-        result: dict[str, Any] = reply.json()["result"]
-        return result
+    def _commit(self, senders: int) -> Load:
+        requests = [[self._up.update(self._job, wait=True)]] * senders
+        return closed_loop(self._up.port, requests, self._seconds, COMMITTED)
 
+    def _commit_many(self, senders: int) -> Load:
+        requests = [[self._up.update(job, wait=True)] for job in self._made[:senders]]
+        return closed_loop(self._up.port, requests, self._seconds, COMMITTED)
 
-class Bare:
-    """Reads a job and updates it, with nothing in between."""
+    def _commit_floor(self, senders: int) -> Load:
+        """Update in as many threads, as long as the others do."""
+        latencies: list[float] = []
+        began = time.perf_counter()
 
-    def __init__(self, jobs: Catalog) -> None:
-        self._collection = jobs.jobs.coll
-        self._uuid = jobs.running_job()["uuid"]
+        def send() -> None:
+            while (begin := time.perf_counter()) < began + self._seconds:
+                self._bare.update()
+                latencies.append(time.perf_counter() - begin)
 
-    def event(self, *, wait: bool) -> None:
-        """Do it; it has always been carried out when this returns."""
-        del wait
-        self._collection.find_one({"uuid": self._uuid})
-        self._collection.find_one_and_update({"uuid": self._uuid}, {"$inc": {"n": 1}})
+        threads = [threading.Thread(target=send) for _ in range(senders)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return Load(time.perf_counter() - began, latencies)
 
-    def finish(self) -> None:
-        """There is nothing to wait for."""
+    def drain(self) -> None:
+        """Wait until all that was accepted is handled."""
+        before, began = self._revision(), time.perf_counter()
+        # what has one uuid is handled in order: the answer to this comes last
+        closed_loop(self._up.port, [[self._up.update(self._job, wait=True)]], 0.0, COMMITTED)
+        self.drained.append((self._revision() - before) / (time.perf_counter() - began))
 
-
-@contextlib.contextmanager
-def gateway(folder: Path) -> Iterator[httpx.Client]:
-    """Give a client of a gateway that runs this repository's actor, warm and cold."""
-    actor: dict[str, Any] = {"folder": str(ROOT), "command": ["python3", "reactor.py"]}
-    images = {"cold": actor, "warm": {**actor, "mode": "warm", "handler": "reactor:main"}}
-    with serving(folder, {"data": "data"}, images) as lines:
-        headers = {"Authorization": f"Bearer {_token(load(folder / CONFIGURATION).database)}"}
-        with httpx.Client(base_url=address_of(lines), headers=headers, timeout=SECONDS) as client:
-            yield client
+    def _revision(self) -> int:
+        revision: int = self._jobs.jobs.load(self._job["uuid"])["_properties"]["revision"]
+        return revision
 
 
-def _token(url: str) -> str:
-    database = Database(url)
-    with database.write() as tx:
-        access = tokens.create(tx, "SD2E", "bench", list(ROLES), lifetime=3600).access
-    database.close()
-    return access
+def _rows(
+    samples: dict[tuple[str, int], list[Sample]], names: list[str], wanted: dict[int, int]
+) -> list[list[str]]:
+    """Return a row for each number of senders and way; the first way is the floor."""
+    rows = []
+    for senders in SENDERS:
+        floor = statistics.median(each.load.rate for each in samples[names[0], senders])
+        for name in names:
+            loads = [each.load for each in samples[name, senders]]
+            rate = statistics.median(load.rate for load in loads)
+            p50, p99 = (
+                statistics.median(load.at(share) for load in loads) for share in (0.5, 0.99)
+            )
+            row = [f"{senders}", name, f"{rate:,.0f}", f"{rate / floor:.2f}"]
+            row += [milliseconds(p50), milliseconds(p99)]
+            row += [at_least(rate, wanted[senders]) if name != names[0] else ""]
+            limited = name in MOST_P99 and senders == max(SENDERS)
+            rows.append([*row, at_most(p99 * 1000, MOST_P99[name]) if limited else ""])
+    return rows
 
 
-def one_by_one(event: Callable[[], None], count: int) -> list[float]:
-    """Return the seconds of each event."""
-    seconds = []
-    for _ in range(count):
-        begin = time.perf_counter()
-        event()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
-
-
-def at_once(way: Sender | Bare, count: int) -> tuple[float, list[float]]:
-    """Send events from several threads; return events a second, and the seconds of each POST."""
-    begin = time.perf_counter()
-
-    def send(_number: int) -> float:
-        return one_by_one(lambda: way.event(wait=False), 1)[0]
-
-    with concurrent.futures.ThreadPoolExecutor(CONCURRENCY) as threads:
-        seconds = list(threads.map(send, range(count)))
-    way.finish()
-    return count / (time.perf_counter() - begin), seconds
-
-
-def main() -> None:
-    """Print the figures."""
-    latencies: dict[str, list[float]] = {name: [] for name in ONE_BY_ONE}
-    rates: dict[str, list[float]] = {name: [] for name in ONE_BY_ONE}
-    posts: dict[str, list[float]] = {name: [] for name in ONE_BY_ONE}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        catalog() as jobs,
-        gateway(Path(folder)) as client,
-    ):
-        ways: dict[str, Sender | Bare] = {
-            "bare": Bare(jobs),
-            "warm": Sender(client, "warm", jobs),
-            "cold": Sender(client, "cold", jobs),
-        }
-        for way in ways.values():
-            way.finish()
-        for _ in track(range(ROUNDS), description="in turn"):
-            for name, way in ways.items():
-                event = _waiting(way)
-                latencies[name] += one_by_one(event, ONE_BY_ONE[name])
-                rate, seconds = at_once(way, AT_ONCE[name])
-                rates[name].append(rate)
-                posts[name] += seconds
-    for name in ways:
-        median, last = _quantiles(latencies[name])
-        text = f"{name}: one by one {median:6.1f} ms (median), {last:6.1f} ms (p99)"
-        text += f"; {statistics.median(rates[name]):6.1f} events/s from {CONCURRENCY} senders"
-        if name != "bare":
-            text += f", a POST is answered in {_quantiles(posts[name])[1]:.1f} ms (p99)"
-        print(text)
-    for name in ("warm", "cold"):
-        latency = statistics.median(latencies[name]) / statistics.median(latencies["bare"])
-        rate = statistics.median(rates["bare"]) / statistics.median(rates[name])
-        print(f"ratio {name} / bare: latency {latency:.1f}, time per event at once {rate:.1f}")
-
-
-def _waiting(way: Sender | Bare) -> Callable[[], None]:
-    return lambda: way.event(wait=True)
-
-
-def _quantiles(seconds: list[float]) -> tuple[float, float]:
-    """Return the median and the 99th percentile in milliseconds."""
-    ordered = sorted(seconds)
-    last = ordered[min(len(ordered) - 1, round(len(ordered) * 0.99))]
-    return statistics.median(ordered) * 1000, last * 1000
+def _processor(samples: dict[tuple[str, int], list[Sample]]) -> list[list[str]]:
+    """Return a row for each number of senders and way; of the floor, the database alone."""
+    rows = []
+    for senders in SENDERS:
+        for name in (_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY):
+            found = samples[name, senders]
+            row = [f"{senders}", name]
+            if name == _COMMIT_FLOOR:
+                row += ["", "", f"{statistics.median(each.each('database') for each in found):.2f}"]
+                rows.append([*row, "", ""])
+                continue
+            for who in Spent._fields:
+                row.append(f"{statistics.median(each.each(who) for each in found):.2f}")
+            together = statistics.median(each.each() for each in found)
+            rows.append([*row, f"{together:.2f}", at_most(together, MOST_PROCESSOR)])
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    alone(measure)

@@ -1,4 +1,4 @@
-"""What does `python reactor.py` cost for one event, against a bare script that checks nothing?"""
+"""A cold event: `python reactor.py` against a bare script that checks nothing and ends as quickly."""
 
 from __future__ import annotations
 
@@ -9,20 +9,83 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from typing import NamedTuple
 
-from rich.progress import track
+from bench.catalog import Catalog, catalog
+from bench.measuring import Bench, Table, alone, at_most
+from bench.running import ROOT
 
-from bench.catalog import catalog
+MOST_RATIO = 1.1
+_FLOOR, _PATIENT = "bare script, quick exit", "bare script that waits for the driver's threads"
+_BY_JSON, _BY_URL = "reactor.py, a JSON message", "reactor.py, by the URL"
+_NOTE = (
+    "A process for each event, from its start until it has ended. The bare script (bare_event.py) imports"
+    " the driver and YAML, reads the job and updates it. Medians; so is the ratio of the rounds."
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 25
-MOST_RATIO = 1.5
-Sample = tuple[float, float]
+
+class Cost(NamedTuple):
+    """Of one process, in seconds."""
+
+    wall: float
+    processor: float
 
 
-def run(command: list[str], environ: dict[str, str]) -> Sample:
-    """Return the wall-clock and processor seconds of a process that has to succeed."""
+def measure(bench: Bench) -> list[Table]:
+    """Compare a process of the actor with the floor."""
+    with catalog() as jobs:
+        ways = _Ways(jobs)
+        turns = bench.many(25, 1)
+        rounds = [ways.costs(turn) for turn in bench.track(range(turns), "a cold event")]
+    rows = []
+    for name in rounds[0]:
+        wall, processor = (
+            statistics.median(column) * 1000
+            for column in zip(*(costs[name] for costs in rounds), strict=True)
+        )
+        ratio = statistics.median(costs[name].wall / costs[_FLOOR].wall for costs in rounds)
+        wanted = at_most(ratio, MOST_RATIO) if name in (_BY_JSON, _BY_URL) else ""
+        rows.append([name, f"{wall:.0f}", f"{processor:.0f}", f"{ratio:.2f}", wanted])
+    columns = ["", "ms", "processor ms", "/ bare", "wanted"]
+    return [Table("A cold event", columns, rows, _NOTE)]
+
+
+class _Ways:
+    """What is compared."""
+
+    def __init__(self, jobs: Catalog) -> None:
+        uri = jobs.mongodb["authn"]
+        self._actor, self._bare = jobs.running_job(), jobs.running_job()
+        basis = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+        self._for_bare = {**basis, "MONGODB": uri}
+        self._for_reactor = {
+            **basis,
+            "_REACTOR_MONGODB_AUTHN": uri,
+            "_REACTOR_MONGODB_DATABASE": jobs.mongodb["database"],
+        }
+
+    def costs(self, turn: int) -> dict[str, Cost]:
+        """Run each once."""
+        script = [sys.executable, "bench/bare_event.py", self._bare["uuid"]]
+        command = [sys.executable, "reactor.py"]
+        named = {"uuid": self._actor["uuid"], "token": self._actor["_update_token"]}
+        message = {"MSG": json.dumps({**named, "name": "update"})}
+        by_url = {**named, "event": "update", "MSG": '{"step": 1}'}
+        return {
+            _FLOOR: _run([*script, "quick"], self._for_bare),
+            _BY_JSON: _run(command, self._delivery(message, f"json{turn}")),
+            _PATIENT: _run(script, self._for_bare),
+            _BY_URL: _run(command, self._delivery(by_url, f"url{turn}")),
+        }
+
+    def _delivery(self, message: dict[str, str], execution: str) -> dict[str, str]:
+        """Return the environment of the actor for a message that comes for the first time."""
+        about = {"_abaco_execution_id": execution, "_abaco_first_attempt": "true"}
+        return {**self._for_reactor, **message, **about}
+
+
+def _run(command: list[str], environ: dict[str, str]) -> Cost:
+    """Run a process that has to succeed."""
     with tempfile.TemporaryFile() as log:
         begin = time.perf_counter()
         process = subprocess.Popen(command, env=environ, cwd=ROOT, stderr=log)
@@ -32,52 +95,8 @@ def run(command: list[str], environ: dict[str, str]) -> Sample:
         if process.returncode != 0:
             log.seek(0)
             sys.exit(f"{command}: {log.read().decode()}")
-    return seconds, usage.ru_utime + usage.ru_stime
-
-
-def main() -> None:
-    """Print the ratios."""
-    samples: dict[str, list[Sample]] = {"JSON": [], "URL": [], "bare": [], "bare, quick exit": []}
-    with catalog() as jobs:
-        uri = jobs.mongodb["authn"]
-        basis = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
-        actor, bare = jobs.running_job(), jobs.running_job()
-        script = [sys.executable, "bench/bare_event.py", bare["uuid"]]
-        for turn in track(range(ROUNDS), description="in turn"):
-            reactor = {
-                **basis,
-                "_REACTOR_MONGODB_AUTHN": uri,
-                "_REACTOR_MONGODB_DATABASE": "bench",
-            }
-            event = {"uuid": actor["uuid"], "name": "update", "token": actor["_update_token"]}
-            by_url = {"event": "update", "uuid": actor["uuid"], "token": actor["_update_token"]}
-            command = [sys.executable, "reactor.py"]
-            json_environ = {
-                **reactor,
-                "MSG": json.dumps(event),
-                "_abaco_execution_id": f"json{turn}",
-            }
-            url_environ = {
-                **reactor,
-                **by_url,
-                "MSG": '{"step": 1}',
-                "_abaco_execution_id": f"url{turn}",
-            }
-            samples["JSON"].append(run(command, json_environ))
-            samples["bare"].append(run(script, {**basis, "MONGODB": uri}))
-            samples["URL"].append(run(command, url_environ))
-            samples["bare, quick exit"].append(run([*script, "quick"], {**basis, "MONGODB": uri}))
-    for name, measured in samples.items():
-        wall, cpu = (statistics.median(column) * 1000 for column in zip(*measured, strict=True))
-        print(f"{name:>17}: {wall:5.0f} ms wall clock, {cpu:5.0f} ms processor (medians)")
-    for ours in ("JSON", "URL"):
-        for theirs in ("bare", "bare, quick exit"):
-            pairs = zip(samples[ours], samples[theirs], strict=True)
-            ratios = [(a[0] / b[0], a[1] / b[1]) for a, b in pairs]
-            wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
-            print(f"ratio {ours:>4} / {theirs}: wall clock {wall:.2f}, processor {cpu:.2f}")
-    print(f"(at most {MOST_RATIO} is wanted)")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime)
 
 
 if __name__ == "__main__":
-    main()
+    alone(measure)

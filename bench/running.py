@@ -1,4 +1,4 @@
-"""A gateway to measure: a process of its own, on a free port."""
+"""Servers to measure: processes of their own, on free ports."""
 
 from __future__ import annotations
 
@@ -8,63 +8,143 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
+from bench.load import post
+from local import processes
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from bench.catalog import Catalog
+    from datacatalog.mongo import Document
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGURATION = "abaco.yml"
 SECONDS = 120.0
-_FIRST = "The gateway is at "
+ACCEPTED, COMMITTED = b'"success"', b'"RUNNING"'
+"""What is in the answer to an update: to one that is only accepted, and to one that is waited for."""
+_FIRST = f"The gateway is at http://{processes.HOST}:"
+
+
+class Gateway:
+    """A gateway with this repository's actor, as `make up` serves it.
+
+    Args:
+        pid: of the process.
+        lines: what it has printed at its start.
+    """
+
+    def __init__(self, pid: int, lines: list[str]) -> None:
+        self.pid = pid
+        self.port = int(lines[0].removeprefix(_FIRST))
+        told = {words[0]: words[1:] for line in lines if (words := line.split())}
+        self.actor, self.token = told["actor"][0], told["token"][0]
+        self.job = {"uuid": told["job"][0], "_update_token": told["job"][-1]}
+
+    def client(self) -> httpx.Client:
+        """Return a client of its API."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"http://{processes.HOST}:{self.port}"
+        return httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
+
+    def update(self, job: Document, *, wait: bool, actor: str = "") -> bytes:
+        """Return the request that updates a job.
+
+        Args:
+            job: with `_update_token`.
+            wait: whether it is answered only when the update is in the database.
+            actor: by which it is done, by default that of `make up`.
+        """
+        path = f"/actors/v2/{actor or self.actor}/messages"
+        body = {
+            "uuid": job["uuid"],
+            "name": "update",
+            "token": job["_update_token"],
+            "data": {"step": 1},
+        }
+        return post(f"{path}?_abaco_synchronous=true" if wait else path, body, self.token)
+
+
+@contextlib.contextmanager
+def gateway(
+    jobs: Catalog | None = None, limits: Mapping[str, int] | None = None
+) -> Iterator[Gateway]:
+    """Run a gateway as `make up` does, in a folder that is removed in the end.
+
+    Args:
+        jobs: the catalog that its actor uses; by default, it starts a database of its own.
+        limits: those of `abaco.yml` that are not as usual.
+    """
+    with tempfile.TemporaryDirectory() as name, serving(Path(name), jobs, limits) as started:
+        yield started
 
 
 @contextlib.contextmanager
 def serving(
-    folder: Path,
-    settings: Mapping[str, Any],
-    images: Mapping[str, Any],
-    environ: Mapping[str, str] | None = None,
-) -> Iterator[list[str]]:
-    """Give the lines that a gateway prints at its start.
-
-    Args:
-        folder: for its configuration, data and log.
-        settings: what `abaco.yml` says.
-        images: what `images.yml` says.
-        environ: of the process, beside what this one has.
-    """
-    (folder / "images.yml").write_text(json.dumps(images))
-    configuration = folder / CONFIGURATION
+    folder: Path, jobs: Catalog | None = None, limits: Mapping[str, int] | None = None
+) -> Iterator[Gateway]:
+    """Run a gateway as `gateway` does, in a given folder."""
+    settings: dict[str, Any] = {
+        "data": ".local/abaco",
+        "setup": "pipelinejobs.up",
+        "images": str(ROOT / "images.yml"),
+        "limits": dict(limits or {}),
+    }
+    configuration = folder / "abaco.yml"
     configuration.write_text(json.dumps(settings))
-    with (folder / "log").open("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "abaco", "--config", str(configuration), "serve", "--port", "0"],
-            cwd=ROOT,
-            env={**os.environ, **(environ or {})},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield _lines(folder / "log", process)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+    environ = dict(os.environ)
+    if jobs is not None:
+        environ["_REACTOR_MONGODB_AUTHN"] = jobs.mongodb["authn"]
+        environ["_REACTOR_MONGODB_DATABASE"] = jobs.mongodb["database"]
+    module = ["abaco", "--config", str(configuration), "serve", "--port", "0"]
+    with _running(module, environ, folder / "log") as process:
+        yield Gateway(process.pid, _expect(lambda: _lines(folder / "log"), process))
 
 
-def address_of(lines: list[str]) -> str:
-    """Return the base URL."""
-    return lines[0].removeprefix(_FIRST)
+@contextlib.contextmanager
+def accepting() -> Iterator[int]:
+    """Run the floor of what accepts messages; give its port."""
+    port = processes.free_port(0)
+    with tempfile.TemporaryDirectory() as name:
+        environ = {**os.environ, "DB": f"{name}/floor.db"}
+        module = ["uvicorn", "bench.floor_accept:app", "--port", str(port)]
+        module += ["--log-level", "warning"]
+        with _running(module, environ, Path(name) / "log") as process:
+            _expect(lambda: processes.is_open(port), process)
+            yield port
 
 
-def _lines(log: Path, process: subprocess.Popen[bytes]) -> list[str]:
+@contextlib.contextmanager
+def _running(
+    module: Sequence[str], environ: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("w") as file:
+        command = [sys.executable, "-m", *module]
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _lines(log: Path) -> list[str]:
+    """Return what a gateway has printed, when it is all of it."""
+    text = log.read_text()
+    # all that it has to say is written at once
+    return text.splitlines() if text.startswith(_FIRST) and text.endswith("\n") else []
+
+
+def _expect(condition: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
+    """Return what a condition returns as soon as it holds."""
     deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        text = log.read_text()
-        # all that it has to say is written at once
-        if text.startswith(_FIRST) and text.endswith("\n"):
-            return text.splitlines()
-        time.sleep(0.02)
-    sys.exit(f"the gateway does not start: {log.read_text()}")
+    while not (value := condition()):
+        if time.monotonic() > deadline or process.poll() is not None:
+            sys.exit(f"it does not start: {process.args!r}")
+        time.sleep(0.01)
+    return value

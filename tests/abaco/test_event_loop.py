@@ -286,3 +286,66 @@ async def is_ready(client: httpx.AsyncClient, actor: str) -> bool:
 
 async def has_log(client: httpx.AsyncClient, url: str) -> bool:
     return bool((await result(client, "GET", url))["logs"])
+
+
+@contextlib.contextmanager
+def counting_threads() -> Iterator[list[str]]:
+    """Note what is given to another thread until the end of the block."""
+    loop = asyncio.get_running_loop()
+    given: list[str] = []
+    run_in_executor = loop.run_in_executor
+
+    def note(executor: Any, function: Callable[..., Any], *args: Any) -> Any:
+        # others wrap what they give in a call without arguments
+        inner = getattr(function, "args", ())[:1] or (getattr(function, "func", function),)
+        given.append(getattr(inner[0], "__qualname__", str(inner[0])))
+        return run_in_executor(executor, function, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "run_in_executor", note)
+        yield given
+
+
+def test_a_warm_message_changes_no_thread(prepared: Prepared) -> None:
+    counted: dict[str, list[str]] = {}
+
+    async def send(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        path = f"/{actor}/messages"
+        wait = {"_abaco_synchronous": "true"}
+        ordinary = {"results": ["taco"], "print": "hello"}
+        # the first ones find the worker, and who may send
+        for _ in range(3):
+            await client.post(path, json=ordinary, params=wait)
+        for name, parameters in (("waited for", wait), ("accepted", {})):
+            least: list[str] | None = None
+            # what is known of a sender is asked again each second, and this may be the moment
+            for _ in range(5):
+                with counting_threads() as given:
+                    await client.post(path, json=ordinary, params=parameters)
+                    assert (await client.post(path, json=ordinary, params=wait)).content == b"taco"
+                least = given if least is None or len(given) < len(least) else least
+            counted[name] = least or []
+
+    run(prepared, send)
+    assert counted == {"waited for": [], "accepted": []}
+
+
+def test_messages_that_arrive_together_share_a_commit(prepared: Prepared, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    together = 32
+
+    async def send(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        path = f"/{actor}/messages"
+        await result(client, "POST", path, json={"touch": str(begun), "wait for": str(gate)})
+        await eventually(begun.exists)
+        with counting(prepared.database) as counts:
+            posts = (result(client, "POST", path, json={"print": n}) for n in range(together))
+            accepted = await asyncio.gather(*posts)
+        gate.touch()
+        assert len({each["executionId"] for each in accepted}) == together
+        assert counts.commits <= together // 4
+        assert counts.statements <= 2 * together
+
+    run(prepared, send)

@@ -87,6 +87,24 @@ def test_an_event_costs_one_read_and_one_write(
     assert scales.commands == ONE_READ_ONE_WRITE
 
 
+@pytest.mark.parametrize("moved", [0, LONG])
+def test_a_further_event_of_a_job_in_one_process_costs_one_write(
+    moved: int, weighed: PipelineJobStore, scales: Scales, job: Document, db: Db
+) -> None:
+    # as after so many events, without sending them all
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history.moved": moved}})
+    applied(weighed, job)
+    for number in range(history.MOST_ENTRIES - 3):
+        scales.forget()
+        head = weighed.heads.take(job["uuid"])
+        assert head is not None
+        key = f"execution:{number}"
+        weighed.apply(head, "update", {"step": 1}, key=key, first=True, remembered=True)
+        assert scales.commands == ["update jobs"]
+        assert scales.weigh().sent < 1500
+    assert len((db["jobs"].find_one({"uuid": job["uuid"]}) or {})["history"]) > 20
+
+
 def test_a_key_that_may_be_an_old_one_costs_a_look_once_entries_have_moved(
     weighed: PipelineJobStore, scales: Scales, job: Document, send: Send
 ) -> None:

@@ -1,0 +1,83 @@
+"""Measure what the product costs, print it, and write it to `bench/RESULTS.md`."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from bench import actors, gateway, handle, history, jobs, process, start
+from bench.measuring import Bench, arguments, progress
+from bench.running import ROOT
+
+PARTS = (gateway, handle, process, history, jobs, actors, start)
+RESULTS = Path(__file__).parent / "RESULTS.md"
+MOST_OTHERS = 10
+"""Percent of the machine that others may use before the times are doubtful."""
+_HEAD = """# What it costs
+
+Written by `make bench`; [README.md](README.md) says how to read it. Of {date}, commit {commit}, on {machine}; it took
+{minutes:.0f} minutes. {others}
+"""
+_QUIET = "The machine was quiet: others used at most {most:.0f} % of it between the measurements."
+_BUSY = (
+    "**The machine was busy: others used up to {most:.0f} % of it between the measurements. Do not trust"
+    " these times;** the ratios, taken in turn, suffer less."
+)
+
+
+def main() -> None:
+    """Take all measurements, one after the other."""
+    given = arguments(__doc__)
+    began, others, tables = time.monotonic(), [_others()], []
+    with progress() as shown:
+        bench = Bench(shown, brief=given.brief)
+        for part in bench.track(PARTS, "measurements"):
+            tables += part.measure(bench)
+            others.append(_others())
+    most = max(others)
+    head = _HEAD.format(
+        date=datetime.datetime.now(datetime.timezone.utc).date(),
+        commit=_commit(),
+        machine=_machine(),
+        minutes=(time.monotonic() - began) / 60,
+        others=(_BUSY if most > MOST_OTHERS else _QUIET).format(most=most),
+    )
+    text = "\n".join([head, *map(str, tables)])
+    print(text)
+    if given.brief:
+        print(f"{RESULTS.name} is left as it is: this run was brief.")
+    else:
+        RESULTS.write_text(text)
+
+
+def _others() -> float:
+    """Return how much of the processors is in use while nothing is measured, in percent."""
+    return float(psutil.cpu_percent(interval=1))
+
+
+def _commit() -> str:
+    """Return which commit is measured, and whether it was changed since."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=, with changes"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    """Return what it ran on."""
+    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(": ")[2] for line in cpu.splitlines() if line.startswith("model name")]
+    memory = psutil.virtual_memory().total / 1024**3
+    return (
+        f"{len(os.sched_getaffinity(0))} cores ({(models or [platform.machine()])[0]}), {memory:.0f} GiB,"
+        f" {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
