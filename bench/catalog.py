@@ -66,14 +66,16 @@ class Catalog:
         self.jobs.handle(event, job["_update_token"], key=f"{job['uuid']}:{number}")
 
     def fill_history(self, job: Document, count: int) -> None:
-        """See to it that a job has had so many events, without sending them all."""
-        for number in range(min(count, history.MOST_ENTRIES) - 2):
-            self.update(job, number)
-        stored = self.jobs.load(job["uuid"])
+        """See to it that a job from `running_job` has had so many events, without sending them all."""
         former, step = self.jobs.histories, history.MOVED_ENTRIES
-        mark = (count - len(stored["history"])) // step * step
-        if mark <= 0:
+        least = history.MOST_ENTRIES - step + 1  # that are left in a document when others move
+        left = min(count, least + (count - least) % step)
+        for number in range(2, left):
+            self.update(job, number)
+        mark = count - left
+        if not mark:
             return
+        stored = self.jobs.load(job["uuid"])
         former.ensure_indexes()
         pattern = stored["history"][-1]
         for begin in range(0, mark, _BATCH):

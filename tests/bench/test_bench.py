@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from bench import __main__ as bench
 from bench import load, measuring
+from bench.catalog import Catalog
+from bench.running import accepting
+from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.mongo import Db
 from tests.conftest import ROOT
+from tests.docs.pages import rows, text_of
 
 BRIEF = ["--brief"]
 
@@ -31,21 +38,33 @@ def test_a_measurement_prints_its_figures(name: str) -> None:
     assert done.stdout.count("\n|---") == len(titles)
 
 
-def test_the_results_have_every_table() -> None:
+def test_each_table_of_the_results_is_explained() -> None:
     titles = re.findall("^## (.+)$", bench.RESULTS.read_text(), flags=re.MULTILINE)
-    assert titles == [
-        "Accepted",
-        "Committed",
-        "Processor time of a committed event",
-        "Memory",
-        "An event in process",
-        "A cold event",
-        "Growth: events on one job",
-        "Growth: jobs",
-        "Workers",
-        "Growth: actors",
-        "Start to first accepted event",
-    ]
+    assert len(titles) == 11
+    explained = rows(text_of("bench/README.md"), "table | what is measured")
+    assert [title for title, *_ in explained] == titles
+
+
+def test_what_is_counted_in_tests_names_tests_that_there_are() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", text_of("bench/README.md"))
+    assert len(targets) >= 7
+    assert [target for target in targets if not (ROOT / "bench" / target).exists()] == []
+
+
+@pytest.mark.parametrize("count", [2, 10, 24, 25, 1_013])
+def test_a_history_that_is_made_in_bulk_is_like_one_of_events(
+    count: int, mongodb: dict[str, Any], db: Db
+) -> None:
+    jobs = Catalog(mongodb, os.getpid())
+    job = jobs.running_job()
+    jobs.fill_history(job, count)
+    jobs.update(job, count)
+    entries = list(jobs.jobs.histories.read(jobs.jobs.load(job["uuid"]), 0, None))
+    assert [entry["_revision"] for entry in entries] == list(range(count + 1))
+    assert len({entry["uuid"] for entry in entries}) == count + 1
+    moved = history.moved(jobs.jobs.load(job["uuid"]))
+    # the row of the creation is written at once
+    assert db["updates"].count_documents({"uuid": job["uuid"]}) == max(1, moved)
 
 
 def test_a_table_says_what_is_wanted_and_whether_it_is_so() -> None:
@@ -61,8 +80,6 @@ def test_a_table_says_what_is_wanted_and_whether_it_is_so() -> None:
 
 
 def test_an_answer_that_is_not_expected_ends_a_load() -> None:
-    from bench.running import accepting
-
     with accepting() as port:
         with pytest.raises(load.UnexpectedAnswer, match="404"):
             load.closed_loop(port, [[load.post("/nowhere", {})]], 0.0)
