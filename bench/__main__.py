@@ -34,7 +34,8 @@ _BUSY = (
 def main() -> None:
     """Take all measurements, one after the other."""
     given = arguments(__doc__)
-    began, others, tables = time.monotonic(), [_others()], []
+    began, commit = time.monotonic(), _commit()
+    others, tables = [_others()], []
     with progress() as shown:
         bench = Bench(shown, brief=given.brief)
         for part in bench.track(PARTS, "measurements"):
@@ -43,7 +44,7 @@ def main() -> None:
     most = max(others)
     head = _HEAD.format(
         date=datetime.datetime.now(datetime.timezone.utc).date(),
-        commit=_commit(),
+        commit=commit,
         machine=_machine(),
         minutes=(time.monotonic() - began) / 60,
         others=(_BUSY if most > MOST_OTHERS else _QUIET).format(most=most),
@@ -62,10 +63,16 @@ def _others() -> float:
 
 
 def _commit() -> str:
-    """Return which commit is measured, and whether it was changed since."""
-    command = ["git", "describe", "--always", "--abbrev=12", "--dirty=, with changes"]
+    """Return which commit is measured, and whether anything but the results was changed since."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    return f"{commit}, with changes" if changes else commit or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return done.stdout.strip()
 
 
 def _machine() -> str:
