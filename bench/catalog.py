@@ -114,17 +114,15 @@ class Catalog:
         """See to it that there are so many jobs, the added ones older than those that are there."""
         there = self.jobs.coll.count_documents({})
         pattern: dict[str, Any] = self.jobs.load(self.running_job()["uuid"])
-        properties = pattern["_properties"]
+        moment, properties = pattern["updated"], pattern["_properties"]
         for begin in range(there + 1, size, _BATCH):
             self.jobs.coll.insert_many(
                 {
                     **pattern,
                     "_id": ObjectId(),
                     "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
-                    "_properties": {
-                        **properties,
-                        "created_date": properties["created_date"] - number * APART,
-                    },
+                    "updated": moment - number * APART,
+                    "_properties": {**properties, "created_date": moment - number * APART},
                 }
                 for number in range(begin, min(begin + _BATCH, size))
             )

@@ -47,7 +47,6 @@ def measure(bench: Bench) -> list[Table]:
         closed_loop(up.port, [[up.update(job, wait=True)]], bench.many(1.0, 0.0), COMMITTED)
         for size in bench.track(bench.many(SIZES, (10, 100)), "many jobs"):
             jobs.fill(size)
-            _settle(browser)
             found[size] = _measure(bench, jobs, up, browser, job)
     few = next(iter(found))
     rows = []
@@ -83,13 +82,6 @@ def newest(jobs: Catalog) -> list[Document]:
     since = datetime.datetime.now(datetime.timezone.utc) - _SHOWN * APART
     query = {CREATED: {"$gte": since}}
     return list(jobs.jobs.coll.find(query, {"history": 0}, sort=[(CREATED, -1)], limit=_SHOWN))
-
-
-def _settle(browser: httpx.Client) -> None:
-    """Wait until the database, which has just been given many jobs at once, has put them in order."""
-    deadline = time.monotonic() + SECONDS
-    while browser.get("/").is_server_error and time.monotonic() < deadline:
-        time.sleep(0.5)
 
 
 def _median(way: Callable[[], object], rounds: int) -> float:
