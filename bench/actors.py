@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,8 @@ _WORKERS_NOTE = (
     " `uuid` is handled in order, what has different ones side by side."
 )
 _ACTORS_NOTE = (
-    f"{_SENDERS} senders, each to one actor after the other. Each actor has one worker, a process of its"
-    " own; the memory is that of the gateway with all of them and of the database."
+    "The same, each job with one of the actors. An actor has one worker, a process of its own; the memory is"
+    " that of the gateway with all of them and of the database."
 )
 
 
@@ -69,13 +68,11 @@ def _with_actors(
 def _load(
     bench: Bench, jobs: Catalog, up: Gateway, made: list[Any], actors: list[str]
 ) -> list[str]:
-    """Send updates of all the jobs to all the actors; return the cells of a row."""
+    """Send updates of all the jobs, each to one of the actors; return the cells of a row."""
     of_senders: list[list[bytes]] = [[] for _ in range(_SENDERS)]
-    for requests, number in zip(
-        itertools.cycle(of_senders), range(max(len(made), len(actors) * _SENDERS)), strict=False
-    ):
+    for number, job in enumerate(made):
         actor = actors[number % len(actors)]
-        requests.append(up.update(made[number % len(made)], wait=True, actor=actor))
+        of_senders[number % _SENDERS].append(up.update(job, wait=True, actor=actor))
     closed_loop(up.port, of_senders, bench.many(1.0, 0.0), COMMITTED)  # to begin warm
     before = spent(up.pid, jobs.pid)
     load = closed_loop(up.port, of_senders, bench.many(4.0, 0.1), COMMITTED)
