@@ -15,14 +15,13 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-from rich.progress import track
+from typing import TYPE_CHECKING
 
 from bench.catalog import Catalog, catalog
+from bench.measuring import Bench, Table, alone, at_least, at_most
 from bench.running import ROOT
 from datacatalog.linkedstores.basestore.store import now
-from datacatalog.linkedstores.pipelinejob.untold import Left
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Left
 from datacatalog.linkedstores.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 SUBSCRIBERS, JOBS, ROUNDS, EVENTS = 50, 20, 12, 40
-WAITING, BUCKET = 100_000, 20
+WAITING = 100_000
 SPREAD, SINGLE = 1000, 500
 MOST_RATIO, LEAST_RATE = 1.1, 200
 SECONDS = 300.0
@@ -117,59 +116,45 @@ def mean_cost(jobs: Catalog, made: list[Document], count: int) -> float:
     return (time.perf_counter() - began) / count * 1000
 
 
-def compare_subscribers(nobody: Catalog, many: Catalog, told: Receivers) -> None:
-    """Print what an event costs without subscribers, and with many."""
+def _with_many(bench: Bench, nobody: Catalog, many: Catalog, told: Receivers) -> list[str]:
+    """Compare what an event costs with many subscribers and without any."""
     costs: dict[str, list[float]] = {"nobody": [], "many": []}
     made = {"nobody": [nobody.running_job() for _ in range(JOBS)]}
     made["many"] = [many.running_job() for _ in range(JOBS)]
     subscribe(many, told, SUBSCRIBERS)
+    events = bench.many(EVENTS, 2)
     with dispatcher(nobody), dispatcher(many):
-        time.sleep(3)
+        time.sleep(bench.many(3.0, 0.0))
         sent = 0
-        for _ in track(range(ROUNDS), description="in turn"):
+        for _ in bench.track(range(bench.many(ROUNDS, 1)), "many subscribers"):
             for name, jobs in (("nobody", nobody), ("many", many)):
-                costs[name].append(mean_cost(jobs, made[name], EVENTS))
-            sent += EVENTS
+                costs[name].append(mean_cost(jobs, made[name], events))
+            sent += events
             # the others take a rest, too
             told.wait(sent * (SUBSCRIBERS - 2))
-    _print_ratio(f"with {SUBSCRIBERS} subscribers", "without", costs["many"], costs["nobody"])
+    what = f"{SUBSCRIBERS} subscribers, one hanging, one answering 500"
+    return _ratio(what, costs["many"], costs["nobody"])
 
 
-def compare_waiting(jobs: Catalog) -> None:
-    """Print what an event costs on a job of which nobody was told 100,000 events."""
-    told, untold = (_long_job(jobs) for _ in range(2))
+def _with_many_untold(bench: Bench, jobs: Catalog) -> list[str]:
+    """Compare what an event costs on a job of which nobody was told much, and on another one."""
+    waiting = bench.many(WAITING, 1000)
+    told, untold = (_long_job(jobs, waiting) for _ in range(2))
     jobs.jobs.untold.leave_behind(
         [Left(jobs.jobs.load(untold["uuid"]), now(), {"s1": {"told": 0}})]
     )
     costs: list[list[float]] = [[], []]
-    for _ in track(range(ROUNDS), description="in turn"):
+    for _ in bench.track(range(bench.many(ROUNDS, 1)), "undelivered events"):
         for job, found in zip((told, untold), costs, strict=True):
-            found.append(mean_cost(jobs, [job], EVENTS))
-    _print_ratio(f"with {WAITING:,} undelivered", "without", costs[1], costs[0])
+            found.append(mean_cost(jobs, [job], bench.many(EVENTS, 2)))
+    return _ratio(f"{waiting:,} undelivered events", costs[1], costs[0])
 
 
-def _long_job(jobs: Catalog) -> Document:
-    """Return a job with a long history, most of it written as if it had been there for long."""
+def _long_job(jobs: Catalog, waiting: int) -> Document:
+    """Return a job with a long history, all of it told as far as the job's document says."""
     job = jobs.running_job()
-    stored = jobs.jobs.load(job["uuid"])
-    entry = stored["history"][-1]
-    buckets: list[dict[str, Any]] = [
-        {
-            "_id": f"{stored['_id']}:{first}",
-            "job_id": stored["_id"],
-            "job_uuid": job["uuid"],
-            "first": first,
-            "last": first + BUCKET - 1,
-            "entries": [{**entry, "uuid": f"{job['uuid']}:{first + n}"} for n in range(BUCKET)],
-        }
-        for first in range(0, WAITING, BUCKET)
-    ]
-    jobs.jobs.histories.ensure_indexes()
-    for begin in range(0, len(buckets), 500):
-        jobs.jobs.histories.buckets.insert_many(buckets[begin : begin + 500])
-    jobs.jobs.coll.update_one(
-        {"_id": stored["_id"]}, {"$set": {"_history.moved": WAITING}, "$unset": {"_untold": ""}}
-    )
+    jobs.fill_history(job, waiting)
+    jobs.jobs.coll.update_one({"uuid": job["uuid"]}, {"$unset": {UNTOLD: ""}})
     return job
 
 
@@ -187,27 +172,38 @@ def rate(jobs: Catalog, told: Receivers, made: int, events: int) -> float:
         return (events - 1) / (time.monotonic() - began)
 
 
-def _print_ratio(what: str, beside: str, costs: list[float], floors: list[float]) -> None:
+def _ratio(what: str, costs: list[float], floors: list[float]) -> list[str]:
     ratio = statistics.median(a / b for a, b in zip(costs, floors, strict=True))
-    pair = f"{statistics.median(costs):.2f} and {statistics.median(floors):.2f} ms"
-    print(f"an event {what} / {beside}: {ratio:.2f} ({pair}; at most {MOST_RATIO} is wanted)")
+    pair = (f"{statistics.median(each):.2f}" for each in (costs, floors))
+    return [what, *pair, f"{ratio:.2f}", at_most(ratio, MOST_RATIO)]
 
 
-def main() -> None:
-    """Print the ratios and rates."""
+def measure(bench: Bench) -> list[Table]:
+    """Measure what subscribers cost an event, and how fast one is told."""
     with catalog() as nobody, receivers() as told:
         others = (Catalog({**nobody.mongodb, "database": f"bench{n}"}, nobody.pid) for n in (1, 2))
         many, one = others
-        compare_waiting(nobody)
-        compare_subscribers(nobody, many, told)
+        ratios = [_with_many_untold(bench, nobody), _with_many(bench, nobody, many, told)]
         subscribe(one, told, 1)
-        for made, events in ((100, SPREAD), (1, SINGLE)):
-            found = rate(one, told, made, events)
-            print(
-                f"deliveries per second to one subscriber, of {made} jobs: {found:.0f} "
-                f"(at least {LEAST_RATE} are wanted)"
-            )
+        rates = []
+        for made, events in ((100, bench.many(SPREAD, 10)), (1, bench.many(SINGLE, 10))):
+            found = rate(one, told, bench.many(made, 1), events)
+            rates.append([f"{made}", f"{found:.0f}", at_least(found, LEAST_RATE)])
+    return [
+        Table(
+            "An event with subscribers",
+            ["with", "ms", "ms without", "ratio", "wanted"],
+            ratios,
+            "Events in turn on two databases of one server, by the store alone.",
+        ),
+        Table(
+            "Deliveries to one subscriber",
+            ["jobs", "per second", "wanted"],
+            rates,
+            "Of events that have waited for the dispatcher.",
+        ),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    alone(measure)
