@@ -166,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     serve = commands.add_parser("serve", help="serve until Ctrl-C")
     serve.add_argument("--port", type=int, help="in place of the configured one; 0 for a free one")
+    # named here as well, it must not undo what stands before the command
+    serve.add_argument(
+        "--config", type=Path, default=argparse.SUPPRESS, help="the same as before the command"
+    )
     serve.set_defaults(run=_serve)
     token = commands.add_parser("token", help="make, list and revoke access tokens")
     verbs = token.add_subparsers(required=True, metavar="verb")

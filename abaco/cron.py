@@ -13,7 +13,7 @@ from abaco.exceptions import BadRequest
 SENDER = "cron"
 MESSAGE = "This is your cron execution"
 
-_FORM = re.compile(r"\s*(now|\d{4}-\d{2}-\d{2} \d{2})\s*\+\s*(\d{1,6})\s+([a-z]+?)s?\s*")
+_FORM = re.compile(r"\s*(now|\d{4}-\d{1,2}-\d{1,2} \d{1,2})\s*\+\s*(\d{1,6})\s+([a-z]+?)s?\s*")
 _UNITS = ("hour", "day", "week", "month")
 _MONTHS = 12
 

@@ -64,10 +64,11 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
         "images": _TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
+        "strict_messages": {"type": "boolean"},
         "tenants": {
             "type": "object",
             "minProperties": 1,
-            "propertyNames": {"type": "string", "pattern": "^[A-Z0-9]{1,32}$"},
+            "propertyNames": {"type": "string", "pattern": "^[A-Z0-9][A-Z0-9-]{0,31}$"},
             "additionalProperties": {
                 "type": ["object", "null"],
                 "additionalProperties": False,
@@ -114,6 +115,7 @@ IMAGES_SCHEMA: dict[str, Any] = {
             },
             "protected": {"type": "array", "items": _TEXT},
             "parameters": _NAMES,
+            "once": {"type": "array", "items": _TEXT},
             "variables": _NAMES,
             "throttle": {
                 "type": "object",
@@ -205,6 +207,7 @@ class Image:
         protected: names of variables, `*` for any ending, that only an administrator may set, in
             `defaultEnvironment`.
         parameters: names that a URL parameter may have, beside the ordinary ones.
+        once: URL parameters that say one thing: a message that gives one two values is refused.
         variables: names that `defaultEnvironment` may have, beside the ordinary ones, whoever
             registers the actor.
         throttle: how senders are recognized who guess secrets; None where there are none.
@@ -226,6 +229,7 @@ class Image:
     users: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     throttle: Guarded | None = None
     places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -244,6 +248,7 @@ class Settings:
         hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.server`).
+        strict_messages: read messages by the letter of Abaco, also where that loses what was sent.
         images_file: where images are looked up by `load_images`.
     """
 
@@ -256,6 +261,7 @@ class Settings:
     tls_port: int | None = None
     public_url: str | None = None
     setup: str | None = None
+    strict_messages: bool = False
     images_file: Path = Path("images.yml")
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -287,7 +293,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     }
     plain = {
         key: content[key]
-        for key in ("host", "port", "tls_port", "public_url", "setup")
+        for key in ("host", "port", "tls_port", "public_url", "setup", "strict_messages")
         if key in content
     }
     return Settings(
@@ -331,6 +337,7 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             users=tuple(entry.get("register", {}).get("users", ())),
             protected=tuple(entry.get("protected", ())),
             parameters=tuple(entry.get("parameters", ())),
+            once=tuple(entry.get("once", ())),
             variables=tuple(entry.get("variables", ())),
             throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
             places={key: tuple(paths) for key, paths in entry.get("places", {}).items()},

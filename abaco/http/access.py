@@ -164,6 +164,8 @@ def _find_nonce(request: Request, ask: Ask) -> Record:
     nonce = ask(nonces.find, tenant, kind, named, nonce_id)
     if nonce is None or tenant not in request.gateway.settings.tenants:
         message = "Nonce does not exist."
+        if nonce_id != nonce_id.strip():
+            message = "Nonce does not exist: x-nonce has a blank or a line end around it."
         raise BadRequest(message)
     levels = permissions.LEVELS
     if levels.index(nonce["level"]) < levels.index(_level_of_nonce(endpoint)):

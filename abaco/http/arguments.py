@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -14,13 +15,14 @@ from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
 
 from abaco.exceptions import BadRequest
-from abaco.http import query
+from abaco.http import query, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_INTEGER = 2**31 - 1
 MOST_FIELDS = 1000
+NOT_JSON = "The request body is not valid JSON: "
 _TRUE = ("true", "1")
 _FALSE = ("false", "0")
 _MAX_DIGITS = 400
@@ -68,11 +70,11 @@ def read_json(body: bytes) -> Any:
         reason = "it is nested too deep"
     except _Ambiguous as error:
         reason = str(error)
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8"
+    except UnicodeDecodeError as error:
+        reason = f"it is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})"
     except json.JSONDecodeError as error:
-        reason = f"{error.msg} at line {error.lineno} column {error.colno}"
-    message = f"The request body is not valid JSON: {reason}."
+        reason = texts.place_of(error)
+    message = f"{NOT_JSON}{reason}."
     raise BadRequest(message)
 
 
@@ -80,7 +82,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
     """Return the named values of a form; a body of another content type has none.
 
     Args:
-        body: the whole body.
+        body: the whole body, as it was sent.
         content_type: the header of that name.
 
     Raises:
@@ -96,7 +98,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
     def keep(name: bytes | None, value: bytes | None) -> None:
         if next(room, None) is None:
             raise ValueError
-        fields.setdefault((name or b"").decode(), (value or b"").decode())
+        fields.setdefault((name or b"").decode(), (value or b"").decode("utf-8-sig"))
 
     def keep_file(file: Any) -> None:
         file.file_object.seek(0)
@@ -106,7 +108,9 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
 
     try:
         if kind == _FORM:
-            for name, value in query.read(body, most=MOST_FIELDS, what="form"):
+            charset = texts.charset_of(content_type)
+            body = body.removeprefix(codecs.BOM_UTF8)
+            for name, value in query.read(body, most=MOST_FIELDS, what="form", charset=charset):
                 fields.setdefault(name, value)
         else:
             headers = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from abaco import roles
-from abaco.http import arguments, hosts
+from abaco.http import arguments, hosts, texts
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
@@ -132,16 +132,22 @@ class Call:
         return "\0".join((self.tenant, who, hosts.owner_of(self.client)))
 
     @cached_property
+    def text(self) -> bytes:
+        """The body in UTF-8, if it is a text."""
+        return texts.in_utf8(self.body, self.content_type)
+
+    @cached_property
     def content(self) -> Any:
         """What the body says in JSON."""
-        return arguments.read_json(self.body)
+        return arguments.read_json(self.text)
 
     @cached_property
     def fields(self) -> dict[str, Any]:
         """The named values of the body."""
-        if not arguments.is_json(arguments.media_type(self.content_type)):
+        kind = arguments.media_type(self.content_type)
+        if not arguments.is_json(kind):
             return arguments.read_form(self.body, self.content_type)
-        content = self.content if self.body.strip() else {}
+        content = self.content if self.text.strip() else {}
         return content if isinstance(content, dict) else {}
 
     @cached_property
@@ -152,7 +158,7 @@ class Call:
 
     def release(self) -> None:
         """Let go of the body, and of all that was read from it; they are not looked at again."""
-        for name in ("content", "fields", "arguments"):
+        for name in ("text", "content", "fields", "arguments"):
             vars(self).pop(name, None)
         vars(self)["body"] = b""
         if self.room is not None:

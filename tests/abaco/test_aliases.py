@@ -143,3 +143,8 @@ def test_permissions_end_with_their_alias(ada: Client, bob: Client, actor: str) 
     bob.result("DELETE", "/aliases/lent")
     name(ada, "lent", actor)
     assert ada.result("GET", "/aliases/lent/permissions") == {"ada": "UPDATE"}
+
+
+def test_a_refusal_says_which_right_on_which_actor_is_missing(bob: Client, actor: str) -> None:
+    refusal = bob.refusal("POST", "/aliases", json={"alias": "stolen", "actorId": actor})
+    assert f"needs UPDATE on {actor}" in refusal

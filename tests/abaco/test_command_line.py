@@ -306,3 +306,13 @@ def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     done = gateway.command("token", "create", "--user", "eve")
     said = failure(Done(done.returncode, done.stdout, done.stderr))
     assert said.startswith(f"the data folder {gateway.settings.data} cannot be used: ")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_configuration_is_named_before_or_after_serve(
+    tmp_path: Path, before: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ["--config", str(tmp_path / "nowhere.yml")]
+    command = [*config, "serve"] if before else ["serve", *config]
+    assert main(command) == 1
+    assert "nowhere.yml: there is no such file" in capsys.readouterr().err

@@ -158,3 +158,8 @@ def _set_next(gateway: RunningGateway, actor: str, moment: datetime.datetime) ->
             (moment.isoformat(" ", "microseconds"), actor),
         )
     connection.close()
+
+
+@pytest.mark.parametrize("text", ["2090-1-2 3 + 1 day", "2090-01-2 03 + 1 day"])
+def test_days_and_hours_may_have_one_digit(text: str) -> None:
+    assert cron.parse(text).start == at("2090-01-02 03")

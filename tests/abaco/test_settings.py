@@ -66,7 +66,7 @@ def test_the_command_line_wins(file: Path) -> None:
         ("limits: {stop_seconds: .inf}", "limits.stop_seconds: inf is greater than the maximum"),
         ("limits: {body: 1}", "limits: Additional properties are not allowed ('body' was"),
         ("tenants: {}", "tenants: {} should be non-empty"),
-        ("tenants: {sd2e: {}}", "tenants: 'sd2e' does not match '^[A-Z0-9]{1,32}$'"),
+        ("tenants: {sd2e: {}}", "tenants: 'sd2e' does not match '^[A-Z0-9][A-Z0-9-]{0,31}$'"),
         ("tenants: {2026: {}}", "tenants: 2026 is not of type 'string'"),
         (tenant(SECRET), "tenants.SD2E.jwt: cannot be used"),
         (tenant(f"{{algorithm: none, key: {SECRET}}}"), "jwt.algorithm: cannot be used"),

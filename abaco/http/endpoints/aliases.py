@@ -113,7 +113,10 @@ def _find_target(tx: Connection, call: Call) -> Record:
     if not call.principal.admin and not permissions.allows(
         tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
     ):
-        message = "Not authorized -- you do not have access to this actor."
+        message = (
+            "Not authorized -- you do not have access to this actor: to let an alias stand for it "
+            f"needs UPDATE on {actor['id']}."
+        )
         raise BadRequest(message)
     return actor
 

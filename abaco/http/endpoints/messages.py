@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from abaco import clock
 from abaco.exceptions import BadRequest, NotFound, Unavailable
-from abaco.http import arguments, query
-from abaco.http.call import Call, Endpoint, Reply
+from abaco.http import arguments, query, texts
+from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.throttled import BINARY_OMITTED, named_in, throttled
 from abaco.readiness import sentence
 from abaco.settings import load_images
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image
 
 _SYNCHRONOUS = "_abaco_synchronous"
+_MESSAGE = "message"
 _NOT_A_MESSAGE = (
     "message POST body could not be serialized. Pass JSON data or use the message attribute."
 )
@@ -162,11 +163,15 @@ def _read(call: Call, image: Image | None) -> _Reading:
     gateway, actor = call.gateway, call.actor
     body, content_type, shown = _interpret(call)
     _check_size(body, content_type, image)
-    parameters = [(name, value) for name, value in call.query if name != "message"]
+    parameters = [(name, value) for name, value in call.query if name != _MESSAGE]
     for name, value in parameters:
         if not environment.fits(name, value):
             raise query.refused(name, "URL", "cannot be passed on: no process can be given it")
+        if image is not None and name in image.once and value != call.parameters[name]:
+            raise query.refused(name, "URL", "is given twice, with different values")
     kept, dropped = environment.split(parameters, image)
+    if content_type == JSON and call.parameters.get(_MESSAGE):
+        dropped.append(_MESSAGE)
     if dropped:
         gateway.metrics.dropped.inc(len(dropped))
         _logger.warning(
@@ -209,29 +214,73 @@ def _ordering(call: Call, image: Image | None) -> str | None:
     return key[:_LONGEST_KEY]
 
 
-def _interpret(call: Call) -> tuple[bytes, str, Any]:
-    """Return a message as its process gets it, its content type, and as the sender is shown it."""
+class _Body(NamedTuple):
+    """A message as its process gets it, what the process is told about it, and as its sender is shown it."""
+
+    content: bytes
+    content_type: str
+    shown: Any
+
+
+def _interpret(call: Call) -> _Body:
+    """Read a message by Abaco's rules; where the settings do not ask for their letter, keep what they lose."""
+    strict = call.gateway.settings.strict_messages
     kind = arguments.media_type(call.content_type)
+    is_text = kind.startswith("text/") and not strict
+    # an object that says more than its key `message` is the message
+    named = None if not strict and _is_whole(call, kind) else _named(call, kind)
+    if named not in (None, ""):
+        text = str(named).removeprefix(texts.MARK)
+        return _Body(_encode(text), TEXT, text)
+    if kind == BINARY:
+        return _Body(call.body, BINARY, BINARY_OMITTED)
+    if not strict and _says_all_in_the_url(call):
+        return _Body(b"", TEXT, "")
+    if is_text and not call.text.lstrip().startswith(b"{"):
+        text = texts.decode(call.text, "utf-8")
+        return _Body(_encode(text), TEXT, text)
+    if not arguments.is_json(kind):
+        return _by_its_looks(call, strict=strict)
+    if not call.text.strip() or call.content in (None, ""):
+        raise BadRequest(_NOT_A_MESSAGE)
+    declared = JSON if call.content and (strict or not isinstance(call.content, str)) else TEXT
+    return _Body(_encode(_repr(call.content)), declared, call.content)
+
+
+def _named(call: Call, kind: str) -> Any:
+    """Return the value of the argument `message`, None or empty where there is none."""
     # a binary body is never looked into
-    named = None if kind == BINARY else call.fields.get("message")
+    named = None if kind == BINARY else call.fields.get(_MESSAGE)
     if isinstance(named, list):
         named = named[0] if named else None
-    if named in (None, ""):
-        named = call.parameters.get("message")
-    if named not in (None, ""):
-        text = str(named)
-        return _encode(text), TEXT, text
-    if kind == BINARY:
-        return call.body, BINARY, BINARY_OMITTED
-    if arguments.is_json(kind):
-        if call.content in (None, ""):
-            raise BadRequest(_NOT_A_MESSAGE)
-        return _encode(_repr(call.content)), JSON if call.content else TEXT, call.content
+    return call.parameters.get(_MESSAGE) if named in (None, "") else named
+
+
+def _is_whole(call: Call, kind: str) -> bool:
+    """Tell whether a body is an object that says more than the message in it."""
+    return arguments.is_json(kind) and bool(call.fields.keys() - {_MESSAGE})
+
+
+def _says_all_in_the_url(call: Call) -> bool:
+    """Tell whether there is no body, and the URL has something for the process."""
+    empty = call.text.strip() in (b"", b"null", b'""')
+    return empty and any(
+        name not in (NONCE, _MESSAGE) and not environment.is_platforms(name)
+        for name, _ in call.query
+    )
+
+
+def _by_its_looks(call: Call, *, strict: bool) -> _Body:
+    """Read a body that is JSON, whatever its header says."""
     try:
         content = call.content
-    except BadRequest:
-        raise BadRequest(_NOT_A_MESSAGE) from None
-    return _encode(str(_repr(content))), TEXT, content
+    except BadRequest as error:
+        message = _NOT_A_MESSAGE
+        if not strict:
+            message += f" {str(error).replace(arguments.NOT_JSON, 'Read as JSON: ')}"
+        raise BadRequest(message) from None
+    is_text = strict or isinstance(content, str | dict)
+    return _Body(_encode(str(_repr(content))), TEXT if is_text else JSON, content)
 
 
 def _repr(content: Any) -> str:

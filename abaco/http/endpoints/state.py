@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abaco.exceptions import BadRequest, NotFound
-from abaco.http import arguments
 from abaco.http.call import Call, Endpoint, Reply
 from abaco.http.endpoints.actors import show
 from abaco.store import actors
@@ -21,7 +20,7 @@ def replace(call: Call) -> Reply:
     if call.actor["stateless"]:
         message = "actor is stateless."
         raise NotFound(message)
-    state = arguments.read_json(call.body)
+    state = call.content
     if not state:
         message = "Invalid actor state description: state must be JSON serializable."
         raise BadRequest(message)
