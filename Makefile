@@ -41,6 +41,20 @@ alias: $(INSTALLED)  ## let REACTOR_ALIAS stand for the deployed actor (ACTOR=)
 logs: $(INSTALLED)  ## print the log of the latest execution (EXECUTION=, ACTOR=)
 	@$(BIN)/python -m deployment logs $(OF_ACTOR) $${EXECUTION:+--execution="$$EXECUTION"}
 
+shell:  ## say how to get a shell with the commands of this repository
+	@echo 'make install, then: . .venv/bin/activate (in the image: docker run -it --entrypoint sh IMAGE)'
+
+init-pipeline:  ## say how to register a pipeline
+	@echo 'pipelinejobs pipelines add FILE'
+
+init-job:  ## say how to create a job
+	@echo "pipelinejobs jobs create --pipeline ID --data '{...}'"
+
+postdeploy:  ## say what there is to do after make deploy
+	@echo 'make alias, make nonce; then make logs'
+
+tests-local: test  ## the same as make test
+
 requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.12 --python-platform linux --custom-compile-command 'make requirements' --output-file requirements.txt pyproject.toml
 
@@ -88,4 +102,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs requirements demo browser test soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test soak bench audit mutate format stop clean

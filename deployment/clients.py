@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from deployment.tenant import Tenant
 
 _SECONDS = 300
+_SHELL = re.compile(r"['`]|\$\(")
+"""What the bash CLI, which builds a command line of what it sends, would let a shell run."""
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]{8,}")
 
 
@@ -87,7 +89,8 @@ class AbacoCli:
         _identifier(words[-1] if words else "", "abaco update")
 
     def _options(self, reactor: Reactor) -> list[str]:
-        switches = {"-p": reactor.privileged, "-u": reactor.use_uid, "-A": True, "-f": True}
+        # -A would take the actor its access tokens, without which it delivers nothing
+        switches = {"-p": reactor.privileged, "-u": reactor.use_uid, "-f": True}
         return [*(switch for switch, on in switches.items() if on), "-E", str(SECRETS_FILE)]
 
     def _run(self, *arguments: str) -> str:
@@ -140,22 +143,33 @@ CHOICES = (AbacoCli.name, TapisCli.name, "api")
 def choose(tenant: Tenant, secrets: Secrets, wanted: str | None = None) -> Client:
     """Return the program to deploy with: `abaco`, else `tapis`, where they are installed.
 
+    A secret that the bash CLI would run as a command does not go that way.
+
     Args:
         tenant: where to.
         secrets: the environment of the actor.
         wanted: one of `CHOICES`, if it shall be this one.
 
     Raises:
-        DeploymentError: the wanted one is not installed, or cannot reach the tenant.
+        DeploymentError: the wanted one is not installed, cannot reach the tenant, or would run a
+            secret.
     """
     session = tenant.session
+    run_by_shell = sorted(name for name, value in secrets.items() if _SHELL.search(value))
+    if wanted == AbacoCli.name and run_by_shell:
+        message = (
+            f"abaco would run what a shell obeys in {', '.join(run_by_shell)} (' or ` or $(): "
+            "deploy with CLIENT=api"
+        )
+        raise DeploymentError(message)
     if wanted in {AbacoCli.name, TapisCli.name} and shutil.which(str(wanted)) is None:
         message = f"{wanted} is not installed: install it, or leave CLIENT out"
         raise DeploymentError(message)
     if wanted == TapisCli.name and not _is_for_tapis(session):
         message = f"tapis speaks https only, and {session.server} does not: leave CLIENT out"
         raise DeploymentError(message)
-    if wanted == AbacoCli.name or (wanted is None and shutil.which(AbacoCli.name)):
+    chosen = wanted is None and shutil.which(AbacoCli.name) and not run_by_shell
+    if wanted == AbacoCli.name or chosen:
         return AbacoCli(secrets)
     found = wanted is None and shutil.which(TapisCli.name) and _is_for_tapis(session)
     if wanted == TapisCli.name or found:

@@ -58,6 +58,8 @@ def deploy(options: argparse.Namespace) -> None:
     _check(actor, reactor, name, secrets, client)
     if reactor.workers > 1:
         tenant.set_workers(actor_id, reactor.workers)
+    if reactor.alias and tenant.pointed(reactor.alias) != actor_id:
+        print(f"{reactor.alias} does not stand for {actor_id}: `make alias`", file=sys.stderr)
     print(f"{actor_id} is {actor['status']}.")
 
 
@@ -76,6 +78,8 @@ def _check(
         for key, value in wanted.items()
         if actor.get(key) != value
     ]
+    if str(actor.get("token")).lower() != "true":
+        different.append("it gets no access tokens, without which it delivers nothing")
     if set(actor["defaultEnvironment"]) != set(secrets):
         different.append("it has other variables than those of secrets.json")
     if different:
@@ -125,7 +129,11 @@ def alias(options: argparse.Namespace) -> None:
 def logs(options: argparse.Namespace) -> None:
     """Print the log of an execution."""
     tenant, actor_id = _target(options)
-    execution_id = options.execution or tenant.latest_execution(actor_id)
+    try:
+        execution_id = options.execution or tenant.latest_execution(actor_id)
+    except Missing as nothing:
+        print(nothing, file=sys.stderr)
+        return
     found = tenant.execution(actor_id, execution_id)
     ended = f", exit code {found['exitCode']}" if "exitCode" in found else ""
     print(f"execution {execution_id}: {found['status']}{ended}", file=sys.stderr)

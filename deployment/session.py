@@ -14,6 +14,8 @@ from deployment.exceptions import DeploymentError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_TUNNELLED = "api.abaco.local"
+"""What the gateway of this machine is called by those who come through its tunnel."""
 _LOCAL_CACHE = ".local/abaco/agave"
 
 
@@ -34,6 +36,11 @@ class Session:
     def is_local(self) -> bool:
         """Whether the server is a gateway on this machine, which runs folders and no images."""
         return _is_local(self.server)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is called by a name that always means this machine."""
+        return _is_loopback(self.server)
 
     @property
     def token(self) -> str:
@@ -67,6 +74,10 @@ def find(environ: Mapping[str, str]) -> Session:
 
 
 def _is_local(server: str) -> bool:
+    return _is_loopback(server) or str(urlsplit(server).hostname) == _TUNNELLED
+
+
+def _is_loopback(server: str) -> bool:
     host = str(urlsplit(server).hostname)
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import stat
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deployment.exceptions import DeploymentError
+from reactors.exceptions import MessageError
 from reactors.logs import forms
+from reactors.message import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,10 +164,9 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
         message = f"{file} may be read by other users of this machine: chmod 600 {file}"
         raise DeploymentError(message)
     try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        message = f"{file}{place}: not valid JSON"
+        content: Any = read_json(text)
+    except MessageError as error:
+        message = f"{file}: not valid JSON ({error})"
         raise DeploymentError(message) from None
     if not isinstance(content, dict):
         message = f"{file}: holds no object of variables and their values"

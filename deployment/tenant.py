@@ -33,7 +33,7 @@ class Tenant:
         self.session = session
         self._hide = hide
         # a server on this machine is never asked through a proxy, which would get the token
-        mounts = dict.fromkeys(("http://", "https://")) if session.is_local else None
+        mounts = dict.fromkeys(("http://", "https://")) if session.is_loopback else None
         self._client = httpx.Client(timeout=TIMEOUT, verify=session.verify, mounts=mounts)
 
     def request(self, method: str, path: str, content: Any = None) -> Any:
@@ -111,12 +111,18 @@ class Tenant:
         made: dict[str, Any] = self.request("POST", f"/{actor_id}/nonces", content)
         return made
 
+    def pointed(self, alias: str) -> str | None:
+        """Return the id of the actor that an alias stands for, or None."""
+        try:
+            return str(self.request("GET", f"/aliases/{_segment(alias)}")["actorId"])
+        except Missing:
+            return None
+
     def point(self, alias: str, actor_id: str) -> str | None:
         """Let an alias stand for an actor; return the id of the one that it stood for."""
         path = f"/aliases/{_segment(alias)}"
-        try:
-            before = str(self.request("GET", path)["actorId"])
-        except Missing:
+        before = self.pointed(alias)
+        if before is None:
             self.request("POST", "/aliases", {"alias": alias, "actorId": actor_id})
             return None
         if before != actor_id:

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.deployment.checkout import HUSH, Checkout, actors
 
 NAME = "pipelinejobs-manager"
-TENANT = "https://api.abaco.local"
+TENANT = "https://api.tacos.example"
 """What the gateway is called by those who come through its tunnel, and take it for a tenant."""
 REGISTERED = "tacos/manager:1"
 """The name of an image in a registry."""
@@ -189,7 +189,6 @@ def test_logs_are_of_the_latest_execution_or_of_a_named_one(
     checkout: Checkout, ada: Client
 ) -> None:
     actor = checkout.deploy()
-    assert f"{actor} has not begun any execution yet" in checkout.make("logs").error
     first = ada.run(actor, {"print": "one"})["id"]
     second = ada.run(actor, {"print": "two"})["id"]
     latest = checkout.make("logs")
@@ -206,12 +205,54 @@ def test_with_the_bash_cli_it_is_created_and_updated(checkout: Checkout, ada: Cl
     actor = checkout.deploy()
     assert checkout.deploy() == actor
     create, update = checkout.calls("abaco")
-    common = ["-A", "-f", "-E", "secrets.json"]
+    common = ["-f", "-E", "secrets.json"]
     assert create == ["create", *common, "-n", NAME, "cold"]
     assert update == ["update", *common, actor, "cold"]
     shown = ada.result("GET", f"/{actor}")
     assert (shown["name"], shown["revision"], shown["token"]) == (NAME, 2, True)
     assert shown["defaultEnvironment"] == {"HUSH": HUSH}
+
+
+@pytest.mark.parametrize("secret", ["it's", "`id`", "$(id)"])
+def test_a_secret_that_the_bash_cli_would_run_goes_by_the_api(
+    checkout: Checkout, ada: Client, secret: str
+) -> None:
+    checkout.install("abaco")
+    checkout.write_secrets({"HUSH": secret})
+    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="abaco")
+    assert refused.error.startswith("abaco would run what a shell obeys in HUSH")
+    assert secret not in refused.error.replace("(' or ` or $()", "")
+    actor = checkout.deploy()
+    assert ada.result("GET", f"/{actor}")["defaultEnvironment"] == {"HUSH": secret}
+
+
+def test_an_actor_without_access_tokens_is_seen(checkout: Checkout) -> None:
+    checkout.install("abaco")
+    checkout.environ["ABACO_WITHOUT_TOKENS"] = "1"
+    done = checkout.make("deploy")
+    assert "it gets no access tokens" in done.error
+
+
+def test_the_alias_that_stands_for_another_is_told(checkout: Checkout) -> None:
+    done = checkout.make("deploy", REACTOR_ALIAS="tacos")
+    assert "tacos does not stand for " in done.err
+    assert checkout.make("alias", REACTOR_ALIAS="tacos").code == 0
+    assert "does not stand" not in checkout.make("deploy", REACTOR_ALIAS="tacos").err
+
+
+def test_before_the_first_message_there_is_no_log_yet(checkout: Checkout) -> None:
+    actor = checkout.deploy()
+    done = checkout.make("logs")
+    assert (done.code, f"actor {actor} has not begun any execution yet" in done.err) == (0, True)
+
+
+def test_the_local_gateway_is_known_by_its_https_name(
+    checkout: Checkout, gateway: RunningGateway
+) -> None:
+    checkout.sign_in(gateway, server="https://api.abaco.local")
+    checkout.environ["HTTPS_PROXY"] = gateway.url
+    done = checkout.make("deploy", CLIENT="api")
+    assert (done.code, done.table["image"]) == (0, "cold, not pushed"), done.err
 
 
 def test_with_tapis_it_is_pushed_created_and_updated(

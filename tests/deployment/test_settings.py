@@ -119,12 +119,13 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path, mode: int) -> 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{\n"A": hush}', "line 2: not valid JSON"),
+        ('{\n"A": hush}', "not valid JSON (Expecting value at line 2 column 6, where 'h' is)"),
         (["hush"], "holds no object of variables and their values"),
         ({"A B": "hush"}, "'A B' is no name of a variable"),
         ({"A": {"hush": 1}}, "the value of A is no text"),
         ({"A": 4711}, "the value of A is no text"),
         ("[" * 100_000, "not valid JSON"),
+        ('{"A": "1", "A": "2"}', "not valid JSON (it has the key 'A' twice in one object)"),
         ({"A": "hush \ud800"}, "the value of A has a surrogate"),
     ],
 )

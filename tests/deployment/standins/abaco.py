@@ -14,7 +14,9 @@ import httpx
 command, *rest = sys.argv[1:]
 with Path(os.environ["ABACO_CALLS"]).open("a") as calls:
     calls.write(f"{json.dumps(sys.argv[1:])}\n")
-found, operands = getopt.getopt(rest, "n:e:E:H:pSuAf")
+# the options of versions 1.1.0, 1.3.0 and 1.3.1; it prints its help on any other
+options_of = {"create": "hn:H:e:E:pfsSuvz:AV", "update": "he:E:H:pfsSAuvz:V"}
+found, operands = getopt.getopt(rest, options_of[command])
 options = dict(found)
 cache = json.loads((Path(os.environ["AGAVE_CACHE_DIR"]) / "current").read_text())
 client = httpx.Client(
@@ -28,7 +30,8 @@ description = {
     "force": "-f" in options,
     "useContainerUid": "-u" in options,
     "defaultEnvironment": json.loads(Path(options["-E"]).read_text()),
-    "token": "-A" in options,
+    # -A disables the tokens of an actor
+    "token": "-A" not in options and "ABACO_WITHOUT_TOKENS" not in os.environ,
 }
 if command == "create":
     reply = client.post("", json={**description, "name": options["-n"]})
