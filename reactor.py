@@ -25,9 +25,15 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import Outdated, PipelineJobStore
 from datacatalog.settings import CatalogSettings
 from manager import announcements, patience, settings
-from manager.actions import act
+from manager.actions import act, keep_unread
 from manager.authorization import authorize
-from manager.exceptions import FAILED, DatabaseUnavailable, InvalidSettings, Refusal
+from manager.exceptions import (
+    FAILED,
+    DatabaseUnavailable,
+    InvalidSettings,
+    Refusal,
+    UnreadableReport,
+)
 from manager.messages import classify
 from reactors import results
 from reactors.exceptions import SettingsError
@@ -52,7 +58,11 @@ def process(rx: Reactor) -> dict[str, Any]:
         Refusal: it was not handled; the text is one line that says why.
     """
     jobs = open_jobs(rx)
-    message = classify(rx)
+    try:
+        message = classify(rx)
+    except UnreadableReport as report:
+        keep(rx, report, jobs)
+        raise
     rx.redact.add(message.token)
     outcome = patience.wait_for_database(rx, lambda: handle(rx, message, jobs))
     rx.logger.info("%s", outcome.line)
@@ -70,6 +80,16 @@ def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
             except Outdated:
                 # it is remembered no longer, unless another thread has just done so again
                 continue
+
+
+def keep(rx: Reactor, report: UnreadableReport, jobs: PipelineJobStore) -> None:
+    """Keep what a platform reports and nobody can read, for an operator to say what it was."""
+
+    def attempt() -> None:
+        with database_errors(rx):
+            keep_unread(rx, report, jobs)
+
+    patience.wait_for_database(rx, attempt)
 
 
 def announce(rx: Reactor, jobs: PipelineJobStore) -> None:

@@ -25,6 +25,10 @@ class DocumentError(ValueError):
     """The value cannot be stored faithfully; the message says where and why."""
 
 
+class TooLargeError(DocumentError):
+    """The value would be stored faithfully if it were smaller."""
+
+
 def check(value: Any, name: str = "data", most_bytes: int = MAX_DATA_BYTES) -> str:
     """Return the canonical JSON text (keys sorted, no blanks) of a value that can be stored.
 
@@ -34,14 +38,15 @@ def check(value: Any, name: str = "data", most_bytes: int = MAX_DATA_BYTES) -> s
         most_bytes: how long the text may be, in UTF-8.
 
     Raises:
-        DocumentError: it is nested too deeply, too large, or no JSON that BSON can hold.
+        TooLargeError: it is too large.
+        DocumentError: it is nested too deeply, or no JSON that BSON can hold.
     """
     _check(value, (None, name), 0)
     text = canonical(value)
     size = len(text.encode())
     if size > most_bytes:
         message = f"'{name}' has {size:,} bytes, at most {most_bytes:,} are kept: send a reference to the content instead"
-        raise DocumentError(message)
+        raise TooLargeError(message)
     return text
 
 

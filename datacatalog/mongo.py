@@ -7,7 +7,7 @@ import re
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -26,6 +26,7 @@ DatabaseError = PyMongoError
 
 DEFAULT_DATABASE = "catalog"
 DEFAULT_TIMEOUT = 10.0
+DEFAULT_PORT = 27017
 ACKNOWLEDGED = WriteConcern(w="majority", j=True)
 _REFUSED = (2, 14, 17280, 10334, 17419)
 """Error codes of MongoDB: BadValue, TypeMismatch, KeyTooLong, and two of BSONObjectTooLarge."""
@@ -38,8 +39,8 @@ def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
     """Return the catalog's database, with writes that are acknowledged when they are on disk.
 
     Args:
-        mongodb: a `pymongo` database, or settings: `authn` (a MongoDB URI, plain or in base64),
-            `database` (its name) and `timeout` (seconds until an unreachable server is an error;
+        mongodb: a `pymongo` database, or settings: `authn` (a MongoDB URI, plain or in base64), or
+            `host`, `port`, `username` and `password` in its place, `database` (its name) and `timeout` (seconds until an unreachable server is an error;
             options in the URI win).
 
     Raises:
@@ -48,7 +49,7 @@ def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
     if isinstance(mongodb, Database):
         database = mongodb
     else:
-        uri = decode_authn(mongodb.get("authn"))
+        uri = uri_of(mongodb)
         timeout = float(mongodb.get("timeout") or DEFAULT_TIMEOUT)
         name = mongodb.get("database") or DEFAULT_DATABASE
         try:
@@ -60,6 +61,21 @@ def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
         codec_options=CodecOptions(document_class=dict, tz_aware=True),
         write_concern=ACKNOWLEDGED,
     )
+
+
+def uri_of(mongodb: Mapping[str, Any]) -> str:
+    """Return the MongoDB URI of some settings.
+
+    Raises:
+        ValueError: they have neither `authn` nor `host`, or `authn` is no URI.
+    """
+    host = mongodb.get("host")
+    if mongodb.get("authn") or not host:
+        return decode_authn(mongodb.get("authn"))
+    user, password = mongodb.get("username"), mongodb.get("password")
+    login = f"{quote_plus(str(user))}:{quote_plus(str(password or ''))}@" if user else ""
+    # who signs in is known to the server as a whole, unless the URI says otherwise
+    return f"mongodb://{login}{host}:{mongodb.get('port') or DEFAULT_PORT}/{'?authSource=admin' if user else ''}"
 
 
 def within(seconds: float) -> contextlib.AbstractContextManager[None]:
@@ -93,7 +109,7 @@ def hosts(mongodb: Mapping[str, Any] | Database[Any]) -> str:
     if isinstance(mongodb, Database):
         known = mongodb.client.topology_description.server_descriptions()
         return ", ".join(f"{host}:{port}" for host, port in sorted(known))
-    authority = re.split(r"[/?]", decode_authn(mongodb.get("authn")).partition("://")[2])[0]
+    authority = re.split(r"[/?]", uri_of(mongodb).partition("://")[2])[0]
     return authority.rpartition("@")[2]
 
 

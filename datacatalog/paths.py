@@ -5,11 +5,18 @@ from __future__ import annotations
 import posixpath
 
 SCHEME = "agave://"
+PRODUCTS = "/products/v2"
+"""Where the outputs of jobs are that say no more."""
 
 
 def normalize(path: str) -> str:
     """Return an absolute path without blanks around it, doubled slashes, `.` and `..`."""
     return "/" + posixpath.normpath(f"/{path.strip()}").lstrip("/")
+
+
+def absolute(path: str, root: str) -> str:
+    """Return an absolute path as it is, and any other one below a root."""
+    return path if path.startswith("/") else f"{root}{normalize(path)}"
 
 
 def to_uri(system: str, path: str) -> str:

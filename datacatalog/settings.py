@@ -33,6 +33,8 @@ class CatalogSettings(NamedTuple):
     admin_lifetime: int = DEFAULT_ADMIN_LIFETIME
     max_index_filters: int = DEFAULT_MAX_INDEX_FILTERS
     max_index_patterns: int = DEFAULT_MAX_INDEX_PATTERNS
+    enforce_tokens: bool = False
+    """whether metadata is changed with a token only; jobs always are"""
     local_storage: Mapping[str, str] = MappingProxyType({})
     """storage systems whose files are in a folder of this machine"""
 
@@ -45,7 +47,7 @@ class CatalogSettings(NamedTuple):
         """Read the settings from `environ`, by default the process's own.
 
         Raises:
-            ValueError: a number is not a positive whole one, or `CATALOG_LOCAL_STORAGE` is not of
+            ValueError: a number is not a positive whole one, a switch neither true nor false, or `CATALOG_LOCAL_STORAGE` is not of
                 the form `system=/folder,system2=/folder2`.
         """
         source = os.environ if environ is None else environ
@@ -71,12 +73,21 @@ class CatalogSettings(NamedTuple):
         for name, (variable, unit) in numbers.items():
             if source.get(variable):
                 given[name] = _positive(variable, source[variable], unit)
+        given["enforce_tokens"] = _switch("CATALOG_ENFORCE_TOKENS", source)
         return cls(local_storage=_folders(source.get("CATALOG_LOCAL_STORAGE", "")), **given)
 
     @property
     def namespace(self) -> uuid.UUID:
         """The namespace of this catalog's typed UUIDs (spec: jobs, section 4)."""
         return uuid.uuid3(uuid.NAMESPACE_DNS, self.dns_domain)
+
+
+def _switch(variable: str, source: Mapping[str, str]) -> bool:
+    text = source.get(variable, "").lower()
+    if text not in ("", "true", "false", "1", "0"):
+        message = f"{variable} is {text!r:.20}: give true or false"
+        raise ValueError(message)
+    return text in ("true", "1")
 
 
 def _positive(variable: str, text: str, unit: str) -> int:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from datacatalog import documents
+from datacatalog.documents import DocumentError, TooLargeError
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob import (
     EventConflict,
     EventRefused,
     JobError,
+    JobUpdateFailure,
+    LateDelivery,
     UnknownJob,
     UnknownRejection,
 )
 from manager import authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.kinds import CREATE, DELETE, EVENT, FORWARDED, INDEX
-from manager.messages import Message
+from manager.kinds import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter
+from manager.messages import NEVER_KEPT, Message
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
     from datacatalog.mongo import Document
     from manager.authorization import Permit
+    from manager.exceptions import UnreadableReport
     from reactors.runtime import Reactor
 
 LONGEST_SESSION = 256
@@ -62,8 +69,39 @@ def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -
         return _apply(rx, message, permit, jobs)
 
 
-def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
+def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) -> None:
+    """Keep a report that cannot be read among the rejected events, if its sender has the job's token."""
+    uuid, token = typeduuid.canonical(parameter(rx, "uuid")), rx.environ.get("token")
+    try:
+        job = jobs.load_head(uuid)
+    except UnknownJob:
+        return
+    if not (jobs.is_own_token(job, token) or jobs.is_admin_token(token)):
+        return
+    body: Any = {name: refusal.body[name] for name in refusal.body if name not in NEVER_KEPT}
+    try:
+        documents.check(body)
+    except DocumentError:
+        body = {"value": masked(json.dumps(body))}
+    jobs.keep_unread(
+        job,
+        body,
+        str(refusal),
+        key=_idempotency_key(rx, Message(URL)),
+        execution_id=rx.environ.get("_abaco_execution_id"),
+    )
+
+
+def retry(
+    rx: Reactor, rejected_id: str, jobs: PipelineJobStore, event: str | None = None
+) -> Outcome:
     """Carry out an event that was refused before, by somebody who may do it.
+
+    Args:
+        rx: of who does it.
+        rejected_id: of the event among those that were refused.
+        jobs: the store.
+        event: what a report that could not be read was about.
 
     Raises:
         Refusal: it could not be carried out.
@@ -72,10 +110,14 @@ def retry(rx: Reactor, rejected_id: str, jobs: PipelineJobStore) -> Outcome:
         row = jobs.load_rejected(rejected_id)
     except UnknownRejection as error:
         raise InvalidMessage(str(error)) from error
-    message = Message(EVENT, uuid=row["uuid"], event=row["event"]["name"])
+    name = row["event"]["name"] or event
+    if not name:
+        text = "the report does not say what happened: name the event yourself (--as)"
+        raise InvalidMessage(text)
+    message = Message(EVENT, uuid=row["uuid"], event=name)
 
     def apply() -> Applied:
-        return jobs.retry(rejected_id)
+        return jobs.retry(rejected_id, name=name)
 
     with _refusals(message):
         return _carry_out(rx, message, jobs.load(message.uuid), jobs, None, apply)
@@ -88,7 +130,7 @@ def _refusals(message: Message) -> Iterator[None]:
         yield
     except EventRefused as refusal:
         raise NotAllowed(str(refusal)) from refusal
-    except EventConflict as conflict:
+    except (EventConflict, LateDelivery) as conflict:
         raise Conflict(str(conflict)) from conflict
     except UnknownJob as error:
         raise NotAuthorized(authorization.unknown(message)) from error
@@ -101,10 +143,33 @@ def _refusals(message: Message) -> Iterator[None]:
 
 def _apply(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
     job = permit.job or {}
-    data, key = _event_data(rx, message), _idempotency_key(rx, message)
     if message.event == INDEX:
         # what is to be indexed, and where
         job = jobs.load(message.uuid)
+    try:
+        return _apply_with(rx, message, _event_data(rx, message), job, jobs, permit)
+    except JobUpdateFailure as failure:
+        if message.kind == EVENT or not _is_unfaithful(failure.__cause__):
+            raise
+    # whoever reports by a URL cannot mend it: what happened counts, and the data is kept as JSON
+    message = message._replace(data={"value": json.dumps(message.data)})
+    return _apply_with(rx, message, message.data, job, jobs, permit)
+
+
+def _is_unfaithful(cause: BaseException | None) -> bool:
+    """Tell whether data was refused that a text could hold."""
+    return isinstance(cause, DocumentError) and not isinstance(cause, TooLargeError)
+
+
+def _apply_with(
+    rx: Reactor,
+    message: Message,
+    data: Any,
+    job: Document,
+    jobs: PipelineJobStore,
+    permit: Permit,
+) -> Outcome:
+    key = _idempotency_key(rx, message)
 
     def apply() -> Applied:
         return jobs.apply(
@@ -113,7 +178,9 @@ def _apply(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore
             data,
             key=key,
             first=_is_first_attempt(rx, key),
+            lasting=message.key is not None or not rx.environ.get("event_id"),
             sent=message.data,
+            happened=message.happened,
             execution_id=rx.environ.get("_abaco_execution_id"),
             remembered=permit.remembered,
         )

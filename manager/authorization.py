@@ -42,6 +42,9 @@ def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
         NotAuthorized: the sender may not do this, or there is no such job.
     """
     _check_nonce(rx)
+    if message.token and message.token != message.token.strip():
+        text = f"{message.subject}: the token has a blank or a line end around it: leave that out"
+        raise NotAuthorized(text)
     if message.kind == CREATE:
         return Permit(_may_create(rx, message, jobs), None)
     head = _remembered(rx, message, jobs)
@@ -64,6 +67,8 @@ def _check_nonce(rx: Reactor) -> None:
     expected = section_of(rx.settings, "pipelines").get("job_manager_nonce")
     if expected and _by_nonce(rx) and not digest.same(rx.environ["x-nonce"], expected):
         text = "the nonce is not the one that this actor accepts"
+        if rx.environ["x-nonce"] != rx.environ["x-nonce"].strip():
+            text += ": it has a blank or a line end around it"
         raise NotAuthorized(text)
 
 

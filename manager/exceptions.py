@@ -3,6 +3,7 @@
 Exception
 └── Refusal
     ├── InvalidMessage
+    │   └── UnreadableReport
     ├── NotAuthorized
     ├── NotAllowed
     ├── Conflict
@@ -12,6 +13,8 @@ Exception
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 FAILED = 1
 TEMPORARY = 75
@@ -29,6 +32,19 @@ class InvalidMessage(Refusal):
     """The message is none that the actor understands."""
 
     kind = "invalid_message"
+
+
+class UnreadableReport(InvalidMessage):
+    """What a platform reports about a job says not what happened.
+
+    Args:
+        text: the line for the sender.
+        body: the report.
+    """
+
+    def __init__(self, text: str, body: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.body = body
 
 
 class NotAuthorized(Refusal):

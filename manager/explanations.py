@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
@@ -19,17 +18,16 @@ from manager.kinds import (
     forms_of,
     lower,
     parameter,
+    show,
     title,
     validator,
 )
+from reactors.message import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reactors.runtime import Reactor
-
-_LONGEST_VALUE = 60
-_TOKEN = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
 
 
 def explain(rx: Reactor, value: Any) -> str:
@@ -49,12 +47,17 @@ def explain(rx: Reactor, value: Any) -> str:
     if value is None:
         return 'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}'
     if isinstance(value, str):
-        return (
-            "the message is neither JSON nor a Python literal, and the URL names no job and event"
-        )
+        place = locate(value)
+        reason = f" ({place})" if place else ""
+        return f"the message is not valid JSON{reason}, and the URL names no job and event"
     if not isinstance(value, dict):
         return f"the message is {_type(value)}, not an object, and the URL names no job and event"
     return "the message is of no known kind: see message.jsonschema for what it may have"
+
+
+def is_report(body: dict[str, Any]) -> bool:
+    """Tell whether a body is what a platform reports about a job, well formed or not."""
+    return _nearest(body) in (ALOE, AGAVE, TAPIS)
 
 
 def _nearest(body: dict[str, Any]) -> str | None:
@@ -62,7 +65,7 @@ def _nearest(body: dict[str, Any]) -> str | None:
         (DELETE, ("action",)),
         (CREATE, ("pipeline_uuid", "archive_path")),
         (ALOE, ("tenantId", "tenantQueue")),
-        (AGAVE, ("appId", "executionSystem", "archiveSystem")),
+        (AGAVE, ("appId", "executionSystem", "archiveSystem", "archivePath")),
         (TAPIS, ("eventUuid", "deliveryTarget")),
         (_cloud_event_of(body), ("specversion",)),
         (LINEAGE, ("eventType", "eventTime")),
@@ -133,10 +136,3 @@ def _type(value: Any) -> str:
     if value is None:
         return "null"
     return names.get(type(value), "a number")
-
-
-def show(value: Any) -> str:
-    """Return a value for an error, cut where it is long."""
-    # a token in the wrong place is a secret all the same
-    shown = _TOKEN.sub("(a token)", repr(value)).encode(errors="replace").decode()
-    return shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "…"

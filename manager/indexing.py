@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.common import Manager
-from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest, StorageError
+from datacatalog.managers.pipelinejobs.exceptions import IndexingError, StorageError
 from datacatalog.managers.pipelinejobs.indexing import Indexer
 from manager.exceptions import InvalidMessage, Unavailable
 from reactors.exceptions import SettingsError
@@ -64,7 +64,7 @@ def index(
         if begun.duplicate and begun.job["state"] != TRANSITIONS[BEGUN].target:
             return begun, ""
         done = (indexer or _prepare(rx, jobs, begun.job)).run()
-    except InvalidRequest as error:
+    except IndexingError as error:
         text = f"{BEGUN} event: {error}"
         raise InvalidMessage(text) from error
     except StorageError as error:

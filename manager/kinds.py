@@ -1,4 +1,4 @@
-"""The kinds of messages that have a schema, and whether a body fits it (spec: actor, section 2)."""
+"""The kinds of messages that have a schema, and whether a body fits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.identifiers import typeduuid
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reactors.runtime import Reactor
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
@@ -25,7 +29,6 @@ EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE, URL = (
 )
 """The kinds; all but the last are names of schemas, in the order in which they are tried."""
 KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE)
-_INSENSITIVE = {EVENT: ("uuid", "name"), DELETE: ("uuid", "name"), CLOUD: ("subject", "type")}
 INDEX = "index"
 FORWARDED = (INDEX, "indexed")
 """The events that an indexer may take."""
@@ -100,7 +103,7 @@ def _surely_unfit(schema: dict[str, Any], body: dict[str, Any]) -> bool:
     )
 
 
-_TYPES = {"string": str, "object": dict, "boolean": bool}
+_TYPES = {"string": str, "object": dict, "boolean": bool, "null": type(None)}
 _PLAIN_RULES = {
     "description",
     "type",
@@ -133,9 +136,44 @@ def _surely_valid(rule: Any, value: Any) -> bool:
 
 
 def lower(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body with what is case-insensitive in lower case, as the schemas have it."""
-    insensitive = _INSENSITIVE.get(kind, ())
+    """Return the body as the schemas have it: names in lower case, UUIDs without an URN's prefix."""
+    written = _WRITTEN.get(kind, {})
     return {
-        name: value.lower() if name in insensitive and isinstance(value, str) else value
+        name: written[name](value) if name in written and isinstance(value, str) else value
         for name, value in body.items()
     }
+
+
+def _uuid(text: str) -> str:
+    # what is not a URN is not mended: a line end is no part of a UUID
+    return typeduuid.canonical(text) if ":" in text else text.lower()
+
+
+_WRITTEN: dict[str, dict[str, Callable[[str], str]]] = {
+    EVENT: {"uuid": _uuid, "name": str.lower},
+    DELETE: {"uuid": _uuid},
+    CREATE: {"pipeline_uuid": _uuid},
+    CLOUD: {"subject": str.lower, "type": str.lower},
+}
+
+
+SECRET = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
+"""What looks like a token."""
+_LONGEST_VALUE = 60
+
+
+def show(value: Any) -> str:
+    """Return a value for an error, cut where it is long."""
+    # a token in the wrong place is a secret all the same
+    shown = SECRET.sub("(a token)", repr(value)).encode(errors="replace").decode()
+    return shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "…"
+
+
+def masked(text: str) -> str:
+    """Return a text that was not understood without what may be tokens in an object."""
+    return SECRET.sub("(a token)", text) if "token" in text else text
+
+
+def is_named_in_url(rx: Reactor) -> bool:
+    """Tell whether the URL names a job and an event."""
+    return "uuid" in rx.environ and any(parameter(rx, name) for name in EVENT_PARAMETERS)

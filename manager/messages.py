@@ -1,4 +1,4 @@
-"""What kind of message it is (spec: actor, section 2)."""
+"""What kind of message it is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
-from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
-from manager import tapis
-from manager.exceptions import InvalidMessage
-from manager.explanations import explain, show
+from manager.exceptions import InvalidMessage, UnreadableReport
 from manager.kinds import (
     AGAVE,
     ALOE,
@@ -18,26 +15,31 @@ from manager.kinds import (
     CREATE,
     DELETE,
     EVENT,
-    EVENT_PARAMETERS,
     KINDS,
     LINEAGE,
     TAPIS,
     URL,
     fits,
+    is_named_in_url,
+    lower,
     parameter,
+    show,
     title,
 )
 from manager.settings import section_of
 from reactors.exceptions import MessageError
+from reactors.message import NOTHING
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping
 
     from reactors.message import Parsed
     from reactors.runtime import Reactor
 
-NO_PAYLOAD = "The message had no payload"
-_DROPPED = ("_links", "retries", "localId", "token")
+NEVER_KEPT = ("token", "deliveryTarget")
+"""Of what a platform reports: credentials, and the URL that has them in it."""
+_DROPPED = ("_links", "retries", "localId", *NEVER_KEPT)
 
 
 class Message(NamedTuple):
@@ -52,6 +54,8 @@ class Message(NamedTuple):
     """of an event: what the history is to keep"""
     key: str | None = None
     """of an event: what a second delivery is known by, if the message says so itself"""
+    happened: datetime.datetime | None = None
+    """of an event: when, if the message says so itself"""
     force: bool = False
     body: Mapping[str, Any] = MappingProxyType({})
     """of a create: the fields of the job; of a callback of Agave or Aloe: the post as it came"""
@@ -79,16 +83,25 @@ def classify(rx: Reactor) -> Message:
     try:
         parsed = rx.message
     except MessageError as error:
+        if is_named_in_url(rx):
+            return _from_url(rx, None, readable=False)
         raise InvalidMessage(str(error)) from error
     body = parsed.value if parsed is not None and parsed.structured else None
     if isinstance(body, dict):
         rx.redact.add(body.get("token"))
         for kind in KINDS:
             if fits(kind, body):
-                return _BUILDERS[kind](rx, kind, body)
-    if "uuid" in rx.environ and any(parameter(rx, name) for name in EVENT_PARAMETERS):
+                # of what others have defined, the history keeps what they wrote
+                ours = kind in (EVENT, DELETE, CREATE)
+                return _BUILDERS[kind](rx, kind, lower(kind, body) if ours else body)
+    if is_named_in_url(rx):
         return _from_url(rx, parsed)
-    raise InvalidMessage(explain(rx, None if parsed is None else parsed.value))
+    from manager.explanations import explain, is_report  # noqa: PLC0415 - for a refusal only
+
+    text = explain(rx, None if parsed is None else parsed.value)
+    if isinstance(body, dict) and is_report(body):
+        raise UnreadableReport(text, body)
+    raise InvalidMessage(text)
 
 
 # From a body that fits a schema to a message
@@ -97,9 +110,9 @@ def classify(rx: Reactor) -> Message:
 def _from_event(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     return Message(
         kind,
-        uuid=body["uuid"].lower(),
+        uuid=body["uuid"],
         token=body.get("token", rx.environ.get("token")),
-        event=body["name"].lower(),
+        event=body["name"],
         data=body.get("data", {}),
     )
 
@@ -107,7 +120,7 @@ def _from_event(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
 def _from_delete(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     return Message(
         kind,
-        uuid=body["uuid"].lower(),
+        uuid=body["uuid"],
         token=body.get("token", rx.environ.get("token")),
         force=body.get("force", False),
     )
@@ -120,6 +133,8 @@ def _from_create(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
 
 def _from_callback(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     event = AgaveEvents.process(body["status"])
+    if not AgaveEvents.knows(body["status"]):
+        rx.logger.warning("%s event: the status %s is not known", event, show(body["status"]))
     return Message(
         kind,
         uuid=_job_uuid(rx, f"{event} event ({title(kind)})"),
@@ -131,7 +146,9 @@ def _from_callback(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
 
 
 def _from_tapis(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
-    event, data, key = tapis.read(body, title(kind))
+    from manager import tapis  # noqa: PLC0415 - for such a message only
+
+    event, data, key, happened = tapis.read(body)
     return Message(
         kind,
         uuid=_job_uuid(rx, f"{event} event ({title(kind)})"),
@@ -139,6 +156,7 @@ def _from_tapis(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
         event=event,
         data=data,
         key=key,
+        happened=happened,
     )
 
 
@@ -171,28 +189,15 @@ _BUILDERS = {
 }
 
 
-def _from_url(rx: Reactor, parsed: Parsed | None) -> Message:
-    given = parameter(rx, "name") or parameter(rx, "event")
-    if given:
-        event = given.lower()
-    else:
-        event = AgaveEvents.process(parameter(rx, "status") or parameter(rx, "state"))
-    if event not in MESSAGE_EVENTS:
-        text = f"event: the URL names {show(event)}, which is none of {', '.join(MESSAGE_EVENTS)}"
-        raise InvalidMessage(text)
-    uuid = _job_uuid(rx, f"{event} event")
-    token = rx.environ.get("token")
-    data: Any
-    if parsed is None or parsed.value == "":
-        data = {}
-    elif isinstance(parsed.value, dict):
-        # a token is a credential wherever it stands: it counts, and is not kept
-        token = parsed.value.get("token", token)
-        data = {name: value for name, value in parsed.value.items() if name != "token"}
-    else:
-        data = {"value": parsed.value}
-    data = data or {"note": rx.environ.get("note") or NO_PAYLOAD}
-    return Message(URL, uuid=uuid, token=_text(token), event=event, data=data)
+def _from_url(rx: Reactor, parsed: Parsed | None, *, readable: bool = True) -> Message:
+    from manager import url_events  # noqa: PLC0415 - for such a message only
+
+    try:
+        event = url_events.read(rx, (parsed or NOTHING) if readable else None)
+    except MessageError as error:
+        raise InvalidMessage(str(error)) from error
+    uuid = _job_uuid(rx, f"{event.name} event")
+    return Message(URL, uuid=uuid, token=_text(event.token), event=event.name, data=event.data)
 
 
 def _text(token: object) -> str | None:
@@ -200,11 +205,14 @@ def _text(token: object) -> str | None:
 
 
 def _job_uuid(rx: Reactor, subject: str) -> str:
-    uuid = parameter(rx, "uuid").lower()
+    uuid = typeduuid.canonical(parameter(rx, "uuid"))
     if not uuid:
         text = f"{subject}: the URL parameter 'uuid' is missing: add the job's uuid"
         raise InvalidMessage(text)
     if not typeduuid.validate(uuid, permissive=True) or uuid[:3] != "107":
+        from manager import url_events  # noqa: PLC0415 - for a refusal only
+
+        url_events.refuse_template(rx, "uuid")
         text = f"{subject}: the URL parameter 'uuid' is {show(uuid)}, not the uuid of a job (107…)"
         raise InvalidMessage(text)
     return uuid

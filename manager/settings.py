@@ -15,7 +15,16 @@ FORMATS = ("text", "json")
 SWITCHES = ("debug", "state_enter", "state_exit")
 SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "logs": {"level": str, "format": str, "file": str, "folders": list, "token": str},
-    "mongodb": {"authn": str, "database": str, "timeout": (int, float), "patience": (int, float)},
+    "mongodb": {
+        "authn": str,
+        "host": str,
+        "port": (int, str),
+        "username": str,
+        "password": str,
+        "database": str,
+        "timeout": (int, float),
+        "patience": (int, float),
+    },
     "pipelines": dict.fromkeys(
         (
             "pipeline_uuid",
@@ -41,6 +50,7 @@ _NAMES = {
     list: "a list",
     bool: "true or false",
     (int, float): "a number",
+    (int, str): "a number",
 }
 
 

@@ -1,13 +1,28 @@
-"""What a job on Tapis v3 reports (spec: tapis-v3)."""
+"""What a job on Tapis v3 reports."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import datetime
+import re
 from typing import Any, NamedTuple
 
+from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import TapisEvents
-from manager.exceptions import InvalidMessage
+from manager.kinds import masked
 from reactors import message
 from reactors.exceptions import MessageError
+
+_UNDERSTOOD = {
+    *("specversion", "id", "source", "type", "subject", "time", "timestamp", "data"),
+    *("data_base64", "datacontenttype", "uuid", "seriesId", "seriesSeqCount", "endSeries"),
+    *("deleteSubscriptionsMatchingSubject", "tenant", "user", "received", "token"),
+}
+"""Members of an event that mean the same for all events of a job, or are kept by another name."""
+_MOMENT = re.compile(
+    r"(?P<seconds>\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(\.(?P<fraction>\d+))?(?P<offset>[Zz]|[-+]\d\d:\d\d)"
+)
 
 
 class Notification(NamedTuple):
@@ -19,43 +34,78 @@ class Notification(NamedTuple):
     """what the history is to keep"""
     key: str
     """what a second delivery is known by"""
+    happened: datetime.datetime | None
+    """None where nobody can tell"""
 
 
-def read(body: dict[str, Any], title: str) -> Notification:
+def read(body: dict[str, Any]) -> Notification:
     """Return the event of a notification, or of a plain CloudEvent.
 
-    Where it was delivered to is left out, since the URL has the job's token in it.
+    Where it was delivered to is left out, since the URL has the job's token in it. Data that cannot
+    be read is kept as it came.
 
     Args:
         body: fits the schema.
-        title: what the kind is called in errors.
-
-    Raises:
-        InvalidMessage: its data cannot be read.
     """
     plain = "specversion" in body
     inner = body if plain else body["event"]
-    event = TapisEvents.process(inner["type"])
-    try:
-        data = _data(inner.get("data"))
-    except MessageError as error:
-        place = "data" if plain else "event.data"
-        text = f"{event} event ({title}): '{place}' cannot be read: {error}"
-        raise InvalidMessage(text) from error
+    data = _data(inner)
     facts = {
         "type": inner["type"],
         "timestamp": inner.get("timestamp", inner.get("time")),
         "seriesSeqCount": inner.get("seriesSeqCount"),
     }
     data |= {name: value for name, value in facts.items() if value is not None}
-    return Notification(event, data, body["id"] if plain else body["eventUuid"])
+    for name in inner.keys() - _UNDERSTOOD:
+        data.setdefault(name, inner[name])
+    name = body["id"] if plain else body["eventUuid"]
+    source = inner.get("source")
+    key = f"{source} {name}" if isinstance(source, str) and source else name
+    event = TapisEvents.process(inner["type"])
+    return Notification(event, data, key, _moment(data.get("timestamp")))
 
 
-def _data(given: Any) -> dict[str, Any]:
+def _moment(text: Any) -> datetime.datetime | None:
+    """Return the moment that is written as RFC 3339 has it, or None."""
+    match = _MOMENT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    fraction = (match["fraction"] or "")[:6].ljust(6, "0")
+    offset = match["offset"].upper().replace("Z", "+00:00")
+    try:
+        return datetime.datetime.fromisoformat(f"{match['seconds']}.{fraction}{offset}")
+    except ValueError:
+        return None
+
+
+def _data(event: dict[str, Any]) -> dict[str, Any]:
+    given = event.get("data")
+    if given is None and isinstance(event.get("data_base64"), str):
+        given = _decoded(event["data_base64"])
+        if given is None:
+            return {"data_base64": event["data_base64"]}
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}
-    value = message.parse(given).value if isinstance(given, str) else given
+    value = _value(given) if isinstance(given, str) else given
     if not isinstance(value, dict):
         return {"value": value}
     # a token is a credential wherever it stands
     return {name: member for name, member in value.items() if name != "token"}
+
+
+def _decoded(text: str) -> str | None:
+    """Return the text that is written in base64, or None."""
+    try:
+        return message.decode(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _value(text: str) -> Any:
+    """Return what a text says in JSON, or the text where it says nothing that can be kept."""
+    try:
+        value = message.read_json(text)
+        documents.check(value, most_bytes=message.MAX_BYTES)
+    except (MessageError, documents.DocumentError):
+        return masked(text)
+    return value

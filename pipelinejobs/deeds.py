@@ -33,14 +33,19 @@ def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
     return _announced(rx, site.jobs, actions.act(rx, message, permit, site.jobs))
 
 
-def retry(site: Site, rejected_id: str) -> dict[str, Any]:
+def retry(site: Site, rejected_id: str, event: str | None = None) -> dict[str, Any]:
     """Carry out an event that was refused before; return what its sender would be answered.
+
+    Args:
+        site: where.
+        rejected_id: of the event.
+        event: what a report that could not be read was about.
 
     Raises:
         Refusal: it is refused again.
     """
     rx = site.reactor()
-    return _announced(rx, site.jobs, actions.retry(rx, rejected_id, site.jobs))
+    return _announced(rx, site.jobs, actions.retry(rx, rejected_id, site.jobs, event))
 
 
 def drain(site: Site) -> tuple[int, int]:

@@ -177,7 +177,9 @@ class Site:
     @cached_property
     def pipelines(self) -> PipelineStore:
         """The pipelines."""
-        return PipelineStore(self.mongodb, catalog=self.catalog)
+        # a person changes one on purpose only, whatever actors may do
+        catalog = self.catalog._replace(enforce_tokens=True)
+        return PipelineStore(self.mongodb, catalog=catalog)
 
     @cached_property
     def gateway(self) -> Gateway:

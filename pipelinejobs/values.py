@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from pipelinejobs.exceptions import UsageError
+from reactors import message, yamlfiles
+from reactors.exceptions import MessageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
@@ -38,16 +38,16 @@ def moment(age: str | None) -> datetime.datetime | None:
         return None
     match = _AGE.fullmatch(age.strip())
     if match is None:
-        message = (
+        problem = (
             f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
         )
-        raise UsageError(message)
+        raise UsageError(problem)
     seconds = float(match[1]) * _UNITS[match[2]]
     try:
         return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)
     except OverflowError:
-        message = f"{age} ago is before the calendar begins: give a smaller number"
-        raise UsageError(message) from None
+        problem = f"{age} ago is before the calendar begins: give a smaller number"
+        raise UsageError(problem) from None
 
 
 def states(names: list[str]) -> tuple[str, ...]:
@@ -59,8 +59,8 @@ def states(names: list[str]) -> tuple[str, ...]:
     found = tuple(name.upper() for name in names)
     for name in found:
         if name not in STATES:
-            message = f"there is no state {name!r:.40}: use one of {', '.join(STATES)}"
-            raise UsageError(message)
+            problem = f"there is no state {name!r:.40}: use one of {', '.join(STATES)}"
+            raise UsageError(problem)
     return found
 
 
@@ -71,8 +71,8 @@ def event(name: str) -> str:
         UsageError: there is no such event.
     """
     if name.lower() not in MESSAGE_EVENTS:
-        message = f"there is no event {name!r:.40}: use one of {', '.join(MESSAGE_EVENTS)}"
-        raise UsageError(message)
+        problem = f"there is no event {name!r:.40}: use one of {', '.join(MESSAGE_EVENTS)}"
+        raise UsageError(problem)
     return name.lower()
 
 
@@ -84,8 +84,8 @@ def job_uuid(text: str) -> str:
     """
     uuid = text.strip().lower()
     if not typeduuid.validate(uuid, permissive=True) or not uuid.startswith(_JOB):
-        message = f"{text!r:.60} is not the uuid of a job (107…): see `pipelinejobs jobs ls`"
-        raise UsageError(message)
+        problem = f"{text!r:.60} is not the uuid of a job (107…): see `pipelinejobs jobs ls`"
+        raise UsageError(problem)
     return uuid
 
 
@@ -121,25 +121,19 @@ def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
         UsageError: it is none, or holds what JSON cannot carry.
     """
     try:
-        value = json.loads(content, parse_constant=_no_constant)
-        # what is too large for a number, and half of a letter
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        value = message.read_json(content)
+        # half of a letter
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        message = f"{name} has the surrogate {error.object[error.start]!r}, which is no character"
-        raise UsageError(message) from error
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", str(error)) if isinstance(error, ValueError) else "too deep"
-        message = f"{name} is not JSON ({reason}){remedy}"
-        raise UsageError(message) from error
+        text = f"{name} has the surrogate {error.object[error.start]!r}, which is no character"
+        raise UsageError(text) from error
+    except MessageError as error:
+        text = f"{name} is not JSON ({error}){remedy}"
+        raise UsageError(text) from error
     if not isinstance(value, dict):
-        message = f'{name} must be a JSON object, such as {{"tacos": 3}}'
-        raise UsageError(message)
+        text = f'{name} must be a JSON object, such as {{"tacos": 3}}'
+        raise UsageError(text)
     return value
-
-
-def _no_constant(name: str) -> Any:
-    message = f"{name} is not a JSON number"
-    raise ValueError(message)
 
 
 def document(file: Path) -> dict[str, Any]:
@@ -150,15 +144,19 @@ def document(file: Path) -> dict[str, Any]:
     """
     text = sys.stdin.read() if str(file) == "-" else read(file)
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        message = f"{file}{place}: neither JSON nor YAML"
-        raise UsageError(message) from error
+        is_json = text.removeprefix(message.MARK).lstrip().startswith("{") and not message.locate(
+            text
+        )
+        value = message.read_json(text) if is_json else yamlfiles.load(text, plain=True)
+    except MessageError as error:
+        problem = f"{file}: {error}"
+        raise UsageError(problem) from error
+    except yamlfiles.ReadingError as error:
+        problem = f"{file}{error}".replace("not valid YAML", "neither JSON nor YAML")
+        raise UsageError(problem) from error
     if not isinstance(value, dict):
-        message = f"{file}: holds no object with keys"
-        raise UsageError(message)
+        problem = f"{file}: holds no object with keys"
+        raise UsageError(problem)
     return value
 
 
@@ -171,8 +169,8 @@ def read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
-        message = f"{file} cannot be read: {error.strerror}"
-        raise UsageError(message) from error
+        problem = f"{file} cannot be read: {error.strerror}"
+        raise UsageError(problem) from error
     except UnicodeDecodeError as error:
-        message = f"{file} is not UTF-8"
-        raise UsageError(message) from error
+        problem = f"{file} is not UTF-8"
+        raise UsageError(problem) from error

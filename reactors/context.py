@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-_BINARY = "application/octet-stream"
-
 
 class Context:
     """One execution, as the platform describes it.
@@ -75,7 +73,12 @@ class Context:
             MessageError: it cannot be read.
         """
         text = self._text()
-        return message.parse(text) if text.strip() else None
+        if not text.removeprefix(message.MARK).strip():
+            return None
+        declared = self._content_type or message.JSON
+        if "MSG" in self.environ and declared == message.BINARY:
+            declared = message.JSON
+        return message.parse(text, declared)
 
     @cached_property
     def message_dict(self) -> AttrDict:
@@ -112,7 +115,7 @@ class Context:
 
     @property
     def _is_binary(self) -> bool:
-        return self._content_type == _BINARY and "MSG" not in self.environ
+        return self._content_type == message.BINARY and "MSG" not in self.environ
 
     @property
     def _content_type(self) -> str | None:
@@ -123,7 +126,7 @@ class Context:
         if not self._is_binary:
             return self.environ.get("MSG", "")
         try:
-            return self.get_binary_message().decode()
+            return message.decode(self.get_binary_message())
         except UnicodeDecodeError as error:
             problem = (
                 f"the binary message is not UTF-8 (byte {error.start:,} is "

@@ -1,13 +1,14 @@
-"""From the text of a message to its value (spec: actor, section 1).
+"""From the text of a message to its value.
 
-The platform hands a JSON body over as the Python repr of the object, and a text body as it came,
-which is often JSON. Both are untrusted: they are parsed, never evaluated, and what the parsers
-could choke on (depth, endless numbers) is refused before they see it.
+The platform hands a JSON body over as the Python repr of the value, and a text as it came. What it
+declares as a text stays one, but for objects: a text that holds one is a message in JSON, or, since
+Abaco writes an object in the argument `message` so, its repr. All of it is untrusted: it is parsed,
+never evaluated, and what the parsers could choke on (depth, endless numbers) is refused.
 """
 
 from __future__ import annotations
 
-import ast
+import codecs
 import json
 import math
 import re
@@ -19,22 +20,13 @@ from reactors.exceptions import MessageError
 MAX_BYTES = 8 * 1024 * 1024
 MAX_REPR_BYTES = 3 * 1024 * 1024
 """1 MiB of JSON is 2.5 MiB at most as a repr, which escapes what cannot be printed."""
-MAX_LITERAL_BYTES = 512 * 1024
-"""Of other literals, such as tuples, which cost time and memory, and no platform sends."""
 MAX_DEPTH = 64
+JSON, TEXT, BINARY = "application/json", "str", "application/octet-stream"
+"""What the platform says that a message is."""
+MARK = "\ufeff"
+"""A byte order mark, as it is read."""
 _MAX_DIGITS = 400
 
-# The lexical grammar of the literals that `repr` writes for JSON values
-_LITERAL = re.compile(
-    r"""\s+
-    | (?P<text> '[^'\\\n]*(?:\\.[^'\\\n]*)*' | "[^"\\\n]*(?:\\.[^"\\\n]*)*" )
-    | (?P<number> -? (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+) (?:[eE][-+]?[0-9]+)? )
-    | (?P<constant> True | False | None )
-    | (?P<open> [\[{(] ) | (?P<close> [\]})] )
-    | [,:]
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 # What `repr` writes in another way than JSON: texts, constants; and what neither of them writes
 _TOKEN = re.compile(
     r"""(?P<text> '[^'\\\n]*(?:\\.[^'\\\n]*)*' | "[^"\\\n]*(?:\\.[^"\\\n]*)*" )
@@ -53,40 +45,94 @@ class Parsed(NamedTuple):
 
     value: Any
     structured: bool
-    """False if the message is a text that is neither JSON nor a Python literal"""
+    """False if the message is a text"""
 
 
-def parse(text: str) -> Parsed:
-    """Parse a message as JSON, then as a Python literal, else take it as a text.
+NOTHING = Parsed("", structured=False)
+"""What is there where no message is."""
+
+
+def parse(text: str, declared: str = JSON) -> Parsed:
+    """Return what a message is: a value, or the text without a byte order mark.
+
+    Args:
+        text: the message.
+        declared: of a `TEXT`, only an object is read, of `BINARY` an object or array, in JSON.
 
     Raises:
         MessageError: it is too large or too deep, has a number beyond all bounds, or says two
             things at once.
     """
+    text = text.removeprefix(MARK)
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
         message = f"the message is larger than {MAX_BYTES:,} bytes"
         raise MessageError(message)
+    begin = text.lstrip()[:1]
+    if begin not in _READ.get(declared, begin):
+        return Parsed(text, structured=False)
     try:
         return _loads(text)
     except json.JSONDecodeError:
         pass
-    if size <= MAX_REPR_BYTES:
+    if declared != BINARY and size <= MAX_REPR_BYTES:
         try:
             return _loads(_TOKEN.sub(_to_json, text))
         except MessageError:
             raise
         except ValueError:
             pass
-    if size <= MAX_LITERAL_BYTES:
-        return _parse_literal(text) if _is_plain_literal(text) else Parsed(text, structured=False)
-    if text.lstrip()[:1] in ("{", "["):
+    if size > MAX_REPR_BYTES and begin in ("{", "["):
         message = (
-            f"the message is no JSON, and with {size:,} bytes too large to be anything else that "
-            f"begins with {text.lstrip()[:1]}: send it as JSON (application/octet-stream)"
+            f"the message is not valid JSON, and with {size:,} bytes too large to be anything else "
+            f"that begins with {begin}: send it as JSON (application/octet-stream)"
         )
         raise MessageError(message)
     return Parsed(text, structured=False)
+
+
+_READ = {TEXT: ("{",), BINARY: ("{", "[")}
+"""Where not all is read: how what is read begins."""
+
+
+def read_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        MessageError: it is not valid JSON, too large or too deep, has a number beyond all bounds,
+            or says two things at once.
+    """
+    text = text.removeprefix(MARK)
+    try:
+        return _loads(text).value
+    except json.JSONDecodeError:
+        raise MessageError(locate(text)) from None
+    except MessageError as error:
+        raise MessageError(str(error).replace("the message", "it", 1)) from None
+
+
+def locate(text: str) -> str:
+    """Return where a text is not JSON; empty where it is, or is so deep that nobody can tell."""
+    try:
+        json.loads(text.removeprefix(MARK))
+    except json.JSONDecodeError as error:
+        where = f"{error.msg} at line {error.lineno} column {error.colno}"
+        if error.pos >= len(error.doc):
+            return f"{where}, where it ends"
+        return f"{where}, where {error.doc[error.pos]!r} is"
+    except (RecursionError, ValueError):
+        pass
+    return ""
+
+
+def decode(content: bytes) -> str:
+    """Return the text of a binary message, which is in UTF-8, or begins with a byte order mark.
+
+    Raises:
+        UnicodeDecodeError: it is in neither.
+    """
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def _loads(text: str) -> Parsed:
@@ -183,41 +229,3 @@ def _character(escape: re.Match[str]) -> str:
         return _ESCAPED[escape[4]]
     message = "a backslash that `repr` does not write"
     raise ValueError(message)
-
-
-def _is_plain_literal(text: str) -> bool:
-    position = depth = 0
-    after_value = False
-    while position < len(text):
-        token = _LITERAL.match(text, position)
-        if token is None:
-            return False
-        is_value = bool(token["text"] or token["number"] or token["constant"])
-        if after_value and (is_value or token["open"]):
-            # a sum, a call, a subscript or the like: no literal, and a long one hurts the parser
-            return False
-        if not token[0].isspace():
-            after_value = is_value or bool(token["close"])
-        if token["open"]:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise MessageError(_TOO_DEEP)
-        elif token["close"]:
-            depth -= 1
-        elif token["number"]:
-            _check_number(token["number"])
-        position = token.end()
-    return True
-
-
-def _parse_literal(text: str) -> Parsed:
-    """Parse a text that is a shallow nest of short tokens, if they make a Python literal."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-        value = ast.literal_eval(tree)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return Parsed(text, structured=False)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Dict):
-            _check_keys([key.value for key in node.keys if isinstance(key, ast.Constant)])
-    return Parsed(value, structured=True)

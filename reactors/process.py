@@ -19,41 +19,50 @@ NOT_FOUND, NOT_STARTED, TIMED_OUT = 127, 126, 124
 """Exit codes, as shells have them, where a program has not ended by itself."""
 
 
-def run(command_list: Sequence[Any], timeout: float | None = None) -> AttrDict:
+def run(
+    command_list: Sequence[Any], timeout: float | None = None, *, permissive: bool = False
+) -> AttrDict:
     """Run a program without a shell, and wait for its end.
 
     Args:
         command_list: the program and its arguments.
         timeout: seconds until it is killed, with all that it has started.
+        permissive: return `NOT_FOUND` or `NOT_STARTED` where the program cannot be started.
 
     Returns:
         `cmdline`, the command as a shell would take it; `output`, what it has written to standard
-        output and standard error; `exit_code`, -N if signal N ended it, and one of `NOT_FOUND`,
-        `NOT_STARTED` and `TIMED_OUT` where that is what happened; `elapsed_msec`.
+        output and standard error; `return_code`, -N if signal N ended it, and `TIMED_OUT` where
+        that is what happened; `exit_code`, the same; `elapsed_msec`.
+
+    Raises:
+        OSError: the program is missing, or cannot be started.
     """
     command = [str(part) for part in command_list]
     began = clock.microseconds()
-    exit_code, output = _run(command, timeout)
+    try:
+        code, output = _run(command, timeout)
+    except OSError as error:
+        if not permissive:
+            raise
+        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
+        output = f"{command[0]}: {error.strerror}".encode()
     return AttrDict(
         cmdline=shlex.join(command),
         output=output.decode(errors="replace"),
-        exit_code=exit_code,
+        return_code=code,
+        exit_code=code,
         elapsed_msec=(clock.microseconds() - began) // 1000,
     )
 
 
 def _run(command: list[str], timeout: float | None) -> tuple[int, bytes]:
-    try:
-        program = subprocess.Popen(  # noqa: S603 - the actor's own command, without a shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
-        return code, f"{command[0]}: {error.strerror}".encode()
+    program = subprocess.Popen(  # noqa: S603 - the actor's own command, without a shell
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     with program:
         try:
             output, _ = program.communicate(timeout=timeout)

@@ -26,18 +26,26 @@ def find(path: str) -> Path:
 def load(path: str | Path) -> Any:
     """Return a validator for the schema in a file.
 
-    A `$ref` to another file is resolved beside the schema; any other address is an error.
+    A `$ref` to another file is resolved beside the schema; so is one to the server that the schema's
+    `$id` names, by the last segment of its path. Any other address is an error.
 
     Raises:
         SettingsError: the file is missing or holds no JSON.
     """
     file = Path(path).resolve()
     schema = read(file)
+    home = urlsplit(str(schema.get("$id", "")))
 
     def retrieve(uri: str) -> Resource[Any]:
         parts = urlsplit(uri)
-        target = Path(unquote(parts.path)).resolve()
-        if parts.scheme != "file" or file.parent not in target.parents:
+        if home.netloc and parts[:2] == home[:2]:
+            # never asked: what is published there is beside the schema as well
+            target = (file.parent / unquote(parts.path).rpartition("/")[2]).resolve()
+        elif parts.scheme == "file":
+            target = Path(unquote(parts.path)).resolve()
+        else:
+            raise NoSuchResource(uri)
+        if file.parent not in target.parents or not target.is_file():
             raise NoSuchResource(uri)
         return DRAFT7.create_resource(read(target))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reactors import logfiles
+from reactors import logfiles, yamlfiles
 from reactors.attrdict import AttrDict
 from reactors.exceptions import SettingsError
 
@@ -83,13 +83,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        message = f"{path}{place}: not valid YAML"
+        content = yamlfiles.load(text)
+    except yamlfiles.ReadingError as error:
+        message = f"{path}{error}"
         raise SettingsError(message) from error
     if content is None:
         return {}

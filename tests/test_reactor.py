@@ -151,7 +151,10 @@ def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery
         (
             "{'uuid': [",
             {},
-            "the message is neither JSON nor a Python literal, and the URL names no job and event",
+            (
+                "the message is not valid JSON (Expecting property name enclosed in double quotes "
+                'at line 1 column 2, where "\'" is), and the URL names no job and event'
+            ),
             "invalid_message",
         ),
         (

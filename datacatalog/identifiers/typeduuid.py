@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from typing import TYPE_CHECKING
 
 from datacatalog.identifiers import hashid
 from datacatalog.settings import CatalogSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UUID_MOCK_NAMESPACE = uuid.uuid3(uuid.NAMESPACE_DNS, "tacc.cloud.dev")
 HASHIDS_SALT = "xCPJ7PKTdp8BYYb4twh9xNYD"
@@ -41,6 +45,9 @@ TYPES = {prefix: name for name, prefix in PREFIXES.items()}
 
 # RFC 9562: version 5 in the third group, variant 8, 9, a or b in the fourth
 _FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+_URN = re.compile(r"(uri:)?(urn:)?(uuid:)?")
 
 
 def listall() -> list[str]:
@@ -109,9 +116,40 @@ def validate(text_value: object, *, permissive: bool = False) -> bool:
     raise ValueError(message)
 
 
-def uuid_to_hashid(uuid_string: str) -> str:
+def canonical(text_value: str) -> str:
+    """Return a typed UUID as it is stored: in lower case, without the prefix of an URN."""
+    return _URN.sub("", text_value.strip().lower(), count=1)
+
+
+def validate_uuid5(text_value: object, *, permissive: bool = True) -> bool:
+    """Tell whether a value is a UUID of version 5, typed or not.
+
+    Raises:
+        ValueError: it is not, and `permissive` is off.
+    """
+    if isinstance(text_value, str) and _FORM.fullmatch(text_value.lower()):
+        return True
+    if permissive:
+        return False
+    message = f"{text_value!r:.60} is not a UUID of version 5"
+    raise ValueError(message)
+
+
+def listify_uuid(uuids: str | Iterable[str]) -> list[str]:
+    """Return one UUID or several as a list.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    given = [uuids] if isinstance(uuids, str) else list(uuids)
+    for each in given:
+        validate_uuid5(each, permissive=False)
+    return given
+
+
+def uuid_to_hashid(uuid_string: str, salt: str = HASHIDS_SALT) -> str:
     """Return the short name of a UUID: hashids (hashids.org) of its value as an integer."""
-    return hashid.encode(uuid.UUID(uuid_string).int, HASHIDS_SALT)
+    return hashid.encode(uuid.UUID(uuid_string).int, salt)
 
 
 def hashid_to_uuid(text: str) -> str:

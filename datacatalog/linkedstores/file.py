@@ -11,7 +11,7 @@ from datacatalog.linkedstores.basestore import DocumentStore
 if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
-LEVELS = ("0", "1", "2", "3")
+LEVELS = ("0", "1", "2", "3", "User", "Reference")
 UNKNOWN_LEVEL = "Unknown"
 
 

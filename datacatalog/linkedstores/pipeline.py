@@ -37,6 +37,7 @@ class PipelineStore(DocumentStore):
     noun = "pipeline"
     identifiers = ("uuid", "id")
     links = ("child_of", "derived_from")
+    kept = ("components",)
     required = ("name", "components", "id", "processing_levels")
     defaults: ClassVar[dict[str, Any]] = {
         "description": None,

@@ -1,6 +1,11 @@
 """Tokens: who may change a job (spec: jobs, section 3)."""
 
-from datacatalog.tokens.admin import get_admin_lifetime, get_admin_token, validate_admin_token
+from datacatalog.tokens.admin import (
+    get_admin_key,
+    get_admin_lifetime,
+    get_admin_token,
+    validate_admin_token,
+)
 from datacatalog.tokens.exceptions import InvalidAdminToken, InvalidToken
 from datacatalog.tokens.job import (
     MOST_FORMER_SALTS,
@@ -15,6 +20,7 @@ __all__ = [
     "InvalidAdminToken",
     "InvalidToken",
     "generate_salt",
+    "get_admin_key",
     "get_admin_lifetime",
     "get_admin_token",
     "get_token",

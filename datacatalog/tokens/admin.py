@@ -15,9 +15,14 @@ def get_admin_lifetime() -> int:
     return CatalogSettings.from_environ().admin_lifetime
 
 
+def get_admin_key() -> str:
+    """Return `CATALOG_ADMIN_TOKEN_KEY`; empty where it is not set."""
+    return CatalogSettings.from_environ().admin_key
+
+
 def get_admin_token(
     key: str | None,
-    secret: str | None = None,
+    secret: str | bool | None = None,
     lifetime: int | str | None = None,
     *,
     now: float | None = None,
@@ -27,7 +32,8 @@ def get_admin_token(
 
     Args:
         key: the shared key.
-        secret: the shared secret, by default `CATALOG_ADMIN_TOKEN_SECRET`.
+        secret: the shared secret, by default `CATALOG_ADMIN_TOKEN_SECRET`; true or false is taken
+            for `previous`, which older callers give in this place.
         lifetime: how long a token is handed out, in seconds; by default
             `CATALOG_ADMIN_TOKEN_LIFETIME`.
         now: the moment in seconds since 1970, by default the present one.
@@ -37,6 +43,8 @@ def get_admin_token(
         ValueError: there is no key or no secret.
         ZeroDivisionError: the lifetime is 0.
     """
+    if isinstance(secret, bool):
+        previous, secret = secret, None
     if secret is None:
         secret = os.environ.get("CATALOG_ADMIN_TOKEN_SECRET")
     for name, value in (("key", key), ("secret", secret)):

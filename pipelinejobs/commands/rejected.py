@@ -73,6 +73,9 @@ def retry(
     job: JobOption = None,
     event: EventOption = None,
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    meant: Annotated[
+        str | None, typer.Option("--as", help="What reports that could not be read were about.")
+    ] = None,
     output_format: output.Output = Format.table,
 ) -> None:
     """Apply events that were refused, the oldest first, as the deliveries that they were.
@@ -84,7 +87,8 @@ def retry(
         message = "which? give IDs, or --job, --event or --all"
         raise UsageError(message)
     chosen = list(ids or []) or _chosen(site, job, event)
-    rows = [_retry(site, rejected_id) for rejected_id in chosen]
+    named = None if meant is None else values.event(meant)
+    rows = [_retry(site, rejected_id, named) for rejected_id in chosen]
     output.listing(rows, _OUTCOMES, output_format)
     if not rows:
         output.note("no event waits for a retry")
@@ -106,16 +110,16 @@ def _chosen(site: Site, job: str | None, event: str | None) -> list[str]:
             return found[::-1]
 
 
-def _retry(site: Site, rejected_id: str) -> output.Row:
+def _retry(site: Site, rejected_id: str, event: str | None) -> output.Row:
     row = site.jobs.load_rejected(rejected_id)
     outcome, detail = "applied", ""
     try:
-        detail = f"state {deeds.retry(site, rejected_id)['state']}"
+        detail = f"state {deeds.retry(site, rejected_id, event)['state']}"
     except Refusal as refusal:
         outcome, detail = "refused", str(refusal)
     return {
         "uuid": row["uuid"],
-        "event": row["event"]["name"],
+        "event": row["event"]["name"] or event,
         "outcome": outcome,
         "detail": detail,
         "id": rejected_id,

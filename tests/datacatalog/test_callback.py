@@ -48,9 +48,9 @@ def test_whatever_the_values_are_they_arrive() -> None:
 def test_agave_posts_to_the_callback_with_its_status_behind_it() -> None:
     url = callback_url("https://api.example.org", "jobs", "nonce", token="t0k3n", uuid=UUID)
     assert [(one["event"], one["url"]) for one in agave_notifications(url)] == [
-        ("RUNNING", f"{url}&status=${{JOB_STATUS}}"),
-        ("FINISHED", f"{url}&status=FINISHED"),
-        ("FAILED", f"{url}&status=${{JOB_STATUS}}"),
+        ("RUNNING", f"{url}&status=${{JOB_STATUS}}&job_id=${{JOB_ID}}"),
+        ("FINISHED", f"{url}&status=FINISHED&job_id=${{JOB_ID}}"),
+        ("FAILED", f"{url}&status=${{JOB_STATUS}}&job_id=${{JOB_ID}}"),
     ]
 
 

@@ -14,6 +14,7 @@ import xxhash
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
 from datacatalog.managers.pipelinejobs import (
+    IndexingError,
     InvalidRequest,
     ManagedPipelineJob,
     ManagedPipelineJobError,
@@ -70,6 +71,8 @@ def job_here(here: Here, mongodb: dict[str, Any], pipeline: Document) -> Managed
     pipelines = {"pipeline_uuid": pipeline["uuid"]}
     given: dict[str, Any] = {"archive_path": FOLDER, "archive_patterns": [ARCHIVE]}
     made = ManagedPipelineJob(mongodb, pipelines, **given).setup()
+    made.run()
+    made.finish()
     return ManagedPipelineJobInstance(mongodb, str(made.uuid), catalog=here.catalog)
 
 
@@ -130,11 +133,39 @@ def test_the_event_is_sent_and_indexed_ends_it(finished: Finished) -> None:
     assert names == ["create", "run", "finish", "index", "indexed"]
 
 
-def test_the_event_can_be_left_to_others(finished: Finished, db: Db) -> None:
+def test_the_end_can_be_told_as_well(finished: Finished, db: Db) -> None:
     job = finished(archive_patterns=[ARCHIVE])
-    assert len(job.index(job.token, False)) == 2
-    assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
+    assert len(job.index(job.token)) == 2
+    assert [entry["name"] for entry in job.history()][-1] == "index"
+    assert job.index(job.token, transition=True)["state"] == "FINISHED"
+    assert [entry["name"] for entry in job.history()][-2:] == ["index", "indexed"]
     assert db["files"].count_documents({}) == 2
+
+
+def test_a_source_that_does_not_exist_is_an_error_unless_that_is_no_matter(
+    finished: Finished, db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = finished()
+    for source in ("/uploads/nowhere.csv", "./nowhere.csv", f"agave://{SYSTEM}/uploads/nowhere"):
+        given = {"patterns": ["json"], "derived_from": [source, "./a.csv"]}
+        with pytest.raises(IndexingError, match="does not exist"):
+            job.index(filters=given)
+        assert job.history()[-1]["name"] == "finish"
+    with caplog.at_level(logging.WARNING):
+        assert job.index(filters=given, permissive=True) == [f"{FOLDER}/deep/c d.json"]
+    assert "does not exist, and is left out" in caplog.text
+    (stored,) = db["files"].find({})
+    assert stored["derived_from"] == [uuid_of(f"{FOLDER}/a.csv")]
+
+
+def test_level_and_fixity_can_be_said_for_all_requests(finished: Finished, db: Db) -> None:
+    job = finished()
+    job.index(filters=["csv"], level="User", fixity=True)
+    assert {file["level"] for file in db["files"].find({})} == {"User"}
+    assert db["fixities"].count_documents({}) == 2
+    job.index(filters={"patterns": ["json"], "level": "Reference"}, level="1", fixity=False)
+    assert by_name(db, "files")[f"{FOLDER}/deep/c d.json"]["level"] == "Reference"
+    assert db["fixities"].count_documents({}) == 2
 
 
 def test_a_job_without_patterns_has_nothing_to_index(finished: Finished, db: Db) -> None:
@@ -186,7 +217,7 @@ def test_of_a_file_that_several_requests_match_all_is_written(finished: Finished
 
 
 def test_a_product_has_no_fixity_unless_it_is_asked_for(finished: Finished, db: Db) -> None:
-    finished(product_patterns=[{"patterns": ["json"], "derived_from": ["/uploads/x"]}]).index()
+    finished(product_patterns=[{"patterns": ["json"], "derived_from": ["./a.csv"]}]).index()
     assert db["files"].count_documents({}) == 1
     assert db["fixities"].count_documents({}) == 0
 
@@ -215,7 +246,6 @@ def test_sources_are_named_in_many_ways(finished: Finished, db: Db) -> None:
         known["file_id"]: known["uuid"],
         "agave://elsewhere//uploads/known.csv": known["uuid"],
         "/uploads/./known.csv": known["uuid"],
-        "/uploads/not yet.csv": uuid_of("/uploads/not yet.csv"),
         "./deep/../a.csv": uuid_of(f"{FOLDER}/a.csv"),
         reference["uuid"]: reference["uuid"],
         "PDB:6NOV": reference["uuid"],
@@ -357,7 +387,7 @@ def test_a_file_that_is_too_large_to_be_read_has_no_fixity(
     here.put(f"{FOLDER}/sparse.csv", bytes(1001))
     job = job_here(here, mongodb, pipeline)
     with caplog.at_level(logging.WARNING):
-        assert job.index(transition=False) == [f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"]
+        assert job.index() == [f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"]
     assert set(by_name(db, "files")) == {f"{FOLDER}/a.csv", f"{FOLDER}/sparse.csv"}
     assert set(by_name(db, "fixities")) == {f"{FOLDER}/a.csv"}
     assert (
@@ -464,7 +494,7 @@ def test_a_name_that_is_no_text_is_left_out(
     (here.folder / FOLDER.lstrip("/") / os.fsdecode(b"\xff.csv")).touch()
     job = job_here(here, mongodb, pipeline)
     with caplog.at_level(logging.WARNING):
-        assert job.index(transition=False) == [f"{FOLDER}/a.csv"]
+        assert job.index() == [f"{FOLDER}/a.csv"]
     assert "its name is not in UTF-8" in caplog.text
 
 

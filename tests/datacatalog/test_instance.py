@@ -58,10 +58,10 @@ def test_reset_and_ready_need_an_administrative_token(admin_token: str, make: Ma
     job.run()
     with pytest.raises(InvalidToken):
         job.reset()
-    assert job.reset(token=admin_token)["state"] == "RESET"
+    assert job.reset(token=admin_token)["state"] == "CREATED"
+    assert [entry["name"] for entry in job.history()][-2:] == ["reset", "ready"]
     with pytest.raises(InvalidToken):
         job.ready()
-    assert job.ready(token=admin_token)["state"] == "CREATED"
     assert job.run()["state"] == "RUNNING"
 
 

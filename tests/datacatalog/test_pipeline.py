@@ -185,6 +185,7 @@ def test_an_update_cannot_take_the_id_of_another_pipeline(
 def test_an_update_without_the_right_token_is_refused(
     token: str | None, strategy: str, pipelines: PipelineStore, pipeline: Document
 ) -> None:
+    pipelines.catalog = pipelines.catalog._replace(enforce_tokens=True)
     changed = {**TACOBOT, "name": "Tacobot 9001"}
     with pytest.raises(InvalidToken):
         pipelines.add_update_document(changed, token=token, strategy=strategy)
@@ -244,6 +245,7 @@ def test_replacing_nothing_but_a_dropped_field_needs_the_token_too(
     pipelines: PipelineStore,
 ) -> None:
     pipelines.add_update_document({**TACOBOT, "note": "old"})
+    pipelines.catalog = pipelines.catalog._replace(enforce_tokens=True)
     with pytest.raises(InvalidToken):
         pipelines.add_update_document(TACOBOT, strategy=strategies.REPLACE)
 

@@ -410,13 +410,17 @@ def test_notifications_report_the_status_of_the_platform_job(managed: ManagedPip
         {
             "event": "RUNNING",
             "persistent": True,
-            "url": f"{managed.callback}&status=${{JOB_STATUS}}",
+            "url": f"{managed.callback}&status=${{JOB_STATUS}}&job_id=${{JOB_ID}}",
         },
-        {"event": "FINISHED", "persistent": False, "url": f"{managed.callback}&status=FINISHED"},
+        {
+            "event": "FINISHED",
+            "persistent": False,
+            "url": f"{managed.callback}&status=FINISHED&job_id=${{JOB_ID}}",
+        },
         {
             "event": "FAILED",
             "persistent": False,
-            "url": f"{managed.callback}&status=${{JOB_STATUS}}",
+            "url": f"{managed.callback}&status=${{JOB_STATUS}}&job_id=${{JOB_ID}}",
         },
     ]
 

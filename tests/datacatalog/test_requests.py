@@ -64,7 +64,7 @@ def test_texts_are_patterns_of_one_request() -> None:
         ),
         (
             {"patterns": [], "level": "4"},
-            "level of an indexing request is '4': use one of 0, 1, 2, 3, Unknown",
+            "level of an indexing request is '4': use one of 0, 1, 2, 3, User, Reference, Unknown",
         ),
     ],
 )

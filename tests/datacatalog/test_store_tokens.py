@@ -57,10 +57,23 @@ def test_a_token_may_come_with_the_event(jobs: PipelineJobStore, job: Document) 
     assert jobs.handle(event)["state"] == "RUNNING"
 
 
-def test_the_token_beside_the_event_wins(jobs: PipelineJobStore, job: Document) -> None:
+def test_the_token_of_the_event_wins(jobs: PipelineJobStore, job: Document) -> None:
     event = {"uuid": job["uuid"], "name": "run", "token": job["_update_token"]}
+    # as the original's manager calls it
+    assert jobs.handle(event, "null")["state"] == "RUNNING"
     with pytest.raises(InvalidToken):
-        jobs.handle(event, "0123456789abcdef")
+        jobs.handle({**event, "token": "0123456789abcdef"}, job["_update_token"])
+
+
+def test_a_field_of_a_job_is_never_written_without_its_token(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    with pytest.raises(InvalidToken):
+        jobs.write_key(job["uuid"], "agent", "salsa")
+    assert jobs.write_key(job["uuid"], "agent", "salsa", job["_update_token"])["agent"] == "salsa"
+    for name in ("state", "history", "data"):
+        with pytest.raises(ValueError, match="cannot be written"):
+            jobs.write_key(job["uuid"], name, "RETIRED", job["_update_token"])
 
 
 def test_the_token_of_the_creation_works_for_the_life_of_the_job(

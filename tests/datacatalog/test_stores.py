@@ -260,10 +260,25 @@ def test_a_change_needs_the_token(
     token: str | None, kind: Kind, added: Document, store: Any, db: Db
 ) -> None:
     before = in_collection(db, kind)
+    # a token that is given has to be right; without one, it is for the settings to say
+    store.catalog = store.catalog._replace(enforce_tokens=token is None)
     for strategy in (strategies.MERGE, strategies.REPLACE):
         with pytest.raises(InvalidToken):
             store.add_update_document({**kind.document, "note": 1}, token=token, strategy=strategy)
     assert in_collection(db, kind) == before
+
+
+def test_by_default_metadata_takes_a_change_without_a_token(
+    kind: Kind, added: Document, store: Any
+) -> None:
+    changed = store.add_update_document({**kind.document, "note": 1})
+    assert (changed["uuid"], changed["note"]) == (added["uuid"], 1)
+    assert store.write_key(added["uuid"], "note", 2)["note"] == 2
+    with pytest.raises(InvalidToken):
+        store.write_key(added["uuid"], "note", 3, "0123456789abcdef")
+    for name in ("uuid", "_salt", "a.b"):
+        with pytest.raises(ValueError, match="cannot be written"):
+            store.write_key(added["uuid"], name, 1)
 
 
 def test_a_merge_keeps_what_is_not_given_and_a_replacement_drops_it(

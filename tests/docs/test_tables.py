@@ -214,7 +214,8 @@ def test_the_table_of_variables_has_every_one_that_the_code_reads() -> None:
     defaults = CatalogSettings.from_environ({})
     for name, default in table.items():
         # a value that is the variable's own, so that the setting is found by it
-        probe = "system=/folder" if name == "CATALOG_LOCAL_STORAGE" else "4711"
+        probes = {"CATALOG_LOCAL_STORAGE": "system=/folder", "CATALOG_ENFORCE_TOKENS": "true"}
+        probe = probes.get(name, "4711")
         (changed,) = [
             field
             for field in CatalogSettings._fields

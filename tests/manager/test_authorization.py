@@ -276,6 +276,20 @@ def test_a_create_that_is_refused_says_how_it_would_be_allowed(actor: Actor, job
     )
 
 
+@pytest.mark.parametrize("end", [" ", "\n", "\t"])
+def test_a_token_with_a_blank_at_its_end_is_told_so(actor: Actor, job: Document, end: str) -> None:
+    token = job["_update_token"] + end
+    for job_uuid in (job["uuid"], UNKNOWN_JOB):
+        for reply in (
+            actor.send("", {"uuid": job_uuid, "name": "run", "token": token}),
+            actor.send({"uuid": job_uuid, "name": "run", "token": token}),
+        ):
+            assert (reply.kind, reply.error) == (
+                "not_authorized",
+                "run event: the token has a blank or a line end around it: leave that out",
+            )
+
+
 # Nonces
 
 
@@ -297,8 +311,11 @@ def test_another_nonce_than_the_configured_one_changes_nothing(actor: Actor, job
             actor.send("", {**url(job, name="run"), **configured, "token": admin_token()}),
             actor.send("", {**url(job, name="run"), **TRUSTED, **configured}),
         ]
+        refusal = "the nonce is not the one that this actor accepts"
+        if given != given.strip():
+            refusal += ": it has a blank or a line end around it"
         assert {(given, reply.error, reply.kind) for reply in replies} == {
-            (given, "the nonce is not the one that this actor accepts", "not_authorized")
+            (given, refusal, "not_authorized")
         }
 
     assert actor.dump() == before

@@ -246,7 +246,7 @@ def test_a_job_that_could_never_be_indexed_is_not_created(
 
     assert reply.kind == "invalid_message"
     assert reply.error == (
-        "create action: level of an indexing request is '9': use one of 0, 1, 2, 3, Unknown"
+        "create action: level of an indexing request is '9': use one of 0, 1, 2, 3, User, Reference, Unknown"
     )
     assert actor.dump() == before
 

@@ -56,7 +56,7 @@ NO_SECTIONS: list[Any] = [[], SECRET, 5, False]
         ({"mongodb": {"auth": SECRET}}, "mongodb.auth means nothing: did you mean authn?"),
         (
             {"mongodb": {"xyz": SECRET}},
-            "mongodb.xyz means nothing: its keys are authn, database, timeout, patience",
+            "mongodb.xyz means nothing: its keys are authn, host, port, username, password, database, timeout, patience",
         ),
         ({"logs": {"lvl": "INFO"}}, "logs.lvl means nothing: did you mean level?"),
         (
@@ -136,8 +136,14 @@ def test_the_repository_has_no_secret_and_trusts_nobody() -> None:
 
 
 def test_each_key_can_be_set_by_a_variable() -> None:
-    texts = {str: "given", list: "operator, other", bool: "true", (int, float): "7"}
-    values = {str: "given", list: ["operator", "other"], bool: True, (int, float): 7}
+    texts = {
+        str: "given",
+        list: "operator, other",
+        bool: "true",
+        (int, float): "7",
+        (int, str): "7",
+    }
+    values = {str: "given", list: ["operator", "other"], bool: True, (int, float): 7, (int, str): 7}
     keys = [
         *((name, "", bool) for name in settings.SWITCHES),
         *(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.abaco.running import RunningGateway, eventually
@@ -135,3 +137,70 @@ def test_no_secret_is_printed_by_a_listing(job: str, here: RunningGateway, bare:
     assert len(secrets) == 5
     assert all(secret not in printed for secret in secrets)
     assert not re.search(r"mongodb://[^ ]*@", printed)
+
+
+# Senders as they are, by HTTP
+
+
+def report(
+    here: RunningGateway, job: str, body: str | bytes, kind: str | None = None, **parameters: str
+) -> httpx.Response:
+    """POST to the callback of a job, and wait for the answer."""
+    callback = execute("token", "job", job, "--callback", folder=here.folder).out.strip()
+    headers = {} if kind is None else {"Content-Type": kind}
+    query = httpx.QueryParams(_abaco_synchronous="true", **parameters)
+    return httpx.post(f"{callback}&{query}", content=body, headers=headers, timeout=30)
+
+
+JSON = "application/json"
+REPORTS: list[tuple[str | bytes, str | None, dict[str, str], str, dict[str, Any]]] = [
+    ("", JSON, {"event": "run"}, "run", {"note": "The message had no payload"}),
+    ("null", JSON, {"status": "RUNNING"}, "run", {"note": "The message had no payload"}),
+    ('{"progress": 0.4, "message": "half"}', JSON, {"event": "update"}, "update", {"progress": 0.4}),
+    ('{"appId": "x", "status": "FAILED", "message": "FAILED"}', JSON, {}, "fail", {"appId": "x"}),
+    ('{"appId": "x", "tenantId": null, "status": "PENDING"}', JSON, {}, "resource", {}),
+    ('"1.10"', JSON, {"event": "update"}, "update", {"value": "1.10"}),
+    ("None", "text/plain", {"event": "update"}, "update", {"value": "None"}),
+    (b"\xef\xbb\xbf{}", "application/octet-stream", {"event": "update"}, "update", {}),
+    (b"\xff\x00", "application/octet-stream", {"event": "update"}, "update", {"data_base64": "/wA="}),
+    ("message=%EF%BB%BFhalf", "application/x-www-form-urlencoded", {"event": "update"}, "update", {}),
+    ('{"a": "ñ"}'.encode("utf-16"), f"{JSON}; charset=utf-16", {"event": "update"}, "update", {"a": "ñ"}),
+    ("[1, 2]", None, {"event": "update"}, "update", {"value": [1, 2]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "parameters", "event", "data"), REPORTS, ids=range(len(REPORTS))
+)
+def test_a_report_is_read_as_it_is_sent(
+    job: str,
+    here: RunningGateway,
+    bare: Run,
+    body: str | bytes,
+    kind: str | None,
+    parameters: dict[str, str],
+    event: str,
+    data: dict[str, Any],
+) -> None:
+    answer = report(here, job, body, kind, **parameters).json()
+    assert answer.get("last_event") == event, answer
+    kept = bare("jobs", "history", job, "-o", "json").rows[-1]["data"]
+    assert kept.items() >= data.items()
+
+
+def test_the_second_life_of_a_job_may_use_the_keys_of_the_first(
+    job: str, here: RunningGateway, bare: Run
+) -> None:
+    revisions = []
+    for _ in range(2):
+        for event in ("run", "finish"):
+            answer = report(here, job, "{}", JSON, event=event, event_id=f"host-{event}").json()
+            revisions.append(answer["revision"])
+        for event in ("reset", "ready"):
+            assert bare("jobs", "send", event, job).code == 0
+    assert revisions == [1, 2, 5, 6]
+
+
+def test_a_callback_that_says_two_things_is_refused(job: str, here: RunningGateway) -> None:
+    reply = report(here, job, "{}", JSON, event="run", token="0123456789abcdef")
+    assert (reply.status_code, "'token' in the URL is given twice" in reply.text) == (400, True)

@@ -43,7 +43,11 @@ def test_a_change_is_made_on_purpose_only(
 @pytest.mark.parametrize(
     ("content", "code", "said"),
     [
-        ("{", 2, "p.yml, line 1: neither JSON nor YAML"),
+        ("a: [", 2, "neither JSON nor YAML"),
+        ("name: x\nid: y\nname: z", 2, "p.yml, line 3: the key 'name' stands twice"),
+        ('{"id": "x", "id": "y"}', 2, "p.yml: it has the key 'id' twice in one object"),
+        ("id: 1.10", 2, "p.yml, line 1: '1.10' would be changed: put it into quotes"),
+        ("time: 48:00:00", 2, "p.yml, line 1: '48:00:00' would be changed"),
         ("- 1", 2, "p.yml: holds no object with keys"),
         ("name: x", 1, "'components', 'id', 'processing_levels' missing"),
         (None, 2, "p.yml cannot be read: No such file or directory"),

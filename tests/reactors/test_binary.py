@@ -244,14 +244,25 @@ def test_a_binary_message_is_known_by_both_names_of_the_content_type(
     fifo: Path, make_reactor: MakeReactor, variable: str
 ) -> None:
     rx, _ = make_reactor({**environ(fifo), variable: "application/octet-stream"})
-    with filled(fifo, b"{'a': None}"):
+    with filled(fifo, b'{"a": null}'):
         assert rx.message_dict == {"a": None}
 
 
-def test_a_binary_message_may_be_a_text(fifo: Path, make_reactor: MakeReactor) -> None:
+@pytest.mark.parametrize("text", ["it is done", "{'a': None}", "1.10", "null", "[1, 2"])
+def test_a_binary_message_may_be_a_text(fifo: Path, make_reactor: MakeReactor, text: str) -> None:
     rx, _ = make_reactor({**environ(fifo), **BINARY})
-    with filled(fifo, b"it is done"):
-        assert rx.message == ("it is done", False)
+    with filled(fifo, text.encode()):
+        assert rx.message == (text, False)
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-16le"])
+def test_a_byte_order_mark_tells_how_a_binary_message_is_encoded(
+    fifo: Path, make_reactor: MakeReactor, charset: str
+) -> None:
+    rx, _ = make_reactor({**environ(fifo), **BINARY})
+    mark = "\ufeff" if charset == "utf-16le" else ""
+    with filled(fifo, f'{mark}{{"a": "ñ"}}'.encode(charset)):
+        assert rx.message_dict == {"a": "ñ"}
 
 
 def test_bytes_that_are_no_text_are_there_for_who_wants_bytes(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactors.exceptions import MessageError
-from reactors.message import MAX_BYTES, Parsed, parse
+from reactors.message import BINARY, JSON, MAX_BYTES, TEXT, Parsed, locate, parse
 from tests.conftest import ROOT
 
 SCALARS = (
@@ -107,15 +107,59 @@ def test_a_repr_of_as_much_data_as_may_be_kept_is_read_at_little_cost(value: Any
     assert parsed == Parsed(value, structured=True)
 
 
-@pytest.mark.parametrize("text", ["(1, 'a')", "[1, 'a',]", "[1., 'a']"])
-def test_a_literal_that_no_json_value_has_for_its_repr_is_read(text: str) -> None:
-    assert list(parse(text).value) == [1, "a"]
+@pytest.mark.parametrize("text", ["(1, 'a')", "[1, 'a',]", "[1., 'a']", "{1, 2}", "{'a': nan}"])
+def test_a_literal_that_no_json_value_has_for_its_repr_stays_the_text(text: str) -> None:
+    assert parse(text) == Parsed(text, structured=False)
+
+
+TEXTS = ["None", "'quoted'", "(1, 2)", "1.", "1.10", "null", "[1, 2]", '"x"', "{1, 2}", "12345"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_is_declared_as_a_text_stays_the_text(text: str) -> None:
+    assert parse(text, TEXT) == Parsed(text, structured=False)
+
+
+@pytest.mark.parametrize("text", [' {"a": null}', "{'a': None}"])
+def test_an_object_in_what_is_declared_as_a_text_is_read(text: str) -> None:
+    """Abaco declares so what it makes of an object in the argument `message`."""
+    assert parse(text, TEXT) == Parsed({"a": None}, structured=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [('{"a": null}', {"a": None}), ("[1]", [1]), ("{'a': None}", "{'a': None}")]
+)
+def test_a_binary_message_is_read_as_json_alone(text: str, value: Any) -> None:
+    assert parse(text, BINARY).value == value
+
+
+@pytest.mark.parametrize("declared", [JSON, TEXT, BINARY])
+def test_a_byte_order_mark_is_no_part_of_a_message(declared: str) -> None:
+    assert parse('\ufeff{"a": 1}', declared) == Parsed({"a": 1}, structured=True)
+    assert parse("\ufeffsalsa", declared) == Parsed("salsa", structured=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (
+            "{'a': 1}",
+            'Expecting property name enclosed in double quotes at line 1 column 2, where "\'" is',
+        ),
+        ('{"a":\n1', "Expecting ',' delimiter at line 2 column 2, where it ends"),
+        ("[" * 200_000, ""),
+        ("{}", ""),
+    ],
+    ids=range(4),
+)
+def test_where_a_text_is_not_json_is_told(text: str, place: str) -> None:
+    assert locate(text) == place
 
 
 @pytest.mark.parametrize(
     "text",
-    ["{'z': '" + "y" * 3_200_000 + "'}", " [" + "(1,)," * 150_000 + "]", "{'a': 1" + " " * 600_000],
-    ids=["repr", "tuples", "broken"],
+    ["{'z': '" + "y" * 3_200_000 + "'}", " [" + "(1,)," * 650_000 + "]"],
+    ids=["repr", "tuples"],
 )
 def test_a_nest_too_large_to_be_read_is_refused_and_no_text(text: str) -> None:
     with pytest.raises(MessageError, match="too large"):

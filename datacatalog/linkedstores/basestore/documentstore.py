@@ -61,7 +61,8 @@ class DocumentStore(LinkedStore):
         Args:
             document: its fields, at least the required ones of the store for a new one.
             uuid: the document to change, by default the one that `document` describes.
-            token: needed for a change: the document's own token or an administrative one.
+            token: the document's own token or an administrative one. One that is given has to be
+                right; where the catalog enforces tokens, a change needs one.
             strategy: `strategies.MERGE` or `strategies.REPLACE`.
 
         Returns:
@@ -174,7 +175,7 @@ class DocumentStore(LinkedStore):
             document = self.completed({**kept, **given})
             self._check_required(document, self.update_failure)
             same = _content(document) == _content(stored)
-            if not same or token is not None:
+            if token is not None or (not same and self.catalog.enforce_tokens):
                 self.validate_token(stored, token)
             if not stored.get(VISIBLE, True):
                 message = f"{self.noun} {stored['uuid']} is hidden: undelete it first"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from datacatalog import documents
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.store import VISIBLE, Store, distinct, unchanged
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 class LinkedStore(Store):
     """Documents that can be hidden, removed, and linked to each other."""
+
+    kept: ClassVar[tuple[str, ...]] = ()
+    """fields that only the store writes, each together with others"""
+    guarded: ClassVar[bool] = False
+    """whether a change needs a token, whatever the catalog's settings say"""
 
     # Hiding and removing
 
@@ -85,6 +91,33 @@ class LinkedStore(Store):
                 # what is hidden has not changed since: an earlier try may have died before its row
                 self.keep_row(self.audit_change(stored, action))
             return
+
+    def write_key(self, uuid: str, key: str, value: Any, token: str | None = None) -> Document:
+        """Write one field of a visible document.
+
+        Args:
+            uuid: the document's.
+            key: the field; not one that identifies a document, or that the store keeps for itself.
+            value: anything that JSON can say.
+            token: the document's own or an administrative one.
+
+        Raises:
+            CatalogUpdateFailure: there is no such document; of the kind that `unknown` says.
+            ValueError: the field cannot be written so, or the value cannot be stored.
+            InvalidToken: the token is not right.
+        """
+        if key.startswith(("_", "$")) or "." in key or key in (*self.identifiers, *self.kept):
+            message = f"the field {key!r:.60} of a {self.noun} cannot be written by itself"
+            raise ValueError(message)
+        documents.check(value, key)
+        for _ in self.attempts(f"{key} of {self.noun} {uuid}"):
+            stored = self.load(uuid)
+            if self.guarded or self.catalog.enforce_tokens or token is not None:
+                self.validate_token(stored, token)
+            if self.commit(stored, {key: documents.encode(value)}):
+                self.keep_row(self.audit_change(stored, "write"))
+                return self.public(self.load(uuid))
+        raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
     # Links
 

@@ -48,6 +48,7 @@ class Store:
 
     Args:
         mongodb: settings (`authn`, `database`, `timeout`) or a `pymongo` database.
+        agave: not used; older callers give a client of the platform.
         catalog: the catalog's settings, by default those of the environment.
     """
 
@@ -73,12 +74,28 @@ class Store:
         self,
         mongodb: Mapping[str, Any] | Database[Any],
         *,
+        agave: Any = None,  # noqa: ARG002 - older callers give one
         catalog: CatalogSettings | None = None,
     ) -> None:
         self.catalog = catalog or CatalogSettings.from_environ()
         self.db = mongo.connect(mongodb)
         self.coll = self.db[self.collection]
         self.updates = self.db["updates"]
+
+    @property
+    def name(self) -> str:
+        """The name of the collection."""
+        return self.collection
+
+    @classmethod
+    def get_uuid_type(cls) -> str:
+        """Return the type of the typed UUIDs of these documents."""
+        return cls.uuid_type
+
+    @classmethod
+    def get_indexes(cls) -> list[str]:
+        """Return the fields by which these documents are found fast."""
+        return distinct((*cls.identifiers, *cls.aliases, *cls.indexed, *cls.links))
 
     # Finding
 
@@ -291,7 +308,7 @@ class Store:
     def wanted_indexes(self) -> list[IndexModel]:
         """Return the indexes that this store's collection is to have."""
         unique = [IndexModel(name, unique=True) for name in self.identifiers]
-        others = distinct((*self.aliases, *self.indexed, *self.links))
+        others = [name for name in self.get_indexes() if name not in self.identifiers]
         return unique + [IndexModel(name) for name in others]
 
     def ensure_indexes(self) -> None:

@@ -27,3 +27,8 @@ class AgaveEvents:
     def process(cls, status: str) -> str:
         """Return the event of a platform status in any case; `update` for an unknown one."""
         return cls.agavejobs.get(status.strip().upper(), "update")
+
+    @classmethod
+    def knows(cls, status: str) -> bool:
+        """Tell whether a platform has such a status, in any case."""
+        return status.strip().upper() in cls.agavejobs

@@ -5,7 +5,8 @@ CatalogUpdateFailure
     ├── JobCreateFailure
     ├── JobUpdateFailure
     │   ├── EventRefused
-    │   └── EventConflict
+    │   ├── EventConflict
+    │   └── LateDelivery
     ├── DuplicateJobError
     ├── UnknownPipeline
     ├── UnknownJob
@@ -14,7 +15,12 @@ CatalogUpdateFailure
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
+
+if TYPE_CHECKING:
+    import datetime
 
 
 class JobError(CatalogUpdateFailure):
@@ -48,6 +54,15 @@ class EventConflict(JobUpdateFailure):
             f"{event} event: its event_id or execution id already stands for "
             f"another event ({applied}) of this job: give each event an id of its own"
         )
+
+
+class LateDelivery(JobUpdateFailure):
+    """The event belongs to what the job did before it was reset."""
+
+    def __init__(self, event: str, began: datetime.datetime | None, what: str) -> None:
+        self.what = what
+        moment = "" if began is None else f" of {began:%Y-%m-%dT%H:%M:%SZ}"
+        super().__init__(f"{event} event: a late delivery: {what} before the job's reset{moment}")
 
 
 class DuplicateJobError(JobError):

@@ -74,6 +74,16 @@ class History:
         )
         return None if bucket is None else dict(bucket["entries"][0])
 
+    def has_any(self, job: Document, entry_uuids: list[str]) -> bool:
+        """Tell whether a job, whole or not, has one of some entries, wherever it is."""
+        if any(has(job, uuid) for uuid in entry_uuids):
+            return True
+        if not entry_uuids or not moved(job):
+            return False
+        query = {"job_id": job["_id"], "first": {"$lt": moved(job)}}
+        among = {"entries.uuid": {"$in": entry_uuids}}
+        return self.buckets.find_one({**query, **among}, {"_id": 1}) is not None
+
     def read(
         self, job: Document, skip: int, limit: int | None, *, data: bool = True
     ) -> Iterator[Document]:

@@ -10,7 +10,7 @@ from pymongo import IndexModel
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore, indexes
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE, now
-from datacatalog.linkedstores.pipelinejob import former_outbox, former_salts, history
+from datacatalog.linkedstores.pipelinejob import former_outbox, former_salts, history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     JobCreateFailure,
     UnknownJob,
@@ -37,11 +37,13 @@ _PRIVATE = (
     *former_outbox.FIELDS,
     "_creation",
     former_salts.FORMER,
+    lives.LIFE,
 )
 
 
 _HEAD = (
     *("uuid", "state", "last_event", "updated", "history.uuid", "_history"),
+    lives.LIFE,
     *(VISIBLE, "_salt", former_salts.FORMER, "_admin", "_properties"),
 )
 
@@ -54,6 +56,8 @@ class JobReader(LinkedStore):
     noun = "job"
     unknown = UnknownJob
     links = ("child_of", "generated_by", "acted_on", "acted_using")
+    kept = ("state", "last_event", "updated", "history", "data", "pipeline_uuid", "child_of")
+    guarded = True
     former_indexes = (
         "state",
         "pipeline_uuid",
@@ -65,9 +69,13 @@ class JobReader(LinkedStore):
     )
 
     def __init__(
-        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+        self,
+        mongodb: Mapping[str, Any] | Database[Any],
+        *,
+        agave: Any = None,
+        catalog: CatalogSettings | None = None,
     ) -> None:
-        super().__init__(mongodb, catalog=catalog)
+        super().__init__(mongodb, agave=agave, catalog=catalog)
         self.histories = history.History(self.db)
         self.untold = Untold(self.db)
         self.rejected = self.db["rejected_events"]
@@ -113,9 +121,13 @@ class JobReader(LinkedStore):
         return [history.public(entry) for entry in entries]
 
     def find_entry(self, job: Document, key: str) -> Document | None:
-        """Return the entry, as it is stored, of the event that came with a key, or None."""
-        uuid = history.entry_uuid(job["uuid"], key, self.catalog.namespace)
-        return self.histories.find(job, uuid)
+        """Return the entry, as it is stored, of the event that came with a key in this life, or None."""
+        return self.histories.find(job, self.entry_uuid(job, key, lives.number(job)))
+
+    def entry_uuid(self, job: Document, key: str, life: int) -> str:
+        """Return the UUID of the entry for a key in a life of a job: the same on every delivery."""
+        identity = lives.identity(key, life)
+        return history.entry_uuid(job["uuid"], identity, self.catalog.namespace)
 
     def public(self, stored: Document) -> Document:
         """Return a stored job as callers see it, with the part of its history in the document."""

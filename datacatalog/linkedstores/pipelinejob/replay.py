@@ -31,7 +31,7 @@ DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowE
 """What reading a document raises that is not of the form in which jobs are stored."""
 _MOST_PROBLEMS = 20
 _ATTEMPTS = 5
-_OTHER_CHANGES = ("hide", "undelete", "link", former_salts.ACTION)
+_OTHER_CHANGES = ("hide", "undelete", "link", "write", former_salts.ACTION)
 
 
 def unreadable(error: Exception) -> str:

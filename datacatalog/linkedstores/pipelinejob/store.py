@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymongo.errors import AutoReconnect, DuplicateKeyError
 
-from datacatalog import documents
+from datacatalog import documents, paths
 from datacatalog.linkedstores.basestore.store import now, unchanged
-from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob import history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventConflict,
     EventRefused,
     JobCreateFailure,
     JobUpdateFailure,
+    LateDelivery,
 )
 from datacatalog.linkedstores.pipelinejob.fsm import (
     FIRST_EVENT,
@@ -28,6 +29,7 @@ from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from datacatalog.tokens import InvalidAdminToken
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping
 
     from pymongo.database import Database
@@ -47,6 +49,8 @@ OPTIONAL: dict[str, Any] = {
 }
 
 
+APPLIED = "it was applied"
+"""Of an event that comes late: what happened to it in its own life."""
 _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
 """What has to be read of a job whose entries move."""
 
@@ -66,11 +70,16 @@ class _Event(NamedTuple):
     name: str
     data: Any
     uuid: str
-    """of its entry in the history"""
+    """of its entry in the history, in the life in which it is applied"""
     digest: str
     execution_id: str | None
     first: bool = False
     """whether nothing was sent under its key before"""
+    key: str | None = None
+    """None where its entry is the same in all lives"""
+    lasting: bool = False
+    """whether its key stands for one event in all lives"""
+    happened: datetime.datetime | None = None
 
 
 class _Uncertain(Exception):
@@ -85,9 +94,13 @@ class PipelineJobStore(RotatingStore):
     """
 
     def __init__(
-        self, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+        self,
+        mongodb: Mapping[str, Any] | Database[Any],
+        *,
+        agave: Any = None,
+        catalog: CatalogSettings | None = None,
     ) -> None:
-        super().__init__(mongodb, catalog=catalog)
+        super().__init__(mongodb, agave=agave, catalog=catalog)
         self.heads = Heads()
 
     # Creating
@@ -129,6 +142,8 @@ class PipelineJobStore(RotatingStore):
             documents.check({**given, "data": None}, "job", MOST_OTHER_BYTES)
         except documents.DocumentError as error:
             raise JobCreateFailure(str(error)) from error
+        if isinstance(given["archive_path"], str):
+            given["archive_path"] = paths.absolute(given["archive_path"], paths.PRODUCTS)
         pipeline_uuid = self.check_pipeline(given["pipeline_uuid"])
         given["uuid"] = self.get_typeduuid({"child_of": [], **given})
         for _ in self.attempts(f"create of job {given['uuid']}"):
@@ -194,7 +209,7 @@ class PipelineJobStore(RotatingStore):
 
         Args:
             event_doc: `uuid` (the job's), `name` (the event's), perhaps `data` and `token`.
-            token: the job's token or an administrative one; wins over the one in `event_doc`.
+            token: the job's token or an administrative one; the one in `event_doc` wins.
             key: an idempotency key: a second call with the same key changes nothing.
 
         Returns:
@@ -211,7 +226,7 @@ class PipelineJobStore(RotatingStore):
         if name not in TRANSITIONS:
             message = f"there is no event {name!r:.60}: use one of {', '.join(TRANSITIONS)}"
             raise JobUpdateFailure(message)
-        shown = token if token is not None else event_doc.get("token")
+        shown = event_doc.get("token") or token
         job = self.load(str(event_doc.get("uuid")))
         self.validate_token(job, shown)
         if TRANSITIONS[name].administrative and not self.is_admin_token(shown):
@@ -227,7 +242,9 @@ class PipelineJobStore(RotatingStore):
         *,
         key: str | None = None,
         first: bool = False,
+        lasting: bool = False,
         sent: Any = None,
+        happened: datetime.datetime | None = None,
         execution_id: str | None = None,
         remembered: bool = False,
     ) -> Applied:
@@ -238,15 +255,19 @@ class PipelineJobStore(RotatingStore):
                 writer was faster.
             name: the event.
             data: what the history is to keep.
-            key: the idempotency key, by default one of its own.
+            key: the idempotency key, by default one of its own. It counts within one life of the
+                job, which ends with a reset.
             first: nothing was sent under this key before, so it is not looked for among the entries
                 that have moved from the job's document.
+            lasting: the key stands for one event in all lives, as one that a platform has made does.
             sent: what tells events with the same key apart, by default `data`.
+            happened: when, where its sender says so.
             execution_id: of the execution that brought the event, for the record of a refusal.
             remembered: the job is as `heads` had it.
 
         Raises:
             UnknownJob, EventRefused, EventConflict, JobUpdateFailure: as for `handle`.
+            LateDelivery: it belongs to an earlier life of the job.
             Outdated: what was remembered does not decide this; whether the event was written may
                 be unknown.
         """
@@ -257,20 +278,24 @@ class PipelineJobStore(RotatingStore):
         event = _Event(
             name,
             data,
-            history.entry_uuid(job["uuid"], key or secrets.token_hex(16), self.catalog.namespace),
+            self.entry_uuid(job, key or secrets.token_hex(16), _life_of(job, name)),
             history.digest(name, text if sent is None else documents.canonical(sent)),
             execution_id,
             first or key is None,
+            key,
+            lasting,
+            happened,
         )
         if remembered:
             return self._apply_to_remembered(job, event)
         return self._apply(job, event)
 
-    def retry(self, rejected_id: str) -> Applied:
+    def retry(self, rejected_id: str, *, name: str | None = None) -> Applied:
         """Apply an event that was refused, as what it was: a later delivery of it changes nothing.
 
         Args:
             rejected_id: of the event among those that were refused.
+            name: the event of a report that could not be read, and named none.
 
         Raises:
             UnknownRejection: there is none, or it was applied since.
@@ -279,7 +304,7 @@ class PipelineJobStore(RotatingStore):
         row = self.load_rejected(rejected_id)
         uuid, _, event_digest = rejected_id.rpartition(":")
         event = _Event(
-            row["event"]["name"],
+            row["event"]["name"] or name or "",
             documents.decode(row["event"].get("data")),
             uuid,
             event_digest,
@@ -298,7 +323,13 @@ class PipelineJobStore(RotatingStore):
             try:
                 applied = self._attempt(job, event, only_recent=certain)
             except EventRefused as refusal:
+                if self._was_applied_before(job, event):
+                    raise LateDelivery(event.name, lives.since(job), APPLIED) from refusal
                 self._keep_rejected(job, event, refusal)
+                raise
+            except LateDelivery as refusal:
+                if refusal.what != APPLIED:
+                    self._keep_rejected(job, event, refusal)
                 raise
             except _Uncertain:
                 # the next attempt finds the entry, wherever it is by then, or makes it
@@ -311,7 +342,7 @@ class PipelineJobStore(RotatingStore):
     def _apply_to_remembered(self, job: Document, event: _Event) -> Applied:
         try:
             applied = self._attempt(job, event, only_recent=event.first)
-        except (EventRefused, _Uncertain) as reason:
+        except (EventRefused, LateDelivery, _Uncertain) as reason:
             raise Outdated from reason
         if applied is None:
             raise Outdated
@@ -321,11 +352,17 @@ class PipelineJobStore(RotatingStore):
         """Apply an event to a job if it is still as it was read; None if another writer was faster.
 
         Raises:
+            LateDelivery: it belongs to an earlier life of the job.
             _Uncertain: the connection was lost before the answer.
         """
         known = self._known(job, event, only_recent=only_recent)
+        if known is None and event.key is not None and lives.number(job):
+            former, event = event.uuid, self._in_this_life(job, event)
+            if event.uuid != former:
+                known = self._known(job, event, only_recent=only_recent)
         if known is not None:
             return known
+        lives.check_moment(job, event.name, event.happened)
         state = next_state(job["state"], event.name)
         entry = history.new_entry(
             event.uuid,
@@ -341,6 +378,28 @@ class PipelineJobStore(RotatingStore):
         if not _is_whole(job):
             self.heads.keep(job)
         return Applied(job, entry, duplicate=False)
+
+    def _in_this_life(self, job: Document, event: _Event) -> _Event:
+        """Return an event with the entry that it has in the present life of a job.
+
+        Raises:
+            LateDelivery: its key stands for an event of an earlier life.
+        """
+        if event.name == lives.BEGIN:
+            began = event._replace(uuid=self.entry_uuid(job, str(event.key), lives.number(job)))
+            if self._known(job, began, only_recent=False) is not None:
+                return began
+        if event.lasting and self._was_applied_before(job, event):
+            raise LateDelivery(event.name, lives.since(job), APPLIED)
+        uuid = self.entry_uuid(job, str(event.key), _life_of(job, event.name))
+        return event._replace(uuid=uuid)
+
+    def _was_applied_before(self, job: Document, event: _Event) -> bool:
+        """Tell whether an event came with this key in an earlier life."""
+        if event.key is None:
+            return False
+        uuids = [self.entry_uuid(job, event.key, life) for life in range(lives.number(job))]
+        return self.histories.has_any(job, uuids)
 
     def _known(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
         """Return what became of an event that an earlier delivery had applied, else None.
@@ -389,6 +448,7 @@ class PipelineJobStore(RotatingStore):
         else:
             about["bytes"] = (history.counted(job) or 0) + history.size([entry])
         changes["_history.bytes"] = about["bytes"]
+        changes |= lives.changes(job, entry)
         # the lesser of two: where an entry before this one was not handed out, that stays noted
         operators["min"] = {UNTOLD: number}
         try:
@@ -397,6 +457,7 @@ class PipelineJobStore(RotatingStore):
         except AutoReconnect as error:
             raise _Uncertain from error
         job.update(
+            lives.changes(job, entry),
             state=entry["_state"],
             last_event=entry["name"],
             updated=entry["date"],
@@ -405,12 +466,28 @@ class PipelineJobStore(RotatingStore):
         )
         return True
 
-    def _keep_rejected(self, job: Document, event: _Event, refusal: EventRefused) -> None:
+    def keep_unread(
+        self, job: Document, body: Any, reason: str, *, key: str | None, execution_id: str | None
+    ) -> None:
+        """Keep a report about a job that cannot be read among the rejected events.
+
+        Args:
+            job: the job as `load` or `load_head` returned it.
+            body: the report, without credentials.
+            reason: why it cannot be read.
+            key: the idempotency key, by default one of its own.
+            execution_id: of the execution that brought it.
+        """
+        uuid = self.entry_uuid(job, key or secrets.token_hex(16), lives.number(job))
+        event = _Event("", body, uuid, history.digest("", documents.canonical(body)), execution_id)
+        self._keep_rejected(job, event, reason)
+
+    def _keep_rejected(self, job: Document, event: _Event, reason: object) -> None:
         row = {
             "uuid": job["uuid"],
             "event": {"name": event.name, "data": documents.encode(event.data)},
             "state": job["state"],
-            "reason": str(refusal),
+            "reason": str(reason),
             "execution_id": event.execution_id,
         }
         self.rejected.update_one(
@@ -453,6 +530,11 @@ class PipelineJobStore(RotatingStore):
 def _is_whole(job: Document) -> bool:
     """Tell whether all of a job was read, not only its head."""
     return "data" in job
+
+
+def _life_of(job: Document, name: str) -> int:
+    """Return the life of a job to which an event belongs."""
+    return lives.number(job) + (name == lives.BEGIN)
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:

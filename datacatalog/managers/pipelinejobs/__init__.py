@@ -2,14 +2,17 @@
 
 from datacatalog.managers.common import Manager
 from datacatalog.managers.pipelinejobs.exceptions import (
+    IndexingError,
     InvalidRequest,
     ManagedPipelineJobError,
     StorageError,
+    UnknownInstance,
 )
 from datacatalog.managers.pipelinejobs.instance import ManagedPipelineJobInstance
 from datacatalog.managers.pipelinejobs.job import ManagedPipelineJob, ReactorManagedPipelineJob
 
 __all__ = [
+    "IndexingError",
     "InvalidRequest",
     "ManagedPipelineJob",
     "ManagedPipelineJobError",
@@ -17,4 +20,5 @@ __all__ = [
     "Manager",
     "ReactorManagedPipelineJob",
     "StorageError",
+    "UnknownInstance",
 ]

@@ -33,10 +33,17 @@ def callback_url(
 
 
 def agave_notifications(callback: str) -> list[dict[str, Any]]:
-    """Return the `notifications` of an Agave or Aloe job request."""
-    status = "${JOB_STATUS}"
+    """Return the `notifications` of an Agave or Aloe job request.
+
+    What is needed stands in the URL: of a post with a field `message`, Abaco passes on that alone.
+    """
+    status, job_id = "${JOB_STATUS}", "${JOB_ID}"
     return [
-        {"event": event, "persistent": persistent, "url": f"{callback}&status={shown}"}
+        {
+            "event": event,
+            "persistent": persistent,
+            "url": f"{callback}&status={shown}&job_id={job_id}",
+        }
         for event, persistent, shown in (
             ("RUNNING", True, status),
             ("FINISHED", False, "FINISHED"),

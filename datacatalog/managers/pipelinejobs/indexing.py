@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores import lookup
 from datacatalog.managers.pipelinejobs import contents, patterns, requests, sources
-from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest, StorageError
+from datacatalog.managers.pipelinejobs.exceptions import (
+    IndexingError,
+    InvalidRequest,
+    StorageError,
+)
 from datacatalog.managers.pipelinejobs.storage import open_storage
 from datacatalog.paths import normalize
 
@@ -60,9 +65,13 @@ class Indexer:
         filters: the requests, by default the archive and product patterns of the job.
         generated_by: UUIDs or identifiers of what has made the files, for requests that do not
             say; by default what has made the job.
+        level: of the files, for requests that do not say.
+        fixity: whether the files are read, whatever the requests say.
+        permissive: leave out sources that do not exist.
 
     Raises:
         InvalidRequest: a request, one of its patterns or a source makes no sense.
+        IndexingError: a source does not exist.
         StorageError: there is no way to the job's storage system.
     """
 
@@ -75,20 +84,26 @@ class Indexer:
         *,
         filters: Any = None,
         generated_by: str | Iterable[str] | None = None,
+        level: str | None = None,
+        fixity: bool | None = None,
+        permissive: bool = False,
     ) -> None:
         self._files, self._fixities = stores["file"], stores["fixity"]
         self._job = job
         self._log = log
-        self.requests = requests.parse_all(wanted(job) if filters is None else filters)
+        self.requests = requests.parse_all(
+            wanted(job) if filters is None else filters, level=level, fixity=fixity
+        )
+        self._permissive = permissive
         if isinstance(generated_by, str):
             generated_by = [generated_by]
         self._makers = list(generated_by or job.get("generated_by") or [job["pipeline_uuid"]])
-        self._links = [self._resolved(request) for request in self.requests]
+        self._storage: Storage | None = None
         patterns.match([request.patterns for request in self.requests], [])
         self._warn_of_many()
-        self._storage: Storage | None = None
         if self.requests:
             self._storage = open_storage(job["archive_system"], client, self._files.catalog)
+        self._links = [self._resolved(request) for request in self.requests]
 
     def run(self) -> Indexed:
         """Index the outputs.
@@ -99,7 +114,7 @@ class Indexer:
         """
         if self._storage is None:
             return Indexed([], [])
-        plans = self._plan(self._list(self._storage))
+        plans = self._plan(self._outputs)
         unread: list[str] = []
         names = sorted(plans)
         for first in range(0, len(names), BATCH):
@@ -159,12 +174,29 @@ class Indexer:
     def _resolved(self, request: Request) -> dict[str, list[str]]:
         path = self._job["archive_path"]
         derived = {
-            relation: [sources.resolve(self._files, source, path) for source in given]
+            relation: [uuid for source in given if (uuid := self._source(source, path))]
             for relation in requests.SOURCES
             if (given := getattr(request, relation))
         }
         makers = [self._maker(maker) for maker in request.generated_by or self._makers]
         return {"child_of": [self._job["uuid"]], "generated_by": makers, **derived}
+
+    def _source(self, source: str, path: str) -> str | None:
+        """Return the UUID of a source; None where it does not exist, and that is no matter."""
+        found = sources.resolve(self._files, source, path)
+        if found.exists or found.path in self._outputs:
+            return found.uuid
+        if self._permissive:
+            text = "job %s: the source %a does not exist, and is left out"
+            self._log.warning(text, self._job["uuid"], source)
+            return None
+        message = f"the source {source!r:.80} does not exist: it is neither in the catalog nor among the job's outputs"
+        raise IndexingError(message)
+
+    @cached_property
+    def _outputs(self) -> dict[str, Found]:
+        """The files in the archive path, as they are listed once."""
+        return {} if self._storage is None else self._list(self._storage)
 
     def _maker(self, identifier: str) -> str:
         uuid = lookup.resolve(self._files.db, identifier)

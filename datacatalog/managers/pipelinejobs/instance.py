@@ -6,11 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from datacatalog import documents, paths
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob.exceptions import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 from datacatalog.managers.common import Manager
 from datacatalog.managers.pipelinejobs import archive
-from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
+from datacatalog.managers.pipelinejobs.exceptions import (
+    ManagedPipelineJobError,
+    UnknownInstance,
+    managed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,6 +56,10 @@ class JobEvents(Manager):
     uuid: str | None = None
     token: str | None = None
     job: Document | None = None
+    state: str | None = None
+    """as it was when the job was set up or loaded"""
+    last_event: str | None = None
+    """likewise"""
     archive_system: str
     archive_path: str
 
@@ -111,14 +120,19 @@ class JobEvents(Manager):
         data: Data | None = None,
         no_clear_path: bool = False,
         token: str | None = None,
+        permissive: bool = False,
     ) -> Document:
-        """Prepare the job for another run; needs an administrative token.
+        """Make the job ready for another run; needs an administrative token.
 
         Args:
             data: what the history is to keep.
-            no_clear_path: leave the archive path as it is. Else it is emptied after the event,
-                where the job has a client of the platform.
+            no_clear_path: leave the archive path as it is. Else it is emptied, where the job has a
+                client of the platform.
             token: an administrative one.
+            permissive: make the job ready although its archive path could not be emptied.
+
+        Returns:
+            The job, in state CREATED.
 
         Raises:
             ManagedPipelineJobError: the archive path was not cleared; the job is in state RESET,
@@ -126,29 +140,63 @@ class JobEvents(Manager):
         """
         job = self.handle("reset", data, token)
         if self.client is not None and not no_clear_path:
-            archive.clear(self.client, job["archive_system"], job["archive_path"])
-        return job
+            try:
+                archive.clear(self.client, job["archive_system"], job["archive_path"])
+            except ManagedPipelineJobError as error:
+                if not permissive:
+                    raise
+                _log.warning("job %s: %s", self.uuid, error)
+        return self.ready(token=token)
 
     def ready(self, data: Data | None = None, token: str | None = None) -> Document:
-        """End the reset; needs an administrative token."""
+        """End a reset; needs an administrative token."""
         return self.handle("ready", data, token)
 
-    def handle(self, name: str, data: Data | None = None, token: str | None = None) -> Document:
+    def handle(
+        self,
+        event: str | Mapping[str, Any],
+        data: Data | str | None = None,
+        token: str | None = None,
+    ) -> Document:
         """Send an event.
 
         Dates and times in its data, which answers of the platform have, are kept as texts.
 
+        Args:
+            event: its name; or a document with `name`, perhaps `data` and `token`, and the job's
+                `uuid` if there is one, after which a token may follow in the place of `data`.
+            data: what the history is to keep.
+            token: the job's or an administrative one, by default the job's own.
+
         Raises:
-            ManagedPipelineJobError: the job is not set up.
-            JobError, InvalidToken: as `PipelineJobStore.handle` does.
+            ManagedPipelineJobError: the job is not set up, or as `PipelineJobStore.handle` does.
         """
-        event = {
-            "uuid": self._require_uuid(),
-            "name": name,
-            "data": documents.with_texts(data or {}),
-        }
-        self.job = self.store.handle(event, token or self.token)
+        if isinstance(event, str):
+            document: dict[str, Any] = {"name": event, "data": data}
+        else:
+            document = dict(event)
+            token = data if isinstance(data, str) else token
+        document["uuid"] = self._require_uuid()
+        document["data"] = documents.with_texts(document.get("data") or {})
+        with managed():
+            self.job = self.store.handle(document, token or self.token)
         return self.job
+
+    @property
+    def cancelable(self) -> bool:
+        """Whether the job has had no event yet, so that it can be cancelled."""
+        return self._is_untouched()
+
+    def list_job_archive_path(self, recurse: bool = True) -> list[str]:
+        """Return the paths of the files in the job's archive path, sorted.
+
+        Raises:
+            StorageError: it cannot be listed.
+        """
+        from datacatalog.agavehelpers import AgaveHelper  # noqa: PLC0415 - an event does without
+
+        helper = AgaveHelper(self.client, catalog=self.store.catalog)
+        return helper.listdir(self.archive_path, recurse, self.archive_system)
 
     def cancel(self, token: str | None = None) -> Document:
         """Remove a job that has had no event yet.
@@ -160,20 +208,24 @@ class JobEvents(Manager):
         if not self._is_untouched():
             message = f"Cannot cancel job {uuid}: it has had events already; use fail() instead"
             raise ManagedPipelineJobError(message)
-        removed = self.store.delete(uuid, token or self.token, force=True)
+        with managed():
+            removed = self.store.delete(uuid, token or self.token, force=True)
         self.job = None
         return removed
 
     def delete(self, token: str | None = None, *, force: bool = False) -> Document:
         """Hide the job, or with `force` remove it."""
-        return self.store.delete(self._require_uuid(), token or self.token, force=force)
+        with managed():
+            return self.store.delete(self._require_uuid(), token or self.token, force=force)
 
     def history(self, limit: int | None = None, skip: int | None = None) -> list[Document]:
         """Return the job's history, oldest entry first."""
-        return self.store.history(self._require_uuid(), limit, skip)
+        with managed():
+            return self.store.history(self._require_uuid(), limit, skip)
 
     def _is_untouched(self) -> bool:
-        current = self.store.load(self._require_uuid())
+        with managed():
+            current = self.store.load(self._require_uuid())
         return bool(current["last_event"] == FIRST_EVENT)
 
     def _require_uuid(self) -> str:
@@ -186,12 +238,13 @@ class JobEvents(Manager):
         try:
             return self.store.load(uuid)
         except UnknownJob as error:
-            raise ManagedPipelineJobError(str(error)) from error
+            raise UnknownInstance(str(error)) from error
 
     def _attach(self, stored: Document) -> None:
         self.uuid = stored["uuid"]
         self.token = self.store.get_token(stored)
         self.job = self.store.with_token(stored)
+        self.state, self.last_event = stored["state"], stored["last_event"]
         known: Document = documents.decode(stored)
         for name in KEPT:
             if name in known:
@@ -208,7 +261,7 @@ class ManagedPipelineJobInstance(JobEvents):
         catalog: the catalog's settings, by default those of the environment.
 
     Raises:
-        ManagedPipelineJobError: there is no such job.
+        UnknownInstance: there is no such job.
     """
 
     def __init__(
@@ -220,47 +273,63 @@ class ManagedPipelineJobInstance(JobEvents):
         catalog: CatalogSettings | None = None,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
-        self._attach(self._load(uuid))
+        self._attach(self._load(typeduuid.canonical(uuid)))
 
     def index(
         self,
         token: str | None = None,
-        transition: bool = True,
+        transition: bool = False,
         filters: Any = None,
         generated_by: str | Iterable[str] | None = None,
-    ) -> list[str]:
-        """Bring the outputs into the catalog: files, with their links, and fixities.
+        *,
+        level: str | None = None,
+        fixity: bool | None = None,
+        permissive: bool = False,
+    ) -> Any:
+        """Send the event `index`, and bring the outputs into the catalog: files, links, fixities.
 
         All of it can be done again, also after it was broken off.
 
         Args:
             token: the job's or an administrative one, by default the job's own.
-            transition: send the event `index` first, so that the job is in state INDEXING.
+            transition: send the event `indexed` as well, when all is done.
             filters: indexing requests, one or a list, by default the job's archive and product
                 patterns.
             generated_by: UUIDs or identifiers of what has made the files, for requests that do
                 not say; by default what has made the job.
+            level: of the files, for requests that do not say.
+            fixity: whether the files are read, whatever the requests say.
+            permissive: leave out sources that do not exist.
 
         Returns:
-            The paths of the files that were indexed, sorted.
+            The paths of the files that were indexed, sorted; with `transition` the job.
 
         Raises:
             EventRefused: the job's state does not allow it; nothing has been written then.
             InvalidToken: the token does not allow it.
-            InvalidRequest: a request makes no sense.
+            IndexingError: a request makes no sense, or names a source that does not exist.
             StorageError: the archive path cannot be listed.
         """
         from datacatalog.managers.pipelinejobs.indexing import Indexer  # noqa: PLC0415 - an event does without
 
         stored = self._load(self._require_uuid())
-        self.store.validate_token(stored, token or self.token)
+        with managed():
+            self.store.validate_token(stored, token or self.token)
         job = self.store.public(stored)
         indexer = Indexer(
-            self.stores, job, self.client, _log, filters=filters, generated_by=generated_by
+            self.stores,
+            job,
+            self.client,
+            _log,
+            filters=filters,
+            generated_by=generated_by,
+            level=level,
+            fixity=fixity,
+            permissive=permissive,
         )
-        if transition:
-            self.handle("index", {}, token)
-        return indexer.run().names
+        self.handle("index", {}, token)
+        names = indexer.run().names
+        return self.indexed(token) if transition else names
 
     def indexed(self, token: str | None = None, data: Data | None = None) -> Document:
         """Say that the outputs are indexed."""

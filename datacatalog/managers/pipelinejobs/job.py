@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from datacatalog import paths
 from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive, sources
@@ -12,7 +14,7 @@ from datacatalog.managers.pipelinejobs.callback import (
     callback_url,
     tapis_notifications,
 )
-from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError
+from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError, managed
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
 from datacatalog.managers.pipelinejobs.instance import JobEvents
 from datacatalog.managers.pipelinejobs.requests import SOURCES
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
-PRODUCTS = "/products/v2"
+PRODUCTS = paths.PRODUCTS
+_log = logging.getLogger(__name__)
 Identifiers = str | list[str] | tuple[str, ...]
 
 
@@ -51,6 +54,7 @@ class ManagedPipelineJob(JobEvents):
         setup_archive_path: make the archive path in `setup`, where there is a client.
         api_server: of the tenant, by default `TACC_API_SERVER`.
         catalog: the catalog's settings, by default those of the environment.
+        others: are not used; a warning names them.
 
     Raises:
         ManagedPipelineJobError: there is no such pipeline.
@@ -81,8 +85,11 @@ class ManagedPipelineJob(JobEvents):
         setup_archive_path: bool = False,
         api_server: str | None = None,
         catalog: CatalogSettings | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
+        if others:
+            _log.warning("a managed job takes no %s", ", ".join(map(repr, sorted(others))))
         self.config = dict(pipelines)
         self.instanced = instanced
         self.pipeline_uuid = self._verified(pipeline_uuid or self.config.get("pipeline_uuid"))
@@ -121,7 +128,8 @@ class ManagedPipelineJob(JobEvents):
             self.archive_path = self._make_archive_path()
         self.canonicalize_agent_and_task()
         self.canonicalize_product_patterns()
-        stored, _ = self.store.find_or_create(self._fields())
+        with managed():
+            stored, _ = self.store.find_or_create(self._fields())
         if not stored.get("_visible", True):
             message = f"Job {stored['uuid']} exists and is hidden: undelete it first"
             raise ManagedPipelineJobError(message)
@@ -144,7 +152,7 @@ class ManagedPipelineJob(JobEvents):
         Raises:
             ManagedPipelineJobError: there is none with this uuid.
         """
-        self._attach(self._load(job_uuid))
+        self._attach(self._load(typeduuid.canonical(job_uuid)))
         return self
 
     def _fields(self) -> dict[str, Any]:
@@ -198,11 +206,20 @@ class ManagedPipelineJob(JobEvents):
         An agent may be an Abaco actor or an Agave app, a task an execution of that actor or an
         Agave job. Everything else stays as it is.
         """
+        self.canonicalize_actor()
+        self.canonicalize_job()
+
+    def canonicalize_actor(self) -> None:
+        """Make an URL of an agent that is the bare id of an actor or an app."""
         base = self.api_server.rstrip("/")
         if self.agent and abaco.validate(self.agent, permissive=True):
             self.agent = f"{base}/actors/v2/{self.agent}"
         elif self.agent and agave.is_app(self.agent):
             self.agent = f"{base}/apps/v2/{self.agent}"
+
+    def canonicalize_job(self) -> None:
+        """Make an URL of a task that is the bare id of a job on the platform or an execution."""
+        base = self.api_server.rstrip("/")
         if self.task and agave.validate(self.task, permissive=True):
             self.task = f"{base}/jobs/v2/{self.task}"
         elif self.task and self.agent and abaco.validate(self.task, permissive=True):
@@ -245,6 +262,14 @@ class ManagedPipelineJob(JobEvents):
         """
         return tapis_notifications(self._require_callback())
 
+    def build_webhook(self) -> str:
+        """Return the callback: the URL at which the manager takes events of this job.
+
+        Raises:
+            ManagedPipelineJobError: the job is not set up, or the settings name no manager.
+        """
+        return self._require_callback()
+
     def _require_callback(self) -> str:
         if self.callback is None:
             message = "There is no callback: set pipelines.job_manager_id and call setup() first"
@@ -275,7 +300,7 @@ class ManagedPipelineJob(JobEvents):
 
     def _make_archive_path(self) -> str:
         if self._given_path:
-            return self._given_path
+            return paths.absolute(self._given_path, PRODUCTS)
         parents, content = ":".join(self.child_of), self.serialize_data()
         hashids = [
             typeduuid.uuid_to_hashid(

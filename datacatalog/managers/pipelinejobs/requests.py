@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.file import LEVELS, UNKNOWN_LEVEL
@@ -30,8 +30,13 @@ class Request:
     """whether the files are read"""
 
 
-def parse_all(given: Any) -> list[Request]:
+def parse_all(given: Any, *, level: str | None = None, fixity: bool | None = None) -> list[Request]:
     """Return the requests in a list of them, or in one alone; a text is a pattern.
+
+    Args:
+        given: the requests.
+        level: of requests that have none.
+        fixity: of all requests, whatever they say.
 
     Raises:
         InvalidRequest: one of them makes no sense.
@@ -40,7 +45,16 @@ def parse_all(given: Any) -> list[Request]:
         given = [given]
     texts = [each for each in given if isinstance(each, str)]
     requests = [_parse(each) for each in given if not isinstance(each, str)]
-    return [*requests, Request(tuple(texts))] if texts else requests
+    requests += [Request(tuple(texts))] if texts else []
+    known = _level(level)
+    return [
+        replace(
+            request,
+            level=request.level or known,
+            fixity=request.fixity if fixity is None else fixity,
+        )
+        for request in requests
+    ]
 
 
 def count_patterns(requests: Iterable[Request]) -> int:

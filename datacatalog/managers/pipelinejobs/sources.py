@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from datacatalog import paths
 from datacatalog.identifiers import typeduuid
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 TYPES = ("file", "reference")
 
 
+class Source(NamedTuple):
+    """What files are derived from."""
+
+    uuid: str
+    path: str | None
+    """None where it was not named by a path"""
+    exists: bool
+    """whether it is in the catalog"""
+
+
 def find(files: FileStore, source: str) -> str | None:
     """Return the UUID of a file or reference that is in the catalog, or None."""
     name = _path(source, None) or source.strip()
@@ -22,8 +32,8 @@ def find(files: FileStore, source: str) -> str | None:
     return found if found is not None and typeduuid.get_uuidtype(found) in TYPES else None
 
 
-def resolve(files: FileStore, source: str, archive_path: str) -> str:
-    """Return the UUID of what a file is derived from.
+def resolve(files: FileStore, source: str, archive_path: str) -> Source:
+    """Return what a file is derived from.
 
     Args:
         files: the store of files.
@@ -38,11 +48,11 @@ def resolve(files: FileStore, source: str, archive_path: str) -> str:
     path = _path(source, archive_path)
     found = find(files, path or source)
     if found is not None:
-        return found
+        return Source(found, path, exists=True)
     if path is None:
         message = f"nothing is known that files could be derived from as {source!r:.80}: give a file or reference of the catalog, or a path"
         raise InvalidRequest(message)
-    return files.get_typeduuid(path)
+    return Source(files.get_typeduuid(path), path, exists=False)
 
 
 def _path(source: str, archive_path: str | None) -> str | None:

@@ -19,7 +19,7 @@ def main():
         if m.name == "indexed":
             job.indexed(token=m.token)
             r.on_success("Job {} is indexed".format(m.uuid))
-        paths = job.index(token=m.token, transition=True)
+        paths = job.index(token=m.token)
     except (ManagedPipelineJobError, JobError, ValueError) as exc:
         r.on_failure("Job {} was not indexed".format(m.uuid), exc)
     r.logger.info("{} files in {} usec".format(len(paths), microseconds() - began))

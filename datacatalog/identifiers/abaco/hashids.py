@@ -1,4 +1,4 @@
-"""Abaco ids: hashids of the upper 64 bits of a version 1 UUID (spec: abaco-v2, section 0)."""
+"""Abaco ids: hashids of the upper 64 bits of a version 1 UUID."""
 
 from __future__ import annotations
 

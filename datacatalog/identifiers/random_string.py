@@ -1,0 +1,13 @@
+"""Random texts, which nobody guesses."""
+
+from __future__ import annotations
+
+import secrets
+import string
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def generate(length: int = 32) -> str:
+    """Return so many random lower-case letters and digits."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))

@@ -1,0 +1,164 @@
+"""What actors of the original call, under the names and in the ways in which they call it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from datacatalog import agavehelpers, mongo, tokens, utils
+from datacatalog.identifiers import abaco, random_string, typeduuid
+from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore, UnknownJob
+from datacatalog.managers.pipelinejobs import (
+    ManagedPipelineJob,
+    ManagedPipelineJobError,
+    ManagedPipelineJobInstance,
+)
+from datacatalog.managers.pipelinejobs.indexer import Indexer
+from datacatalog.managers.pipelinejobs.indexing import Indexer as OurIndexer
+from datacatalog.tokens import InvalidToken
+from tests.conftest import ADMIN
+from tests.datacatalog.conftest import Make
+
+UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
+
+
+def test_an_instance_knows_the_state_and_the_last_event(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    managed.run()
+    instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
+    assert (instance.state, instance.last_event) == ("RUNNING", "run")
+    for form in ("urn:uuid:{}", "uri:urn:{}", "URN:UUID:{}"):
+        assert ManagedPipelineJobInstance(mongodb, form.format(managed.uuid)).uuid == managed.uuid
+
+
+def test_an_instance_handles_a_document_or_a_name(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
+    document = {"uuid": managed.uuid, "name": "run", "data": {"cost": 1}}
+    assert instance.handle(document)["state"] == "RUNNING"
+    assert instance.handle({"name": "update", "token": managed.token}, "null")["last_event"] == (
+        "update"
+    )
+    assert instance.handle("finish", {"cost": 2})["state"] == "FINISHED"
+    with pytest.raises(InvalidToken):
+        instance.handle({"name": "validate"}, "0123456789abcdef")
+    data = [entry["data"] for entry in instance.history()][1:]
+    assert data == [{"cost": 1}, {}, {"cost": 2}]
+
+
+def test_what_a_store_refuses_is_an_error_of_both_kinds(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    for expected in (ManagedPipelineJobError, EventRefused):
+        with pytest.raises(expected, match="not allowed in state CREATED") as refused:
+            managed.finish()
+    assert isinstance(refused.value, EventRefused)
+    assert refused.value.state == "CREATED"
+    for other in (ManagedPipelineJobError, InvalidToken, ValueError):
+        with pytest.raises(other, match="Token was not valid"):
+            managed.run(token="0123456789abcdef")
+    for unknown in (ManagedPipelineJobError, ValueError):
+        with pytest.raises(unknown, match=UNKNOWN):
+            ManagedPipelineJobInstance(mongodb, UNKNOWN)
+    managed.cancel()
+    with pytest.raises(UnknownJob):
+        managed.run()
+
+
+def test_unknown_keywords_are_named_in_the_log_and_not_used(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        job = make(salsa="verde", config={}).setup()
+    assert job.uuid is not None
+    assert "a managed job takes no 'config', 'salsa'" in caplog.text
+
+
+def test_a_relative_archive_path_is_in_the_store_of_products(
+    make: Make, jobs: PipelineJobStore
+) -> None:
+    job = make(archive_path="tacos/../salsa").setup()
+    assert job.archive_path == "/products/v2/salsa"
+    fields = {"pipeline_uuid": job.pipeline_uuid, "archive_path": "../x", "data": {"a": 1}}
+    assert jobs.create(fields)["archive_path"] == "/products/v2/x"
+
+
+def test_a_job_tells_whether_it_can_be_cancelled_and_where_it_is_reported_to(
+    managed: ManagedPipelineJob,
+) -> None:
+    assert managed.cancelable
+    assert managed.build_webhook() == managed.callback
+    managed.run()
+    assert not managed.cancelable
+
+
+def test_agent_and_task_are_made_urls_one_by_one(make: Make) -> None:
+    job = make(agent="bbq-brisket-0.5.0", task="8381155107425120746-242ac11b-0001-007")
+    job.canonicalize_actor()
+    assert str(job.agent).endswith("/apps/v2/bbq-brisket-0.5.0")
+    job.canonicalize_job()
+    assert str(job.task).endswith("/jobs/v2/8381155107425120746-242ac11b-0001-007")
+
+
+def test_a_store_tells_its_name_type_and_indexes(mongodb: dict[str, Any]) -> None:
+    jobs = PipelineJobStore(mongodb, agave=object())
+    assert (jobs.name, jobs.get_uuid_type()) == ("jobs", "pipelinejob")
+    assert jobs.get_indexes()[0] == "uuid"
+    assert "child_of" in jobs.get_indexes()
+
+
+def test_the_administrative_token_is_made_as_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ADMIN.items():
+        monkeypatch.setenv(name, value)
+    key = tokens.get_admin_key()
+    assert key == ADMIN["CATALOG_ADMIN_TOKEN_KEY"]
+    assert tokens.get_admin_token(key, True) == tokens.get_admin_token(key, previous=True)
+    assert tokens.get_admin_token(key, False) != tokens.get_admin_token(key, True)
+    assert tokens.validate_admin_token(tokens.get_admin_token(key, True))
+
+
+def test_identifiers_have_their_small_helpers() -> None:
+    for module in (abaco, abaco.actorid, abaco.execid):
+        assert module.validate(module.generate())
+    assert abaco.nonceid.validate(abaco.nonceid.generate())
+    assert not abaco.nonceid.validate("salsa", permissive=True)
+    with pytest.raises(ValueError, match="not the id of a nonce") as refused:
+        abaco.nonceid.validate("salsa-secret")
+    assert "secret" not in str(refused.value)
+    assert len(random_string.generate(12)) == 12
+    assert random_string.generate() != random_string.generate()
+    assert typeduuid.validate_uuid5(UNKNOWN)
+    assert not typeduuid.validate_uuid5("salsa")
+    assert utils.listify_uuid(UNKNOWN) == utils.listify_uuid([UNKNOWN]) == [UNKNOWN]
+    with pytest.raises(ValueError, match="salsa"):
+        utils.listify_uuid(["salsa"])
+    assert typeduuid.uuid_to_hashid(UNKNOWN, "salt") != typeduuid.uuid_to_hashid(UNKNOWN)
+
+
+def test_directories_and_paths_are_named_as_storage_systems_like_it() -> None:
+    assert utils.instanced_directory("solid-snake-").startswith("solid-snake-2")
+    assert (
+        utils.safen_path("/uploads//Jalapeño & (salsa)\t1.csv") == "/uploads/Jalapeno--salsa-1.csv"
+    )
+    assert utils.safen_path("a ñ", no_unicode=False, no_spaces=False) == "a ñ"
+
+
+def test_what_watches_uploads_can_be_imported() -> None:
+    assert Indexer is OurIndexer
+    assert agavehelpers.from_agave_uri("agave://data//uploads/x") == ("data", "/uploads/x")
+    assert agavehelpers.to_agave_uri("data", "/uploads/x") == "agave://data/uploads/x"
+    with pytest.raises(ValueError, match="not an agave:// URI"):
+        agavehelpers.from_agave_uri("/uploads/x")
+
+
+def test_settings_may_name_the_parts_of_a_server() -> None:
+    settings = {"host": "db.example.org", "port": 27018, "username": "ann e", "password": "a/b@c"}
+    uri = "mongodb://ann+e:a%2Fb%40c@db.example.org:27018/?authSource=admin"
+    assert mongo.uri_of(settings) == uri
+    assert mongo.hosts(settings) == "db.example.org:27018"
+    assert mongo.uri_of({"host": "db"}) == "mongodb://db:27017/"
+    assert mongo.uri_of({"host": "db", "authn": "mongodb://other"}) == "mongodb://other"
