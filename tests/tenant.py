@@ -17,14 +17,7 @@ import re
 from collections import deque
 from typing import NamedTuple, final
 
-import pytest
-
 from tests.loopback import Loopback, Reply, Request, envelope
-
-# agavepy leaves a file of its own open whenever a client is made
-uses_agavepy = pytest.mark.filterwarnings(
-    "ignore:unclosed file .*resource_exceptions.json:ResourceWarning"
-)
 
 _MESSAGES = re.compile(r"/actors/v2/[^/]+/messages")
 _HISTORY = re.compile(r"/jobs/v2/[^/]+/history")

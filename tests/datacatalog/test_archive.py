@@ -15,9 +15,7 @@ from datacatalog.tokens import InvalidToken
 from reactors.client import make_client
 from tests.datacatalog.storage import Storage
 from tests.loopback import TOKEN
-from tests.tenant import uses_agavepy
 
-pytestmark = uses_agavepy
 SYSTEM, FOLDER = "data-sd2e-community", "/products/v2/tacos"
 PLACE = f"{SYSTEM}:{FOLDER}"
 

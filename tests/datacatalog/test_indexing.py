@@ -26,9 +26,7 @@ from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN
 from tests.datacatalog.places import SYSTEM, Here, Place
-from tests.tenant import uses_agavepy
 
-pytestmark = uses_agavepy
 FOLDER = "/products/v2/tacos"
 OUTPUTS = {
     f"{FOLDER}/a.csv": b"a,b\n1,2\n",

@@ -15,9 +15,7 @@ from datacatalog.managers.pipelinejobs import storage as systems
 from datacatalog.settings import CatalogSettings
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.loopback import TOKEN
-from tests.tenant import uses_agavepy
 
-pytestmark = uses_agavepy
 NAMES = [
     "/products/v2/tacos/a.csv",
     "/products/v2/tacos/b c.csv",

@@ -21,7 +21,7 @@ from tests.actor import (
     names,
     url,
 )
-from tests.tenant import Tenant, uses_agavepy
+from tests.tenant import Tenant
 
 SAME = {"_abaco_execution_id": "execution-1"}
 INDEXER = {"_REACTOR_PIPELINES_JOB_INDEXER_ID": "jobs-indexer"}
@@ -250,7 +250,6 @@ def test_without_an_indexer_index_and_indexed_are_applied(actor: Actor, job: Doc
     assert names(actor, job) == ["create", "run", "finish", "index", "indexed"]
 
 
-@uses_agavepy
 @pytest.mark.parametrize("name", ["index", "indexed"])
 @pytest.mark.parametrize("way", ["event", "url", "trusted"])
 def test_with_an_indexer_they_are_forwarded_and_not_applied(
@@ -283,7 +282,6 @@ def test_with_an_indexer_they_are_forwarded_and_not_applied(
     assert actor.dump() == before
 
 
-@uses_agavepy
 def test_without_an_access_token_they_are_forwarded_by_nonce(actor: Actor, job: Document) -> None:
     nonce = {"_REACTOR_PIPELINES_JOB_INDEXER_NONCE": "SD2E_1ndexerN0nce"}
 
@@ -296,7 +294,6 @@ def test_without_an_access_token_they_are_forwarded_by_nonce(actor: Actor, job: 
     assert reply.error == ""
 
 
-@uses_agavepy
 def test_only_index_and_indexed_are_forwarded(actor: Actor, job: Document) -> None:
     with Tenant() as tenant:
         reply = actor.send(event(job, "run"), {**INDEXER, **tenant.environ})
@@ -305,7 +302,6 @@ def test_only_index_and_indexed_are_forwarded(actor: Actor, job: Document) -> No
     assert reply.result["state"] == "RUNNING"
 
 
-@uses_agavepy
 def test_nothing_is_forwarded_for_a_wrong_token(actor: Actor, job: Document) -> None:
     with Tenant() as tenant:
         body = {**event(job, "index"), "token": "0" * 16}
@@ -315,7 +311,6 @@ def test_nothing_is_forwarded_for_a_wrong_token(actor: Actor, job: Document) -> 
     assert reply.kind == "not_authorized"
 
 
-@uses_agavepy
 @pytest.mark.parametrize("name", ["index", "indexed"])
 def test_what_cannot_be_forwarded_fails_and_changes_nothing(
     actor: Actor, job: Document, name: str

@@ -21,9 +21,7 @@ from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
-from tests.tenant import Answer, Tenant, uses_agavepy
-
-pytestmark = uses_agavepy
+from tests.tenant import Answer, Tenant
 
 SUBSCRIBER = {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager"}
 ENTER = {"_REACTOR_STATE_ENTER": "true"}

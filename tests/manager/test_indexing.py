@@ -21,9 +21,8 @@ from tests.actor import Actor, event, names, url
 from tests.conftest import ROOT
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.datacatalog.storage import Storage
-from tests.tenant import Tenant, uses_agavepy
+from tests.tenant import Tenant
 
-pytestmark = uses_agavepy
 SAME = {"_abaco_execution_id": "execution-1"}
 FOLDER = "/products/v2/tacos"
 PATTERNS = {"archive_patterns": [{"patterns": [r"\.csv$"], "level": "1"}]}

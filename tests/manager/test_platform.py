@@ -9,9 +9,7 @@ import pytest
 from datacatalog.mongo import Document
 from tests.actor import AGAVE_POST, ALOE_POST, Actor, url
 from tests.loopback import TOKEN
-from tests.tenant import Answer, Tenant, uses_agavepy
-
-pytestmark = uses_agavepy
+from tests.tenant import Answer, Tenant
 
 FAILED = {**ALOE_POST, "status": "FAILED", "_links": {}, "retries": 1, "localId": 7}
 MINIFIED = {**ALOE_POST, "status": "FAILED"}

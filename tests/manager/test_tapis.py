@@ -26,7 +26,7 @@ from tests.actor import (
     url,
     without,
 )
-from tests.tenant import Tenant, uses_agavepy
+from tests.tenant import Tenant
 
 FORMS = pytest.mark.parametrize("form", [lambda body: body, cloud_event], ids=["tapis", "cloud"])
 AS_TEXT = pytest.mark.parametrize("as_text", [json.dumps, repr], ids=["json", "python"])
@@ -132,7 +132,6 @@ def test_the_life_of_a_job_on_tapis(actor: Actor, job: Document) -> None:
     assert [entry["data"]["seriesSeqCount"] for entry in stored["history"][1:]] == [*range(1, 7)]
 
 
-@uses_agavepy
 def test_the_platform_is_not_asked_for_more(actor: Actor, job: Document) -> None:
     with Tenant() as tenant:
         actor.environ |= tenant.environ

@@ -16,9 +16,6 @@ from reactors.runtime import Reactor
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.actor import cloud_event, tapis
 from tests.conftest import ROOT
-from tests.tenant import uses_agavepy
-
-pytestmark = uses_agavepy
 
 
 @pytest.fixture

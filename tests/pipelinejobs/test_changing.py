@@ -14,7 +14,7 @@ from datacatalog.mongo import Db, Document
 from tests.conftest import ADMIN
 from tests.loopback import TOKEN
 from tests.pipelinejobs.running import Run
-from tests.tenant import Tenant, uses_agavepy
+from tests.tenant import Tenant
 
 
 @pytest.fixture
@@ -162,7 +162,6 @@ def test_without_a_gateway_it_is_said_where_one_is_looked_for(cli: Run, job: Doc
         assert way in done.err
 
 
-@uses_agavepy
 def test_what_is_done_straight_is_announced_as_the_actor_does(
     cli: Run, job: Document, jobs: PipelineJobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

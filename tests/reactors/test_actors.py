@@ -16,9 +16,8 @@ from reactors.runtime import Reactor
 from tests.abaco.running import Client, RunningGateway
 from tests.conftest import ROOT
 from tests.reactors.conftest import MakeReactor
-from tests.tenant import Answer, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant
 
-pytestmark = uses_agavepy
 ALIAS = "tacobot"
 LINKED = "linked_reactors: {events: {id: G56vjoAVzGkkq}, empty: {id: ''}, odd: 5, none: {}}"
 

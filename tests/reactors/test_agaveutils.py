@@ -15,7 +15,7 @@ from reactors.agaveutils.uri import (
     to_agave_uri,
 )
 from reactors.client import make_client
-from tests.tenant import Answer, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant
 
 NAMES = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_. ~%-]{0,8}", fullmatch=True)
 
@@ -206,7 +206,6 @@ def test_other_texts_are_none(text: str) -> None:
         (Answer(400, body=b'{"message": "%s"}' % (b"x" * 999)), f"HTTP status 400: {'x' * 300}"),
     ],
 )
-@uses_agavepy
 def test_an_error_of_the_platform_is_one_line(tenant: Tenant, answer: Answer, line: str) -> None:
     tenant.plan(answer)
     with pytest.raises(HTTPError) as caught:

@@ -18,9 +18,8 @@ from reactors.exceptions import SettingsError
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
 from tests.reactors.conftest import MakeReactor
-from tests.tenant import Answer, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant
 
-pytestmark = uses_agavepy
 HISTORY = [
     {"created": "2026-01-02T03:04:05.000Z", "status": "RUNNING", "description": "it runs"},
     {"created": "2026-01-02T03:05:05.000Z", "status": "FINISHED", "description": "it is done"},

@@ -20,9 +20,7 @@ from reactors.exceptions import PlatformError, SettingsError
 from tests.loopback import TOKEN
 from tests.reactors.conftest import MakeReactor
 from tests.reactors.files_api import FilesApi, Reply
-from tests.tenant import uses_agavepy
 
-pytestmark = uses_agavepy
 SYSTEM = "data-sd2e-community"
 
 

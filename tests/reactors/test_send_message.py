@@ -10,9 +10,8 @@ from reactors import sending
 from reactors.exceptions import DeliveryError
 from tests.loopback import TOKEN, Request
 from tests.reactors.conftest import MakeReactor
-from tests.tenant import Answer, Tenant, uses_agavepy
+from tests.tenant import Answer, Tenant
 
-pytestmark = uses_agavepy
 SENDER = {
     "_abaco_actor_id": "JXxQ5WbDPWpJ0",
     "_abaco_execution_id": "rG5k0xKPmMBM",
