@@ -57,7 +57,7 @@ class Sending(Actors):
         Raises:
             DeliveryError: it was not delivered, and `ignoreErrors` is off.
         """
-        parameters = {**(self.sender_tags() if senderTags else {}), **(environment or {})}
+        parameters = {**(sender_tags(self) if senderTags else {}), **(environment or {})}
         if sync:
             parameters["_abaco_synchronous"] = "true"
         problem, temporary = "not tried", True
@@ -106,20 +106,21 @@ class Sending(Actors):
 
         return make_client(self.environ, use_nonce=True)
 
-    def sender_tags(self) -> dict[str, str]:
-        """Return the URL parameters that say to another actor where a message is from."""
-        tags = {
-            "x_src_actor_id": self.environ.get("_abaco_actor_id"),
-            "x_src_execution_id": self.environ.get("_abaco_execution_id"),
-            "x_src_app_id": self.environ.get("appId"),
-            "x_src_job_id": self.environ.get("id"),
-            "x_src_event": self.environ.get("event"),
-            "x_src_uuid": self.environ.get("uuid"),
-            "x_session": self.session,
-        }
-        return {name: value for name, value in tags.items() if value}
-
     @staticmethod
     def _pause(delay: float, attempt: int) -> None:
         longest = min(_LONGEST_DELAY, delay * 2 ** (attempt - 1))
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
+
+
+def sender_tags(rx: Sending) -> dict[str, str]:
+    """Return the URL parameters that say to another actor where a message is from."""
+    tags = {
+        "x_src_actor_id": rx.environ.get("_abaco_actor_id"),
+        "x_src_execution_id": rx.environ.get("_abaco_execution_id"),
+        "x_src_app_id": rx.environ.get("appId"),
+        "x_src_job_id": rx.environ.get("id"),
+        "x_src_event": rx.environ.get("event"),
+        "x_src_uuid": rx.environ.get("uuid"),
+        "x_session": rx.session,
+    }
+    return {name: value for name, value in tags.items() if value}

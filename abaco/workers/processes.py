@@ -62,11 +62,13 @@ class Ending(NamedTuple):
     Attributes:
         code: the exit code, or the negative number of the signal that ended it.
         cpu: processor time in nanoseconds.
-        clean: whether nothing of the message is left: no thread, no process, no file in its folder.
+        goes_on: whether the process is there for the next message.
+        clean: whether, then, nothing of this one is left: no thread, no process, no file in its folder.
     """
 
     code: int
     cpu: int = 0
+    goes_on: bool = False
     clean: bool = False
 
 
@@ -249,8 +251,10 @@ class Warm:
             # it has ended, or closed what it answers by, or become another program
             ending = await threads.wait(_wait, process)
         else:
-            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]), bool(reply["clean"]))
-        if reply is None or not reply["tidy"] or self._has_grown(int(reply["memory"])):
+            goes_on = bool(reply["tidy"]) and not self._has_grown(int(reply["memory"]))
+            clean = goes_on and bool(reply["clean"])
+            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]), goes_on, clean)
+        if not ending.goes_on:
             await self.close()
         return ending
 

@@ -287,7 +287,13 @@ class Worker:
             self._home.grants.revoke(token)
             if running.timer is not None:
                 running.timer.cancel()
-            await workspace.leave(log, results.keep, clean=ending.clean, seconds=_LOG_SECONDS)
+            await workspace.leave(
+                log,
+                results.keep,
+                goes_on=ending.goes_on,
+                clean=ending.clean,
+                seconds=_LOG_SECONDS,
+            )
             results.end()
         await self._settle(running, ending, problem, results)
 

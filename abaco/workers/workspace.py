@@ -282,27 +282,35 @@ class Workspace:
             self._results.watch(keep)
 
     async def leave(
-        self, log: Log, keep: Callable[[bytes], None], *, clean: bool, seconds: float
+        self,
+        log: Log,
+        keep: Callable[[bytes], None],
+        *,
+        goes_on: bool,
+        clean: bool,
+        seconds: float,
     ) -> None:
         """Take the rest of what the process has written and sent.
 
         Args:
             log: of the execution.
             keep: takes a result.
-            clean: whether nothing is left: nobody who could write or send more, and no file.
-            seconds: how long to wait otherwise for those that still have the log open.
+            goes_on: whether the process is there for the next message, and has the log open.
+            clean: whether nothing else is left: nobody who could write or send more, and no file.
+            seconds: how long to wait for those that still have the log open, if it does not go on.
         """
         pipe, results = self._pipe, self._results
         if self._fifo is not None:
             await self._fifo.close()
             self._fifo, self.fifo_path = None, None
-        if clean and pipe is not None and results is not None:
+        if goes_on and pipe is not None:
             pipe.drain(log)
+        if clean and results is not None:
             results.drain(keep)
             return
         self._pipe, self._results = None, None
         if pipe is not None:
-            await pipe.close(log, seconds)
+            await pipe.close(None if goes_on else log, seconds)
         if results is not None:
             results.drain(keep)
             results.close()

@@ -10,6 +10,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 from manager.settings import section_of
 from manager.subscriptions.posting import DeliveryFailed, Poster
 from manager.subscriptions.subscriber import state_of
+from reactors.sending import sender_tags
 
 if TYPE_CHECKING:
     import datetime
@@ -83,7 +84,7 @@ class EventsManager:
         self._poster.post(body, self._headers, seconds=seconds)
 
     def _reach(self) -> tuple[Poster, dict[str, str]]:
-        rx, parameters = self._rx, self._rx.sender_tags()
+        rx, parameters = self._rx, sender_tags(self._rx)
         headers = {"Content-Type": "application/json"}
         nonce = section_of(rx.settings, "pipelines").get("events_manager_nonce")
         if token := rx.environ.get("_abaco_access_token"):

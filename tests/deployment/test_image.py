@@ -24,8 +24,8 @@ from tests.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
-OPTIONAL = {"magic"}
-"""What `datacatalog.filetypes` does without."""
+OPTIONAL = {"magic", "cloudevents", "openlineage"}
+"""What `datacatalog.filetypes` does without, and what a subscription that needs it asks for by name."""
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
