@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import logging
 import os
@@ -70,11 +71,9 @@ def _configuration(options: argparse.Namespace) -> Path:
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
-    import uvloop  # noqa: PLC0415 - the other commands do without
+    from abaco.server import serve  # noqa: PLC0415 - the other commands do without
 
-    from abaco.server import serve  # noqa: PLC0415 - as above
-
-    uvloop.run(serve(settings, lambda line: print(line, flush=True)))
+    asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return 0
 
 
