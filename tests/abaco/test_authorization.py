@@ -175,7 +175,8 @@ def test_an_alias_is_made_and_moved_by_who_may_change_the_actor(
         (Request("POST", "/aliases", "", {"alias": next(names), "actorId": actor}), ""),
         (Request("PUT", "/aliases/{}", "", {"actorId": actor}), name_actor(bob, mine)),
     ):
-        request_.check(request_.send(bob, name), NOT_THIS_ACTOR, allowed=allowed)
+        reason = f"{NOT_THIS_ACTOR[:-1]}: to let an alias stand for it needs UPDATE on {actor}."
+        request_.check(request_.send(bob, name), reason, allowed=allowed)
 
 
 @pytest.mark.parametrize("granted", GRANTS)

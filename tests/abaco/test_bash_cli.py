@@ -166,7 +166,7 @@ def test_delete_reads_the_message(cli: Cli, ada: Client) -> None:
             "{'a': None, 'b': [True]}",
         ),
         (SUBMIT_JSON, "5", 5, "application/json", "5"),
-        (SUBMIT_JSON, '"salsa"', "salsa", "application/json", "salsa"),
+        (SUBMIT_JSON, '"salsa"', "salsa", "str", "salsa"),
         (SUBMIT_JSON, '["a", 1]', ["a", 1], "application/json", "['a', 1]"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_platform_that_is_away_is_named_as_the_cause() -> None:
 def test_a_reset_clears_the_archive_path(
     running: ManagedPipelineJob, admin_token: str, storage: Storage
 ) -> None:
-    assert running.reset(token=admin_token)["state"] == "RESET"
+    assert running.reset(token=admin_token)["state"] == "CREATED"
     assert PLACE in storage.paths
     assert f"{PLACE}/a.csv" not in storage.paths
 
@@ -120,7 +120,7 @@ def test_a_reset_clears_the_archive_path(
 def test_a_reset_can_spare_the_archive_path(
     running: ManagedPipelineJob, admin_token: str, storage: Storage
 ) -> None:
-    assert running.reset({}, True, admin_token)["state"] == "RESET"
+    assert running.reset({}, True, admin_token)["state"] == "CREATED"
     assert storage.requests == 0
 
 
@@ -153,7 +153,7 @@ def test_a_reset_whose_clearing_failed_can_be_made_again(
         running.reset(token=admin_token)
     assert (db["jobs"].find_one({}) or {})["state"] == "RESET"
     storage.failing = None
-    assert running.reset(token=admin_token)["state"] == "RESET"
+    assert running.reset(token=admin_token)["state"] == "CREATED"
     assert f"{PLACE}/a.csv" not in storage.paths
 
 

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 DEPLOYING = (ROOT / "docs" / "deploying.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"\$\$\{(\w+):\+", MAKEFILE)) - {"PORT"}  # which `make up` takes
 
 

@@ -36,7 +36,7 @@ FAITHFUL = [
     "'" + "\\" * 99_999 + "'",
 ]
 """Are stored as they were sent, or refused."""
-REFUSED = [
+UNREADABLE = [
     "[" * 100_000 + "]" * 100_000,
     '{"a": 1, "a": 2}',
     '{"a": NaN}',
@@ -49,11 +49,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(FAITHFUL) + len(REFUSED)))
+@pytest.mark.parametrize("number", range(len(FAITHFUL) + len(UNREADABLE)))
 def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
     actor: Actor, job: Document, number: int
 ) -> None:
-    body = [*FAITHFUL, *REFUSED][number]
+    body = [*FAITHFUL, *UNREADABLE][number]
     process = psutil.Process()
     size, began = process.memory_info().rss, time.process_time()
     run = actor.main(body, url(job, event="run"))
@@ -63,14 +63,12 @@ def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
     assert "unexpected" not in run.lines[0]
     history = actor.job(job["uuid"])["history"]
     note(9, "bodies sent to the actor", 1, measured="each kept faithfully or refused within 1 s")
-    if number >= len(FAITHFUL):
-        assert (run.code, len(history)) == (1, 1)
-        return
     assert run.code == (len(history) == 1)
     for entry in history[1:]:
         if entry["data"] == {"value": body}:
             # a text as it was
             continue
+        assert number < len(FAITHFUL)
         sent = json.loads(body) if body.startswith('{"') else ast.literal_eval(body)
         assert json.dumps(entry["data"]) == json.dumps(sent)
 
