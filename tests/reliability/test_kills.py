@@ -43,8 +43,8 @@ POINTS = {
 }
 ROUNDS = many(1, 8)
 """Of each victim at each point, warm and cold: 96 in a long run."""
-UNDER_LOAD = many(300, 3000)
-KILLS = many(4, 100)
+UNDER_LOAD = many(150, 3000)
+KILLS = many(2, 100)
 """Of workers at any moment; with those above and the restarts, more than 200 in a long run."""
 RESTARTS = many(1, 10)
 STOPS = many(1, 10)

@@ -36,9 +36,9 @@ from tests.reliability.running import own_connections, read_back
 from tests.reliability.soak import is_long, many, note
 from tests.reliability.wire import Proxy
 
-ENOUGH = many(200, 10_000)
+ENOUGH = many(120, 10_000)
 STEPS = many(50, 250)
-EXAMPLES = many(6, 40)
+EXAMPLES = many(4, 40)
 JOBS = many(3, 25)
 RESTARTS = 60
 """Of so many in a long run, one is a kill -9 of the server."""

@@ -20,7 +20,7 @@ from tests.reliability.soak import many, note
 
 COMPILER = shutil.which("cc")
 SOURCE = Path(__file__).with_name("synced.c")
-CUTS = many(40, 500)
+CUTS = many(20, 500)
 SENDERS = 4
 
 
