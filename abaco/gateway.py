@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
 from abaco.http.bodies import Bodies
-from abaco.http.metrics import Metrics
+from abaco.http.metrics import Metrics, State
 from abaco.http.turns import Turns, Waiters
 from abaco.passes import Passes
 from abaco.readiness import Readiness
@@ -57,7 +57,8 @@ class Gateway:
         self.turns = Turns()
         self.waiters = Waiters(settings.limits.connections)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
-        self.metrics = Metrics(database, self.ask_pool, self.readiness)
+        self.metrics = Metrics()
+        self.metrics.register(State(database, self.ask_pool, self.readiness))
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()

@@ -24,20 +24,9 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
 class Metrics:
-    """The counters of a gateway, and what is counted when they are read.
+    """The counters of a gateway, and what is counted when they are read."""
 
-    Args:
-        database: of the platform.
-        ask_pool: asks the pool something from a thread that is not its own.
-        readiness: whether messages can be accepted and run.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        ask_pool: Callable[[Callable[[Pool], _Counts]], _Counts],
-        readiness: Readiness,
-    ) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "abaco_requests",
@@ -62,7 +51,6 @@ class Metrics:
             "Messages that were not taken, since too many of their sender had been refused.",
             registry=self._registry,
         )
-        self._registry.register(_State(database, ask_pool, readiness))
 
     def register(self, collector: Collector) -> None:
         """Have something else counted as well."""
@@ -73,8 +61,14 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _State(Collector):
-    """What the database and the pool say at the moment."""
+class State(Collector):
+    """What the database and the pool say at the moment.
+
+    Args:
+        database: of the platform.
+        ask_pool: asks the pool something from a thread that is not its own.
+        readiness: whether messages can be accepted and run.
+    """
 
     def __init__(
         self,
