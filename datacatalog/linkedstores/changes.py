@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WINDOW = datetime.timedelta(seconds=10)
 """How much later than its date a change may be seen: clocks differ, and writes take their time."""
 _MOST_COUNTED = 10_000
+_MOST_READ = 10_000
+"""Changes of a kind; with more within `WINDOW`, which those were is not looked for."""
 
 
 class Changes:
@@ -66,23 +68,29 @@ class Changes:
         return self._asked is not None and time.monotonic() - self._asked < self._seconds
 
     def _count_new(self) -> None:
-        moment = time.monotonic()
-        asked, since = now(), {"$gte": self._since - WINDOW}
-        rows: list[Document] = [
-            *self._jobs.updates.find({"date": since}, {"uuid": 1}),
-            *self._jobs.rejected.find({"date": since}, {"uuid": 1}),
-        ]
-        found = {str(row["_id"]): str(row.get("uuid")) for row in rows}
-        # the audit log has an event when its entry moves, under the very key that it has here
-        for job in self._jobs.coll.find({UPDATED: since}, {"uuid": 1, REVISION: 1}):
-            revision = (job.get("_properties") or {}).get("revision")
-            found[f"{job['_id']}:{revision}"] = str(job.get("uuid"))
+        moment, asked = time.monotonic(), now()
+        found = self._found(self._since - WINDOW)
         new = found.keys() - self._seen
         if self._asked is not None and new:
             self._total += len(new)
             self._counts.update(found[key] for key in new)
-            if len(self._counts) > _MOST_COUNTED:
+            if len(found) > _MOST_READ or len(self._counts) > _MOST_COUNTED:
                 # all numbers grow: whoever remembers one looks once more than needed
                 self._base = self._total
                 self._counts.clear()
         self._seen, self._since, self._asked = set(found), asked, moment
+
+    def _found(self, since: datetime.datetime) -> dict[str, str]:
+        """Return the uuids of what was changed, by the change; of many, only some."""
+        after, most = {"$gte": since}, _MOST_READ + 1
+        rows: list[Document] = [
+            *self._jobs.updates.find({"date": after}, {"uuid": 1}, limit=most),
+            *self._jobs.rejected.find({"date": after}, {"uuid": 1}, limit=most),
+        ]
+        found = {str(row["_id"]): str(row.get("uuid")) for row in rows}
+        # the audit log has an event when its entry moves, under the very key that it has here
+        shown = {"uuid": 1, REVISION: 1}
+        for job in self._jobs.coll.find({UPDATED: after}, shown, limit=most):
+            revision = (job.get("_properties") or {}).get("revision")
+            found[f"{job['_id']}:{revision}"] = str(job.get("uuid"))
+        return found

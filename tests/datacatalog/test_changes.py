@@ -95,3 +95,17 @@ def test_it_does_not_remember_for_ever(
     assert len(known._counts) <= 4
     # at worst, who remembers a number looks once more than needed
     assert known.of(job["uuid"]) > before
+
+
+def test_of_very_many_changes_not_all_are_read(
+    known: Changes, job: Document, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_MOST_READ", 5)
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    before = known.of(job["uuid"]), known.total()
+    db["updates"].insert_many(
+        {"uuid": f"u{n}", "date": moment, "action": "event"} for n in range(50)
+    )
+    # the job may be among those that were not read
+    assert known.of(job["uuid"]) > before[0]
+    assert before[1] < known.total() <= before[1] + 3 * 6
