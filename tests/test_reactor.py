@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,14 +22,11 @@ from tests.actor import (
     UNKNOWN_JOB,
     Actor,
     Run,
-    cloud_event,
     event,
-    job_event,
-    run_event,
     tapis,
     url,
 )
-from tests.conftest import ADMIN, ROOT
+from tests.conftest import ADMIN
 from tests.loopback import TOKEN
 from tests.tenant import Answer, Tenant
 
@@ -499,126 +493,3 @@ def test_no_secret_is_in_the_output_at_the_level_debug(actor: Actor, job: Docume
     assert not [secret for secret in never if secret in shown]
     answers = str([run.answer for run in runs])
     assert not [secret for secret in never if secret in answers]
-
-
-# What an execution costs
-
-
-def test_an_event_is_processed_without_what_takes_long_to_import(
-    actor: Actor, job: Document
-) -> None:
-    for body, parameters in (
-        (event(job, "run"), {}),
-        ({**ALOE_POST, "status": "RUNNING"}, url(job)),
-        (repr({"cost": None}), url(job, name="update")),
-        (cloud_event(tapis("QUEUED")), url(job)),
-        (job_event(job, "update"), {}),
-        (run_event(job, "RUNNING"), {}),
-        ({**job_event(job), "type": "org.example.eat"}, url(job, name="update")),
-    ):
-        environ = actor.message(body, {**parameters, "PATH": os.environ["PATH"]})
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", str(ROOT / "reactor.py")],
-            env=environ,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        imported = {
-            line.rpartition("|")[2].strip().partition(".")[0]
-            for line in done.stderr.splitlines()
-            if line.startswith("import time:")
-        }
-        assert "pymongo" in imported
-        assert not imported & {"agavepy", "requests", "jsonschema", "referencing", "petname"}
-
-
-MODULES = "import sys; {}; print(*sys.modules)"
-
-
-def modules(statement: str) -> set[str]:
-    """Return the modules that are there after a statement in a new process."""
-    command = [sys.executable, "-c", MODULES.format(statement)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_a_cold_start_imports_little_beyond_the_driver_and_yaml() -> None:
-    bare = modules("import os, datetime, pymongo, yaml")
-    more = modules("import reactor") - bare - {"reactor"}
-    own = {
-        name for name in more if name.partition(".")[0] in ("manager", "reactors", "datacatalog")
-    }
-    assert more - own <= {"secrets", "shlex"}
-    assert len(own) <= 75
-    assert "datacatalog.linkedstores.basestore.paging" not in own
-
-
-COUNT = """
-import json, sys
-from pathlib import Path
-import pymongo.monitoring
-import reactor
-from manager.exceptions import Refusal
-from reactors.runtime import Reactor
-
-class Listener(pymongo.monitoring.CommandListener):
-    def started(self, event):
-        if not event.command:  # what signs in is not told
-            return
-        awaited = event.command.get("writeConcern", {}).get("w") != 0
-        sent.append(event.command_name + ("" if awaited else " (not awaited)"))
-    def succeeded(self, event):
-        pass
-    def failed(self, event):
-        pass
-
-pymongo.monitoring.register(Listener())
-for environ in json.load(sys.stdin):
-    sent = []
-    rx = Reactor(environ, folders=[Path.cwd()])
-    try:
-        reactor.process(rx)
-    except Refusal:
-        pass
-    print(json.dumps(sent))
-"""
-
-
-def commands(actor: Actor, messages: list[dict[str, str]]) -> list[list[str]]:
-    """Return the names of the commands that each message sends to the database."""
-    done = subprocess.run(
-        [sys.executable, "-c", COUNT],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        input=json.dumps(messages),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_an_event_takes_two_round_trips_and_one_while_the_job_is_remembered(
-    actor: Actor, job: Document
-) -> None:
-    messages = [
-        actor.message(event(job, "run")),
-        actor.message({**ALOE_POST, "status": "RUNNING"}, url(job)),
-        actor.message("", url(job, name="update")),
-        *(actor.message(event(job, "update")) for _ in range(4)),
-    ]
-
-    assert commands(actor, messages) == [["find", "update"], *[["update"]] * 6]
-    assert len(actor.job(job["uuid"])["history"]) == 8
-
-
-def test_a_wrong_token_costs_what_an_unknown_job_costs(actor: Actor, job: Document) -> None:
-    messages = [
-        actor.message({"uuid": uuid, "name": "run", "token": token})
-        for uuid in (job["uuid"], UNKNOWN_JOB)
-        for token in ("0" * 16, job["_update_token"][:-1])
-    ]
-
-    assert commands(actor, messages) == [["find"]] * 4

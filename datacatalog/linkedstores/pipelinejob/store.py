@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymongo.errors import AutoReconnect, DuplicateKeyError
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Mapping
 
-    from pymongo.database import Database
-
     from datacatalog.mongo import Document
-    from datacatalog.settings import CatalogSettings
 
 MOST_OTHER_BYTES = 128 * 1024
 """Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
@@ -87,21 +85,12 @@ class _Uncertain(Exception):
 
 
 class PipelineJobStore(RotatingStore):
-    """The jobs, their histories and what was refused.
+    """The jobs, their histories and what was refused."""
 
-    Attributes:
-        heads: of the jobs whose latest events this store has applied.
-    """
-
-    def __init__(
-        self,
-        mongodb: Mapping[str, Any] | Database[Any],
-        *,
-        agave: Any = None,
-        catalog: CatalogSettings | None = None,
-    ) -> None:
-        super().__init__(mongodb, agave=agave, catalog=catalog)
-        self.heads = Heads()
+    @cached_property
+    def heads(self) -> Heads:
+        """The heads of the jobs whose latest events this store has applied."""
+        return Heads()
 
     # Creating
 
