@@ -88,7 +88,7 @@ class _Signals:
     """The signals of this process, which are a command's as long as that runs.
 
     In the block of `with` they wait; `release` lets those that come later end the block by
-    KeyboardInterrupt.
+    KeyboardInterrupt. One is enough: after it, they wait again until this process has ended.
     """
 
     def __enter__(self) -> _Signals:  # noqa: PYI034 - Self is newer than Python 3.8
@@ -98,8 +98,11 @@ class _Signals:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
         return self
 
-    def __exit__(self, *_exception: object) -> None:
-        """Put everything as it was."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Put everything as it was, unless the block was interrupted."""
+        if kind is KeyboardInterrupt:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+            return
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -148,7 +151,7 @@ def run(command: Sequence[str], callback: str | None, *, patience: float = PATIE
     logging.basicConfig(format="pipelinejobs: %(message)s")
     job = Job.from_callback(callback, patience=patience)
     began = time.monotonic()
-    with _Signals() as signals, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), _Signals() as signals:
         try:
             process = signals.start(command)
         except OSError as error:
