@@ -7,9 +7,11 @@ import pytest
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import untold as module
 from datacatalog.linkedstores.pipelinejob.untold import LEASE, Left, Untold
 from datacatalog.mongo import Db, Document
 from tests.datacatalog.conftest import Recorder, Send
+from tests.datacatalog.jobs import fields
 
 
 @pytest.fixture
@@ -133,6 +135,21 @@ def test_without_anybody_to_tell_all_is_forgotten(
     jobs.delete(job["uuid"], job["_update_token"], force=True)
     untold.forget_all()
     assert untold.count() == 0
+
+
+def test_many_jobs_are_forgotten_little_by_little(
+    recorded_jobs: PipelineJobStore,
+    recorder: Recorder,
+    pipeline: Document,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_FORGOTTEN", 2)
+    for number in range(5):
+        recorded_jobs.create(fields(pipeline, data={"number": number}))
+    recorder.events.clear()
+    recorded_jobs.untold.forget_all()
+    assert recorder.commands.count("update jobs") == 3
+    assert recorded_jobs.untold.count() == 0
 
 
 def test_who_is_behind_is_noted_once_for_each_job(

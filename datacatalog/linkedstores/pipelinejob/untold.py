@@ -30,6 +30,8 @@ UNTOLD = "_untold"
 LEASE = datetime.timedelta(seconds=15)
 _MOST_AT_ONCE = 4 * 1024 * 1024
 """Bytes of histories that are read in one question."""
+_MOST_FORGOTTEN = 500
+"""Jobs in one write."""
 _LEASE_ID = "the lease of who hands out"
 _KEPT = (
     *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
@@ -128,8 +130,15 @@ class Untold:
         return [*({**job, "_removed": True} for job in gone.values()), *found]
 
     def forget_all(self) -> None:
-        """Hand out nothing of what has happened so far: there is nobody to tell."""
-        self.jobs.update_many({UNTOLD: {"$gte": 0}}, {"$unset": {UNTOLD: ""}})
+        """Hand out nothing of what has happened so far: there is nobody to tell.
+
+        After an import that may be very many jobs: not all of them in one write, for which the
+        events that come in would have to wait.
+        """
+        wanted: Document = {UNTOLD: {"$gte": 0}}
+        while found := list(self.jobs.find(wanted, {"_id": 1}, limit=_MOST_FORGOTTEN)):
+            ids = [job["_id"] for job in found]
+            self.jobs.update_many({"_id": {"$in": ids}}, {"$unset": {UNTOLD: ""}})
         self.removed.delete_many({})
 
     def head(self, job_id: Any) -> Document | None:
