@@ -15,6 +15,7 @@ from bson import ObjectId
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, history
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 from local.database import LocalDatabase
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Catalog:
         """See to it that there are so many jobs, the added ones older than those that are there."""
         there = self.jobs.coll.count_documents({})
         pattern: dict[str, Any] = self.jobs.load(self.running_job()["uuid"])
+        pattern.pop(UNTOLD, None)  # they are told, as those of former days are
         moment, properties = pattern["updated"], pattern["_properties"]
         for begin in range(there + 1, size, _BATCH):
             self.jobs.coll.insert_many(
