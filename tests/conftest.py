@@ -42,10 +42,28 @@ TACOBOT = {
 SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 """A variable: the folder of a local database that runs already, for many short runs of the tests."""
 
+LONG = ("reliability", "pipelinejobs", "local", "docs", "deployment", "bench", "test_demo.py")
+"""Where tests start many programs and wait for them: a module may take most of a minute."""
+
 # what a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a terminal;
 # so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let modules that take long begin early, among the others, so that none of them is the last.
+
+    Tests that run side by side would else wait for it, or all of these compete for the processors.
+    """
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    long = [path for path in modules if path.relative_to(ROOT / "tests").parts[0] in LONG]
+    others = [path for path in modules if path not in long]
+    places = {path: number / len(long) * 3 / 4 for number, path in enumerate(long)}
+    places |= {path: number / len(others) for number, path in enumerate(others)}
+    items[:] = [item for path in sorted(places, key=places.__getitem__) for item in modules[path]]
 
 
 def hang_up(client: pymongo.MongoClient[Document]) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
-from sqlalchemy import event, text
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -140,18 +140,27 @@ class Database:
         self.engine.dispose()
 
     def _migrate(self) -> None:
-        if self._version() == tables.VERSION:
+        with self.read() as connection:
+            version = _version(connection)
+        if version is None:
+            with self.write() as connection:
+                version = _version(connection)
+                if version is None:
+                    # nobody has made the tables meanwhile
+                    tables.create(connection)
+                    return
+        if version == tables.VERSION:
             return
         from abaco.store import migrations  # noqa: PLC0415 - takes a third of a second; most starts do without
 
         migrations.upgrade(self.engine)
 
-    def _version(self) -> str | None:
-        with self.engine.connect() as connection:
-            if not sqlalchemy.inspect(connection).has_table("alembic_version"):
-                return None
-            row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
-            return None if row is None else str(row[0])
+
+def _version(connection: Connection) -> str | None:
+    if not sqlalchemy.inspect(connection).has_table(tables.versions.name):
+        return None
+    found = connection.scalar(sqlalchemy.select(tables.versions.c.version_num))
+    return None if found is None else str(found)
 
 
 def explain(url: str, error: Exception) -> str:

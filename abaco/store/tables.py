@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -13,11 +15,15 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 VERSION = "0003"
 """The revision of the newest migration."""
@@ -30,6 +36,14 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+versions = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""What Alembic keeps: the revision that the tables have."""
 
 actors = Table(
     "actors",
@@ -225,3 +239,10 @@ posts = Table(
     sqlite_autoincrement=True,
 )
 """Events on their way to webhooks."""
+
+
+def create(connection: Connection) -> None:
+    """Make all tables in an empty database, as the migrations would make them."""
+    metadata.create_all(connection, checkfirst=False)
+    versions.create(connection)
+    connection.execute(versions.insert().values(version_num=VERSION))

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,16 +42,42 @@ def of(gateway: RunningGateway) -> Path:
 # Migrations
 
 
-def test_the_migrations_make_the_tables_that_the_program_uses(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'abaco.db'}")
+def columns_of(file: Path) -> dict[str, list[str]]:
+    """Return what makes up each table and index of a SQLite database, whatever its order."""
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        made = dict(other.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    return {
+        name: sorted(re.split(r",(?![^(]*\))", " ".join(sql.partition("(")[2].split())[:-1]))
+        for name, sql in made.items()
+    }
+
+
+def test_the_migrations_make_the_tables_that_an_empty_database_is_given(tmp_path: Path) -> None:
+    given, migrated = tmp_path / "given.db", tmp_path / "migrated.db"
+    database = Database(f"sqlite:///{given}")
+    engine = sqlalchemy.create_engine(f"sqlite:///{migrated}")
     try:
-        with database.read() as tx:
-            options = {"compare_type": True, "compare_server_default": True}
-            context = MigrationContext.configure(tx, opts=options)
-            assert compare_metadata(context, tables.metadata) == []
-            assert context.get_current_revision() == tables.VERSION == migrations.newest()
+        migrations.upgrade(engine)
+        for each in (database.engine, engine):
+            with each.connect() as tx:
+                options = {"compare_type": True, "compare_server_default": True}
+                context = MigrationContext.configure(tx, opts=options)
+                assert compare_metadata(context, tables.metadata) == []
+                assert context.get_current_revision() == tables.VERSION == migrations.newest()
     finally:
+        engine.dispose()
         database.close()
+    assert "actors" in columns_of(given)
+    assert columns_of(given) == columns_of(migrated)
+
+
+def test_an_empty_database_is_made_without_alembic_which_takes_long_to_import(
+    tmp_path: Path,
+) -> None:
+    code = "import sys; from abaco.store.database import Database; Database(sys.argv[1])"
+    code += "; sys.exit('alembic' in sys.modules)"
+    url = f"sqlite:///{tmp_path / 'abaco.db'}"
+    subprocess.run([sys.executable, "-c", code, url], check=True)
 
 
 def test_a_database_is_opened_again_as_it_is(tmp_path: Path) -> None:

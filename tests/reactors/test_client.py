@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.client import parse_headers
 
 import pytest
+from agavepy import agave
 from requests.exceptions import ConnectionError as NotConnected
 from requests.exceptions import ContentDecodingError, HTTPError, ReadTimeout, Timeout
 
@@ -77,6 +78,18 @@ def test_clients_of_one_process_keep_their_own_tokens(tenant: Tenant) -> None:
         "Bearer token-two",
         "Bearer token-one",
     ]
+
+
+def test_further_clients_of_a_server_do_not_make_its_description_again(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_client(tenant.environ)
+    made: list[str] = []
+    monkeypatch.setattr(agave, "load_resource", made.append)
+    client = make_client({**tenant.environ, "_abaco_access_token": "token-two"})
+    client.actors.sendMessage(actorId="other", body={"message": "x"})
+    assert made == []
+    assert tenant.requests[0].headers["authorization"] == "Bearer token-two"
 
 
 def test_a_server_that_does_not_answer_is_given_up(tenant: Tenant) -> None:
