@@ -19,6 +19,7 @@ from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from datacatalog.mongo import Db, Document
 from local.database import Server
 from reactors.client import make_client
+from tests.conftest import hang_up
 from tests.datacatalog.places import Here, Place, Remote
 from tests.datacatalog.storage import Storage
 from tests.datacatalog.vectors import VECTORS
@@ -47,9 +48,8 @@ def closed_connections(server: Server) -> Iterator[None]:
     """Close, in the end, the connections that stores keep for the life of a process."""
     yield
     clients = [thing for thing in gc.get_objects() if type(thing) is pymongo.MongoClient]
-    # where the server is gone, each waits for it
     with ThreadPoolExecutor(max(1, len(clients))) as pool:
-        list(pool.map(lambda client: client.close(), clients))
+        list(pool.map(hang_up, clients))
 
 
 @pytest.fixture
