@@ -12,6 +12,7 @@ or, to tell the subscribers what they have yet to be told:
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -80,6 +81,38 @@ def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
             except Outdated:
                 # it is remembered no longer, unless another thread has just done so again
                 continue
+
+
+def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, list[str]]]:
+    """Handle the first of several messages that wait, as far as they are simple events of one job.
+
+    Args:
+        environments: of the messages, in their order.
+
+    Returns:
+        Exit code, log and results of those that were handled; the others were not touched.
+
+    Raises:
+        PyMongoError: the database failed; whether messages were handled is unknown.
+    """
+    from manager import batch  # noqa: PLC0415 - most starts are for one message
+
+    logs = [io.StringIO() for _ in environments]
+    folders = (FOLDER, Path.cwd())
+    try:
+        reactors = [
+            Reactor(environ, folders=folders, log_stream=log)
+            for environ, log in zip(environments, logs, strict=True)
+        ]
+        outcomes = batch.handle(reactors, open_jobs(reactors[0]))
+    except (Refusal, SettingsError):
+        # who sent it is told when it comes by itself
+        return []
+    handled = []
+    for rx, log, outcome in zip(reactors, logs, outcomes, strict=False):
+        rx.logger.info("%s", outcome.line)
+        handled.append((0, log.getvalue(), [json.dumps(outcome.result)]))
+    return handled
 
 
 def keep(rx: Reactor, report: UnreadableReport, jobs: PipelineJobStore) -> None:

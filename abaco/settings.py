@@ -30,6 +30,7 @@ _COUNT = {"type": "integer", "minimum": 1}
 _EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
 _YEAR = 366 * 86_400
+_FUNCTION = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
 
 _LIMITS = {
@@ -102,7 +103,8 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "folder": _TEXT,
             "command": {"type": "array", "items": _TEXT, "minItems": 1},
             "mode": {"enum": ["cold", "warm"]},
-            "handler": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
+            "handler": _FUNCTION,
+            "batch": _FUNCTION,
             "environment": {"type": "object", "additionalProperties": {"type": "string"}},
             "register": {
                 "type": "object",
@@ -134,6 +136,7 @@ IMAGES_SCHEMA: dict[str, Any] = {
         },
         "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
         "then": {"required": ["handler"]},
+        "dependentRequired": {"batch": ["handler", "ordered_by"]},
     },
 }
 
@@ -201,6 +204,9 @@ class Image:
         command: of a cold worker, and what the actor is told that it is.
         handler: of a warm worker, `module:function`; called for each message, without arguments,
             it returns the exit code.
+        batch: of a warm worker, `module:function`; called with the environments of several messages
+            of one sender that are ordered by the same value, it returns exit code, log and results
+            of those at the beginning that it has handled together.
         environment: what every process gets, under everything else.
         roles: whose users may register actors of it, beside administrators.
         users: who else may.
@@ -224,6 +230,7 @@ class Image:
     command: tuple[str, ...]
     mode: str = "cold"
     handler: str = ""
+    batch: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
@@ -332,6 +339,7 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             command=tuple(entry["command"]),
             mode=entry.get("mode", "cold"),
             handler=entry.get("handler", ""),
+            batch=entry.get("batch", ""),
             environment=entry.get("environment", {}),
             roles=tuple(entry.get("register", {}).get("roles", ())),
             users=tuple(entry.get("register", {}).get("users", ())),

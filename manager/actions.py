@@ -29,7 +29,7 @@ from reactors.exceptions import DeliveryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob import Applied, Event, PipelineJobStore
     from datacatalog.mongo import Document
     from manager.authorization import Permit
     from manager.exceptions import UnreadableReport
@@ -87,7 +87,7 @@ def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) 
         job,
         body,
         str(refusal),
-        key=_idempotency_key(rx, Message(URL)),
+        key=idempotency_key(rx, Message(URL)),
         execution_id=rx.environ.get("_abaco_execution_id"),
     )
 
@@ -169,23 +169,42 @@ def _apply_with(
     jobs: PipelineJobStore,
     permit: Permit,
 ) -> Outcome:
-    key = _idempotency_key(rx, message)
+    key = idempotency_key(rx, message)
+    event = event_of(rx, message, data, key, job, jobs)
 
     def apply() -> Applied:
-        return jobs.apply(
-            job,
-            message.event,
-            data,
-            key=key,
-            first=_is_first_attempt(rx, key),
-            lasting=message.key is not None or not rx.environ.get("event_id"),
-            sent=message.data,
-            happened=message.happened,
-            execution_id=rx.environ.get("_abaco_execution_id"),
-            remembered=permit.remembered,
-        )
+        return jobs.apply_event(job, event, remembered=permit.remembered)
 
     return _carry_out(rx, message, job, jobs, key, apply)
+
+
+def event_of(
+    rx: Reactor, message: Message, data: Any, key: str | None, job: Document, jobs: PipelineJobStore
+) -> Event:
+    """Return the event that a message brings a job.
+
+    Args:
+        rx: of the message.
+        message: the message.
+        data: what the history is to keep.
+        key: as `idempotency_key` returns it.
+        job: as it was read.
+        jobs: the store.
+
+    Raises:
+        JobUpdateFailure: the data cannot be stored.
+    """
+    return jobs.new_event(
+        job,
+        message.event,
+        data,
+        key=key,
+        first=_is_first_attempt(rx, key),
+        lasting=message.key is not None or not rx.environ.get("event_id"),
+        sent=message.data,
+        happened=message.happened,
+        execution_id=rx.environ.get("_abaco_execution_id"),
+    )
 
 
 def _carry_out(
@@ -203,6 +222,11 @@ def _carry_out(
         applied, note = indexing.index(rx, jobs, job, key, apply)
     else:
         applied = apply()
+    return outcome_of(message, applied, note)
+
+
+def outcome_of(message: Message, applied: Applied, note: str = "") -> Outcome:
+    """Return what an event has brought about, with a note for the log."""
     result = {
         "uuid": message.uuid,
         "state": applied.entry.get("_state", applied.job["state"]),
@@ -222,7 +246,12 @@ def _event_data(rx: Reactor, message: Message) -> Any:
     return {**message.data, "status": message.body["status"], **known}
 
 
-def _idempotency_key(rx: Reactor, message: Message) -> str | None:
+def idempotency_key(rx: Reactor, message: Message) -> str | None:
+    """Return what a second delivery of a message is known by, None if nothing tells.
+
+    Raises:
+        InvalidMessage: it has characters that cannot be printed.
+    """
     if event_id := message.key or rx.environ.get("event_id"):
         if not event_id.isprintable():
             place = "the event's uuid" if message.key else "the URL parameter 'event_id'"

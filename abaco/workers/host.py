@@ -1,6 +1,6 @@
 """A warm process: imports an actor's code once and calls it for message after message.
 
-    python host.py DESCRIPTOR MODULE:FUNCTION
+    python host.py DESCRIPTOR MODULE:FUNCTION [MODULE:FUNCTION]
 
 It stands alone, since it runs in the actor's interpreter. The descriptor is a stream socket to the
 gateway. A message comes as four bytes of length, with the descriptor for its log unless that is the
@@ -9,6 +9,10 @@ last one's, and a JSON object `{"environment": {...}}`; what is answered is a le
 message left neither processes nor threads that the interpreter would wait for, whether it left no
 thread at all and no file in its folder either, and the bytes of memory in use. The first answer,
 before any message, is `{"ready": true}`.
+
+Several messages come as `{"environments": [...]}`. They are handed to the second function together, and what
+is answered is `{"ends", "cpu", "tidy", "clean", "memory"}`: exit code, log and results of those at the
+beginning that it has handled, or null where it failed and nobody knows.
 
 Of one message nothing is left for the next but what the actor's modules keep: environment, working
 directory, arguments, import path, file mode mask, signal handlers, blocked signals and timers are as
@@ -46,7 +50,7 @@ _SET_CHILD_SUBREAPER = 36
 _PRIVATE = 0o700
 
 
-def main(descriptor: int, name: str) -> None:
+def main(descriptor: int, *names: str) -> None:
     """Serve messages until the gateway is gone."""
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
@@ -54,8 +58,7 @@ def main(descriptor: int, name: str) -> None:
     adopt_orphans()
     # before the import, since it may make loggers
     outputs = Outputs()
-    module, _, function = name.partition(":")
-    handler = getattr(importlib.import_module(module), function)
+    handlers = [find(name) for name in names]
     start = State()
     outputs.close()
     answer(control, {"ready": True})
@@ -68,20 +71,27 @@ def main(descriptor: int, name: str) -> None:
         content += receive(control, LENGTH.size + size - len(content))
         request = json.loads(content[LENGTH.size :])
         outputs.open(*descriptors)
-        reply = run(handler, request["environment"], outputs)
+        if "environments" in request:
+            reply = run_batch(handlers[1], request["environments"], outputs)
+        else:
+            reply = run(handlers[0], request["environment"], outputs)
         outputs.close()
         start.restore()
         answer(control, reply)
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Return a function of the actor's, imported by `module:function`."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def run(
     handler: Callable[[], Any], environment: dict[str, str], outputs: Outputs
 ) -> dict[str, Any]:
     """Call the actor's function for one message."""
-    before, known = cpu(), set(threading.enumerate())
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
+    before, known = begin(environment)
     said = ""
     try:
         result = handler()
@@ -93,16 +103,44 @@ def run(
         result, said = 1, traceback.format_exc()
     exit_code, last = code_of(result)
     outputs.complain(said + last)
-    left = set(threading.enumerate())
+    return {"exit_code": exit_code, **left(before, known, environment)}
+
+
+def run_batch(
+    handler: Callable[[list[dict[str, str]]], Any],
+    environments: list[dict[str, str]],
+    outputs: Outputs,
+) -> dict[str, Any]:
+    """Call the actor's function for several messages."""
+    before, known = begin(environments[0])
+    ends = None
+    try:
+        ends = handler(environments)
+    except BaseException:  # noqa: BLE001 - whatever it is, each message is handled by itself then
+        outputs.complain(traceback.format_exc())
+    return {"ends": ends, **left(before, known, environments[0])}
+
+
+def begin(environment: dict[str, str]) -> tuple[int, set[threading.Thread]]:
+    """Give the process the environment of a message; return the processor time, and the threads."""
+    before, known = cpu(), set(threading.enumerate())
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    return before, known
+
+
+def left(before: int, known: set[threading.Thread], environment: dict[str, str]) -> dict[str, Any]:
+    """Return what a message has used and left behind."""
+    threads = set(threading.enumerate())
     lingering = {
-        thread for thread in left if not thread.daemon and thread is not threading.main_thread()
+        thread for thread in threads if not thread.daemon and thread is not threading.main_thread()
     }
     tidy = not lingering and not has_children()
     return {
-        "exit_code": exit_code,
         "cpu": cpu() - before,
         "tidy": tidy,
-        "clean": tidy and left <= known and is_new(environment),
+        "clean": tidy and threads <= known and is_new(environment),
         "memory": memory(),
     }
 
@@ -306,4 +344,4 @@ def answer(control: socket.socket, reply: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

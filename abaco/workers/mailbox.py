@@ -2,7 +2,8 @@
 
 Senders take turns, so that nobody waits for all that somebody else has sent. Messages of one sender
 with one ordering key (`ordered_by` in `images.yml`) come in the order in which they were sent, one at
-a time; of messages with the same key, whoever sent them, one runs at a time.
+a time, or several at once that one worker handles together; of messages with the same key, whoever sent
+them, no two workers run any.
 
 A message that could not be handled since something was away comes again later, and those behind
 it with the same key wait for it. While that is so for the message tried last, one is tried at a
@@ -12,10 +13,13 @@ time, and not one after the other at once: what is away for one is probably away
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from abaco.store import executions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +46,7 @@ class Entry:
         fresh: whether no worker ever had it.
         answered: whether somebody waits for the answer, to whom a failure is told instead of tried
             again.
+        alone: whether it is to run by itself, since it could not be handled with others.
     """
 
     sequence: int
@@ -54,6 +59,18 @@ class Entry:
     reason: str = ""
     fresh: bool = False
     answered: bool = False
+    alone: bool = False
+
+    @property
+    def may_join(self) -> bool:
+        """Whether it can run together with others: it is a text in memory that no worker ever had."""
+        message = self.message
+        return (
+            self.fresh
+            and not self.alone
+            and message is not None
+            and message.content_type != executions.BINARY
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +84,8 @@ class _Lane:
     """whether it is among its sender's lanes that may run"""
     due: float = 0.0
     """before when its first message is not tried again"""
+    taken: int = 0
+    """how many messages at its beginning run"""
 
 
 class Mailbox:
@@ -92,7 +111,7 @@ class Mailbox:
     @property
     def running(self) -> int:
         """How many messages run."""
-        return len(self._running)
+        return sum(lane.taken for lane in self._running.values())
 
     def add(self, entry: Entry, *, due: float = 0.0) -> None:
         """Take a message in; before `due` it is not tried."""
@@ -104,31 +123,44 @@ class Mailbox:
             lane.due = due
             self._offer(lane)
 
-    def take(self, now: float) -> Entry | None:
-        """Return the next message, which is running then; None if none may run now."""
+    def take(self, now: float, most: int = 1) -> list[Entry]:
+        """Return the next message, which is running then; an empty list if none may run now.
+
+        Args:
+            now: the time.
+            most: return so many at most, if those behind it may run together with it.
+        """
         if self._failures and (self._running or now < self._paused_until):
-            return None
+            return []
         while self._late and self._late[0][0] <= now:
             self._release(heapq.heappop(self._late)[2])
         lane = self._next()
         if lane is None:
-            return None
+            return []
+        taken = [lane.entries[0]]
+        if not self._failures and taken[0].may_join:
+            others = itertools.islice(lane.entries, 1, most)
+            taken += itertools.takewhile(lambda entry: entry.may_join, others)
+        lane.taken = len(taken)
         self._running[lane.key] = lane
-        self._size -= 1
-        return lane.entries[0]
+        self._size -= len(taken)
+        return taken
 
     def end(self, entry: Entry) -> None:
-        """Let a message go that was handled, whatever came of it."""
+        """Let a message go that was handled, whatever came of it.
+
+        Of several that were taken together, the first ones are ended, and the others put back.
+        """
         self._failures = 0
-        lane = self._stop(entry)
+        lane = self._lane_of(entry)
         lane.entries.popleft()
         lane.due = 0.0
-        self._proceed(lane)
+        self._stop(lane)
 
     def put_back(self, entry: Entry) -> None:
         """Return a message that was interrupted to its place."""
         self._size += 1
-        self._proceed(self._stop(entry))
+        self._stop(self._lane_of(entry))
 
     def postpone(self, entry: Entry, reason: str, now: float) -> float:
         """Return a message that could not be handled yet to its place; return the seconds until then."""
@@ -138,10 +170,10 @@ class Mailbox:
         self._failures += 1
         pause = min(FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE)
         self._paused_until = now + pause
-        lane = self._stop(entry)
+        lane = self._lane_of(entry)
         lane.due = now + delay
         self._size += 1
-        self._proceed(lane)
+        self._stop(lane)
         return delay
 
     def ahead_of(self, sender: str, key: str | None) -> Entry | None:
@@ -168,10 +200,8 @@ class Mailbox:
     def clear(self) -> list[Entry]:
         """Drop all messages that wait; return them."""
         dropped = list(self.waiting())
-        running = {id(lane) for lane in self._running.values()}
         for lane in self._lanes.values():
-            first = [lane.entries[0]] if id(lane) in running else []
-            lane.entries = deque(first)
+            lane.entries = deque(itertools.islice(lane.entries, lane.taken))
             lane.ready = False
         self._lanes = {at: lane for at, lane in self._lanes.items() if lane.entries}
         self._ready.clear()
@@ -183,9 +213,8 @@ class Mailbox:
 
     def waiting(self) -> Iterator[Entry]:
         """Yield the messages that wait."""
-        running = {id(lane.entries[0]) for lane in self._running.values()}
         for lane in self._lanes.values():
-            yield from (entry for entry in lane.entries if id(entry) not in running)
+            yield from itertools.islice(lane.entries, lane.taken, None)
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a message may run that may not now; None if there is none."""
@@ -217,9 +246,16 @@ class Mailbox:
             del self._ready[sender]
         return None
 
-    def _stop(self, entry: Entry) -> _Lane:
-        key = entry.sequence if entry.key is None else entry.key
-        return self._running.pop(key)
+    def _lane_of(self, entry: Entry) -> _Lane:
+        """Return the lane of a message that runs."""
+        return self._running[entry.sequence if entry.key is None else entry.key]
+
+    def _stop(self, lane: _Lane) -> None:
+        """Take notice that a message of a lane has stopped running."""
+        lane.taken -= 1
+        if not lane.taken:
+            del self._running[lane.key]
+            self._proceed(lane)
 
     def _proceed(self, lane: _Lane) -> None:
         """Offer a lane whose message has stopped running, and those that waited for that."""

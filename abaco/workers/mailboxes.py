@@ -249,9 +249,9 @@ class Mailboxes:
         """Learn from a result what senders may do."""
         self._throttle.told(execution["id"], result)
 
-    def take(self, actor_id: str) -> Entry | None:
-        """Return the next message of an actor, which is running then."""
-        return self._mailbox(actor_id).take(time.monotonic())
+    def take(self, actor_id: str, most: int = 1) -> list[Entry]:
+        """Return the next message of an actor, or several that may run together, running then."""
+        return self._mailbox(actor_id).take(time.monotonic(), most)
 
     def next_due(self, actor_id: str) -> float | None:
         """Return in how many seconds a message may run that may not now."""
@@ -271,6 +271,12 @@ class Mailboxes:
             )
         )
         self._mailbox(actor_id).put_back(entry)
+        self._wake(actor_id)
+
+    def give_back(self, actor_id: str, entries: Iterable[Entry]) -> None:
+        """Return messages to their places of which nothing was written since they were taken."""
+        for entry in entries:
+            self._mailbox(actor_id).put_back(entry)
         self._wake(actor_id)
 
     def postpone(self, actor_id: str, entry: Entry, reason: str) -> None:

@@ -25,7 +25,7 @@ from abaco.workers.host import LENGTH
 from abaco.workers.workspace import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from typing import BinaryIO
 
     from abaco.settings import Image
@@ -49,7 +49,7 @@ _END_SECONDS = 5.0
 _DIAGNOSIS_BYTES = 4096
 _LOOKS = 20
 _LOOK_SECONDS = 0.005
-_LARGEST_REPLY = 4096
+_LARGEST_REPLY = 4 * 1024 * 1024
 
 
 class NotStarted(Exception):
@@ -70,6 +70,20 @@ class Ending(NamedTuple):
     cpu: int = 0
     goes_on: bool = False
     clean: bool = False
+
+
+class Handled(NamedTuple):
+    """What a process says of a message that it has handled with others.
+
+    Attributes:
+        code: the exit code.
+        log: what it wrote.
+        results: what a caller who waits is answered.
+    """
+
+    code: int
+    log: str
+    results: list[bytes]
 
 
 class Process(Protocol):
@@ -188,6 +202,7 @@ class Warm:
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as output:
             command = [sys.executable, str(HOST), str(theirs.fileno()), self._image.handler]
+            command += [self._image.batch] if self._image.batch else []
             own = {WORKER: self._worker_id, GATEWAY: self._gateway}
             environment = {"LANG": "C.UTF-8", **self._image.environment, **own}
             try:
@@ -237,6 +252,26 @@ class Warm:
         Raises:
             NotStarted: the process does not start.
         """
+        ending, _ = await self._run({"environment": dict(environment)}, log)
+        return ending
+
+    async def run_batch(
+        self, environments: Sequence[Mapping[str, str]], log: LogPipe
+    ) -> tuple[Ending, list[Handled] | None]:
+        """Run several messages together.
+
+        Returns:
+            How it ended, and what became of those at the beginning that were handled; None where
+            nobody knows.
+
+        Raises:
+            NotStarted: the process does not start.
+        """
+        request = {"environments": [dict(environment) for environment in environments]}
+        ending, reply = await self._run(request, log)
+        return ending, _handled(reply.get("ends"), len(environments))
+
+    async def _run(self, request: dict[str, Any], log: LogPipe) -> tuple[Ending, dict[str, Any]]:
         self._signalled = None
         await self.prepare()
         process, control = self._process, self._control
@@ -244,7 +279,7 @@ class Warm:
             message = "it was closed"
             raise NotStarted(message)
         descriptor = None if log is self._log else log.descriptor
-        await control.send({"environment": dict(environment)}, descriptor)
+        await control.send(request, descriptor)
         self._log = log
         reply = await control.receive()
         if reply is None:
@@ -253,10 +288,10 @@ class Warm:
         else:
             goes_on = bool(reply["tidy"]) and not self._has_grown(int(reply["memory"]))
             clean = goes_on and bool(reply["clean"])
-            ending = Ending(int(reply["exit_code"]), int(reply["cpu"]), goes_on, clean)
+            ending = Ending(int(reply.get("exit_code", 0)), int(reply["cpu"]), goes_on, clean)
         if not ending.goes_on:
             await self.close()
-        return ending
+        return ending, reply or {}
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and to what it started, also if it is just being started."""
@@ -340,6 +375,18 @@ class _Control(asyncio.Protocol):
             reply = json.loads(self._content[LENGTH.size : LENGTH.size + size])
             del self._content[: LENGTH.size + size]
             self._replies.put_nowait(reply)
+
+
+def _handled(ends: Any, most: int) -> list[Handled] | None:
+    """Return what an actor's function says of the messages it was given, None if it is not that."""
+    try:
+        handled = [
+            Handled(int(code), str(log), [str(result).encode() for result in results])
+            for code, log, results in ends
+        ]
+    except (TypeError, ValueError):
+        return None
+    return handled if len(handled) <= most else None
 
 
 def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:

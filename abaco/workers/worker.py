@@ -22,7 +22,7 @@ from abaco.workers.workspace import Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from abaco.settings import Image, Limits
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from abaco.workers.grants import Grants
     from abaco.workers.mailbox import Entry
     from abaco.workers.mailboxes import Mailboxes
-    from abaco.workers.processes import Process
+    from abaco.workers.processes import Handled, Process
 
 CREATING = "CREATING CONTAINER"
 READY = "READY"
@@ -47,6 +47,8 @@ _SHORTAGE_SECONDS = 1.0
 _LOG_SECONDS = 2.0
 _STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
+_MOST_TOGETHER = 32
+_TOGETHER_SECONDS = 5.0
 _LONGEST_REASON = 300
 
 _logger = logging.getLogger(__name__)
@@ -196,17 +198,19 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
-        entry = self._home.mailboxes.take(self.actor_id)
-        if entry is None:
+        most = _MOST_TOGETHER if self.image.batch else 1
+        entries = self._home.mailboxes.take(self.actor_id, most)
+        if not entries:
             due = self._home.mailboxes.next_due(self.actor_id)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), due)
             return
+        entry = entries[0]
         try:
             facts = await self._facts()
             message = entry.message or await threads.run(self._read, entry)
         except Exception as error:
-            self._home.mailboxes.put_back(self.actor_id, entry)
+            self._home.mailboxes.give_back(self.actor_id, entries)
             if not isinstance(error, SQLAlchemyError):
                 raise
             _logger.error("worker %s: the database: %s", self.id, type(error).__name__)
@@ -218,10 +222,21 @@ class Worker:
         if facts is None or facts.actor["revision"] != self.revision:
             # of the actor as it is now there are, or will be, other workers
             self.retire()
-            self._home.mailboxes.put_back(self.actor_id, entry)
+            self._home.mailboxes.give_back(self.actor_id, entries)
             return
-        claim = self._claim(entry, facts, message)
         self.status = BUSY
+        if len(entries) > 1:
+            await self._execute_together(entries, facts)
+        elif not await self._execute_alone(self._claim(entry, facts, message)):
+            return
+        self.last_execution_time = clock.now()
+        if not self._retired:
+            self.status = READY
+        await self._home.mailboxes.settled()
+
+    async def _execute_alone(self, claim: Claim) -> bool:
+        """Run a message; tell whether that was possible."""
+        entry = claim.entry
         try:
             await self._execute(claim)
         except NotStarted:
@@ -233,11 +248,8 @@ class Worker:
                 raise
             _logger.error("execution %s is tried again: %s", entry.execution_id, error)
             await asyncio.sleep(_SHORTAGE_SECONDS)
-            return
-        self.last_execution_time = clock.now()
-        if not self._retired:
-            self.status = READY
-        await self._home.mailboxes.settled()
+            return False
+        return True
 
     async def _facts(self) -> endings.ActorFacts | None:
         known = self._home.database.known
@@ -297,6 +309,62 @@ class Worker:
             results.end()
         await self._settle(running, ending, problem, results)
 
+    async def _execute_together(self, entries: Sequence[Entry], facts: endings.ActorFacts) -> None:
+        """Let the actor handle several messages at once; those that it does not are run later.
+
+        To everybody else they have not begun until they end. Where it takes too long or fails,
+        each is run by itself, which says what is wrong.
+        """
+        claims = [
+            self._claim(entry, facts, entry.message)
+            for entry in entries
+            if entry.message is not None
+        ]
+        began = time.monotonic()
+        tokens = [self._grant(facts.actor, _TOGETHER_SECONDS) for _ in claims]
+        timer = asyncio.get_running_loop().call_later(
+            _TOGETHER_SECONDS, self._process.signal, signal.SIGKILL
+        )
+        ending, handled = Ending(-signal.SIGKILL), None
+        try:
+            pipe = await self._workspace.open(claims[0].message)
+            if isinstance(self._process, Warm) and not self._aborted:
+                each = zip(claims, tokens, strict=True)
+                ending, handled = await self._process.run_batch(
+                    [self._environment(claim, token) for claim, token in each], pipe
+                )
+        except (NotStarted, OSError) as error:
+            _logger.debug("actor %s: no messages together: %s", self.actor_id, error)
+        finally:
+            timer.cancel()
+            for token in tokens:
+                self._home.grants.revoke(token)
+            await self._workspace.leave(
+                Log(0),
+                lambda _: None,
+                goes_on=ending.goes_on,
+                clean=ending.clean,
+                seconds=_LOG_SECONDS,
+            )
+        left = entries[len(handled or ()) :]
+        for claim, done in zip(claims, handled or (), strict=False):
+            self._end_one_of_many(claim, began, ending.cpu // len(entries), done)
+        if left:
+            left[0].alone = True
+            for entry in left:
+                entry.fresh = handled is not None
+            self._home.mailboxes.give_back(self.actor_id, left)
+
+    def _end_one_of_many(self, claim: Claim, began: float, cpu: int, done: Handled) -> None:
+        mailboxes, limits = self._home.mailboxes, self._home.limits
+        log = Log(limits.log_characters)
+        log.write(done.log.encode(), final=True)
+        results = done.results[: limits.results]
+        for result in results:
+            mailboxes.told(claim.execution, result)
+        end = self._end(claim, log, began, Ending(done.code, cpu))
+        mailboxes.end(end, claim.entry, results, "")
+
     def _go_on(self, running: Running, seconds: float, left: float) -> None:
         """Let an execution be seen that does not end at once, and end in time."""
         execution = running.claim.execution
@@ -343,23 +411,24 @@ class Worker:
         elif fate is Fate.LATER:
             self._home.mailboxes.postpone(self.actor_id, entry, reason)
         else:
-            end = self._end(running, ending, problem)
+            end = self._end(running.claim, running.log, running.began, ending, problem)
             self._home.mailboxes.end(end, entry, results.rest(), reason)
         if problem:
             if fate is Fate.ENDED:
                 raise NotStarted(problem)
             await asyncio.sleep(_RETRY_SECONDS * 2**self._failures)
 
-    def _end(self, running: Running, ending: Ending, problem: str) -> endings.End:
-        claim = running.claim
+    def _end(
+        self, claim: Claim, log: Log, began: float, ending: Ending, problem: str = ""
+    ) -> endings.End:
         exit_code = ending.code if ending.code >= 0 else 128 - ending.code
         moment = clock.now()
         end = executions.End(
             execution=claim.execution,
             status=executions.ERROR if problem else executions.COMPLETE,
-            log=running.log.text,
+            log=log.text,
             log_seconds=self._log_seconds(claim.actor),
-            runtime=round(time.monotonic() - running.began),
+            runtime=round(time.monotonic() - began),
             cpu=ending.cpu,
             exit_code=None if problem else exit_code,
             final_state=_final_state(claim.execution, moment, exit_code, problem),

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from abaco.store.executions import Message
 from abaco.workers import mailbox as module
 from abaco.workers.mailbox import Entry, Mailbox
 
@@ -24,17 +25,27 @@ def add(mailbox: Mailbox, sequence: int, text: str) -> Entry:
 
 
 def taken(mailbox: Mailbox, now: float = 0.0) -> Entry:
-    entry = mailbox.take(now)
-    assert entry is not None
+    (entry,) = mailbox.take(now)
     return entry
+
+
+def add_fresh(mailbox: Mailbox, sequence: int, text: str) -> Entry:
+    """Add a message that no worker ever had, and that may run together with others."""
+    entry = add(mailbox, sequence, text)
+    entry.fresh, entry.message = True, Message(b"", "str", {})
+    return entry
+
+
+def places(entries: list[Entry]) -> list[int]:
+    return [entry.sequence for entry in entries]
 
 
 def order(mailbox: Mailbox) -> list[int]:
     """Return the places of all messages, one run after the other."""
     found = []
-    while (entry := mailbox.take(0.0)) is not None:
-        found.append(entry.sequence)
-        mailbox.end(entry)
+    while entries := mailbox.take(0.0):
+        found.append(entries[0].sequence)
+        mailbox.end(entries[0])
     return found
 
 
@@ -58,10 +69,10 @@ def test_messages_with_one_key_run_one_at_a_time_and_others_beside_them() -> Non
     mailbox = filled("ada:1", "ada:1", "ada:2", "bob:1")
     first, other = taken(mailbox), taken(mailbox)
     assert (first.sequence, other.sequence) == (0, 2)
-    assert mailbox.take(0.0) is None
+    assert mailbox.take(0.0) == []
     mailbox.end(first)
     following = {taken(mailbox).sequence}
-    assert mailbox.take(0.0) is None
+    assert mailbox.take(0.0) == []
     assert following <= {1, 3}
 
 
@@ -81,7 +92,7 @@ def test_what_could_not_be_handled_comes_again_later_and_before_what_is_behind_i
     mailbox = filled("ada:1", "ada:1")
     delay = mailbox.postpone(taken(mailbox), "the database is away", 0.0)
     assert 0.75 <= delay <= 1.25
-    assert mailbox.take(delay - 0.01) is None
+    assert mailbox.take(delay - 0.01) == []
     again = taken(mailbox, delay)
     assert (again.sequence, again.tries, again.reason) == (0, 1, "the database is away")
     mailbox.end(again)
@@ -102,15 +113,14 @@ def test_while_something_is_away_one_message_is_tried_at_a_time_and_ever_more_ra
     mailbox.postpone(taken(mailbox), "away", 0.0)
     now, tried = 0.0, 1
     while now < 60:
-        entry = mailbox.take(now)
-        if entry is not None:
+        for entry in mailbox.take(now):
             tried += 1
-            assert mailbox.take(now) is None
+            assert mailbox.take(now) == []
             mailbox.postpone(entry, "away", now)
         now += 0.05
     assert 10 <= tried <= 20
     mailbox.end(taken(mailbox, now + module.LONGEST_PAUSE))
-    assert [mailbox.take(now) for _ in range(8)].count(None) == 0
+    assert [mailbox.take(now) for _ in range(8)].count([]) == 0
 
 
 def test_the_delay_grows_up_to_a_minute() -> None:
@@ -159,49 +169,150 @@ def test_a_mailbox_can_be_emptied_while_a_message_runs() -> None:
     running = taken(mailbox)
     assert sorted(entry.sequence for entry in mailbox.clear()) == [1, 2, 3]
     assert len(mailbox) == 0
-    assert mailbox.take(0.0) is None
+    assert mailbox.take(0.0) == []
     add(mailbox, 4, "ada:1")
-    assert mailbox.take(0.0) is None
+    assert mailbox.take(0.0) == []
     mailbox.end(running)
     assert order(mailbox) == [4]
 
 
+class Traffic:
+    """A mailbox in use by chance: what comes, runs, and ends."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)  # noqa: S311 - no secret
+        self.mailbox = Mailbox()
+        self.now = 0.0
+        self.sent = 0
+        self.running: list[list[Entry]] = []
+        self.ended: dict[tuple[str, str | None], list[int]] = {}
+
+    def send(self) -> None:
+        make = add_fresh if self.chance.random() < 0.8 else add
+        key = self.chance.choice(["", "1", "2", "3"])
+        make(self.mailbox, self.sent, f"{self.chance.choice('abc')}:{key}")
+        self.sent += 1
+
+    def take(self) -> None:
+        entries = self.mailbox.take(self.now, self.chance.choice([1, 4]))
+        if entries:
+            keys = [others[0].key for others in self.running if others[0].key is not None]
+            assert entries[0].key not in keys
+            assert len({(entry.sender, entry.key) for entry in entries}) == 1
+            self.running.append(entries)
+
+    def stop(self) -> None:
+        """Let something stop running: it is away, it is handled, or only in part."""
+        if not self.running:
+            return
+        entries = self.running.pop(self.chance.randrange(len(self.running)))
+        step = self.chance.random()
+        if step < 0.3 and len(entries) == 1:
+            self.mailbox.postpone(entries[0], "away", self.now)
+            return
+        done = 0 if step < 0.4 else self.chance.randint(0, len(entries))
+        for entry in entries[:done]:
+            self.end(entry)
+        for entry in entries[done:]:
+            entry.fresh = self.chance.random() < 0.5
+            self.mailbox.put_back(entry)
+
+    def end(self, entry: Entry) -> None:
+        self.mailbox.end(entry)
+        self.ended.setdefault((entry.sender, entry.key), []).append(entry.sequence)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    mailbox, now, sequence = Mailbox(), 0.0, 0
-    running: list[Entry] = []
-    ended: dict[tuple[str, str | None], list[int]] = {}
+    traffic = Traffic(seed)
     for _ in range(3000):
-        now += chance.random() * 0.2
-        step = chance.random()
-        if step < 0.3:
-            add(mailbox, sequence, f"{chance.choice('abc')}:{chance.choice(['', 1, 2, 3])}")
-            sequence += 1
-        elif step < 0.6:
-            entry = mailbox.take(now)
-            if entry is not None:
-                keys = [other.key for other in running if other.key is not None]
-                assert entry.key not in keys
-                running.append(entry)
-        elif running:
-            entry = running.pop(chance.randrange(len(running)))
-            if step < 0.7:
-                mailbox.postpone(entry, "away", now)
-            elif step < 0.75:
-                mailbox.put_back(entry)
-            else:
-                mailbox.end(entry)
-                ended.setdefault((entry.sender, entry.key), []).append(entry.sequence)
-    for entry in running:
-        mailbox.end(entry)
-        ended.setdefault((entry.sender, entry.key), []).append(entry.sequence)
-    while len(mailbox):
-        now += 100
-        entry = taken(mailbox, now)
-        mailbox.end(entry)
-        ended.setdefault((entry.sender, entry.key), []).append(entry.sequence)
-    assert sorted(number for each in ended.values() for number in each) == list(range(sequence))
-    ordered = [each for (_, key), each in ended.items() if key is not None]
+        traffic.now += traffic.chance.random() * 0.2
+        traffic.chance.choices([traffic.send, traffic.take, traffic.stop], [3, 3, 4])[0]()
+    for entries in traffic.running:
+        for entry in entries:
+            traffic.end(entry)
+    while len(traffic.mailbox):
+        traffic.now += 100
+        traffic.end(taken(traffic.mailbox, traffic.now))
+    assert sorted(number for each in traffic.ended.values() for number in each) == list(
+        range(traffic.sent)
+    )
+    ordered = [each for (_, key), each in traffic.ended.items() if key is not None]
     assert ordered
     assert all(each == sorted(each) for each in ordered)
+
+
+# Several at once
+
+
+def test_messages_of_one_sender_with_one_key_are_taken_together() -> None:
+    mailbox = Mailbox()
+    for sequence, text in enumerate(["a:1", "a:1", "a:2", "b:1", "a:1"]):
+        add_fresh(mailbox, sequence, text)
+    first = mailbox.take(0.0, 8)
+    assert places(first) == [0, 1, 4]
+    assert (len(mailbox), mailbox.running) == (2, 3)
+    assert places(list(mailbox.waiting())) == [2, 3]
+    assert places(mailbox.take(0.0, 8)) == [2]
+    # another sender's has the same key
+    assert mailbox.take(0.0, 8) == []
+    for entry in first:
+        mailbox.end(entry)
+    assert places(mailbox.take(0.0, 8)) == [3]
+
+
+def test_no_more_are_taken_together_than_wanted() -> None:
+    mailbox = Mailbox()
+    for sequence in range(5):
+        add_fresh(mailbox, sequence, "a:1")
+    assert places(mailbox.take(0.0, 2)) == [0, 1]
+
+
+def test_messages_without_a_key_run_by_themselves() -> None:
+    mailbox = Mailbox()
+    for sequence in range(2):
+        add_fresh(mailbox, sequence, "a")
+    assert [places(mailbox.take(0.0, 8)) for _ in range(2)] == [[0], [1]]
+
+
+def test_what_was_not_handled_together_comes_next_in_its_order() -> None:
+    mailbox = Mailbox()
+    for sequence in range(5):
+        add_fresh(mailbox, sequence, "a:1")
+    entries = mailbox.take(0.0, 8)
+    mailbox.end(entries[0])
+    entries[1].alone = True
+    for entry in entries[1:]:
+        mailbox.put_back(entry)
+    assert len(mailbox) == 4
+    alone = mailbox.take(0.0, 8)
+    assert places(alone) == [1]
+    mailbox.end(alone[0])
+    assert places(mailbox.take(0.0, 8)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("unfit", ["had by a worker", "not in memory", "binary"])
+def test_a_message_that_cannot_join_ends_what_is_taken_together(unfit: str) -> None:
+    mailbox = Mailbox()
+    for sequence in range(4):
+        entry = add_fresh(mailbox, sequence, "a:1")
+        if sequence == 2:
+            entry.fresh = unfit != "had by a worker"
+            binary = Message(b"", "application/octet-stream", {})
+            entry.message = {"binary": binary, "not in memory": None}.get(unfit, entry.message)
+    entries = mailbox.take(0.0, 8)
+    assert places(entries) == [0, 1]
+    for entry in entries:
+        mailbox.end(entry)
+    assert places(mailbox.take(0.0, 8)) == [2]
+
+
+def test_those_that_run_together_are_not_dropped_with_those_that_wait() -> None:
+    mailbox = Mailbox()
+    for sequence in range(5):
+        add_fresh(mailbox, sequence, "a:1")
+    entries = mailbox.take(0.0, 2)
+    assert places(mailbox.clear()) == [2, 3, 4]
+    for entry in entries:
+        mailbox.put_back(entry)
+    assert order(mailbox) == [0, 1]

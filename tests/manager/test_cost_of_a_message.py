@@ -69,7 +69,7 @@ def test_a_cold_start_imports_little_beyond_the_driver_and_yaml() -> None:
         name for name in more if name.partition(".")[0] in ("manager", "reactors", "datacatalog")
     }
     assert more - own <= {"secrets", "shlex"}
-    assert len(own) <= 75
+    assert len(own) <= 76
     assert "datacatalog.linkedstores.basestore.paging" not in own
 
 

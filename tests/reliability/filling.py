@@ -28,6 +28,7 @@ class FillingStore(PipelineJobStore):
         stored: Document,
         changes: Mapping[str, Any],  # noqa: ARG002 - the caller does the same to what it has read
         guard: Mapping[str, Any] | None = None,  # noqa: ARG002 - nobody else writes
+        count: int = 1,  # noqa: ARG002 - it fills one by one
         **operators: Any,  # noqa: ARG002 - as the changes
     ) -> bool:
         """Count a change of a document."""

@@ -38,7 +38,7 @@ def manager_gateway(folder: Path, mongodb: dict[str, Any], mode: str = "warm") -
     """
     image = yaml.safe_load((ROOT / "images.yml").read_text())[IMAGE]
     if mode == "cold":
-        image = {name: value for name, value in image.items() if name != "handler"}
+        image = {name: value for name, value in image.items() if name not in ("handler", "batch")}
     environment = {
         "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
         "_REACTOR_MONGODB_DATABASE": mongodb["database"],

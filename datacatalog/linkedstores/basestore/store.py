@@ -241,6 +241,7 @@ class Store:
         stored: Document,
         changes: Mapping[str, Any],
         guard: Mapping[str, Any] | None = None,
+        count: int = 1,
         **operators: Any,
     ) -> bool:
         """Change a document if it still has the revision that was read, and count the change.
@@ -249,12 +250,13 @@ class Store:
             stored: the document as it was read; its `_properties` are updated to the new ones.
             changes: the fields that get a new value.
             guard: what else has to hold for the stored document.
+            count: as how many changes it counts.
             operators: further update operators, without their `$`.
 
         Returns:
             False if another writer was faster; nothing has changed then.
         """
-        new = _next_properties(stored)
+        new = _next_properties(stored, count)
         assignments = {**changes, **{f"_properties.{name}": new[name] for name in new}}
         update = {"$set": assignments, **{f"${name}": value for name, value in operators.items()}}
         result = self.coll.update_one({**unchanged(stored), **(guard or {})}, update)
@@ -322,10 +324,10 @@ def unchanged(stored: Document) -> Document:
     return {"_id": stored["_id"], REVISION: stored.get("_properties", {}).get("revision")}
 
 
-def _next_properties(stored: Document) -> Document:
-    """Return what the next change of a document sets in its `_properties`."""
+def _next_properties(stored: Document, count: int = 1) -> Document:
+    """Return what the next change of a document, or the next few, set in its `_properties`."""
     revision = stored.get("_properties", {}).get("revision") or 0
-    return {"revision": revision + 1, "modified_date": now()}
+    return {"revision": revision + count, "modified_date": now()}
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from datacatalog.linkedstores.pipelinejob import exceptions, fsm
 from datacatalog.linkedstores.pipelinejob.agave_events import AgaveEvents
+from datacatalog.linkedstores.pipelinejob.appending import Applied, Event
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     DuplicateJobError,
     EventConflict,
@@ -15,13 +16,14 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     UnknownRejection,
 )
 from datacatalog.linkedstores.pipelinejob.heads import Outdated
-from datacatalog.linkedstores.pipelinejob.store import Applied, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.store import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.tapis_events import TapisEvents
 
 __all__ = [
     "AgaveEvents",
     "Applied",
     "DuplicateJobError",
+    "Event",
     "EventConflict",
     "EventRefused",
     "JobCreateFailure",

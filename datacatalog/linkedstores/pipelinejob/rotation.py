@@ -59,6 +59,7 @@ class RotatingStore(JobReader):
         stored: Document,
         changes: Mapping[str, Any],
         guard: Mapping[str, Any] | None = None,
+        count: int = 1,
         **operators: Any,
     ) -> bool:
         """Do as in all stores; former salts whose tokens have ended go with the change."""
@@ -67,7 +68,7 @@ class RotatingStore(JobReader):
             self._keep_rotations(stored, ended)
             left = [each for each in former_salts.former(stored) if each not in ended]
             changes = {**changes, former_salts.FORMER: left}
-        done = super().commit(stored, changes, guard, **operators)
+        done = super().commit(stored, changes, guard, count, **operators)
         if done and ended:
             stored[former_salts.FORMER] = changes[former_salts.FORMER]
         return done

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents, paths
-from datacatalog.linkedstores.basestore.store import now, unchanged
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import history, lives
+from datacatalog.linkedstores.pipelinejob.appending import (
+    AppendingStore,
+    Applied,
+    Event,
+    Uncertain,
+    is_whole,
+    life_of,
+    next_entry,
+)
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventConflict,
     EventRefused,
@@ -22,15 +30,12 @@ from datacatalog.linkedstores.pipelinejob.fsm import (
     FIRST_EVENT,
     FIRST_STATE,
     TRANSITIONS,
-    next_state,
 )
-from datacatalog.linkedstores.pipelinejob.heads import Heads, Outdated
-from datacatalog.linkedstores.pipelinejob.rotation import RotatingStore
-from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
+from datacatalog.linkedstores.pipelinejob.heads import Outdated
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 from datacatalog.tokens import InvalidAdminToken
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Mapping
 
     from datacatalog.mongo import Document
@@ -49,48 +54,10 @@ OPTIONAL: dict[str, Any] = {
 
 APPLIED = "it was applied"
 """Of an event that comes late: what happened to it in its own life."""
-_MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
-"""What has to be read of a job whose entries move."""
 
 
-class Applied(NamedTuple):
-    """What became of an event."""
-
-    job: Document
-    """the job as it is stored now"""
-    entry: Document
-    """the event's entry in the history; `_state` and `_revision` are the job's after it"""
-    duplicate: bool
-    """whether an earlier delivery had applied it"""
-
-
-class _Event(NamedTuple):
-    name: str
-    data: Any
-    uuid: str
-    """of its entry in the history, in the life in which it is applied"""
-    digest: str
-    execution_id: str | None
-    first: bool = False
-    """whether nothing was sent under its key before"""
-    key: str | None = None
-    """None where its entry is the same in all lives"""
-    lasting: bool = False
-    """whether its key stands for one event in all lives"""
-    happened: datetime.datetime | None = None
-
-
-class _Uncertain(Exception):
-    """Whether a write arrived is unknown."""
-
-
-class PipelineJobStore(RotatingStore):
+class PipelineJobStore(AppendingStore):
     """The jobs, their histories and what was refused."""
-
-    @cached_property
-    def heads(self) -> Heads:
-        """The heads of the jobs whose latest events this store has applied."""
-        return Heads()
 
     # Creating
 
@@ -231,50 +198,31 @@ class PipelineJobStore(RotatingStore):
         *,
         key: str | None = None,
         first: bool = False,
-        lasting: bool = False,
         sent: Any = None,
-        happened: datetime.datetime | None = None,
         execution_id: str | None = None,
         remembered: bool = False,
     ) -> Applied:
+        """Apply a new event: the arguments are those of `new_event`, the rest is as for `apply_event`."""
+        event = self.new_event(
+            job, name, data, key=key, first=first, sent=sent, execution_id=execution_id
+        )
+        return self.apply_event(job, event, remembered=remembered)
+
+    def apply_event(self, job: Document, event: Event, *, remembered: bool = False) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
 
         Args:
             job: the job as `load` or `load_head` returned it; read again, likewise, only if another
                 writer was faster.
-            name: the event.
-            data: what the history is to keep.
-            key: the idempotency key, by default one of its own. It counts within one life of the
-                job, which ends with a reset.
-            first: nothing was sent under this key before, so it is not looked for among the entries
-                that have moved from the job's document.
-            lasting: the key stands for one event in all lives, as one that a platform has made does.
-            sent: what tells events with the same key apart, by default `data`.
-            happened: when, where its sender says so.
-            execution_id: of the execution that brought the event, for the record of a refusal.
+            event: as `new_event` made it for this job.
             remembered: the job is as `heads` had it.
 
         Raises:
-            UnknownJob, EventRefused, EventConflict, JobUpdateFailure: as for `handle`.
+            UnknownJob, EventRefused, EventConflict: as for `handle`.
             LateDelivery: it belongs to an earlier life of the job.
             Outdated: what was remembered does not decide this; whether the event was written may
                 be unknown.
         """
-        try:
-            text = documents.check(data)
-        except documents.DocumentError as error:
-            raise JobUpdateFailure(str(error)) from error
-        event = _Event(
-            name,
-            data,
-            self.entry_uuid(job, key or secrets.token_hex(16), _life_of(job, name)),
-            history.digest(name, text if sent is None else documents.canonical(sent)),
-            execution_id,
-            first or key is None,
-            key,
-            lasting,
-            happened,
-        )
         if remembered:
             return self._apply_to_remembered(job, event)
         return self._apply(job, event)
@@ -292,7 +240,7 @@ class PipelineJobStore(RotatingStore):
         """
         row = self.load_rejected(rejected_id)
         uuid, _, event_digest = rejected_id.rpartition(":")
-        event = _Event(
+        event = Event(
             row["event"]["name"] or name or "",
             documents.decode(row["event"].get("data")),
             uuid,
@@ -303,8 +251,8 @@ class PipelineJobStore(RotatingStore):
         self.rejected.update_one({"_id": rejected_id}, {"$set": {"applied": now()}})
         return applied
 
-    def _apply(self, job: Document, event: _Event) -> Applied:
-        load = self.load if _is_whole(job) else self.load_head
+    def _apply(self, job: Document, event: Event) -> Applied:
+        load = self.load if is_whole(job) else self.load_head
         certain = event.first
         for attempt in self.attempts(f"{event.name} event"):
             if attempt:
@@ -320,7 +268,7 @@ class PipelineJobStore(RotatingStore):
                 if refusal.what != APPLIED:
                     self._keep_rejected(job, event, refusal)
                 raise
-            except _Uncertain:
+            except Uncertain:
                 # the next attempt finds the entry, wherever it is by then, or makes it
                 certain = False
             else:
@@ -328,21 +276,21 @@ class PipelineJobStore(RotatingStore):
                     return applied
         raise AssertionError  # pragma: no cover - `attempts` ends by raising
 
-    def _apply_to_remembered(self, job: Document, event: _Event) -> Applied:
+    def _apply_to_remembered(self, job: Document, event: Event) -> Applied:
         try:
             applied = self._attempt(job, event, only_recent=event.first)
-        except (EventRefused, LateDelivery, _Uncertain) as reason:
+        except (EventRefused, LateDelivery, Uncertain) as reason:
             raise Outdated from reason
         if applied is None:
             raise Outdated
         return applied
 
-    def _attempt(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
+    def _attempt(self, job: Document, event: Event, *, only_recent: bool) -> Applied | None:
         """Apply an event to a job if it is still as it was read; None if another writer was faster.
 
         Raises:
             LateDelivery: it belongs to an earlier life of the job.
-            _Uncertain: the connection was lost before the answer.
+            Uncertain: the connection was lost before the answer.
         """
         known = self._known(job, event, only_recent=only_recent)
         if known is None and event.key is not None and lives.number(job):
@@ -351,24 +299,14 @@ class PipelineJobStore(RotatingStore):
                 known = self._known(job, event, only_recent=only_recent)
         if known is not None:
             return known
-        lives.check_moment(job, event.name, event.happened)
-        state = next_state(job["state"], event.name)
-        entry = history.new_entry(
-            event.uuid,
-            event.name,
-            event.data,
-            date=max(now(), job.get("updated") or now()),
-            state=state,
-            revision=(job.get("_properties", {}).get("revision") or 0) + 1,
-            event_digest=event.digest,
-        )
-        if not self._append(job, entry):
+        entry = next_entry(job, event)
+        if not self.append(job, entry):
             return None
-        if not _is_whole(job):
+        if not is_whole(job):
             self.heads.keep(job)
         return Applied(job, entry, duplicate=False)
 
-    def _in_this_life(self, job: Document, event: _Event) -> _Event:
+    def _in_this_life(self, job: Document, event: Event) -> Event:
         """Return an event with the entry that it has in the present life of a job.
 
         Raises:
@@ -380,17 +318,17 @@ class PipelineJobStore(RotatingStore):
                 return began
         if event.lasting and self._was_applied_before(job, event):
             raise LateDelivery(event.name, lives.since(job), APPLIED)
-        uuid = self.entry_uuid(job, str(event.key), _life_of(job, event.name))
+        uuid = self.entry_uuid(job, str(event.key), life_of(job, event.name))
         return event._replace(uuid=uuid)
 
-    def _was_applied_before(self, job: Document, event: _Event) -> bool:
+    def _was_applied_before(self, job: Document, event: Event) -> bool:
         """Tell whether an event came with this key in an earlier life."""
         if event.key is None:
             return False
         uuids = [self.entry_uuid(job, event.key, life) for life in range(lives.number(job))]
         return self.histories.has_any(job, uuids)
 
-    def _known(self, job: Document, event: _Event, *, only_recent: bool) -> Applied | None:
+    def _known(self, job: Document, event: Event, *, only_recent: bool) -> Applied | None:
         """Return what became of an event that an earlier delivery had applied, else None.
 
         Raises:
@@ -398,7 +336,7 @@ class PipelineJobStore(RotatingStore):
         """
         if history.has(job, event.uuid):
             # of a job that is not whole, only its uuid was read; and it may have moved meanwhile
-            job = job if _is_whole(job) else self.load(job["uuid"])
+            job = job if is_whole(job) else self.load(job["uuid"])
             entry = self.histories.find(job, event.uuid)
         else:
             entry = None if only_recent else self.histories.find_moved(job, event.uuid)
@@ -407,53 +345,6 @@ class PipelineJobStore(RotatingStore):
         if entry.get("_digest", event.digest) != event.digest:
             raise EventConflict(event.name, entry["name"])
         return Applied(job, entry, duplicate=True)
-
-    def _append(self, job: Document, entry: Document) -> bool:
-        """Write an event; tell whether no other writer was faster.
-
-        Raises:
-            _Uncertain: the connection was lost before the answer.
-        """
-        changes: Document = {
-            "state": entry["_state"],
-            "last_event": entry["name"],
-            "updated": entry["date"],
-        }
-        operators: dict[str, Any] = {"push": {"history": entry}}
-        number = total(job)
-        about = {"moved": history.moved(job)}
-        recent = [*history.recent(job), entry]
-        if history.is_full(job):
-            whole = job if _is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
-            if whole is None:
-                return False
-            room = self.histories.make_room(whole)
-            recent = [*room.get("history", history.recent(whole)), entry]
-            if room:
-                changes |= {**room, "history": recent}
-                operators = {}
-                about["moved"] = room["_history.moved"]
-            about["bytes"] = history.size(recent)
-        else:
-            about["bytes"] = (history.counted(job) or 0) + history.size([entry])
-        changes["_history.bytes"] = about["bytes"]
-        changes |= lives.changes(job, entry)
-        # the lesser of two: where an entry before this one was not handed out, that stays noted
-        operators["min"] = {UNTOLD: number}
-        try:
-            if not self.commit(job, changes, **operators):
-                return False
-        except AutoReconnect as error:
-            raise _Uncertain from error
-        job.update(
-            lives.changes(job, entry),
-            state=entry["_state"],
-            last_event=entry["name"],
-            updated=entry["date"],
-            history=recent,
-            _history={**(job.get("_history") or {}), **about},
-        )
-        return True
 
     def keep_unread(
         self, job: Document, body: Any, reason: str, *, key: str | None, execution_id: str | None
@@ -468,10 +359,10 @@ class PipelineJobStore(RotatingStore):
             execution_id: of the execution that brought it.
         """
         uuid = self.entry_uuid(job, key or secrets.token_hex(16), lives.number(job))
-        event = _Event("", body, uuid, history.digest("", documents.canonical(body)), execution_id)
+        event = Event("", body, uuid, history.digest("", documents.canonical(body)), execution_id)
         self._keep_rejected(job, event, reason)
 
-    def _keep_rejected(self, job: Document, event: _Event, reason: object) -> None:
+    def _keep_rejected(self, job: Document, event: Event, reason: object) -> None:
         row = {
             "uuid": job["uuid"],
             "event": {"name": event.name, "data": documents.encode(event.data)},
@@ -514,16 +405,6 @@ class PipelineJobStore(RotatingStore):
         super().set_visible(stored, action, visible=visible)
         if visible:
             self.untold.disown(stored)
-
-
-def _is_whole(job: Document) -> bool:
-    """Tell whether all of a job was read, not only its head."""
-    return "data" in job
-
-
-def _life_of(job: Document, name: str) -> int:
-    """Return the life of a job to which an event belongs."""
-    return lives.number(job) + (name == lives.BEGIN)
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:

@@ -1,0 +1,201 @@
+"""Messages that wait for one actor with one key are handed to it together, where its image says how."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.abaco.running import Client, RunningGateway, eventually
+
+IMAGES = {
+    "batcher": {
+        "folder": ".",
+        "command": ["python3", "batcher.py"],
+        "mode": "warm",
+        "handler": "batcher:main",
+        "batch": "batcher:together",
+        "ordered_by": "key",
+    },
+}
+BATCHER = """
+import ast, os, signal, socket, time
+from pathlib import Path
+
+def note(orders, how):
+    with open(orders["notes"], "a") as notes:
+        notes.write(f"{orders['number']} {how}\\n")
+
+def main():
+    orders = ast.literal_eval(os.environ["MSG"])
+    if "begun" in orders:
+        Path(orders["begun"]).touch()
+    while "gate" in orders and not Path(orders["gate"]).exists():
+        time.sleep(0.01)
+    note(orders, "alone")
+    print("alone, first attempt:", os.environ.get("_abaco_first_attempt"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as results:
+        results.connect(os.environ["_abaco_results_socket"])
+        results.send(os.environ["_abaco_execution_id"].encode())
+    return orders.get("code", 0)
+
+def together(environments):
+    handled = []
+    for environ in environments:
+        orders = ast.literal_eval(environ["MSG"])
+        match orders.get("order"):
+            case "be alone":
+                return handled
+            case "fail":
+                raise ValueError("none of these")
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hang":
+                time.sleep(60)
+            case "talk nonsense":
+                return [("one", "two", "three")]
+            case "say too much":
+                return [(0, "", [])] * (len(environments) + 1)
+        note(orders, f"of {len(environments)}")
+        handled.append((orders.get("code", 0), f"with others: {orders['number']}\\n", [environ["_abaco_execution_id"]]))
+    return handled
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "batcher.py").write_text(BATCHER)
+    with RunningGateway(folder, IMAGES) as running:
+        yield running
+
+
+class Kitchen:
+    """An actor whose first message holds up what follows, so that it waits together."""
+
+    def __init__(self, client: Client, folder: Path) -> None:
+        self.client = client
+        self.actor = client.actor("batcher")
+        self._folder = folder
+        self._sent = 0
+
+    def send(self, key: str = "tacos", **orders: Any) -> str:
+        body = {"key": key, "number": self._sent, "notes": str(self._folder / "notes"), **orders}
+        self._sent += 1
+        return self.client.submit(self.actor, body)
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Let what is sent in the block wait until its end."""
+        gate, begun = self._folder / f"gate-{self._sent}", self._folder / f"begun-{self._sent}"
+        self.send(gate=str(gate), begun=str(begun))
+        eventually(begun.exists)
+        try:
+            yield
+        finally:
+            gate.touch()
+
+    def ended(self, executions: Sequence[str]) -> list[dict[str, Any]]:
+        return [self.client.ended(self.actor, execution) for execution in executions]
+
+    def notes(self) -> list[str]:
+        """Return how each message was handled, in the order in which that happened."""
+        return (self._folder / "notes").read_text().splitlines()
+
+
+@pytest.fixture
+def kitchen(ada: Client, tmp_path: Path) -> Kitchen:
+    return Kitchen(ada, tmp_path)
+
+
+def test_what_waits_with_one_key_is_handled_together_and_each_has_its_own_end(
+    kitchen: Kitchen, ada: Client
+) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(code=number) for number in range(3)]
+    ends = kitchen.ended(executions)
+    assert kitchen.notes() == ["0 alone", "1 of 3", "2 of 3", "3 of 3"]
+    assert [end["exitCode"] for end in ends] == [0, 1, 2]
+    assert {end["status"] for end in ends} == {"COMPLETE"}
+    for number, execution in enumerate(executions, 1):
+        assert ada.logs(kitchen.actor, execution) == f"with others: {number}\n"
+        assert ada.result_of(kitchen.actor, execution).decode() == execution
+
+
+def test_messages_with_other_keys_are_not_among_them(kitchen: Kitchen) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(key) for key in ("tacos", "salsa", "tacos", "tacos")]
+    kitchen.ended(executions)
+    assert sorted(kitchen.notes()) == ["0 alone", "1 of 3", "2 alone", "3 of 3", "4 of 3"]
+
+
+def test_what_the_actor_does_not_take_runs_by_itself_and_the_rest_together_after_it(
+    kitchen: Kitchen,
+) -> None:
+    with kitchen.held_up():
+        executions = [
+            kitchen.send(order=order) for order in ("", "", "be alone", "", "", "be alone")
+        ]
+    ends = kitchen.ended(executions)
+    assert [end["exitCode"] for end in ends] == [0] * 6
+    assert kitchen.notes() == [
+        "0 alone",
+        "1 of 6",
+        "2 of 6",
+        "3 alone",
+        "4 of 3",
+        "5 of 3",
+        "6 alone",
+    ]
+
+
+@pytest.mark.parametrize("order", ["fail", "die", "hang", "talk nonsense", "say too much"])
+def test_where_it_fails_each_runs_by_itself_as_one_that_may_have_been_handled(
+    kitchen: Kitchen, ada: Client, order: str
+) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(order=order) for _ in range(3)]
+    ends = kitchen.ended(executions)
+    assert [(end["status"], end["exitCode"]) for end in ends] == [("COMPLETE", 0)] * 3
+    assert kitchen.notes() == [f"{number} alone" for number in range(4)]
+    for execution in executions:
+        assert ada.logs(kitchen.actor, execution) == "alone, first attempt: None\n"
+
+
+def test_callers_who_wait_are_answered_each_with_its_own_result(
+    kitchen: Kitchen, ada: Client, tmp_path: Path
+) -> None:
+    def ask(number: int) -> str:
+        body = {"key": "tacos", "number": number, "notes": str(tmp_path / "notes")}
+        return ada.ask(kitchen.actor, body).text
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(40)))
+    # each with the id of its execution
+    log = {number: ada.logs(kitchen.actor, answer) for number, answer in enumerate(answers)}
+    told = [number for number, text in log.items() if text == f"with others: {number}\n"]
+    assert len(told) > 20
+    assert all(text.startswith("alone") for number, text in log.items() if number not in told)
+
+
+def test_what_is_purged_is_not_handled(kitchen: Kitchen, ada: Client) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send() for _ in range(3)]
+        ada.result("DELETE", f"/{kitchen.actor}/messages")
+    assert [end["status"] for end in kitchen.ended(executions)] == ["ERROR"] * 3
+    assert kitchen.notes() == ["0 alone"]
+
+
+@pytest.mark.parametrize("missing", ["ordered_by", "handler"])
+def test_an_image_that_takes_several_messages_says_how_they_are_ordered(
+    tmp_path: Path, missing: str
+) -> None:
+    image = {name: value for name, value in IMAGES["batcher"].items() if name != missing}
+    with RunningGateway(tmp_path, {"batcher": {**image, "mode": "cold"}}) as gateway:
+        with gateway.client("ada") as client:
+            client.refusal("POST", "", 503, json={"image": "batcher"})
+        assert f"batcher: '{missing}' is a dependency of 'batch'" in gateway.log.read_text()
