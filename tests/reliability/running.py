@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,16 @@ def processes(gateway: RunningGateway) -> list[psutil.Process]:
         return psutil.Process(gateway.pid).children()
     except psutil.NoSuchProcess:
         return []
+
+
+def kill(gateway: RunningGateway, victim: str) -> None:
+    """Kill the gateway, or the processes of its workers."""
+    if victim == "gateway":
+        gateway.kill()
+        return
+    for process in processes(gateway):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tests.reliability.checker import Outcome, Record, leaks, problems
 from tests.reliability.running import (
     IMAGE,
     Sender,
+    kill,
     manager_gateway,
     processes,
     read_back,
@@ -52,16 +53,6 @@ LOG = re.compile(
     r"\S+ INFO job (?P<job>\S+): update event(, which an earlier delivery had applied)?, "
     r"state RUNNING, revision (?P<revision>\d+)\n"
 )
-
-
-def kill(gateway: RunningGateway, victim: str) -> None:
-    """Kill the gateway, or the processes of its workers."""
-    if victim == "gateway":
-        gateway.kill()
-        return
-    for process in processes(gateway):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def once(fault: Fault) -> Callable[[Command], Fault | None]:
