@@ -131,6 +131,10 @@ class Worker:
         self._retired = False
         self._aborted = False
         self._failures = 0
+        # what one message makes of the state of an actor, the next has to find
+        self._most_together = _MOST_TOGETHER if image.batch and actor["stateless"] else 1
+        self._together = self._most_together
+        """how many messages are taken at once: fewer after some that the actor did not take"""
         self._after = set(after)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
@@ -198,8 +202,7 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
-        most = _MOST_TOGETHER if self.image.batch else 1
-        entries = self._home.mailboxes.take(self.actor_id, most)
+        entries = self._home.mailboxes.take(self.actor_id, self._together)
         if not entries:
             due = self._home.mailboxes.next_due(self.actor_id)
             with contextlib.suppress(asyncio.TimeoutError):
@@ -349,11 +352,17 @@ class Worker:
         left = entries[len(handled or ()) :]
         for claim, done in zip(claims, handled or (), strict=False):
             self._end_one_of_many(claim, began, ending.cpu // len(entries), done)
-        if left:
+        if not left:
+            self._take_more()
+        else:
+            self._together = max(1, len(entries) - len(left))
             left[0].alone = True
             for entry in left:
                 entry.fresh = handled is not None
             self._home.mailboxes.give_back(self.actor_id, left)
+
+    def _take_more(self) -> None:
+        self._together = min(2 * self._together, self._most_together)
 
     def _end_one_of_many(self, claim: Claim, began: float, cpu: int, done: Handled) -> None:
         mailboxes, limits = self._home.mailboxes, self._home.limits
@@ -411,6 +420,8 @@ class Worker:
         elif fate is Fate.LATER:
             self._home.mailboxes.postpone(self.actor_id, entry, reason)
         else:
+            if ending.code == 0:
+                self._take_more()
             end = self._end(running.claim, running.log, running.began, ending, problem)
             self._home.mailboxes.end(end, entry, results.rest(), reason)
         if problem:

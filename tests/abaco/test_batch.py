@@ -77,9 +77,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 class Kitchen:
     """An actor whose first message holds up what follows, so that it waits together."""
 
-    def __init__(self, client: Client, folder: Path) -> None:
+    def __init__(self, client: Client, folder: Path, **description: Any) -> None:
         self.client = client
-        self.actor = client.actor("batcher")
+        self.actor = client.actor("batcher", **description)
         self._folder = folder
         self._sent = 0
 
@@ -151,6 +151,34 @@ def test_what_the_actor_does_not_take_runs_by_itself_and_the_rest_together_after
         "5 of 3",
         "6 alone",
     ]
+
+
+def test_where_the_actor_takes_none_they_are_not_offered_to_it_together_any_more(
+    kitchen: Kitchen, ada: Client
+) -> None:
+    with kitchen.held_up():
+        refused = [kitchen.send(order="be alone", code=1) for _ in range(8)]
+        taken = [kitchen.send() for _ in range(8)]
+    kitchen.ended([*refused, *taken])
+    offered = [ada.logs(kitchen.actor, each) for each in refused]
+    # whoever was offered once runs alone as one that no worker has tried
+    assert offered == ["alone, first attempt: true\n"] * 8
+    # and little by little, more again
+    assert kitchen.notes()[9:] == [
+        "9 alone",
+        "10 of 2",
+        "11 of 2",
+        *(f"{number} of 4" for number in range(12, 16)),
+        "16 alone",
+    ]
+
+
+def test_an_actor_with_a_state_takes_one_after_the_other(ada: Client, tmp_path: Path) -> None:
+    kitchen = Kitchen(ada, tmp_path, stateless=False)
+    with kitchen.held_up():
+        executions = [kitchen.send() for _ in range(3)]
+    kitchen.ended(executions)
+    assert kitchen.notes() == [f"{number} alone" for number in range(4)]
 
 
 @pytest.mark.parametrize("order", ["fail", "die", "hang", "talk nonsense", "say too much"])
