@@ -9,17 +9,19 @@ import pytest
 
 from datacatalog import agavehelpers, mongo, tokens, utils
 from datacatalog.identifiers import abaco, random_string, typeduuid
+from datacatalog.linkedstores.fixity import FixityStore
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore, UnknownJob
 from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJob,
     ManagedPipelineJobError,
     ManagedPipelineJobInstance,
+    NotStored,
 )
 from datacatalog.managers.pipelinejobs.indexer import Indexer
-from datacatalog.managers.pipelinejobs.indexing import Indexer as OurIndexer
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN
 from tests.datacatalog.conftest import Make
+from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
 
@@ -124,7 +126,8 @@ def test_the_administrative_token_is_made_as_it_always_was(monkeypatch: pytest.M
 def test_identifiers_have_their_small_helpers() -> None:
     for module in (abaco, abaco.actorid, abaco.execid):
         assert module.validate(module.generate())
-    assert abaco.nonceid.validate(abaco.nonceid.generate())
+    assert abaco.execid.validate(abaco.execid.mock())
+    assert abaco.nonceid.validate(abaco.nonceid.mock())
     assert not abaco.nonceid.validate("salsa", permissive=True)
     with pytest.raises(ValueError, match="not the id of a nonce") as refused:
         abaco.nonceid.validate("salsa-secret")
@@ -147,12 +150,64 @@ def test_directories_and_paths_are_named_as_storage_systems_like_it() -> None:
     assert utils.safen_path("a ñ", no_unicode=False, no_spaces=False) == "a ñ"
 
 
-def test_what_watches_uploads_can_be_imported() -> None:
-    assert Indexer is OurIndexer
-    assert agavehelpers.from_agave_uri("agave://data//uploads/x") == ("data", "/uploads/x")
-    assert agavehelpers.to_agave_uri("data", "/uploads/x") == "agave://data/uploads/x"
+def test_uris_are_taken_apart_and_made() -> None:
+    uri = "agave://data/uploads/tacos/x.csv"
+    assert agavehelpers.from_agave_uri("agave://data//uploads/tacos/x.csv") == (
+        ("data", "/uploads/tacos", "x.csv")
+    )
+    assert agavehelpers.to_agave_uri("data", "/uploads/tacos", "x.csv") == uri
+    assert agavehelpers.to_agave_uri("data", "/uploads/tacos/x.csv") == uri
     with pytest.raises(ValueError, match="not an agave:// URI"):
         agavehelpers.from_agave_uri("/uploads/x")
+
+
+def test_a_helper_tells_what_is_on_a_storage_system(place: Place) -> None:
+    for name in ("a/1.csv", "a/b/2.csv"):
+        place.put(f"/uploads/{name}", b"taco")
+    helper = agavehelpers.AgaveHelper(place.client, catalog=place.catalog)
+    files = ["/uploads/a/1.csv", "/uploads/a/b/2.csv"]
+    assert helper.listdir("/uploads/a", storage_system=SYSTEM) == files
+    assert helper.listdir("/uploads/a", recurse=False) == files[:1]
+    assert helper.listdir("/uploads", directories=True) == [
+        "/uploads/a",
+        "/uploads/a/1.csv",
+        "/uploads/a/b",
+        "/uploads/a/b/2.csv",
+    ]
+    told = {
+        name: (helper.exists(name), helper.isfile(name), helper.isdir(name))
+        for name in ("/uploads/a/1.csv", "/uploads//a", "/uploads/none")
+    }
+    assert list(told.values()) == [(True, True, False), (True, False, True), (False, False, False)]
+    with pytest.raises(agavehelpers.AgaveHelperException, match="/uploads/none was not listed"):
+        helper.listdir("/uploads/none")
+
+
+def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote: Remote) -> None:
+    helper = agavehelpers.AgaveHelper(catalog=here.catalog)
+    helper.mkdir("/uploads/new/one")
+    assert helper.mapped_posix_path("/uploads/new") == f"{here.folder}/uploads/new"
+    assert (here.folder / "uploads/new/one").is_dir()
+    assert helper.isdir("/uploads/new/one")
+    with pytest.raises(agavehelpers.AgaveHelperError, match="is in no folder here"):
+        agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
+
+
+def test_an_upload_is_indexed_when_it_is_there(mongodb: dict[str, Any], place: Place) -> None:
+    indexer = Indexer(mongodb, place.client, catalog=place.catalog)
+    with pytest.raises(NotStored, match=r"/uploads/tacos\.csv was not"):
+        indexer.index_if_exists("/uploads/tacos.csv")
+    place.put("/uploads/tacos.csv", b"taco,count\n")
+    with pytest.raises(NotStored, match="is not a file"):
+        indexer.index_if_exists("/uploads")
+    document = indexer.index_if_exists("/uploads//tacos.csv", storage_system=SYSTEM)
+    assert (document["name"], document["type"]) == ("/uploads/tacos.csv", "CSV")
+    fixity = FixityStore(mongodb).find_one_by_id(name="/uploads/tacos.csv")
+    assert fixity is not None
+    assert (fixity["size"], fixity["child_of"]) == (11, [document["uuid"]])
+    assert indexer.index_if_exists("/uploads/tacos.csv")["uuid"] == document["uuid"]
+    later = indexer.index_if_exists("/uploads/later.csv", check_exists=False)
+    assert later["storage_system"] == SYSTEM
 
 
 def test_settings_may_name_the_parts_of_a_server() -> None:

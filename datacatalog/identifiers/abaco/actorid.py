@@ -1,5 +1,5 @@
 """The ids of actors."""
 
-from datacatalog.identifiers.abaco.hashids import generate, validate
+from datacatalog.identifiers.abaco.hashids import generate, mock, validate
 
-__all__ = ["generate", "validate"]
+__all__ = ["generate", "mock", "validate"]

@@ -14,6 +14,11 @@ def generate() -> str:
     return hashid.encode(uuid.uuid1().int >> 64, HASHIDS_SALT)
 
 
+def mock() -> str:
+    """Return an id for tests, of the form that Abaco's have."""
+    return generate()
+
+
 def validate(text_value: str, *, permissive: bool = False) -> bool:
     """Tell whether a text is an Abaco id.
 

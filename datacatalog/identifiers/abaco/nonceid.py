@@ -12,6 +12,11 @@ def generate(tenant: str = DEFAULT_TENANT) -> str:
     return f"{tenant}_{hashids.generate()}"
 
 
+def mock(tenant: str = DEFAULT_TENANT) -> str:
+    """Return an id for tests, of the form that Abaco's have."""
+    return generate(tenant)
+
+
 def validate(text_value: str, *, permissive: bool = False) -> bool:
     """Tell whether a text is the id of a nonce.
 

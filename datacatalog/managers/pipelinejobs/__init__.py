@@ -5,6 +5,7 @@ from datacatalog.managers.pipelinejobs.exceptions import (
     IndexingError,
     InvalidRequest,
     ManagedPipelineJobError,
+    NotStored,
     StorageError,
     UnknownInstance,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "ManagedPipelineJobError",
     "ManagedPipelineJobInstance",
     "Manager",
+    "NotStored",
     "ReactorManagedPipelineJob",
     "StorageError",
     "UnknownInstance",

@@ -2,6 +2,7 @@
 
 ManagedPipelineJobError
 ├── StorageError
+│   └── NotStored
 ├── UnknownInstance (ValueError)
 └── IndexingError
     └── InvalidRequest
@@ -32,6 +33,10 @@ class UnknownInstance(ManagedPipelineJobError, ValueError):
 
 class StorageError(ManagedPipelineJobError):
     """A storage system did not do what was asked."""
+
+
+class NotStored(StorageError):
+    """There is nothing at this path of the storage system."""
 
 
 class IndexingError(ManagedPipelineJobError):

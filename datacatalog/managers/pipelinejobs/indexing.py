@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator, Mapping
 
+    from datacatalog.linkedstores.file import FileStore
     from datacatalog.managers.pipelinejobs.requests import Request
     from datacatalog.managers.pipelinejobs.storage import Found, Storage
     from datacatalog.mongo import Document
@@ -212,26 +213,13 @@ class Indexer:
             if not plan.fixity:
                 continue
             try:
-                fixities[name] = self._read(storage, name, plan.found)
+                fixities[name] = read(self._files, storage, self._job["archive_system"], plan.found)
             except StorageError as error:
                 self._log.warning("job %s: no fixity: %s", self._job["uuid"], error)
                 unread.append(name)
         self._files.record(self._file_documents(plans, fixities))
         self._fixities.record(fixities.values())
         return unread
-
-    def _read(self, storage: Storage, name: str, found: Found) -> Document:
-        if found.size > MOST_READ_BYTES:
-            message = f"{self._job['archive_system']}:{name} was not read: it has {found.size:,} bytes, at most {MOST_READ_BYTES:,} are read"
-            raise StorageError(message)
-        return {
-            "name": name,
-            "storage_system": self._job["archive_system"],
-            "created": found.created,
-            "modified": found.modified,
-            **contents.describe(name, storage.read(found)),
-            "child_of": [self._files.get_typeduuid(name)],
-        }
 
     def _file_documents(
         self, plans: Mapping[str, _Plan], fixities: Mapping[str, Document]
@@ -242,6 +230,26 @@ class Indexer:
                 known["type"] = fixities[name]["type"]
             system = self._job["archive_system"]
             yield {"name": name, "storage_system": system, **known, **plan.links}
+
+
+def read(files: FileStore, storage: Storage, system: str, found: Found) -> Document:
+    """Return the fixity of a file, which is read for it.
+
+    Raises:
+        StorageError: it is too large, or cannot be read.
+    """
+    name = normalize(found.path)
+    if found.size > MOST_READ_BYTES:
+        message = f"{system}:{name} was not read: it has {found.size:,} bytes, at most {MOST_READ_BYTES:,} are read"
+        raise StorageError(message)
+    return {
+        "name": name,
+        "storage_system": system,
+        "created": found.created,
+        "modified": found.modified,
+        **contents.describe(name, storage.read(found)),
+        "child_of": [files.get_typeduuid(name)],
+    }
 
 
 def wanted(job: Document) -> list[Any]:

@@ -187,8 +187,12 @@ class JobEvents(Manager):
         """Whether the job has had no event yet, so that it can be cancelled."""
         return self._is_untouched()
 
-    def list_job_archive_path(self, recurse: bool = True) -> list[str]:
+    def list_job_archive_path(self, recurse: bool = True, directories: bool = False) -> list[str]:
         """Return the paths of the files in the job's archive path, sorted.
+
+        Args:
+            recurse: also those in the directories below.
+            directories: also these directories.
 
         Raises:
             StorageError: it cannot be listed.
@@ -196,7 +200,7 @@ class JobEvents(Manager):
         from datacatalog.agavehelpers import AgaveHelper  # noqa: PLC0415 - an event does without
 
         helper = AgaveHelper(self.client, catalog=self.store.catalog)
-        return helper.listdir(self.archive_path, recurse, self.archive_system)
+        return helper.listdir(self.archive_path, recurse, self.archive_system, directories)
 
     def cancel(self, token: str | None = None) -> Document:
         """Remove a job that has had no event yet.

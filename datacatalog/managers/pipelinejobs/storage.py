@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from datacatalog.managers.pipelinejobs.exceptions import StorageError
+from datacatalog.managers.pipelinejobs.exceptions import NotStored, StorageError
 from datacatalog.paths import is_inside, normalize
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class Storage(Protocol):
     """A storage system."""
 
     def walk(self, folder: str) -> Iterator[Found]:
-        """Yield the files in a folder and below it.
+        """Yield the files in a folder and below it, or the one file that is there instead.
 
         Raises:
+            NotStored: there is nothing at this path.
             StorageError: they cannot be listed.
         """
 
@@ -176,8 +177,9 @@ class Folder:
                 listed = self._list(path)
             except OSError as error:
                 if level == 0:
+                    kind = NotStored if isinstance(error, FileNotFoundError) else StorageError
                     message = f"{self._system}:{path} was not listed: {error.strerror}"
-                    raise StorageError(message) from error
+                    raise kind(message) from error
                 self._skip(path, error)
                 continue
             for child, entry in listed:
@@ -272,6 +274,7 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
         arguments: of the operation.
 
     Raises:
+        NotStored: what it is about is not there.
         StorageError: the platform did not do it.
     """
     try:
@@ -281,8 +284,9 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
         if absent and status == _NOT_FOUND:
             return None
         reason = f"HTTP status {status}" if status else type(error).__name__
+        kind = NotStored if status == _NOT_FOUND else StorageError
         message = f"{failure}: {reason}"
-        raise StorageError(message) from error
+        raise kind(message) from error
 
 
 def _range(header: object, failure: str) -> tuple[int, int]:
