@@ -48,7 +48,8 @@ _EXTENSIONS = {
     "YAML": "yaml yml",
     "ZIP": "zip",
 }
-_LABELS = {name: label for label, names in _EXTENSIONS.items() for name in names.split()}
+LABELS = tuple(_EXTENSIONS)
+_BY_EXTENSION = {name: label for label, names in _EXTENSIONS.items() for name in names.split()}
 _COMPRESSED = ("gz", "bz2", "xz", "zst")
 _MIME_LABELS = {
     "application/gzip": "GZIP",
@@ -72,9 +73,9 @@ def by_name(name: str) -> str:
     """Return the label of a file name; of one that is compressed, that of what is inside."""
     stem, _, extension = posixpath.basename(name).lower().rpartition(".")
     inner = stem.rpartition(".")[2] if "." in stem else ""
-    if extension in _COMPRESSED and inner in _LABELS:
-        return _LABELS[inner]
-    return _LABELS.get(extension, UNKNOWN) if stem else UNKNOWN
+    if extension in _COMPRESSED and inner in _BY_EXTENSION:
+        return _BY_EXTENSION[inner]
+    return _BY_EXTENSION.get(extension, UNKNOWN) if stem else UNKNOWN
 
 
 def by_content(name: str, head: bytes) -> str:

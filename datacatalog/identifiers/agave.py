@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-_JOB_ID = re.compile(r"[0-9]+-[0-9a-f]+-[0-9]{4}-007|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-007")
+JOB_ID = re.compile(r"[0-9]+-[0-9a-f]+-[0-9]{4}-007|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-007")
 
 # Name, version and, where it is public, revision: `bbq-brisket-0.5.0`, `fastqc-0.11.7u1`
-_APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-[0-9]+(\.[0-9]+)*(u[0-9]+)?")
+APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-[0-9]+(\.[0-9]+)*(u[0-9]+)?")
 
 
 def is_app(text_value: str) -> bool:
     """Tell whether a text has the form of an Agave app's id."""
-    return _APP_ID.fullmatch(text_value) is not None
+    return APP_ID.fullmatch(text_value) is not None
 
 
 def validate(text_value: str, *, permissive: bool = False) -> bool:
@@ -21,7 +21,7 @@ def validate(text_value: str, *, permissive: bool = False) -> bool:
     Raises:
         ValueError: it is not, and `permissive` is off.
     """
-    if _JOB_ID.fullmatch(text_value):
+    if JOB_ID.fullmatch(text_value):
         return True
     if permissive:
         return False

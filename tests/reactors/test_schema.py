@@ -135,6 +135,32 @@ def test_a_schema_of_the_original_catalog_is_resolved_beside(
 
 
 @pytest.mark.parametrize(
+    ("home", "reference"),
+    [
+        ("https://schema.catalog.sd2e.org/schemas/message.json", "pipelinejob_uuid.json"),
+        ("https://example.org/a.json", "https://schema.catalog.sd2e.org/schemas/job_uuid.json"),
+        ("https://sd2e.github.io/python-datacatalog/schemas/message.json", "job_uuid.json"),
+    ],
+)
+def test_a_schema_of_the_catalog_that_is_not_beside_is_the_one_that_comes_with_it(
+    tmp_path: Path, home: str, reference: str
+) -> None:
+    main = {"$id": home, "properties": {"uuid": {"$ref": reference}}}
+    file = write(tmp_path, "message.json", main)
+    assert schema.load(file).is_valid({"uuid": JOB})
+    assert not schema.load(file).is_valid({"uuid": PIPELINE})
+    write(tmp_path, reference.rpartition("/")[2], {"const": "mine"})
+    assert schema.load(file).is_valid({"uuid": "mine"})
+
+
+def test_a_schema_that_the_catalog_does_not_have_is_named(tmp_path: Path) -> None:
+    at = "https://schema.catalog.sd2e.org/schemas"
+    main = {"$id": f"{at}/main.json", "$ref": "salsa.json"}
+    with pytest.raises(Unresolvable, match=r"salsa\.json"):
+        schema.load(write(tmp_path, "main.json", main)).is_valid({})
+
+
+@pytest.mark.parametrize(
     "kind", ["relative", "absolute", "link", "encoded", "sibling", "localhost"]
 )
 def test_no_reference_leaves_the_folder(tmp_path: Path, kind: str) -> None:

@@ -22,6 +22,13 @@ class LinkedStore(Store):
     guarded: ClassVar[bool] = False
     """whether a change needs a token, whatever the catalog's settings say"""
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of what is given to this store."""
+        from datacatalog import schemas  # noqa: PLC0415 - it knows all stores
+
+        return schemas.of_store(type(self))
+
     # Hiding and removing
 
     def delete_document(self, uuid: str, token: str | None = None, force: bool = False) -> Document:
