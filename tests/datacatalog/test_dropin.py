@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import sys
 from typing import Any
 
 import pytest
 
+from audit import toml
 from datacatalog import agavehelpers, mongo, tokens, utils
 from datacatalog.identifiers import abaco, random_string, typeduuid
 from datacatalog.linkedstores.fixity import FixityStore
-from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore, UnknownJob
+from datacatalog.linkedstores.pipelinejob import (
+    EventRefused,
+    JobError,
+    PipelineJobStore,
+    UnknownJob,
+)
 from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJob,
     ManagedPipelineJobError,
@@ -19,7 +27,7 @@ from datacatalog.managers.pipelinejobs import (
 )
 from datacatalog.managers.pipelinejobs.indexer import Indexer
 from datacatalog.tokens import InvalidToken
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, ROOT
 from tests.datacatalog.conftest import Make
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 
@@ -111,6 +119,26 @@ def test_a_store_tells_its_name_type_and_indexes(mongodb: dict[str, Any]) -> Non
     assert (jobs.name, jobs.get_uuid_type()) == ("jobs", "pipelinejob")
     assert jobs.get_indexes()[0] == "uuid"
     assert "child_of" in jobs.get_indexes()
+
+
+def test_the_state_of_a_job_can_be_drawn(managed: ManagedPipelineJob) -> None:
+    managed.run()
+    running = managed.store.fsm_state_png(str(managed.uuid))
+    assert base64.b64decode(running).startswith(b"\x89PNG")
+    managed.finish()
+    assert managed.store.fsm_state_png(str(managed.uuid)) != running
+    with pytest.raises(UnknownJob):
+        managed.store.fsm_state_png(UNKNOWN)
+
+
+def test_without_the_package_that_draws_its_extra_is_named(
+    managed: ManagedPipelineJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(JobError, match=r"pip install 'pipelinejobs-manager\[pictures\]'"):
+        managed.store.fsm_state_png(str(managed.uuid))
+    project = toml.read(ROOT / "pyproject.toml")["project"]
+    assert "pygraphviz" in project["optional-dependencies"]["pictures"][0]
 
 
 def test_the_administrative_token_is_made_as_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,18 @@ class JobReader(LinkedStore):
         """
         entries = self._entries(self.load(job_uuid), skip or 0, limit)
         return [history.public(entry) for entry in entries]
+
+    def fsm_state_png(self, uuid: str) -> bytes:
+        """Return a picture of the state machine and of a job's way through it: a PNG in base64.
+
+        Raises:
+            UnknownJob: there is no such job.
+            JobError: the package that draws is not installed.
+        """
+        from datacatalog.linkedstores.pipelinejob import picture  # noqa: PLC0415 - rarely drawn
+
+        events = [entry["name"] for entry in self.history(uuid)]
+        return base64.b64encode(picture.png(f"job {uuid}", events))
 
     def find_entry(self, job: Document, key: str) -> Document | None:
         """Return the entry, as it is stored, of the event that came with a key in this life, or None."""
