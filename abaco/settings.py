@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+import yamlfiles
 from abaco.exceptions import SettingsError
 from abaco.roles import ROLES
 
@@ -376,17 +376,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
         SettingsError: it cannot be read.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yamlfiles.load(file.read_text(encoding="utf-8"), plain=True)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not valid UTF-8"
         message = f"{file}: cannot be read: {reason}"
         raise SettingsError(message) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        message = f"{file}{place}: not valid YAML"
+    except yamlfiles.ReadingError as error:
+        message = f"{file}{error}"
         raise SettingsError(message) from error
     if content is None:
         return {}

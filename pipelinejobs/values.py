@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yamlfiles
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from pipelinejobs.exceptions import UsageError
-from reactors import message, yamlfiles
+from reactors import message
 from reactors.exceptions import MessageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

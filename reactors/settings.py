@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from reactors import logfiles, yamlfiles
+import yamlfiles
+from reactors import logfiles
 from reactors.attrdict import AttrDict
 from reactors.exceptions import SettingsError
 

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
-OPTIONAL = {"magic", "cloudevents", "openlineage"}
+OPTIONAL = {"magic", "cloudevents", "openlineage", "pygraphviz"}
 """What `datacatalog.filetypes` does without, and what a subscription that needs it asks for by name."""
 
 

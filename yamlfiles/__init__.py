@@ -42,13 +42,18 @@ class _Plain(_Once):
     """Refuses also scalars without quotes that are not in JSON what they are in YAML 1.1."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        if isinstance(node, yaml.ScalarNode) and not node.style and not _is_plain(node):
+        if isinstance(node, yaml.ScalarNode) and self._is_guessed(node) and not _is_plain(node):
             message = (
                 f"{node.value!r:.60} would be changed: put it into quotes if it is a text, "
                 "or write it as JSON has it"
             )
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         return super().construct_object(node, deep=deep)
+
+    def _is_guessed(self, node: yaml.ScalarNode) -> bool:
+        """Tell whether neither quotes nor a tag say what a scalar is."""
+        guess = self.resolve(yaml.ScalarNode, node.value, (True, False))
+        return not node.style and bool(node.tag == guess)
 
 
 def load(text: str, *, plain: bool = False) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reactors import yamlfiles
+import yamlfiles
 
 CHANGED = [
     "48:00:00",
@@ -32,6 +32,7 @@ KEPT: list[tuple[str, Any]] = [
     ("1.2.3", "1.2.3"),
     ('"1.10"', "1.10"),
     ("'010'", "010"),
+    ("!!str 010", "010"),
     ("[1, a]", [1, "a"]),
 ]
 
