@@ -140,22 +140,24 @@ class TapisCli:
 CHOICES = (AbacoCli.name, TapisCli.name, "api")
 
 
-def choose(tenant: Tenant, secrets: Secrets, wanted: str | None = None) -> Client:
+def choose(tenant: Tenant, reactor: Reactor, secrets: Secrets, wanted: str | None = None) -> Client:
     """Return the program to deploy with: `abaco`, else `tapis`, where they are installed.
 
-    A secret that the bash CLI would run as a command does not go that way.
+    A secret or a name that the bash CLI would run as a command does not go that way.
 
     Args:
         tenant: where to.
+        reactor: what is deployed.
         secrets: the environment of the actor.
         wanted: one of `CHOICES`, if it shall be this one.
 
     Raises:
-        DeploymentError: the wanted one is not installed, cannot reach the tenant, or would run a
-            secret.
+        DeploymentError: the wanted one is not installed, cannot reach the tenant, or would run what
+            it is given.
     """
     session = tenant.session
-    run_by_shell = sorted(name for name, value in secrets.items() if _SHELL.search(value))
+    told = {**secrets, "REACTOR_NAME": reactor.name}
+    run_by_shell = sorted(name for name, value in told.items() if _SHELL.search(value))
     if wanted == AbacoCli.name and run_by_shell:
         message = (
             f"abaco would run what a shell obeys in {', '.join(run_by_shell)} (' or ` or $(): "

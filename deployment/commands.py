@@ -31,7 +31,7 @@ def deploy(options: argparse.Namespace) -> None:
     """Push the image; create or update the actor; wait until it is ready."""
     reactor, secrets, where = _reactor(), read_secrets(), session.find(os.environ)
     tenant = Tenant(where, secrets.hide)
-    client = clients.choose(tenant, secrets, options.client)
+    client = clients.choose(tenant, reactor, secrets, options.client)
     actor_id = _remembered(where)
     if actor_id is not None:
         _check_remembered(tenant, actor_id)
@@ -58,8 +58,8 @@ def deploy(options: argparse.Namespace) -> None:
     _check(actor, reactor, name, secrets, client)
     if reactor.workers > 1:
         tenant.set_workers(actor_id, reactor.workers)
-    if reactor.alias and tenant.pointed(reactor.alias) != actor_id:
-        print(f"{reactor.alias} does not stand for {actor_id}: `make alias`", file=sys.stderr)
+    if reactor.alias:
+        _check_alias(tenant, reactor.alias, actor_id)
     print(f"{actor_id} is {actor['status']}.")
 
 
@@ -86,6 +86,20 @@ def _check(
         remedy = "" if isinstance(client, Api) else "; deploy it with CLIENT=api"
         message = (
             f"{client.name} has left actor {actor['id']} otherwise: {', '.join(different)}{remedy}"
+        )
+        raise DeploymentError(message)
+
+
+def _check_alias(tenant: Tenant, alias: str, actor_id: str) -> None:
+    """Let an alias that nobody has stand for the actor; refuse one that stands for another."""
+    pointed = tenant.pointed(alias)
+    if pointed is None:
+        tenant.point(alias, actor_id)
+        pointed = tenant.pointed(alias)
+    if pointed != actor_id:
+        message = (
+            f"actor {actor_id} is deployed, but {alias} stands for {pointed}: `make alias` moves it, "
+            "and with REACTOR_ALIAS= none is asked for"
         )
         raise DeploymentError(message)
 

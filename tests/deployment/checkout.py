@@ -53,7 +53,8 @@ class Checkout:
         self.programs.mkdir()
         shutil.copy(ROOT / "reactor.rc.sample", folder / "reactor.rc")
         self.write_secrets({"HUSH": HUSH})
-        self.environ: dict[str, str] = {}
+        # one alias stands for one actor, and each test has its own
+        self.environ: dict[str, str] = {"REACTOR_ALIAS": ""}
 
     def write_secrets(self, content: Any, mode: int = 0o600) -> None:
         """Write secrets.json."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,6 +228,25 @@ def test_a_secret_that_the_bash_cli_would_run_goes_by_the_api(
     assert ada.result("GET", f"/{actor}")["defaultEnvironment"] == {"HUSH": secret}
 
 
+def test_a_name_that_the_bash_cli_would_run_goes_by_the_api(checkout: Checkout) -> None:
+    checkout.install("abaco")
+    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="abaco", REACTOR_NAME="x'$(id)'")
+    assert refused.error.startswith("abaco would run what a shell obeys in REACTOR_NAME")
+    assert checkout.make("deploy", DRY_RUN="1", REACTOR_NAME="x`id`").table["with"] == "the API"
+
+
+@pytest.mark.skipif(shutil.which("abaco") is None, reason="the bash CLI abaco is not installed")
+def test_the_real_bash_cli_creates_and_updates_an_actor_that_keeps_its_tokens(
+    checkout: Checkout, ada: Client
+) -> None:
+    checkout.environ["PATH"] = os.environ["PATH"]
+    actor = checkout.deploy(CLIENT="abaco")
+    assert checkout.deploy(CLIENT="abaco") == actor
+    shown = ada.result("GET", f"/{actor}")
+    assert (shown["revision"], shown["token"]) == (2, True)
+    assert shown["defaultEnvironment"] == {"HUSH": HUSH}
+
+
 def test_an_actor_without_access_tokens_is_seen(checkout: Checkout) -> None:
     checkout.install("abaco")
     checkout.environ["ABACO_WITHOUT_TOKENS"] = "1"
@@ -233,11 +254,22 @@ def test_an_actor_without_access_tokens_is_seen(checkout: Checkout) -> None:
     assert "it gets no access tokens" in done.error
 
 
-def test_the_alias_that_stands_for_another_is_told(checkout: Checkout) -> None:
+def test_a_free_alias_is_given_and_one_that_stands_for_another_is_an_error(
+    checkout: Checkout, ada: Client
+) -> None:
+    first = checkout.deploy(REACTOR_ALIAS="tacos")
+    assert ada.result("GET", "/tacos")["id"] == first
+    assert checkout.deploy(REACTOR_ALIAS="tacos") == first
+    (checkout.folder / ".local" / "ACTOR_ID").unlink()
     done = checkout.make("deploy", REACTOR_ALIAS="tacos")
-    assert "tacos does not stand for " in done.err
+    second = (checkout.folder / ".local" / "ACTOR_ID").read_text().strip()
+    assert done.code != 0
+    assert done.error == (
+        f"actor {second} is deployed, but tacos stands for {first}: `make alias` moves it, "
+        "and with REACTOR_ALIAS= none is asked for"
+    )
     assert checkout.make("alias", REACTOR_ALIAS="tacos").code == 0
-    assert "does not stand" not in checkout.make("deploy", REACTOR_ALIAS="tacos").err
+    assert checkout.deploy(REACTOR_ALIAS="tacos") == second
 
 
 def test_before_the_first_message_there_is_no_log_yet(checkout: Checkout) -> None:
