@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from hashids import Hashids
@@ -9,6 +10,7 @@ from hashids import Hashids
 _HASHIDS = Hashids(salt="eJa5wZlEX4eWU")
 _BITS = 64
 _LONGEST = 32
+_URN = re.compile("(uri:)?(urn:)?(uuid:)?")
 
 
 def new() -> str:
@@ -22,3 +24,8 @@ def new() -> str:
 def is_identifier(text: str) -> bool:
     """Tell whether a text is an identifier; if not, it may be an alias."""
     return len(text) <= _LONGEST and bool(_HASHIDS.decode(text))
+
+
+def spelled(text: str) -> str:
+    """Return a text as one that names the same: in lower case, a UUID without the prefix of a URN."""
+    return _URN.sub("", text.strip().lower(), count=1)

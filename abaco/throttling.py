@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from abaco.exceptions import TooManyRequests
+from abaco.identifiers import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -140,7 +141,7 @@ class Throttle:
         Raises:
             TooManyRequests: too many of this sender have been refused.
         """
-        named = sorted(set(map(_spelled, subjects)) or {""})
+        named = sorted(set(map(spelled, subjects)) or {""})
         if shown is not None and not shown:
             return Attempt(actor_id, rule, [], [], {}, counted=False)
         proofs = [self._proof(actor_id, each, secret) for each in named for secret in shown or ()]
@@ -188,7 +189,7 @@ class Throttle:
         with self._lock:
             if "error" not in answer:
                 subject, secret = answer.get(rule.by), answer.get(rule.secret)
-                subject = _spelled(subject) if isinstance(subject, str) else None
+                subject = spelled(subject) if isinstance(subject, str) else None
                 for proof in _accepted(attempt.provable, subject):
                     self._prove(proof)
                 if subject is not None and isinstance(secret, str):
@@ -238,10 +239,6 @@ def _accepted(provable: Mapping[str, bytes], subject: str | None) -> list[bytes]
     if subject is not None:
         return [provable[subject]] if subject in provable else []
     return list(provable.values()) if len(provable) == 1 else []
-
-
-def _spelled(subject: str) -> str:
-    return subject.strip().lower()
 
 
 def _read(result: bytes) -> dict[str, Any] | None:

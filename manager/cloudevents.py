@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from datacatalog.identifiers import typeduuid
+
 _NOT_KEPT = {"specversion", "subject", "data", "token"}
 """What is said elsewhere in the history, or nowhere."""
 
@@ -37,7 +39,7 @@ def read(body: dict[str, Any]) -> CloudEvent:
         data = {"value": data}
     attributes = {name: value for name, value in body.items() if name not in _NOT_KEPT}
     return CloudEvent(
-        uuid=body["subject"].lower(),
+        uuid=typeduuid.canonical(body["subject"]),
         token=token,
         event=body["type"].lower().rpartition(".")[2],
         data={**(data or {}), "cloudevent": attributes},

@@ -139,9 +139,15 @@ def lower(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body as the schemas have it: names in lower case, UUIDs without an URN's prefix."""
     written = _WRITTEN.get(kind, {})
     return {
-        name: written[name](value) if name in written and isinstance(value, str) else value
+        name: _spell(written[name], value) if name in written else value
         for name, value in body.items()
     }
+
+
+def _spell(write: Callable[[str], str], value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spell(write, each) for each in value]
+    return write(value) if isinstance(value, str) else value
 
 
 def _uuid(text: str) -> str:
@@ -152,8 +158,8 @@ def _uuid(text: str) -> str:
 _WRITTEN: dict[str, dict[str, Callable[[str], str]]] = {
     EVENT: {"uuid": _uuid, "name": str.lower},
     DELETE: {"uuid": _uuid},
-    CREATE: {"pipeline_uuid": _uuid},
-    CLOUD: {"subject": str.lower, "type": str.lower},
+    CREATE: dict.fromkeys(("pipeline_uuid", "child_of", "acted_on", "acted_using"), _uuid),
+    CLOUD: {"subject": _uuid, "type": str.lower},
 }
 
 

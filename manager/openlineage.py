@@ -52,7 +52,8 @@ def read(body: dict[str, Any], namespace: str) -> RunEvent:
         run.pop("facets", None)
     data = {name: value for name, value in body.items() if name != "token"}
     return RunEvent(
-        uuid=named.get("uuid", "").lower() or _uuid_in(body["job"]["namespace"], namespace),
+        uuid=typeduuid.canonical(named.get("uuid", ""))
+        or _uuid_in(body["job"]["namespace"], namespace),
         token=named.get("token"),
         event=EVENTS[body["eventType"]],
         data={**data, "run": run},
@@ -61,7 +62,8 @@ def read(body: dict[str, Any], namespace: str) -> RunEvent:
 
 
 def _uuid_in(namespace: str, prefix: str) -> str:
-    before, _, uuid = namespace.lower().rpartition("/")
+    before, _, written = namespace.lower().rpartition("/")
+    uuid = typeduuid.canonical(written) if ":" in written else written
     is_named = bool(prefix) and before == prefix.lower().rstrip("/")
     valid = is_named and uuid[:3] == "107" and typeduuid.validate(uuid, permissive=True)
     return uuid if valid else ""

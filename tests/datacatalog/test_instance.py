@@ -122,7 +122,12 @@ def test_a_job_without_events_is_cancelled_and_gone(
     removed = getattr(managed, call)()
     assert removed["uuid"] == managed.uuid
     assert db["jobs"].count_documents({}) == 0
-    assert db["updates"].count_documents({"uuid": managed.uuid, "action": "remove"}) == 1
+    assert (
+        db["updates"].count_documents(
+            {"uuid": managed.uuid, "action": "delete", "document": {"$exists": True}}
+        )
+        == 1
+    )
 
 
 def test_a_cancelled_job_can_be_set_up_again(managed: ManagedPipelineJob) -> None:

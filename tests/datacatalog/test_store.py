@@ -418,7 +418,7 @@ def test_every_change_is_in_the_audit_log(
     jobs.delete(job["uuid"], job["_update_token"], force=True)
     rows = audit(db, job)
     actions = [row["action"] for row in rows]
-    assert actions == ["create", "event", "event", "hide", "undelete", "hide", "remove"]
+    assert actions == ["create", "event", "event", "delete", "undelete", "hide", "delete"]
     assert [row.get("name") for row in rows[:3]] == ["create", "run", "finish"]
     assert [row.get("state") for row in rows[:3]] == ["CREATED", "RUNNING", "FINISHED"]
     assert all(row["_admin"] == job["_admin"] for row in rows)

@@ -98,7 +98,9 @@ def test_a_forced_delete_removes_a_job_and_keeps_its_last_document(
     assert removed["uuid"] == job["uuid"]
     assert "_update_token" not in removed
     assert db["jobs"].count_documents({}) == 0
-    (row,) = db["updates"].find({"uuid": job["uuid"], "action": "remove"})
+    (row,) = db["updates"].find(
+        {"uuid": job["uuid"], "action": "delete", "document": {"$exists": True}}
+    )
     kept = row["document"]
     assert kept["history"] == last["history"]
     assert kept["_salt"] == last["_salt"]
@@ -115,7 +117,9 @@ def test_a_removed_job_can_be_put_back_by_hand(
     assert db["jobs_history"].count_documents({}) == 0
     for row in db["updates"].find({"uuid": job["uuid"], "bucket": {"$exists": True}}):
         db["jobs_history"].insert_one(row["bucket"])
-    (row,) = db["updates"].find({"uuid": job["uuid"], "action": "remove"})
+    (row,) = db["updates"].find(
+        {"uuid": job["uuid"], "action": "delete", "document": {"$exists": True}}
+    )
     db["jobs"].insert_one(row["document"])
     jobs.undelete(job["uuid"], job["_update_token"])
     assert jobs.history(job["uuid"]) == history
@@ -147,7 +151,7 @@ def test_events_of_a_job_created_again_are_in_the_audit_log_too(
     assert send("run", token=again["_update_token"], key="event-7")["state"] == "RUNNING"
     jobs.delete(job["uuid"], again["_update_token"], force=True)
     actions = [row["action"] for row in audit(db, job)]
-    assert actions == ["create", "event", "hide", "remove"] * 2
+    assert actions == ["create", "event", "hide", "delete"] * 2
 
 
 def test_the_links_to_a_removed_job_are_left_alone(
@@ -186,7 +190,9 @@ def test_an_interrupted_removal_keeps_the_job_and_can_be_completed(
     send("finish")
     jobs.delete(job["uuid"], job["_update_token"], force=True)
     assert db["jobs"].count_documents({}) == 0
-    last = list(db["updates"].find({"action": "remove"}, sort=[("date", 1)]))[-1]
+    last = list(
+        db["updates"].find({"action": "delete", "document": {"$exists": True}}, sort=[("date", 1)])
+    )[-1]
     assert last["document"]["state"] == "FINISHED"
     assert last["document"]["history"][-1]["name"] == "finish"
 

@@ -451,7 +451,7 @@ def test_a_deleted_document_is_hidden_until_it_is_undeleted(
     store.undelete(added["uuid"], token)
     assert public(store.find_one_by_uuid(added["uuid"])) == public(added)
     rows = list(db["updates"].find({"uuid": added["uuid"]}, sort=[("date", 1)]))
-    assert [row["action"] for row in rows] == ["create", "hide", "undelete"]
+    assert [row["action"] for row in rows] == ["create", "delete", "undelete"]
 
 
 def test_a_document_is_removed_for_good_with_force(
@@ -461,7 +461,9 @@ def test_a_document_is_removed_for_good_with_force(
     removed = store.delete_document(added["uuid"], added["_update_token"], force=True)
     assert public(removed) == public(added)
     assert in_collection(db, kind) == []
-    (row,) = db["updates"].find({"uuid": added["uuid"], "action": "remove"})
+    (row,) = db["updates"].find(
+        {"uuid": added["uuid"], "action": "delete", "document": {"$exists": True}}
+    )
     assert public(row["document"]) == public(before[0])
     assert store.add_update_document(kind.document)["_properties"]["revision"] == 0
 

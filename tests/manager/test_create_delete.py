@@ -45,7 +45,7 @@ def test_a_job_is_hidden_unless_it_is_forced(
     assert after["_visible"] is False
     assert after["history"] == before["history"]
     assert [row["action"] for row in dump["updates"] if row["uuid"] == job["uuid"]].count(
-        "hide"
+        "delete"
     ) == 1
     assert actor.jobs.undelete(job["uuid"], job["_update_token"])["uuid"] == job["uuid"]
     assert actor.send(event(job, "run")).error == ""
@@ -74,10 +74,11 @@ def test_a_forced_delete_removes_a_job_and_keeps_a_copy(
     dump = actor.dump()
     assert dump["jobs"] == []
     assert dump["jobs_history"] == []
-    (copy,) = [row["document"] for row in dump["updates"] if row["action"] == "remove"]
+    (copy,) = [row["document"] for row in dump["updates"] if "document" in row]
     moved = [row["bucket"]["entries"] for row in dump["updates"] if "bucket" in row]
     kept = [entry for entries in [*moved, copy["history"]] for entry in entries]
     assert copy["uuid"] == job["uuid"]
+    assert [row["action"] for row in dump["updates"] if "document" in row] == ["delete"]
     assert [entry["uuid"] for entry in kept] == [entry["uuid"] for entry in history]
 
 
@@ -296,15 +297,15 @@ def test_a_create_delivered_again_by_nonce_has_its_token_again(actor: Actor, job
     assert "token" in first.result
 
 
-@pytest.mark.parametrize("action", ["create", "hide"])
+@pytest.mark.parametrize("action", ["create", "delete"])
 def test_a_row_of_the_audit_log_that_was_not_written_is_made_up_for(
     actor: Actor, job: Document, jobs: PipelineJobStore, action: str
 ) -> None:
     token = job["_update_token"]
-    if action == "hide":
+    if action == "delete":
         jobs.delete(job["uuid"], token)
     jobs.updates.delete_many({"action": action})
-    if action == "hide":
+    if action == "delete":
         actor.send({"uuid": job["uuid"], "action": "delete", "token": token})
     else:
         jobs.create({name: job[name] for name in ("pipeline_uuid", "archive_path", "data")})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -466,3 +467,48 @@ def test_a_job_with_more_than_a_mebibyte_of_data_is_not_created(
 
     assert actor.send(body).error.startswith("create action: 'data' has 1,048,584 bytes")
     assert actor.dump() == before
+
+
+# UUIDs as URNs
+
+
+@pytest.mark.parametrize("form", ["urn:uuid:{}", "uri:urn:{}", "URN:UUID:{}"])
+def test_a_job_may_be_named_by_a_urn_wherever_it_is_named(
+    actor: Actor, job: Document, form: str
+) -> None:
+    urn, token = form.format(job["uuid"]), {"token": job["_update_token"]}
+    cloud = {"specversion": "1.0", "id": "1", "source": "/x", "type": "x.update", "subject": urn}
+    run = {"runId": str(uuid.uuid4()), "facets": {"pipelinejobs_job": {"uuid": urn, **token}}}
+    lineage = {
+        "eventType": "RUNNING",
+        "eventTime": "2026-11-23T10:00:00Z",
+        "run": run,
+        "job": {"namespace": "x", "name": "y"},
+        "producer": "https://example.org",
+        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json",
+    }
+    for body, parameters in (
+        ({"uuid": urn, "name": "run", **token}, {}),
+        ({}, {"uuid": urn, "event": "update", **token}),
+        (AGAVE_POST, {"uuid": urn, "status": "RUNNING", **token}),
+        ({**cloud, **token}, {}),
+        (lineage, {}),
+        ({"uuid": urn, "action": "delete", **token}, {}),
+    ):
+        reply = actor.send(body, parameters)
+        assert (reply.error, reply.result["uuid"]) == ("", job["uuid"])
+
+
+def test_the_pipeline_and_parents_of_a_new_job_may_be_named_by_urns(
+    actor: Actor, pipeline: Document
+) -> None:
+    parent = "102d3f7f-07dc-596f-82d2-3f9ba8a2ae3e"
+    plain = {"archive_path": "/x", "data": {"urn": 1}}
+    sent = {"pipeline_uuid": pipeline["uuid"], "child_of": [parent], **plain}
+    urns = {
+        "pipeline_uuid": f"urn:uuid:{pipeline['uuid']}",
+        "child_of": [f"uri:urn:{parent}"],
+        **plain,
+    }
+    first, again = (actor.send(body).result["uuid"] for body in (sent, urns))
+    assert first == again

@@ -25,7 +25,7 @@ from tests.datacatalog.jobs import fields
 from tests.reliability.checker import MARK, Call, Document, Job, Outcome, Record
 
 IMAGE = "pipelinejobs-manager"
-_OTHER_CHANGES = ["hide", "undelete"]
+_OTHER_CHANGES = ["delete", "hide", "undelete"]
 
 
 def manager_gateway(folder: Path, mongodb: dict[str, Any], mode: str = "warm") -> RunningGateway:

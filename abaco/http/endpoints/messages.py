@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from abaco import clock
+from abaco import clock, identifiers
 from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments, query, texts
 from abaco.http.call import NONCE, Call, Endpoint, Reply
@@ -210,7 +210,7 @@ def _ordering(call: Call, image: Image | None) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     # a database takes neither half of a pair (a lone surrogate) nor, some of them, a NUL
-    key = value.lower().encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    key = identifiers.spelled(value).encode(errors="backslashreplace").decode().replace("\0", "\\0")
     return key[:_LONGEST_KEY]
 
 

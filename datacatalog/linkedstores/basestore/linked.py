@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 
+DELETE = "delete"
+"""The row of the audit log for a document that was hidden, or removed: then it has the document."""
+HIDE = "hide"
+"""The row for the first step of a removal."""
+
+
 class LinkedStore(Store):
     """Documents that can be hidden, removed, and linked to each other."""
 
@@ -62,7 +68,7 @@ class LinkedStore(Store):
 
     def hide(self, stored: Document) -> None:
         """Hide a document; nothing changes if it is hidden."""
-        self.set_visible(stored, "hide", visible=False)
+        self.set_visible(stored, DELETE, visible=False)
 
     def remove(self, stored: Document) -> None:
         """Remove a document after it has been written to the audit log.
@@ -71,7 +77,7 @@ class LinkedStore(Store):
         removal that was interrupted is completed by the next one.
         """
         for _ in self.attempts(f"removal of {self.noun} {stored['uuid']}"):
-            self.hide(stored)
+            self.set_visible(stored, HIDE, visible=False)
             current = self.coll.find_one({"_id": stored["_id"]})
             if current is None:
                 return
@@ -82,7 +88,7 @@ class LinkedStore(Store):
 
     def keep_removed(self, stored: Document) -> None:
         """Write what is about to be removed to the audit log."""
-        row = {**self.audit(stored, "remove"), "_id": f"remove:{stored['_id']}", "document": stored}
+        row = {**self.audit(stored, DELETE), "_id": f"remove:{stored['_id']}", "document": stored}
         self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
 
     def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:

@@ -10,6 +10,7 @@ from pymongo import IndexModel
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import LinkedStore, indexes
+from datacatalog.linkedstores.basestore.linked import DELETE
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE, now
 from datacatalog.linkedstores.pipelinejob import former_outbox, former_salts, history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
@@ -42,6 +43,8 @@ _PRIVATE = (
 )
 
 
+_REMOVALS = [DELETE, "remove"]
+"""What the rows of removals are called, and were in a former version."""
 _HEAD = (
     *("uuid", "state", "last_event", "updated", "history.uuid", "_history"),
     lives.LIFE,
@@ -165,7 +168,8 @@ class JobReader(LinkedStore):
         Raises:
             UnknownJob: there is none.
         """
-        found = self.updates.find_one({"uuid": job_uuid, "action": "remove"}, sort=[("date", -1)])
+        removal = {"uuid": job_uuid, "action": {"$in": _REMOVALS}, "document": {"$exists": True}}
+        found = self.updates.find_one(removal, sort=[("date", -1)])
         if found is None:
             message = f"No job was removed with UUID {job_uuid}"
             raise UnknownJob(message)

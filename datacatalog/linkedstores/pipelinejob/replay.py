@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from datacatalog.linkedstores.basestore.linked import DELETE, HIDE
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import former_salts
 from datacatalog.linkedstores.pipelinejob.exceptions import EventRefused
@@ -31,7 +32,7 @@ DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowE
 """What reading a document raises that is not of the form in which jobs are stored."""
 _MOST_PROBLEMS = 20
 _ATTEMPTS = 5
-_OTHER_CHANGES = ("hide", "undelete", "link", "write", former_salts.ACTION)
+_OTHER_CHANGES = (DELETE, HIDE, "undelete", "link", "write", former_salts.ACTION)
 
 
 def unreadable(error: Exception) -> str:
