@@ -305,17 +305,19 @@ def test_an_administrative_token_changes_every_document(
 
 
 @pytest.mark.parametrize("by", ["argument", "field"])
-def test_who_only_knows_the_uuid_of_a_document_is_not_told_its_token(
+def test_where_tokens_are_enforced_who_only_knows_the_uuid_is_not_told_the_token(
     by: str, added: Document, store: Any, db: Db, kind: Kind
 ) -> None:
     before = in_collection(db, kind)
     uuid = added["uuid"]
     given = ({}, uuid) if by == "argument" else ({"uuid": uuid},)
+    token = added["_update_token"]
+    assert store.add_update_document(*given)["_update_token"] == token
+    store.catalog = store.catalog._replace(enforce_tokens=True)
     found = store.add_update_document(*given)
     assert public(found) == public(added)
     assert "_update_token" not in found
     assert in_collection(db, kind) == before
-    token = added["_update_token"]
     assert store.add_update_document(*given, token=token)["_update_token"] == token
 
 

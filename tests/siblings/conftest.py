@@ -64,7 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, catalog: dict[str, Any]) -> I
         gateway = RunningGateway(tmp_path_factory.mktemp("gateway"), images(), settings)
         with gateway, gateway.client("ada", (EVERYONE, ABACO_ADMIN)) as ada:
             platform.gateway = gateway.url
-            site = Site(gateway, platform, ada, catalog, environment)
+            site = Site(gateway, platform, ada, catalog, environment, storage)
             manager = site.register(MANAGER, _REACTOR_PIPELINES_JOB_INDEXER_ID="jobs-indexer")
             site.nonce = ada.result("POST", f"/{manager}/nonces", json={"level": "EXECUTE"})["id"]
             site.register("registrar")
@@ -72,6 +72,23 @@ def site(tmp_path_factory: pytest.TempPathFactory, catalog: dict[str, Any]) -> I
             for alias, actor in (("jobs-manager", manager), ("jobs-indexer", indexer)):
                 ada.result("POST", "/aliases", json={"alias": alias, "actorId": actor})
             yield site
+
+
+@pytest.fixture(scope="module")
+def buckets(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the buckets that those watch who manage uploads and index them."""
+    folder = tmp_path_factory.mktemp("buckets")
+    site.register("uploads-manager", _REACTOR_S3_ROOT=str(folder))
+    indexer = site.register("uploads-indexer")
+    site.ada.result("POST", "/aliases", json={"alias": "uploads-indexer", "actorId": indexer})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def eventer(launching: Site) -> Site:
+    """The site with the actor that applies events to jobs by itself."""
+    launching.register("eventer")
+    return launching
 
 
 @pytest.fixture(scope="module")

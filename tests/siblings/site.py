@@ -16,7 +16,10 @@ from tests.siblings.platform import Platform
 
 FOLDER = Path(__file__).parent / "actors"
 MANAGER = "pipelinejobs-manager"
-SIBLINGS = ("launcher", "wrapper", "registrar", "indexer")
+SIBLINGS = (
+    *("launcher", "wrapper", "registrar", "indexer"),
+    *("eventer", "uploads-manager", "uploads-indexer"),
+)
 
 
 def images() -> dict[str, Any]:
@@ -41,6 +44,7 @@ class Site:
     """What the tests of a module share.
 
     Attributes:
+        storage: the folder of the storage system.
         environment: of each actor.
         actors: their ids.
     """
@@ -50,6 +54,7 @@ class Site:
     ada: Client
     mongodb: dict[str, Any]
     environment: dict[str, str]
+    storage: Path
     nonce: str = ""
     actors: dict[str, str] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,6 +251,92 @@ def test_a_wrapped_definition_is_launched_with_its_place_and_inputs(
     files = FileStore(launching.mongodb).find(child_of=uuid)
     assert {file["name"].removeprefix(job["archivePath"] + "/") for file in files} == set(OUTPUTS)
     assert {file["level"] for file in files} == {"2"}
+
+
+# What the actors of the original call
+
+
+def test_metadata_is_changed_without_a_token_unless_the_catalog_enforces_them(
+    site: Site, registered: dict[str, str]
+) -> None:
+    changed = {"description": "Makes the best tacos"}
+    execution, log = site.run("registrar", changed, uuid=registered["uuid"])
+    assert execution["exitCode"] == 0, log
+    (stored,) = PipelineStore(site.mongodb).query()
+    assert stored["description"] == changed["description"]
+
+
+def ask(site: Site, uuid: str, name: str, **more: Any) -> dict[str, Any]:
+    """Let the actor that applies events by itself apply one; return what it tells."""
+    token = PipelineJobStore(site.mongodb).get_token(PipelineJobStore(site.mongodb).load(uuid))
+    message = {"uuid": uuid, "name": name, "token": token, **more}
+    return dict(site.ada.ask(site.actors["eventer"], message).json())
+
+
+def test_events_are_applied_by_the_store_and_by_the_instance(
+    eventer: Site, known: dict[str, str]
+) -> None:
+    uuid, job_id = launched(eventer, "launcher", order(parameters={"by": "eventer"}))
+    told = ask(eventer, uuid, "update", by_store=True, data={"cost": 1})
+    assert told == {"before": ["RUNNING", "run"], "state": "RUNNING", "drawn": True}
+    assert ask(eventer, uuid, "update")["before"] == ["RUNNING", "update"]
+    eventer.platform.process(job_id)
+    eventer.until(uuid, "finish")
+    told = ask(eventer, uuid, "index")
+    assert (told["state"], told["listed"]) == ("FINISHED", False), "the log is not indexed"
+    assert ask(eventer, uuid, "reset")["state"] == "CREATED"
+    stored = eventer.stored(uuid)
+    assert [entry["name"] for entry in stored["history"]][-4:] == [
+        *("index", "indexed", "reset", "ready")
+    ]
+    assert stored["label"].startswith("reset by ")
+
+
+def test_what_the_state_machine_refuses_is_an_error_of_managed_jobs(
+    eventer: Site, known: dict[str, str]
+) -> None:
+    uuid, _ = launched(eventer, "launcher", order(parameters={"by": "chance"}))
+    token = PipelineJobStore(eventer.mongodb).get_token(
+        PipelineJobStore(eventer.mongodb).load(uuid)
+    )
+    message = {"uuid": uuid, "name": "validate", "token": token}
+    execution, log = eventer.run("eventer", message)
+    assert execution["exitCode"] == 1
+    assert "Event validate was not applied: validate event: not allowed" in log
+    for wrong in ({"name": "cook"}, {"token": "null"}, {"uuid": "106" + uuid[3:]}):
+        _, log = eventer.run("eventer", {**message, **wrong})
+        assert log.splitlines()[-1].endswith("ERROR Invalid message")
+
+
+def test_uploads_are_copied_and_indexed_one_by_one(site: Site, buckets: Path) -> None:
+    (buckets / "lab").mkdir()
+    (buckets / "lab" / "Jalapeño & 1.csv").write_text("taco\n")
+    execution, log = site.run("uploads-manager", {"uri": "s3://tacos/lab/Jalapeño & 1.csv"})
+    assert execution["exitCode"] == 0, log
+    name, files = "/uploads/lab/Jalapeno--1.csv", FileStore(site.mongodb)
+    eventually(lambda: files.find_one_by_id(name=name) is not None)
+    fixity = FixityStore(site.mongodb).find_one_by_id(name=name)
+    assert fixity is not None
+    assert fixity["size"] == 5
+    _, log = site.run("uploads-manager", {"uri": "s3://tacos/lab/none.csv"})
+    assert "ERROR Not copied: cp: cannot stat" in log.splitlines()[-1]
+
+
+def test_a_directory_of_uploads_is_indexed_by_messages_of_the_actor_to_itself(
+    site: Site, buckets: Path
+) -> None:
+    names = [f"/uploads/more/{number}/tacos.csv" for number in range(2)]
+    for name in names:
+        file = site.storage / name.lstrip("/")
+        file.parent.mkdir(parents=True)
+        file.write_text("taco\n")
+    execution, log = site.run("uploads-indexer", {"uri": f"agave://{SYSTEM}/uploads/more"})
+    assert execution["exitCode"] == 0, log
+    assert log.splitlines()[-1].endswith("2 files to index")
+    files = FileStore(site.mongodb)
+    eventually(lambda: all(files.find_one_by_id(name=name) for name in names))
+    _, log = site.run("uploads-indexer", {"uri": f"agave://{SYSTEM}/uploads/none"})
+    assert log.splitlines()[-1].endswith(f"ERROR Nothing is at agave://{SYSTEM}/uploads/none")
 
 
 # What goes wrong

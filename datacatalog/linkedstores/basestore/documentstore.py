@@ -67,8 +67,8 @@ class DocumentStore(LinkedStore):
 
         Returns:
             The stored document and its `_update_token`. Where the document is there already
-            just as given, it is returned as it is; its token is left out then if it was named by
-            `uuid` alone.
+            just as given, it is returned as it is; where the catalog enforces tokens, its token is
+            left out then if it was named by `uuid` alone.
 
         Raises:
             CatalogUpdateFailure: a field is missing or makes no sense, another document has one of its identifiers,
@@ -98,7 +98,7 @@ class DocumentStore(LinkedStore):
             stored = self.load_deletable(self.get_typeduuid(fields))
         updated = self._update(stored, fields, token, strategy)
         described = uuid is None and self.get_typeduuid(fields) == stored["uuid"]
-        if token is not None or described:
+        if token is not None or described or not self.catalog.enforce_tokens:
             return self.with_token(updated)
         return self.public(updated)
 

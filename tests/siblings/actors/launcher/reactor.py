@@ -23,11 +23,14 @@ def main():
             archive_patterns=m.archive_patterns,
             product_patterns=m.product_patterns,
             agave=r.client,
+            options=r.settings.get("options"),
         )
         job.setup(data={"message": r.context.execution_id})
     except Exception as exc:
         r.on_failure("Failed to set up the job", exc)
-    r.logger.info("Job {} of session {} reports to {}".format(job.uuid, job.session, job.callback))
+    r.logger.info(
+        "Job {} of session {} reports to {}".format(job.uuid, job.session, job.build_webhook())
+    )
 
     agave_job = copy.deepcopy(r.settings.agavejob)
     agave_job.name = "{}-{}".format(r.nickname, job.session)
@@ -49,7 +52,8 @@ def main():
         job.run({"launched": resp["id"], "response": resp})
     except HTTPError as h:
         reason = agaveutils.process_agave_httperror(h)
-        job.cancel()
+        if job.cancelable:
+            job.cancel()
         r.on_failure("Failed to launch {}: {}".format(agave_job.appId, reason))
     except Exception as exc:
         job.fail({"reason": str(exc)})
