@@ -69,7 +69,7 @@ def _given(store: type[LinkedStore]) -> Schema:
     links = {name: {"type": "array", "items": _ref("typed_uuid")} for name in store.links}
     texts = dict.fromkeys((*store.identifiers, *store.aliases), _TEXT)
     properties: Schema = {**texts, **links, "uuid": _ref(f"{store.uuid_type}_uuid")}
-    required = REQUIRED
+    required: tuple[str, ...] = REQUIRED
     if issubclass(store, DocumentStore):
         required = store.required
         properties |= dict.fromkeys(store.texts, _TEXT) | dict.fromkeys(store.moments, _MOMENT)

@@ -157,6 +157,18 @@ def test_a_reset_whose_clearing_failed_can_be_made_again(
     assert f"{PLACE}/a.csv" not in storage.paths
 
 
+def test_a_permissive_reset_makes_a_job_ready_whose_files_stay(
+    running: ManagedPipelineJob,
+    admin_token: str,
+    storage: Storage,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    storage.failing = 500
+    assert running.reset(token=admin_token, permissive=True)["state"] == "CREATED"
+    assert f"{PLACE}/a.csv" in storage.paths
+    assert "was not cleared: HTTP status 500" in caplog.text
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_setup_makes_the_archive_path_if_it_is_asked_to(
     wanted: bool,

@@ -13,6 +13,7 @@ from audit import toml
 from datacatalog import agavehelpers, mongo, tokens, utils
 from datacatalog.identifiers import abaco, random_string, typeduuid
 from datacatalog.linkedstores.fixity import FixityStore
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import (
     EventRefused,
     JobError,
@@ -41,7 +42,11 @@ def test_an_instance_knows_the_state_and_the_last_event(
     instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
     assert (instance.state, instance.last_event) == ("RUNNING", "run")
     for form in ("urn:uuid:{}", "uri:urn:{}", "URN:UUID:{}"):
-        assert ManagedPipelineJobInstance(mongodb, form.format(managed.uuid)).uuid == managed.uuid
+        urn = form.format(managed.uuid)
+        assert ManagedPipelineJobInstance(mongodb, urn).uuid == managed.uuid
+        event = {"uuid": urn, "name": "update", "token": managed.token}
+        assert managed.store.handle(event)["uuid"] == managed.uuid
+        assert (managed.store.find_one_by_uuid(urn) or {})["uuid"] == managed.uuid
 
 
 def test_an_instance_handles_a_document_or_a_name(
@@ -49,7 +54,7 @@ def test_an_instance_handles_a_document_or_a_name(
 ) -> None:
     instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
     document = {"uuid": managed.uuid, "name": "run", "data": {"cost": 1}}
-    assert instance.handle(document)["state"] == "RUNNING"
+    assert instance.handle(event_doc=document)["state"] == "RUNNING"
     assert instance.handle({"name": "update", "token": managed.token}, "null")["last_event"] == (
         "update"
     )
@@ -80,12 +85,16 @@ def test_what_a_store_refuses_is_an_error_of_both_kinds(
 
 
 def test_unknown_keywords_are_named_in_the_log_and_not_used(
-    make: Make, caplog: pytest.LogCaptureFixture
+    make: Make, mongodb: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         job = make(salsa="verde", config={}).setup()
-    assert job.uuid is not None
+        assert job.uuid is not None
+        assert ManagedPipelineJobInstance(mongodb, job.uuid, session="x").uuid == job.uuid
+        PipelineStore(mongodb, config={})
     assert "a managed job takes no 'config', 'salsa'" in caplog.text
+    assert "a managed job takes no 'session'" in caplog.text
+    assert "the store of pipelines takes no 'config'" in caplog.text
 
 
 def test_a_relative_archive_path_is_in_the_store_of_products(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from datacatalog import documents
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import strategies
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.linked import LinkedStore
@@ -86,6 +87,7 @@ class DocumentStore(LinkedStore):
         if uuid is not None and not isinstance(uuid, str):
             message = f"{uuid!r:.60} is no UUID of a {self.noun}: give a text"
             raise failure(message)
+        uuid = uuid and typeduuid.canonical(uuid)
         target = uuid or fields.get("uuid") or self.get_typeduuid(fields)
         stored = self.coll.find_one({"uuid": target})
         if stored is None and uuid is not None:

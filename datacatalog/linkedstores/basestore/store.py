@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo import IndexModel
 
-from datacatalog import documents, mongo, tokens
+from datacatalog import documents, mongo, tokens, unused
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
@@ -50,6 +50,7 @@ class Store:
         mongodb: settings (`authn`, `database`, `timeout`) or a `pymongo` database.
         agave: not used; older callers give a client of the platform.
         catalog: the catalog's settings, by default those of the environment.
+        others: are not used; a warning names them.
     """
 
     collection: ClassVar[str]
@@ -76,7 +77,9 @@ class Store:
         *,
         agave: Any = None,  # noqa: ARG002 - older callers give one
         catalog: CatalogSettings | None = None,
+        **others: Any,
     ) -> None:
+        unused.warn(f"the store of {self.collection}", others)
         self.catalog = catalog or CatalogSettings.from_environ()
         self.db = mongo.connect(mongodb)
         self.coll = self.db[self.collection]
@@ -156,18 +159,22 @@ class Store:
 
     def _load(self, uuid: str, projection: Document | None = None, *, hidden: bool) -> Document:
         # a second condition would make a server weigh all indexes against each other
-        found = self.coll.find_one({"uuid": {"$eq": uuid}}, projection)
+        found = self.coll.find_one({"uuid": {"$eq": self._normal("uuid", uuid)}}, projection)
         if found is None or not (hidden or found.get(VISIBLE) is not False):
             message = f"No {self.noun} exists with UUID {uuid}"
             raise self.unknown(message)
         return found
 
     def normalized(self, fields: Mapping[str, Any]) -> Document:
-        """Return fields with their paths as they are stored."""
-        return {
-            name: normalize(value) if name in self.path_fields and isinstance(value, str) else value
-            for name, value in fields.items()
-        }
+        """Return fields with their paths and the UUID as they are stored."""
+        return {name: self._normal(name, value) for name, value in fields.items()}
+
+    def _normal(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if name == "uuid":
+            return typeduuid.canonical(value)
+        return normalize(value) if name in self.path_fields else value
 
     def public(self, stored: Document) -> Document:
         """Return a stored document as callers see it: without what only the store needs."""

@@ -78,8 +78,9 @@ class JobReader(LinkedStore):
         *,
         agave: Any = None,
         catalog: CatalogSettings | None = None,
+        **others: Any,
     ) -> None:
-        super().__init__(mongodb, agave=agave, catalog=catalog)
+        super().__init__(mongodb, agave=agave, catalog=catalog, **others)
         self.histories = history.History(self.db)
         self.untold = Untold(self.db)
         self.rejected = self.db["rejected_events"]

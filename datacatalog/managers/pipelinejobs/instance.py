@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import documents, paths
+from datacatalog import documents, paths, unused
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob.exceptions import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
@@ -154,7 +154,7 @@ class JobEvents(Manager):
 
     def handle(
         self,
-        event: str | Mapping[str, Any],
+        event_doc: str | Mapping[str, Any],
         data: Data | str | None = None,
         token: str | None = None,
     ) -> Document:
@@ -163,7 +163,7 @@ class JobEvents(Manager):
         Dates and times in its data, which answers of the platform have, are kept as texts.
 
         Args:
-            event: its name; or a document with `name`, perhaps `data` and `token`, and the job's
+            event_doc: its name; or a document with `name`, perhaps `data` and `token`, and the job's
                 `uuid` if there is one, after which a token may follow in the place of `data`.
             data: what the history is to keep.
             token: the job's or an administrative one, by default the job's own.
@@ -171,10 +171,10 @@ class JobEvents(Manager):
         Raises:
             ManagedPipelineJobError: the job is not set up, or as `PipelineJobStore.handle` does.
         """
-        if isinstance(event, str):
-            document: dict[str, Any] = {"name": event, "data": data}
+        if isinstance(event_doc, str):
+            document: dict[str, Any] = {"name": event_doc, "data": data}
         else:
-            document = dict(event)
+            document = dict(event_doc)
             token = data if isinstance(data, str) else token
         document["uuid"] = self._require_uuid()
         document["data"] = documents.with_texts(document.get("data") or {})
@@ -263,6 +263,7 @@ class ManagedPipelineJobInstance(JobEvents):
         uuid: the job's.
         agave: a client of the platform, for the job's files.
         catalog: the catalog's settings, by default those of the environment.
+        others: are not used; a warning names them.
 
     Raises:
         UnknownInstance: there is no such job.
@@ -275,8 +276,10 @@ class ManagedPipelineJobInstance(JobEvents):
         agave: Any = None,
         *,
         catalog: CatalogSettings | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
+        unused.warn("a managed job", others)
         self._attach(self._load(typeduuid.canonical(uuid)))
 
     def index(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import paths
+from datacatalog import paths, unused
 from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive, sources
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 PRODUCTS = paths.PRODUCTS
-_log = logging.getLogger(__name__)
 Identifiers = str | list[str] | tuple[str, ...]
 
 
@@ -88,8 +86,7 @@ class ManagedPipelineJob(JobEvents):
         **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
-        if others:
-            _log.warning("a managed job takes no %s", ", ".join(map(repr, sorted(others))))
+        unused.warn("a managed job", others)
         self.config = dict(pipelines)
         self.instanced = instanced
         self.pipeline_uuid = self._verified(pipeline_uuid or self.config.get("pipeline_uuid"))
