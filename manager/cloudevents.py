@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from datacatalog.identifiers import typeduuid
+from manager import payloads
 
 _NOT_KEPT = {"specversion", "subject", "data", "token"}
 """What is said elsewhere in the history, or nowhere."""
@@ -29,20 +30,18 @@ def read(body: dict[str, Any]) -> CloudEvent:
 
     Its data is kept, and under `cloudevent` its attributes and extensions, but for the token.
     """
-    data = body.get("data")
+    given = body.get("data")
+    said = payloads.in_base64(body) if given is None else payloads.as_object(given)
     token = body.get("token")
-    if isinstance(data, dict):
-        token = data.get("token") if token is None else token
-        # a token is a credential wherever it stands
-        data = {name: value for name, value in data.items() if name != "token"}
-    elif data is not None:
-        data = {"value": data}
-    attributes = {name: value for name, value in body.items() if name not in _NOT_KEPT}
+    # a token is a credential wherever it stands
+    data = {name: value for name, value in said.items() if name != "token"}
+    read = {*_NOT_KEPT, *([payloads.BASE64] if given is None else [])}
+    attributes = {name: value for name, value in body.items() if name not in read}
     return CloudEvent(
         uuid=typeduuid.canonical(body["subject"]),
-        token=token,
+        token=said.get("token") if token is None else token,
         event=body["type"].lower().rpartition(".")[2],
-        data={**(data or {}), "cloudevent": attributes},
+        data={**data, "cloudevent": attributes},
         # only both together are unique, and no other pair reads like this one
         key=json.dumps([body["source"], body["id"]]),
     )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import re
 from typing import Any, NamedTuple
 
-from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import TapisEvents
-from manager.kinds import masked
-from reactors import message
-from reactors.exceptions import MessageError
+from manager import payloads
 
 _UNDERSTOOD = {
     *("specversion", "id", "source", "type", "subject", "time", "timestamp", "data"),
@@ -80,32 +75,11 @@ def _moment(text: Any) -> datetime.datetime | None:
 
 def _data(event: dict[str, Any]) -> dict[str, Any]:
     given = event.get("data")
-    if given is None and isinstance(event.get("data_base64"), str):
-        given = _decoded(event["data_base64"])
-        if given is None:
-            return {"data_base64": event["data_base64"]}
-    if given is None or (isinstance(given, str) and not given.strip()):
-        return {}
-    value = _value(given) if isinstance(given, str) else given
-    if not isinstance(value, dict):
-        return {"value": value}
+    if given is None:
+        data = payloads.in_base64(event)
+    elif isinstance(given, str):
+        data = payloads.in_text(given)
+    else:
+        data = payloads.as_object(given)
     # a token is a credential wherever it stands
-    return {name: member for name, member in value.items() if name != "token"}
-
-
-def _decoded(text: str) -> str | None:
-    """Return the text that is written in base64, or None."""
-    try:
-        return message.decode(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _value(text: str) -> Any:
-    """Return what a text says in JSON, or the text where it says nothing that can be kept."""
-    try:
-        value = message.read_json(text)
-        documents.check(value, most_bytes=message.MAX_BYTES)
-    except (MessageError, documents.DocumentError):
-        return masked(text)
-    return value
+    return {name: member for name, member in data.items() if name != "token"}

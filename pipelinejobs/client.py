@@ -429,6 +429,19 @@ def _seconds(given: str | None) -> float | None:
     return max(0.0, (aware - datetime.now(timezone.utc)).total_seconds())
 
 
+def _json(text: str) -> Any:
+    """Return what a JSON text says, which has no key twice in one object."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        message = "a key stands twice in one object"
+        raise argparse.ArgumentTypeError(message)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Report one event, as the arguments say; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -436,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"Exit codes: 0 reported, {_REFUSED} refused, {_UNDELIVERED} not delivered.",
     )
     parser.add_argument("event", help="run, update, finish, fail ...")
-    parser.add_argument("--data", type=json.loads, default={}, help="a JSON object")
+    parser.add_argument("--data", type=_json, default={}, help="a JSON object")
     parser.add_argument("--event-id", default="", help="the key by which the event counts once")
     parser.add_argument(
         "--callback", help=f"by default {VARIABLE}, which no list of processes shows"

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 import yamlfiles
 from reactors import logfiles
 from reactors.attrdict import AttrDict
@@ -140,8 +138,8 @@ def _convert(variable: str, text: str, present: Any) -> Any:
 
 def _parse_list(variable: str, text: str) -> list[Any]:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yamlfiles.load(text)
+    except yamlfiles.ReadingError:
         value = None
     if not isinstance(value, list):
         message = f"{variable} must be a list: its members with commas between, or in brackets"

@@ -108,6 +108,7 @@ def test_what_is_declared_as_text_stays_the_text(ada: Client, teller: str, text:
         typed(text, "text/plain"),
         typed(json.dumps(text), "application/json"),
         {"data": {"message": text}},
+        *([typed(text, None)] if text in ("1.10", "null") else []),
     ):
         shown, environment = ada.told(teller, **request)
         assert shown == environment["MSG"] == text

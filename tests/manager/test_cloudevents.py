@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -99,7 +100,15 @@ def test_a_document_may_be_without_data_or_with_bytes(actor: Actor, job: Documen
     assert set(kept(actor, job)) == {"cloudevent"}
     body = without(job_event(job, "update", data_base64="c2Fsc2E="), "data")
     assert actor.send(body).error == ""
-    assert kept(actor, job)["cloudevent"]["data_base64"] == "c2Fsc2E="
+    assert kept(actor, job)["value"] == "salsa"
+    content = json.dumps({"token": job["_update_token"], "cost": 1}).encode()
+    for number, (given, expected) in enumerate(
+        ((content, {"cost": 1}), (b"\xff\x00", {"data_base64": "/wA="}))
+    ):
+        more = {"data_base64": base64.b64encode(given).decode(), "id": str(number)}
+        body = without(job_event(job, "update", **more), "data", *(["token"] if not number else []))
+        assert actor.send(body).error == ""
+        assert without(kept(actor, job), "cloudevent") == expected
 
 
 # Who may

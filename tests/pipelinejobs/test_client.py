@@ -558,13 +558,15 @@ def test_a_copy_of_it_is_a_command(site: Site, work: Document, url: str, tmp_pat
         alone(tmp_path, nowhere(url), "run", "--patience", "0"),
         alone(tmp_path, "", "run"),
         alone(tmp_path, url, "run", "--data", "[1]"),
+        alone(tmp_path, url, "run", "--data", '{"a": 1, "a": 2}'),
     ]
 
-    assert [done.returncode for done in runs] == [0, 0, 0, 0, 1, 75, 1, 2]
+    assert [done.returncode for done in runs] == [0, 0, 0, 0, 1, 75, 1, 2, 2]
     assert site.events(work) == ["run", "update", "finish"]
     assert runs[4].stderr.startswith("run event: refused: run event: not allowed in state FINISHED")
     assert runs[5].stderr == "run event: not reported: Connection refused\n"
     assert "there is no callback" in runs[6].stderr
+    assert "a key stands twice in one object" in runs[8].stderr
     for secret in secrets_of(site, work):
         assert secret not in "".join(done.stdout + done.stderr for done in runs)
 

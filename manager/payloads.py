@@ -1,0 +1,46 @@
+"""What the data of events from outside say that come as texts or in base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from datacatalog import documents
+from manager.kinds import masked
+from reactors import message
+from reactors.exceptions import MessageError
+
+BASE64 = "data_base64"
+"""Where CloudEvents has data that are no JSON."""
+
+
+def in_base64(event: dict[str, Any]) -> dict[str, Any]:
+    """Return what `data_base64` of an event says, if it is there.
+
+    Bytes that are no text stay as they came, under that name.
+    """
+    given = event.get(BASE64)
+    if not isinstance(given, str):
+        return {}
+    try:
+        return in_text(message.decode(base64.b64decode(given, validate=True)))
+    except (binascii.Error, ValueError):
+        return {BASE64: given}
+
+
+def in_text(text: str) -> dict[str, Any]:
+    """Return what a text says in JSON, or the text where it says nothing that can be kept."""
+    if not text.strip():
+        return {}
+    try:
+        value = message.read_json(text)
+        documents.check(value, most_bytes=message.MAX_BYTES)
+    except (MessageError, documents.DocumentError):
+        return {"value": masked(text)}
+    return as_object(value)
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return an object as it is, and any other value as an object that has it."""
+    return value if isinstance(value, dict) else {"value": value}
