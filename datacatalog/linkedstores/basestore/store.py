@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import random
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo import IndexModel
 
-from datacatalog import documents, mongo, tokens, unused
+from datacatalog import documents, mongo, tokens
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
@@ -28,6 +29,7 @@ REVISION = "_properties.revision"
 CREATED = "_properties.created_date"
 """Where all documents of a store have the moment of their creation."""
 CONTENTION_SECONDS = 60.0
+_log = logging.getLogger(__name__)
 _FIRST_PAUSE, _DOUBLINGS = 0.001, 6
 
 
@@ -79,7 +81,7 @@ class Store:
         catalog: CatalogSettings | None = None,
         **others: Any,
     ) -> None:
-        unused.warn(f"the store of {self.collection}", others)
+        warn_of_unused(f"the store of {self.collection}", others)
         self.catalog = catalog or CatalogSettings.from_environ()
         self.db = mongo.connect(mongodb)
         self.coll = self.db[self.collection]
@@ -335,6 +337,12 @@ def _next_properties(stored: Document, count: int = 1) -> Document:
     """Return what the next change of a document, or the next few, set in its `_properties`."""
     revision = stored.get("_properties", {}).get("revision") or 0
     return {"revision": revision + count, "modified_date": now()}
+
+
+def warn_of_unused(taker: str, others: Mapping[str, Any]) -> None:
+    """Name in the log the arguments that older callers give, and that count for nothing here."""
+    if others:
+        _log.warning("%s takes no %s", taker, ", ".join(map(repr, sorted(others))))
 
 
 def distinct(names: Iterable[str]) -> list[str]:

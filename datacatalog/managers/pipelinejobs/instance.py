@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import documents, paths, unused
+from datacatalog import documents, paths
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore.store import warn_of_unused
 from datacatalog.linkedstores.pipelinejob.exceptions import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 from datacatalog.managers.common import Manager
@@ -279,7 +280,7 @@ class ManagedPipelineJobInstance(JobEvents):
         **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
-        unused.warn("a managed job", others)
+        warn_of_unused("a managed job", others)
         self._attach(self._load(typeduuid.canonical(uuid)))
 
     def index(

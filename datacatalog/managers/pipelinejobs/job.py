@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import paths, unused
+from datacatalog import paths
 from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
+from datacatalog.linkedstores.basestore.store import warn_of_unused
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive, sources
 from datacatalog.managers.pipelinejobs.callback import (
@@ -86,7 +87,7 @@ class ManagedPipelineJob(JobEvents):
         **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
-        unused.warn("a managed job", others)
+        warn_of_unused("a managed job", others)
         self.config = dict(pipelines)
         self.instanced = instanced
         self.pipeline_uuid = self._verified(pipeline_uuid or self.config.get("pipeline_uuid"))
