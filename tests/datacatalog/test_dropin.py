@@ -59,6 +59,8 @@ def test_an_instance_handles_a_document_or_a_name(
         "update"
     )
     assert instance.handle("finish", {"cost": 2})["state"] == "FINISHED"
+    with pytest.raises(ManagedPipelineJobError, match=f"is about job {UNKNOWN}"):
+        instance.handle({"uuid": UNKNOWN, "name": "validate"})
     with pytest.raises(InvalidToken):
         instance.handle({"name": "validate"}, "0123456789abcdef")
     data = [entry["data"] for entry in instance.history()][1:]

@@ -170,14 +170,18 @@ class JobEvents(Manager):
             token: the job's or an administrative one, by default the job's own.
 
         Raises:
-            ManagedPipelineJobError: the job is not set up, or as `PipelineJobStore.handle` does.
+            ManagedPipelineJobError: the job is not set up, the document is about another job, or as
+                `PipelineJobStore.handle` does.
         """
         if isinstance(event_doc, str):
             document: dict[str, Any] = {"name": event_doc, "data": data}
         else:
             document = dict(event_doc)
             token = data if isinstance(data, str) else token
-        document["uuid"] = self._require_uuid()
+        uuid = self._require_uuid()
+        if typeduuid.canonical(str(document.setdefault("uuid", uuid))) != uuid:
+            message = f"The event is about job {document['uuid']}, and this is job {uuid}"
+            raise ManagedPipelineJobError(message)
         document["data"] = documents.with_texts(document.get("data") or {})
         with managed():
             self.job = self.store.handle(document, token or self.token)
