@@ -78,12 +78,12 @@ def event(name: str) -> str:
 
 
 def job_uuid(text: str) -> str:
-    """Return the UUID of a job in lower case.
+    """Return the UUID of a job, which may be written as a URN, in lower case.
 
     Raises:
         UsageError: it is none.
     """
-    uuid = text.strip().lower()
+    uuid = typeduuid.canonical(text)
     if not typeduuid.validate(uuid, permissive=True) or not uuid.startswith(_JOB):
         problem = f"{text!r:.60} is not the uuid of a job (107…): see `pipelinejobs jobs ls`"
         raise UsageError(problem)

@@ -178,6 +178,7 @@ def test_a_job_is_shown_with_what_comes_next(
     assert shown["data"] == {"number": 1, "sample": "s-1"}
     assert cli("jobs", "show", three[2], "-o", "json").rows["hidden"]
     table = cli("jobs", "show", three[1].upper()).out
+    assert cli("jobs", "show", f"urn:uuid:{three[1]}").out == table
     assert ["state", "RUNNING"] in [line.split() for line in table.splitlines()]
     assert jobs.get_token(jobs.load(three[1])) not in table + json.dumps(shown)
 
