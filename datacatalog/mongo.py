@@ -78,6 +78,10 @@ def uri_of(mongodb: Mapping[str, Any]) -> str:
     return f"mongodb://{login}{host}:{mongodb.get('port') or DEFAULT_PORT}/{'?authSource=admin' if user else ''}"
 
 
+get_mongo_uri = uri_of
+"""The name by which older callers know it."""
+
+
 def within(seconds: float) -> contextlib.AbstractContextManager[None]:
     """Return a context in which all that the database is asked for takes at most so long."""
     return pymongo.timeout(seconds)

@@ -165,8 +165,20 @@ _KEPT: Schema = {
     "_visible": {"type": "boolean"},
 }
 """What every document has."""
+_OTHER_TEXTS = {
+    "challenge_problem_id": "The identifier of a challenge problem",
+    "challenge_problem_url": "Where a challenge problem is described",
+    "container_repo": "The image of a container, with its tag",
+    "experiment_reference": "The identifier of an experiment design",
+    "experiment_reference_url": "Where an experiment design is described",
+    "experiment_url": "Where an experiment is described",
+    "lab": "Who measures",
+    "measurement_type": "How it is measured",
+    "pipeline_type": "What a pipeline does, such as primary-etl",
+}
 _PLAIN: dict[str, Schema] = {
     "typed_uuid": _string("The typed UUID of anything", pattern=f"^1[0-9a-f]{{2}}{_UUID}"),
+    **{name: _string(about, minLength=1) for name, about in _OTHER_TEXTS.items()},
     "identifier": _string("What one document is known by", minLength=1),
     "namespaced_identifier": _string(
         "An identifier such as sample.tacc.20001", pattern=r"^.+\..+$"

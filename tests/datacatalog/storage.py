@@ -11,6 +11,9 @@ from urllib.parse import unquote
 from tests import loopback
 from tests.loopback import Loopback, Request, envelope
 
+_SYSTEMS = "/systems/v2/"
+ROOT = "/work/projects/tacos"
+"""Where all storage systems begin on the machines that they are mounted on."""
 _MEDIA, _LISTINGS = "/files/v2/media/system/", "/files/v2/listings/system/"
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 MODIFIED = "2020-01-02T03:04:05.678-06:00"
@@ -78,6 +81,8 @@ class Storage(Loopback):
         method, body, place = request.method, request.body, unquote(request.path)
         if method == "GET" and place.startswith(_LISTINGS):
             return self._list(*_split(place, _LISTINGS), request.query)
+        if method == "GET" and place.startswith(_SYSTEMS):
+            return Reply(200, {"storage": {"rootDir": ROOT}})
         system, path = _split(place, _MEDIA)
         if method == "GET":
             return self._read(f"{system}:{path}", request.headers.get("range"))

@@ -25,12 +25,15 @@ from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJobError,
     ManagedPipelineJobInstance,
     NotStored,
+    StorageError,
 )
 from datacatalog.managers.pipelinejobs.indexer import Indexer
+from datacatalog.stores import StorageSystem
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN, ROOT
 from tests.datacatalog.conftest import Make
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
+from tests.datacatalog.storage import ROOT as ROOT_DIR
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
 
@@ -65,6 +68,16 @@ def test_an_instance_handles_a_document_or_a_name(
         instance.handle({"name": "validate"}, "0123456789abcdef")
     data = [entry["data"] for entry in instance.history()][1:]
     assert data == [{"cost": 1}, {}, {"cost": 2}]
+
+
+def test_an_instance_may_be_given_the_token(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid), token=managed.token)
+    assert instance.run()["state"] == "RUNNING"
+    wrong = ManagedPipelineJobInstance(mongodb, str(managed.uuid), token="0123456789abcdef")
+    with pytest.raises(InvalidToken):
+        wrong.finish()
 
 
 def test_what_a_store_refuses_is_an_error_of_both_kinds(
@@ -123,6 +136,10 @@ def test_agent_and_task_are_made_urls_one_by_one(make: Make) -> None:
     assert str(job.agent).endswith("/apps/v2/bbq-brisket-0.5.0")
     job.canonicalize_job()
     assert str(job.task).endswith("/jobs/v2/8381155107425120746-242ac11b-0001-007")
+    other = "6f2c7b9e-3b5d-4f7e-9a11-0f1e2d3c4b5a-007"
+    assert str(job.canonicalize_job(other)).endswith(f"/jobs/v2/{other}")
+    assert other not in str(job.task)
+    assert job.canonicalize_actor("https://example.org") == "https://example.org"
 
 
 def test_a_store_tells_its_name_type_and_indexes(mongodb: dict[str, Any]) -> None:
@@ -232,6 +249,14 @@ def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote:
         agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
 
 
+def test_a_storage_system_tells_where_it_begins(here: Here, remote: Remote) -> None:
+    assert StorageSystem(SYSTEM, catalog=here.catalog).root_dir == str(here.folder)
+    system = StorageSystem(SYSTEM, agave=remote.client, catalog=remote.catalog)
+    assert system.root_dir == ROOT_DIR
+    with pytest.raises(StorageError, match=f"the root of {SYSTEM} is not known"):
+        StorageSystem(SYSTEM, catalog=remote.catalog).root_dir  # noqa: B018 - it is asked for
+
+
 def test_an_upload_is_indexed_when_it_is_there(mongodb: dict[str, Any], place: Place) -> None:
     indexer = Indexer(mongodb, place.client, catalog=place.catalog)
     with pytest.raises(NotStored, match=r"/uploads/tacos\.csv was not"):
@@ -253,6 +278,7 @@ def test_settings_may_name_the_parts_of_a_server() -> None:
     settings = {"host": "db.example.org", "port": 27018, "username": "ann e", "password": "a/b@c"}
     uri = "mongodb://ann+e:a%2Fb%40c@db.example.org:27018/?authSource=admin"
     assert mongo.uri_of(settings) == uri
+    assert mongo.get_mongo_uri(settings) == uri
     assert mongo.hosts(settings) == "db.example.org:27018"
     assert mongo.uri_of({"host": "db"}) == "mongodb://db:27017/"
     assert mongo.uri_of({"host": "db", "authn": "mongodb://other"}) == "mongodb://other"

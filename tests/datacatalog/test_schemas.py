@@ -24,7 +24,12 @@ def known(name: str) -> dict[str, Any]:
 
 
 def test_every_schema_is_valid_and_refers_to_others_that_there_are() -> None:
-    kinds = [*(f"{kind}_uuid" for kind in typeduuid.PREFIXES), *lookup.KINDS, "agave_files_uri"]
+    kinds = [
+        *(f"{kind}_uuid" for kind in typeduuid.PREFIXES),
+        *lookup.KINDS,
+        "agave_files_uri",
+        "experiment_reference",
+    ]
     waiting = [
         *(f"{kind}.json" for kind in kinds),
         *(f"{kind}_document.json" for kind in lookup.KINDS),

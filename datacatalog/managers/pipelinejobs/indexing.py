@@ -98,7 +98,9 @@ class Indexer:
         self._permissive = permissive
         if isinstance(generated_by, str):
             generated_by = [generated_by]
-        self._makers = list(generated_by or job.get("generated_by") or [job["pipeline_uuid"]])
+        # the setting of an actor may be empty
+        given = [maker for maker in generated_by or () if maker]
+        self._makers = list(given or job.get("generated_by") or [job["pipeline_uuid"]])
         self._storage: Storage | None = None
         patterns.match([request.patterns for request in self.requests], [])
         self._warn_of_many()

@@ -267,6 +267,7 @@ class ManagedPipelineJobInstance(JobEvents):
         mongodb: settings or a `pymongo` database, as for all stores.
         uuid: the job's.
         agave: a client of the platform, for the job's files.
+        token: what events are sent with that come with none, by default the job's own.
         catalog: the catalog's settings, by default those of the environment.
         others: are not used; a warning names them.
 
@@ -280,12 +281,14 @@ class ManagedPipelineJobInstance(JobEvents):
         uuid: str,
         agave: Any = None,
         *,
+        token: str | None = None,
         catalog: CatalogSettings | None = None,
         **others: Any,
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
         warn_of_unused("a managed job", others)
         self._attach(self._load(typeduuid.canonical(uuid)))
+        self.token = token or self.token
 
     def index(
         self,

@@ -207,21 +207,35 @@ class ManagedPipelineJob(JobEvents):
         self.canonicalize_actor()
         self.canonicalize_job()
 
-    def canonicalize_actor(self) -> None:
-        """Make an URL of an agent that is the bare id of an actor or an app."""
-        base = self.api_server.rstrip("/")
-        if self.agent and abaco.validate(self.agent, permissive=True):
-            self.agent = f"{base}/actors/v2/{self.agent}"
-        elif self.agent and agave.is_app(self.agent):
-            self.agent = f"{base}/apps/v2/{self.agent}"
+    def canonicalize_actor(self, agent: str | None = None) -> str | None:
+        """Return the URL of an actor or app; one that is not given is the job's, and becomes it.
 
-    def canonicalize_job(self) -> None:
-        """Make an URL of a task that is the bare id of a job on the platform or an execution."""
+        Args:
+            agent: a bare id; anything else stays as it is.
+        """
+        if agent is None:
+            self.agent = self.agent and self.canonicalize_actor(self.agent)
+            return self.agent
         base = self.api_server.rstrip("/")
-        if self.task and agave.validate(self.task, permissive=True):
-            self.task = f"{base}/jobs/v2/{self.task}"
-        elif self.task and self.agent and abaco.validate(self.task, permissive=True):
-            self.task = f"{self.agent}/executions/{self.task}"
+        if abaco.validate(agent, permissive=True):
+            return f"{base}/actors/v2/{agent}"
+        return f"{base}/apps/v2/{agent}" if agave.is_app(agent) else agent
+
+    def canonicalize_job(self, task: str | None = None) -> str | None:
+        """Return the URL of a job on the platform or of an execution of the job's agent.
+
+        One that is not given is the job's task, and becomes it.
+
+        Args:
+            task: a bare id; anything else stays as it is.
+        """
+        if task is None:
+            self.task = self.task and self.canonicalize_job(self.task)
+            return self.task
+        if agave.validate(task, permissive=True):
+            return f"{self.api_server.rstrip('/')}/jobs/v2/{task}"
+        is_execution = self.agent and abaco.validate(task, permissive=True)
+        return f"{self.agent}/executions/{task}" if is_execution else task
 
     def canonicalize_product_patterns(self) -> None:
         """Make UUIDs of the sources in the product patterns that are in the catalog already."""
