@@ -407,7 +407,7 @@ def test_a_state_that_does_not_allow_it_is_refused(
 def test_a_maker_that_the_settings_of_an_actor_leave_empty_does_not_count(
     finished: Finished, db: Db
 ) -> None:
-    job = finished(archive_patterns=[ARCHIVE])
+    job: Any = finished(archive_patterns=[ARCHIVE])
     for empty in ([None], [""]):
         job.index(generated_by=empty)
     stored = by_name(db, "files")[f"{FOLDER}/a.csv"]
