@@ -32,15 +32,22 @@ class Manager:
         *,
         catalog: CatalogSettings | None = None,
     ) -> None:
-        self.stores = self.init_stores(mongodb, catalog=catalog)
+        self.stores = self.init_stores(mongodb, agave, catalog=catalog)
         self.client = agave
 
     @classmethod
     def init_stores(
-        cls, mongodb: Mapping[str, Any] | Database[Any], *, catalog: CatalogSettings | None = None
+        cls,
+        mongodb: Mapping[str, Any] | Database[Any],
+        agave: Any = None,
+        *,
+        catalog: CatalogSettings | None = None,
     ) -> dict[str, Any]:
-        """Return one store of each kind."""
-        return {kind: store(mongodb, catalog=catalog) for kind, store in lookup.KINDS.items()}
+        """Return one store of each kind; the arguments are those of the class."""
+        return {
+            kind: store(mongodb, agave=agave, catalog=catalog)
+            for kind, store in lookup.KINDS.items()
+        }
 
     def get_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible document with a typed UUID, or None."""

@@ -146,7 +146,7 @@ def test_a_store_tells_its_name_type_and_indexes(mongodb: dict[str, Any]) -> Non
     jobs = PipelineJobStore(mongodb, agave=object())
     assert (jobs.name, jobs.get_uuid_type()) == ("jobs", "pipelinejob")
     assert jobs.get_indexes()[0] == "uuid"
-    assert "child_of" in jobs.get_indexes()
+    assert {"archive_path", "pipeline_uuid", "child_of"} <= {*jobs.get_indexes()}
 
 
 def test_the_state_of_a_job_can_be_drawn(managed: ManagedPipelineJob) -> None:
@@ -247,6 +247,20 @@ def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote:
     assert helper.isdir("/uploads/new/one")
     with pytest.raises(agavehelpers.AgaveHelperError, match="is in no folder here"):
         agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
+
+
+def test_the_files_of_a_job_are_listed_by_its_store_and_by_itself(
+    mongodb: dict[str, Any], managed: ManagedPipelineJob, place: Place
+) -> None:
+    place.put(f"{managed.archive_path}/a/1.csv", b"taco")
+    jobs = PipelineJobStore(mongodb, agave=place.client, catalog=place.catalog)
+    uuid, names = str(managed.uuid), [f"{managed.archive_path}/a/1.csv"]
+    assert jobs.list_job_archive_path(uuid) == names
+    assert jobs.list_job_archive_path(uuid, recurse=False, directories=True) == [
+        f"{managed.archive_path}/a"
+    ]
+    job = ManagedPipelineJobInstance(mongodb, uuid, place.client, catalog=place.catalog)
+    assert job.list_job_archive_path() == job.stores["pipelinejob"].list_job_archive_path(uuid)
 
 
 def test_a_storage_system_tells_where_it_begins(here: Here, remote: Remote) -> None:

@@ -50,7 +50,7 @@ class Store:
 
     Args:
         mongodb: settings (`authn`, `database`, `timeout`) or a `pymongo` database.
-        agave: not used; older callers give a client of the platform.
+        agave: a client of the platform, for the store of jobs, which lists their files.
         catalog: the catalog's settings, by default those of the environment.
         others: are not used; a warning names them.
     """
@@ -77,7 +77,7 @@ class Store:
         self,
         mongodb: Mapping[str, Any] | Database[Any],
         *,
-        agave: Any = None,  # noqa: ARG002 - older callers give one
+        agave: Any = None,  # noqa: ARG002 - for the store of jobs
         catalog: CatalogSettings | None = None,
         **others: Any,
     ) -> None:
@@ -99,7 +99,7 @@ class Store:
 
     @classmethod
     def get_indexes(cls) -> list[str]:
-        """Return the fields by which these documents are found fast."""
+        """Return the fields by which these documents are looked for."""
         return distinct((*cls.identifiers, *cls.aliases, *cls.indexed, *cls.links))
 
     # Finding

@@ -62,6 +62,7 @@ class JobReader(LinkedStore):
     links = ("child_of", "generated_by", "acted_on", "acted_using")
     kept = ("state", "last_event", "updated", "history", "data", "pipeline_uuid", "child_of")
     guarded = True
+    indexed = ("pipeline_uuid", "archive_path")
     former_indexes = (
         "state",
         "pipeline_uuid",
@@ -81,6 +82,7 @@ class JobReader(LinkedStore):
         **others: Any,
     ) -> None:
         super().__init__(mongodb, agave=agave, catalog=catalog, **others)
+        self._client = agave
         self.histories = history.History(self.db)
         self.untold = Untold(self.db)
         self.rejected = self.db["rejected_events"]
@@ -124,6 +126,27 @@ class JobReader(LinkedStore):
         """
         entries = self._entries(self.load(job_uuid), skip or 0, limit)
         return [history.public(entry) for entry in entries]
+
+    def list_job_archive_path(
+        self, job_uuid: str, recurse: bool = True, directories: bool = False
+    ) -> list[str]:
+        """Return the paths of the files in a job's archive path, sorted.
+
+        Args:
+            job_uuid: a visible job.
+            recurse: also those in the directories below.
+            directories: also these directories.
+
+        Raises:
+            UnknownJob: there is no such job.
+            StorageError: it cannot be listed; for one that is in no folder here, the store needs a
+                client of the platform.
+        """
+        from datacatalog.agavehelpers import AgaveHelper  # noqa: PLC0415 - an event does without
+
+        job = self.load(job_uuid)
+        helper = AgaveHelper(self._client, job["archive_system"], catalog=self.catalog)
+        return helper.listdir(job["archive_path"], recurse, directories=directories)
 
     def fsm_state_png(self, uuid: str) -> bytes:
         """Return a picture of the state machine and of a job's way through it: a PNG in base64.

@@ -202,10 +202,7 @@ class JobEvents(Manager):
         Raises:
             StorageError: it cannot be listed.
         """
-        from datacatalog.agavehelpers import AgaveHelper  # noqa: PLC0415 - an event does without
-
-        helper = AgaveHelper(self.client, catalog=self.store.catalog)
-        return helper.listdir(self.archive_path, recurse, self.archive_system, directories)
+        return self.store.list_job_archive_path(self._require_uuid(), recurse, directories)
 
     def cancel(self, token: str | None = None) -> Document:
         """Remove a job that has had no event yet.
