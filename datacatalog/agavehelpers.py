@@ -118,6 +118,7 @@ class AgaveHelper:
         """
         system = storage_system or self.storage_system
         if system not in self.catalog.local_storage:
+            open_storage(system, self.client, self.catalog)
             archive.make(self.client, system, path)
             return
         try:

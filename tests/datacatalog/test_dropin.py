@@ -245,6 +245,8 @@ def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote:
     assert helper.mapped_posix_path("/uploads/new") == f"{here.folder}/uploads/new"
     assert (here.folder / "uploads/new/one").is_dir()
     assert helper.isdir("/uploads/new/one")
+    with pytest.raises(agavehelpers.AgaveHelperError, match="there is no way to the files of"):
+        agavehelpers.AgaveHelper(catalog=remote.catalog).mkdir("/uploads/new")
     with pytest.raises(agavehelpers.AgaveHelperError, match="is in no folder here"):
         agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
 
@@ -276,6 +278,7 @@ def test_an_upload_is_indexed_when_it_is_there(mongodb: dict[str, Any], place: P
     with pytest.raises(NotStored, match=r"/uploads/tacos\.csv was not"):
         indexer.index_if_exists("/uploads/tacos.csv")
     place.put("/uploads/tacos.csv", b"taco,count\n")
+    assert issubclass(NotStored, ValueError)
     with pytest.raises(NotStored, match="is not a file"):
         indexer.index_if_exists("/uploads")
     document = indexer.index_if_exists("/uploads//tacos.csv", storage_system=SYSTEM)

@@ -35,10 +35,9 @@ def png(title: str, events: Iterable[str]) -> bytes:
         raise JobError(message) from error
     states = list(_states(events))
     graph = AGraph(directed=True, label=title, labelloc="t", fontname="sans-serif", rankdir="LR")
-    graph.node_attr.update(
-        shape="box", style="rounded,filled", fillcolor="#ffffff", color="#8c959f"
-    )
-    graph.edge_attr.update(color="#8c959f", fontsize="10")
+    plain = {"fontname": "sans-serif", "color": "#8c959f"}
+    graph.node_attr.update(shape="box", style="rounded,filled", fillcolor="#ffffff", **plain)
+    graph.edge_attr.update(fontsize="10", **plain)
     for state in fsm.STATES:
         kind = _CURRENT if state == states[-1] else _VISITED if state in states else {}
         graph.add_node(state, **kind)

@@ -2,7 +2,7 @@
 
 ManagedPipelineJobError
 ├── StorageError
-│   └── NotStored
+│   └── NotStored (ValueError)
 ├── UnknownInstance (ValueError)
 └── IndexingError
     └── InvalidRequest
@@ -35,7 +35,7 @@ class StorageError(ManagedPipelineJobError):
     """A storage system did not do what was asked."""
 
 
-class NotStored(StorageError):
+class NotStored(StorageError, ValueError):
     """There is nothing at this path of the storage system."""
 
 
