@@ -222,3 +222,12 @@ def test_a_job_brought_back_during_its_removal_keeps_its_history_or_goes(
             assert str(error)  # noqa: PT017 - it may be refused, or done
     found = jobs.find_one_by_uuid(job["uuid"])
     assert found is None or found["history"] == history
+
+
+def test_a_removal_that_a_former_version_has_written_down_is_found(
+    jobs: PipelineJobStore, job: Document, db: Db
+) -> None:
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
+    removal = {"action": "delete", "document": {"$exists": True}}
+    assert db["updates"].update_one(removal, {"$set": {"action": "remove"}}).modified_count == 1
+    assert jobs.load_removed(job["uuid"])["uuid"] == job["uuid"]
