@@ -51,7 +51,7 @@ init-job:  ## say how to create a job
 	@echo "pipelinejobs jobs create --pipeline ID --data '{...}'"
 
 postdeploy:  ## say what there is to do after make deploy
-	@echo 'make alias, make nonce; then make logs'
+	@echo 'make nonce, then make logs (make alias, if the alias stood for another actor)'
 
 tests-local: test  ## the same as make test
 
