@@ -284,14 +284,22 @@ class Warm:
         reply = await control.receive()
         if reply is None:
             # it has ended, or closed what it answers by, or become another program
-            ending = await threads.wait(_wait, process)
-        else:
+            return await self._end_of(process), {}
+        try:
             goes_on = bool(reply["tidy"]) and not self._has_grown(int(reply["memory"]))
             clean = goes_on and bool(reply["clean"])
             ending = Ending(int(reply.get("exit_code", 0)), int(reply["cpu"]), goes_on, clean)
+        except (KeyError, TypeError, ValueError):
+            # the actor has answered in the place of its host
+            ending = Ending(-signal.SIGKILL)
         if not ending.goes_on:
             await self.close()
-        return ending, reply or {}
+        return ending, reply
+
+    async def _end_of(self, process: subprocess.Popen[bytes]) -> Ending:
+        ending = await threads.wait(_wait, process)
+        await self.close()
+        return ending
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and to what it started, also if it is just being started."""

@@ -12,6 +12,12 @@ from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 MEGABYTES = 64
 IMAGES = {
     **PROBE,
+    "impostor": {
+        "folder": ".",
+        "command": ["python3", "impostor.py"],
+        "mode": "warm",
+        "handler": "impostor:main",
+    },
     "talkative": {
         "folder": ".",
         "command": ["python3", "talkative.py"],
@@ -28,12 +34,25 @@ def main():
     logging.warning("once more")
 """
 
+IMPOSTOR = """
+import contextlib, os, socket, struct
+
+def main():
+    # the only stream socket is the host's
+    for descriptor in range(3, 1024):
+        with contextlib.suppress(OSError):
+            control = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
+            answer = os.environ["MSG"].encode()
+            control.sendall(struct.pack(">I", len(answer)) + answer)
+"""
+
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway whose warm processes may not grow much."""
     folder = tmp_path_factory.mktemp("gateway")
     (folder / "talkative.py").write_text(TALKATIVE)
+    (folder / "impostor.py").write_text(IMPOSTOR)
     with RunningGateway(folder, IMAGES, {"limits": {"growth_bytes": MEGABYTES << 20}}) as running:
         yield running
 
@@ -238,3 +257,18 @@ def test_a_process_ends_when_its_gateway_is_killed(tmp_path: Path) -> None:
         pid = facts(client, client.actor("warm"), "pid")["pid"]
     running.kill()
     eventually(lambda: not psutil.pid_exists(pid))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["{}", "[]", '{"exit_code": 0, "tidy": true, "clean": true, "memory": "much", "cpu": 0}'],
+)
+def test_an_actor_that_answers_in_the_place_of_its_host_ends_no_worker(
+    ada: Client, gateway: RunningGateway, answer: str
+) -> None:
+    actor = ada.actor("impostor")
+    execution = ada.submit(actor, {"message": answer})
+    assert ada.ended(actor, execution)["exitCode"] == 137
+    assert "the process was killed from outside" in ada.logs(actor, execution)
+    assert ada.result("GET", f"/{actor}")["status"] == "READY"
+    assert "Traceback" not in gateway.log.read_text()
