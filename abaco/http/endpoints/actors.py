@@ -1,4 +1,4 @@
-"""Actors (spec: abaco-v2, 1.1)."""
+"""Actors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ def show(call: Call, actor: Record, *, whole: bool = True) -> Record:
     environment = actor["default_environment"]
     shown = environment if whole else dict.fromkeys(environment, _SECRET)
     return {
-        **envelope.show({**actor, "default_environment": shown}, without=_HIDDEN),
+        **envelope.show(
+            {**actor, **search.NO_ACCOUNT, "default_environment": shown},
+            without=_HIDDEN,
+            missing=call.snake,
+        ),
         "mounts": [],
         "_links": {
             "self": call.link(actor["id"]),
