@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         "SD2E": {"jwt": {"algorithm": "RS256", "key_file": "key.pem"}},
         "TACC": {"jwt": {"algorithm": "HS256", "key": SHARED_KEY}},
         "OPEN": None,
+        "DEV-STAGING": {"jwt": {"algorithm": "HS256", "key": SHARED_KEY}},
     }
     running = RunningGateway(folder, settings={"tenants": tenants}).start()
     yield running
@@ -211,6 +214,35 @@ def test_an_assertion_says_who_its_user_is(
     signed = assertion(key, algorithm, **{USER: enduser})
     for name in (f"{HEADER}-{tenant}", f"x-jwt-assertion-{tenant.lower()}"):
         assert who(stranger, gateway, **{name: signed}) == user
+
+
+@pytest.mark.parametrize("suffix", ["DEV-STAGING", "dev-staging", "dev_staging"])
+def test_an_assertion_is_of_a_tenant_with_a_hyphen(
+    stranger: Client, gateway: RunningGateway, suffix: str
+) -> None:
+    signed = {f"{HEADER}-{suffix}": assertion(SHARED_KEY, "HS256")}
+    assert who(stranger, gateway, **signed) == "ada"
+    with gateway.client("ada", tenant="DEV-STAGING") as ada:
+        actor = ada.actor(NOWHERE)
+        assert stranger.result("GET", f"/{actor}", headers=signed)["owner"] == "ada"
+
+
+def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
+    stranger: Client, gateway: RunningGateway, ada: Client
+) -> None:
+    made = gateway.command("token", "create", "--user", "ada", "--tenant", "dev-staging")
+    with Client(gateway.url, made.stdout.strip()) as there:
+        actor = there.actor("teller")
+        assert ada.get(f"/{actor}").status_code == 404
+        nonce = there.result("POST", f"/{actor}/nonces")["id"]
+        assert re.fullmatch("DEV-STAGING_[A-Za-z0-9]+", nonce)
+        sent = stranger.result(
+            "POST", f"/{actor}/messages", params={"x-nonce": nonce}, json={"a": 1}
+        )
+        there.ended(actor, sent["executionId"])
+        told = json.loads(there.result_of(actor, sent["executionId"]))
+    assert told["_abaco_actor_dbid"] == f"DEV-STAGING_{actor}"
+    assert told["x-nonce"] == nonce
 
 
 def test_an_assertion_has_roles(stranger: Client) -> None:

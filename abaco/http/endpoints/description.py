@@ -1,7 +1,8 @@
-"""What an actor is described by, and what of that is refused (spec: abaco-v2, 0.2 and 1.1)."""
+"""What an actor is described by, and what of that is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -136,7 +137,9 @@ def _token(given: Any) -> bool | str:
 
 def _hints(given: Any) -> list[str]:
     if isinstance(given, str) and given.startswith("["):
-        given = read_json(given.encode())
+        # a form has a list in JSON; what is not valid JSON has a bracket, which no hint may have
+        with contextlib.suppress(BadRequest):
+            given = read_json(given.encode())
     hints = given if isinstance(given, list) else [given]
     if not all(isinstance(hint, str) and not _FORBIDDEN_IN_HINTS.search(hint) for hint in hints):
         reason = "hints must be a string or a list of strings without quotes, braces or brackets."
