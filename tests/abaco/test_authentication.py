@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway
+from tests.conftest import ROOT
+from tests.docs.pages import blocks
 
 NO_CREDENTIAL = "No JWT or nonce provided."
 NO_ROLE = "Not authorized -- missing required role."
@@ -225,6 +229,29 @@ def test_an_assertion_is_of_a_tenant_with_a_hyphen(
     with gateway.client("ada", tenant="DEV-STAGING") as ada:
         actor = ada.actor(NOWHERE)
         assert stranger.result("GET", f"/{actor}", headers=signed)["owner"] == "ada"
+
+
+def test_the_program_in_the_documentation_makes_an_assertion_that_holds(
+    stranger: Client, gateway: RunningGateway
+) -> None:
+    (program,) = (
+        block.text
+        for block in blocks(ROOT / "docs" / "gateway.md")
+        if block.language == "python" and "claims" in block.text
+    )
+    shared = "the key that both sides share"
+    assert shared in program
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace(shared, SHARED_KEY)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    signed = {f"{HEADER}-DEV-STAGING": done.stdout.strip()}
+    assert who(stranger, gateway, **signed) == "ada"
+    # what only a privileged user may choose
+    wanted = {"image": NOWHERE, "maxWorkers": 2}
+    assert stranger.result("POST", "", headers=signed, json=wanted)["owner"] == "ada"
 
 
 def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
