@@ -180,6 +180,10 @@ def collect(
     values: dict[str, Any] = {}
     for argument in arguments:
         name = spell(argument.name)
+        if name != argument.name and (argument.name in fields or argument.name in parameters):
+            # left out, a limit would be none
+            message = f"Invalid {thing} description: {argument.name} is spelled {name} here."
+            raise BadRequest(message)
         given = fields.get(name)
         if given is None:
             given = parameters.get(name)
@@ -210,8 +214,9 @@ def _kind_of(given: Any) -> str:
     """Return what a value is, in the words of JSON; its sender knows what it says."""
     if isinstance(given, bool) or given is None:
         return str(given).lower()
-    kinds = {dict: "an object", list: "a list", str: "this string"}
-    return kinds.get(type(given), "this number")
+    if isinstance(given, dict | list):
+        return "an object" if isinstance(given, dict) else "a list"
+    return "this string" if isinstance(given, str) else "this number"
 
 
 def _invalid(thing: str, helps: dict[str, str], wrong: str = "") -> BadRequest:

@@ -182,7 +182,7 @@ _SCHEMAS: dict[str, Schema] = {
         image=_TEXT,
         chName=_TEXT,
     ),
-    "Workers": _list("Worker"),
+    "WorkersOrSearch": {"anyOf": [_list("Worker"), _reference("Search")]},
     "State": _object(state={}),
     "Config": _object(name=_TEXT, value=_TEXT, isSecret=_FLAG, actors=_TEXT),
     "Configs": _list("Config"),

@@ -49,11 +49,12 @@ def test_an_actor_is_described_and_shown_in_snake_case(ada: Client, cook: str) -
     assert (again["log_ex"], again["default_environment"]) == (800, {})
 
 
-def test_parameters_in_camel_case_are_others(ada: Client) -> None:
-    actor = ada.result("POST", "", json={"image": "cold", "logEx": 900})
-    assert actor["log_ex"] is None
-    ada.result("DELETE", f"/{actor['id']}")
-    refusal = ada.refusal("POST", "/aliases", json={"alias": "other", "actorId": "x"})
+def test_a_parameter_in_camel_case_is_refused_and_not_passed_over(ada: Client, cook: str) -> None:
+    refusal = ada.refusal("POST", f"/{cook}/nonces", json={"maxUses": 3})
+    assert refusal == "Invalid nonce description: maxUses is spelled max_uses here."
+    refusal = ada.refusal("POST", f"/{cook}/nonces", params={"maxUses": "3"})
+    assert refusal == "Invalid nonce description: maxUses is spelled max_uses here."
+    refusal = ada.refusal("POST", "/aliases", json={"alias": "other"})
     assert refusal.startswith("Invalid alias description: {'actor_id': ")
     refusal = ada.refusal("POST", "", json={"image": "cold", "log_ex": "soon"})
     assert refusal.endswith("log_ex must be an integer of at most 10 digits, not this string.")

@@ -232,6 +232,7 @@ def test_only_what_one_has_a_permission_for_is_found(
         ("/search/logs", {"logs.like": "^burn"}, "Log", ("logs", ["burned\n"])),
         ("/{}/executions", {"exitCode": "3"}, "Executions", ("exitCode", [3])),
         ("/{}/executions", {"limit": "1"}, "Executions", ("exitCode", [0])),
+        ("/{}/workers", {"status": "READY"}, "Workers", ("image", ["cold"])),
     ],
     ids=str,
 )

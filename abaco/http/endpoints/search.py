@@ -200,12 +200,14 @@ def _links(call: Call, kind: str, record: Record, owners: Mapping[str, str]) -> 
         own = ("workers", record["id"])
     elif kind != "actors":
         own = ("executions", record["id" if kind == "executions" else "execution_id"])
-    more = {"actors": {"executions": ("executions",)}, "executions": {"logs": (*own, "logs")}}
-    links = {name: call.link(actor_id, *parts) for name, parts in more.get(kind, {}).items()}
-    links["self"] = call.link(actor_id, *own)
-    if kind == "logs":
+    links = {"self": call.link(actor_id, *own), "owner": call.profile(owners.get(actor_id, ""))}
+    if kind == "actors":
+        links["executions"] = call.link(actor_id, "executions")
+    elif kind == "executions":
+        links["logs"] = call.link(actor_id, *own, "logs")
+    elif kind == "logs":
         links |= {"execution": links["self"], "self": call.link(actor_id, *own, "logs")}
-    return {**links, "owner": call.profile(owners.get(actor_id, ""))}
+    return links
 
 
 ENDPOINTS = (
