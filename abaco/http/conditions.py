@@ -91,8 +91,8 @@ def make(name: str, text: str, fields: Mapping[str, str]) -> Callable[[Record], 
         name: a field, with a dot and an operator behind it if that is not `eq`. Dots in a field lead
             into objects.
         text: the operand.
-        fields: what the fields hold, by their names in snake case, dots included. Others hold
-            anything.
+        fields: what the fields hold, by their names in snake case, dots included. What is within
+            one of them and not named may be anything; all else is not looked into.
 
     Raises:
         BadRequest: the operand cannot be read.
@@ -106,7 +106,7 @@ def make(name: str, text: str, fields: Mapping[str, str]) -> Callable[[Record], 
     fits = _OPERATORS[operator_name](field, text)
 
     def test(record: Record) -> bool:
-        value = record.get(column)
+        value = record.get(column) if column in fields else None
         for part in rest:
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, datetime.datetime):

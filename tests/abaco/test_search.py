@@ -78,13 +78,30 @@ def test_a_record_has_also_what_is_missing_but_nothing_internal(
 ) -> None:
     [record] = ada.result("GET", "", params={"id": actors[None]["id"]})["search"]
     shown = dict(actors[None])
-    shown.pop("defaultEnvironment")
     assert {name: value for name, value in record.items() if value is not None} == shown
     missing = {name for name, value in record.items() if value is None}
     assert missing == {
         *("name", "maxWorkers", "memLimit", "maxCpus", "logEx"),
         *("cronSchedule", "cronNextEx", "uid", "gid", "tasdir"),
     }
+
+
+def test_the_environment_of_an_actor_is_for_those_who_may_change_it(
+    ada: Client, bob: Client
+) -> None:
+    actor = ada.actor("cold", name="spicy", defaultEnvironment={"SPICE": "jalapeño"})
+    ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
+    for client, value in ((ada, "jalapeño"), (bob, "***")):
+        (record,) = client.result("GET", "", params={"name": "spicy"})["search"]
+        assert record["defaultEnvironment"] == {"SPICE": value}
+        for parameters in (
+            {"defaultEnvironment.SPICE": "jalapeño"},
+            {"default_environment.SPICE.like": "."},
+            {"search": "jalapeño"},
+        ):
+            found = client.result("GET", "", params=parameters)
+            assert found["_metadata"]["totalCount"] == 0, parameters
+    ada.result("DELETE", f"/{actor}")
 
 
 def test_a_record_has_the_links_that_it_has_elsewhere(ada: Client, cook: str) -> None:
@@ -158,6 +175,7 @@ FOUND: tuple[tuple[dict[str, Any], set[str | None]], ...] = (
     ({"createTime.lt": "2000-05"}, set()),
     ({"createTime.gt": "2000-05-01T"}, ALL),
     ({"createTime.gte": "2000-05-01T14-06:00"}, ALL),
+    ({"createTime.gte": "2000-05-01T14:44:50.1 02:00"}, ALL),
     ({"createTime.between": "2000-05-01T14:44+00:00,9999-12-31"}, ALL),
     ({"createTime.in": '["2000", "2001-01"]'}, set()),
     ({"createTime.nin": '["2000", "2001-01"]'}, ALL),

@@ -281,7 +281,7 @@ def test_by_the_letter_of_abaco_each_form_of_body_is_a_message(
     ],
     ids=str,
 )
-def test_by_the_letter_of_abaco_these_are_no_message(
+def test_by_the_letter_of_abaco_these_are_refused(
     strict: tuple[Client, str], request_: dict[str, Any]
 ) -> None:
     client, teller = strict

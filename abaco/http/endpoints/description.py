@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from abaco.http.call import Call
+    from abaco.store.records import Record
 
 _QUEUES = ("default", "special")
 _FORBIDDEN_IN_HINTS = re.compile(r"[\"'{}\[\]]")
 _LONGEST_NAME = 255
+_SECRET = "***"  # noqa: S105 - in place of one
 
 ARGUMENTS = (
     Argument("image", "text", "Reference to image on docker hub for this actor.", required=True),
@@ -85,6 +87,17 @@ def read(call: Call) -> dict[str, Any]:
         reason = "cronOn needs a cronSchedule."
         raise Invalid(reason)
     return given
+
+
+def shown_environment(actor: Record, *, whole: bool) -> Record:
+    """Return the environment of an actor as clients see it.
+
+    Args:
+        actor: the actor's record.
+        whole: show the values, which may be secrets.
+    """
+    environment: Record = actor["default_environment"]
+    return environment if whole else dict.fromkeys(environment, _SECRET)
 
 
 def _check_privileges(given: dict[str, Any]) -> None:

@@ -11,10 +11,12 @@ from abaco.exceptions import BadRequest, NotFound
 from abaco.http import conditions, envelope
 from abaco.http.arguments import LARGEST_INTEGER
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
+from abaco.http.endpoints import description
 from abaco.store import actors, executions, permissions, tables
+from abaco.store.permissions import UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from sqlalchemy import Column, Connection
 
@@ -45,8 +47,6 @@ _HIDDEN = (
 )
 NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 """What the platform knows of the account that a container runs as; here there is none."""
-_MORE: dict[str, Record] = {"actors": {"mounts": [], **NO_ACCOUNT}}
-"""What records have beside what is kept of them."""
 _MOST_CONDITIONS = 100
 _TABLES = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}
 _TYPES = {
@@ -69,8 +69,10 @@ _FIELDS: dict[str, dict[str, str]] = {
         for kind, table in _TABLES.items()
     },
     "workers": {
-        **dict.fromkeys(("id", "actor_id", "status", "image"), conditions.TEXT),
-        **dict.fromkeys(("create_time", "last_execution_time"), conditions.MOMENT),
+        **dict.fromkeys(("id", "actor_id", "status", "image", "ch_name"), conditions.TEXT),
+        **dict.fromkeys(
+            ("create_time", "last_execution_time", "last_health_check_time"), conditions.MOMENT
+        ),
     },
 }
 _FIELDS["executions"] |= {
@@ -106,8 +108,14 @@ def search_in(call: Call, kind: str) -> Reply:
                     if skip < total <= skip + limit:
                         found.append(record)
         owners = actors.owners(tx, call.tenant)
+        user = call.principal.user
+        whole = permissions.subjects(tx, call.tenant, permissions.ACTOR, user, UPDATE)
     shown = [
-        {**_show(record), **_MORE.get(kind, {}), "_links": _links(call, kind, record, owners)}
+        {
+            **_show(record),
+            **(_of_actor(record, whole) if kind == "actors" else {}),
+            "_links": _links(call, kind, record, owners),
+        }
         for record in found
     ]
     metadata = {
@@ -136,12 +144,16 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
                     "image": worker.image.name,
                     "create_time": worker.create_time,
                     "last_execution_time": worker.last_execution_time,
+                    "last_health_check_time": None,
+                    "ch_name": f"worker_{worker.id}",
                 }
         return
     table = _TABLES[kind]
     column = table.c.id if kind == "actors" else table.c.actor_id
-    shown = [table.c[name] for name in _FIELDS[kind] if name in table.c]
-    query = select(*shown).where(table.c.tenant == call.tenant)
+    # of an environment the names are shown, but nothing is searched
+    names = [*_FIELDS[kind], *(("default_environment",) if kind == "actors" else ())]
+    query = select(*(table.c[name] for name in names if name in table.c))
+    query = query.where(table.c.tenant == call.tenant)
     rows = tx.execution_options(yield_per=_LIMIT).execute(query).mappings()
     for row in rows:
         if row[column.name] in mine:
@@ -191,6 +203,12 @@ def _show(record: Record) -> Record:
     shown = envelope.show(record, without=_HIDDEN)
     missing = {name for name in record if record[name] is None and name not in _HIDDEN}
     return {**shown, **dict.fromkeys(map(envelope.camel, sorted(missing)))}
+
+
+def _of_actor(record: Record, whole: Container[str]) -> Record:
+    """Return what an actor has beside what is searched; its secrets if it is one of the `whole`."""
+    environment = description.shown_environment(record, whole=record["id"] in whole)
+    return {"defaultEnvironment": environment, "mounts": [], **NO_ACCOUNT}
 
 
 def _links(call: Call, kind: str, record: Record, owners: Mapping[str, str]) -> dict[str, str]:
