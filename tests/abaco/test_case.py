@@ -58,6 +58,13 @@ def test_a_parameter_in_camel_case_is_refused_and_not_passed_over(ada: Client, c
     assert refusal.startswith("Invalid alias description: {'actor_id': ")
     refusal = ada.refusal("POST", "", json={"image": "cold", "log_ex": "soon"})
     assert refusal.endswith("log_ex must be an integer of at most 10 digits, not this string.")
+    for sent, reason in (
+        ({"log_ex": 0}, "log_ex must be at least 1."),
+        ({"cron_on": True}, "cron_on needs a cron_schedule."),
+        ({"default_environment": {"": "1"}}, "default_environment has a variable that cannot be"),
+    ):
+        refusal = ada.refusal("POST", "", json={"image": "cold", **sent})
+        assert refusal.startswith(f"Invalid actor description: {reason}")
 
 
 def test_executions_are_in_snake_case_with_what_docker_says_as_it_says_it(

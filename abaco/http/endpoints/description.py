@@ -77,6 +77,8 @@ def read(call: Call) -> dict[str, Any]:
     for name, check in _CHECKS.items():
         if name in given:
             given[name] = check(given[name])
+    spell = str if call.snake else envelope.camel
+    _check_values(given, spell)
     if not given.get("stateless", True) and (given.get("max_workers") or 1) > 1:
         reason = "stateful actors can only have 1 worker."
         raise Invalid(reason)
@@ -84,9 +86,21 @@ def read(call: Call) -> dict[str, Any]:
         given["cron_next_ex"] = cron.parse(given["cron_schedule"]).start
         given.setdefault("cron_on", True)
     elif given.get("cron_on"):
-        reason = "cronOn needs a cronSchedule."
+        reason = f"{spell('cron_on')} needs a {spell('cron_schedule')}."
         raise Invalid(reason)
     return given
+
+
+def _check_values(given: dict[str, Any], spell: Callable[[str], str]) -> None:
+    for name in ("max_workers", "log_ex"):
+        if given.get(name, 1) < 1:
+            reason = f"{spell(name)} must be at least 1."
+            raise Invalid(reason)
+    for name, value in given.get("default_environment", {}).items():
+        if not environment.fits(name, str(value)):
+            what = spell("default_environment")
+            reason = f"{what} has a variable that cannot be set: {name!r:.60}."
+            raise Invalid(reason)
 
 
 def shown_environment(actor: Record, *, whole: bool) -> Record:
@@ -129,16 +143,6 @@ def _queue(given: str) -> str:
     return given
 
 
-def _positive(name: str) -> Callable[[int], int]:
-    def check(given: int) -> int:
-        if given < 1:
-            reason = f"{name} must be at least 1."
-            raise Invalid(reason)
-        return given
-
-    return check
-
-
 def _token(given: Any) -> bool | str:
     if isinstance(given, bool):
         return given
@@ -160,14 +164,6 @@ def _hints(given: Any) -> list[str]:
     return hints
 
 
-def _environment(given: dict[str, Any]) -> dict[str, Any]:
-    for name, value in given.items():
-        if not environment.fits(name, str(value)):
-            reason = f"defaultEnvironment has a variable that cannot be set: {name!r:.60}."
-            raise Invalid(reason)
-    return given
-
-
 def _webhook(given: str) -> str:
     try:
         parts = urlsplit(given)
@@ -186,9 +182,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "token": _token,
     "hints": _hints,
-    "default_environment": _environment,
     "queue": _queue,
     "webhook": _webhook,
-    "max_workers": _positive("maxWorkers"),
-    "log_ex": _positive("logEx"),
 }
