@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
+CAMEL, SNAKE = CASES = ("camel", "snake")
+"""How the API spells the names in documents and of parameters: `actorId`, or `actor_id`."""
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
 _NAMES = {"type": "array", "items": {"type": "string", "pattern": r"^[^\0*?\[]"}}
 """Names of variables, with `*` for any ending; one that begins with it would let everything in."""
@@ -66,6 +68,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "images": _TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
         "strict_messages": {"type": "boolean"},
+        "case": {"enum": list(CASES)},
         "tenants": {
             "type": "object",
             "minProperties": 1,
@@ -256,6 +259,7 @@ class Settings:
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.server`).
         strict_messages: read messages by the letter of Abaco, also where that loses what was sent.
+        case: how names are spelled, `CAMEL` or `SNAKE`.
         images_file: where images are looked up by `load_images`.
     """
 
@@ -269,6 +273,7 @@ class Settings:
     public_url: str | None = None
     setup: str | None = None
     strict_messages: bool = False
+    case: str = CAMEL
     images_file: Path = Path("images.yml")
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -300,7 +305,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     }
     plain = {
         key: content[key]
-        for key in ("host", "port", "tls_port", "public_url", "setup", "strict_messages")
+        for key in ("host", "port", "tls_port", "public_url", "setup", "strict_messages", "case")
         if key in content
     }
     return Settings(

@@ -114,7 +114,8 @@ def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | N
         if header == _LEGACY_ASSERTION:
             name = gateway.settings.default_tenant
         elif header.startswith(_ASSERTION):
-            name = header.removeprefix(_ASSERTION).upper()
+            # an API manager may write DEV-STAGING as dev_staging
+            name = header.removeprefix(_ASSERTION).upper().replace("_", "-")
         else:
             continue
         claims = _verify(tenants.get(name), assertion)

@@ -195,7 +195,7 @@ class _Path:
             else:
                 async with _turn(call), gateway.bodies.turn(call.body):
                     result = await asyncio.to_thread(endpoint.handle, call)
-            return _render(result)
+            return _render(call, result)
         finally:
             call.release()
 
@@ -205,9 +205,12 @@ def _turn(call: Call) -> AbstractAsyncContextManager[None]:
     return call.gateway.turns.of(call.sender) if scans else contextlib.nullcontext()
 
 
-def _render(result: Any) -> Response:
+def _render(call: Call, result: Any) -> Response:
     if isinstance(result, Reply):
-        return envelope.success(result.result, result.message)
+        # permissions are by the names of users
+        respelled = call.snake and call.endpoint.result != "Permissions"
+        shown = envelope.in_snake(result.result) if respelled else result.result
+        return envelope.success(shown, result.message)
     response: Response = result
     return response
 

@@ -1,4 +1,4 @@
-"""Named arguments of a request: from a JSON object, a form or the URL (spec: abaco-v2, section 0)."""
+"""Named arguments of a request: from a JSON object, a form or the URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from abaco.exceptions import BadRequest
 from abaco.http import query, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LARGEST_INTEGER = 2**31 - 1
 MOST_FIELDS = 1000
@@ -163,6 +163,7 @@ def collect(
     fields: Mapping[str, Any],
     parameters: Mapping[str, str],
     thing: str,
+    spell: Callable[[str], str] = str,
 ) -> dict[str, Any]:
     """Return the values of the arguments that were given, each of its kind.
 
@@ -171,28 +172,55 @@ def collect(
         fields: of the body, they win.
         parameters: of the URL.
         thing: what is described, for the error.
+        spell: returns the name by which an argument is sent.
 
     Raises:
         BadRequest: an argument is missing or of another kind.
     """
     values: dict[str, Any] = {}
     for argument in arguments:
-        given = fields.get(argument.name)
+        name = spell(argument.name)
+        if name != argument.name and (argument.name in fields or argument.name in parameters):
+            # left out, a limit would be none
+            message = f"Invalid {thing} description: {argument.name} is spelled {name} here."
+            raise BadRequest(message)
+        given = fields.get(name)
         if given is None:
-            given = parameters.get(argument.name)
+            given = parameters.get(name)
         if given is None:
             if argument.required:
-                raise _invalid(thing, argument)
+                raise _invalid(thing, {name: argument.help})
             continue
         try:
             values[argument.name] = _convert(argument.kind, given)
-        except (ValueError, TypeError, OverflowError):
-            raise _invalid(thing, argument) from None
+        except (ValueError, TypeError, OverflowError, BadRequest) as error:
+            wrong = f" {name} must be {_KINDS[argument.kind]}, not {_kind_of(given)}."
+            if isinstance(error, BadRequest):
+                wrong = f" {name}: {str(error).replace(NOT_JSON, 'not valid JSON: ')}"
+            raise _invalid(thing, {name: argument.help}, wrong) from None
     return values
 
 
-def _invalid(thing: str, argument: Argument) -> BadRequest:
-    return BadRequest(f"Invalid {thing} description: { {argument.name: argument.help} }")
+_KINDS = {
+    "text": "a string without a NUL",
+    "integer": "an integer of at most 10 digits",
+    "boolean": "true or false",
+    "object": "a JSON object",
+    "any": "a JSON value",
+}
+
+
+def _kind_of(given: Any) -> str:
+    """Return what a value is, in the words of JSON; its sender knows what it says."""
+    if isinstance(given, bool) or given is None:
+        return str(given).lower()
+    if isinstance(given, dict | list):
+        return "an object" if isinstance(given, dict) else "a list"
+    return "this string" if isinstance(given, str) else "this number"
+
+
+def _invalid(thing: str, helps: dict[str, str], wrong: str = "") -> BadRequest:
+    return BadRequest(f"Invalid {thing} description: {helps}{wrong}")
 
 
 def _convert(kind: str, given: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from abaco import roles
-from abaco.http import arguments, hosts, texts
+from abaco.exceptions import BadRequest
+from abaco.http import arguments, envelope, hosts, texts
+from abaco.settings import SNAKE
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
@@ -150,11 +152,27 @@ class Call:
         content = self.content if self.text.strip() else {}
         return content if isinstance(content, dict) else {}
 
+    @property
+    def snake(self) -> bool:
+        """Whether documents and parameters have names in snake case."""
+        return self.gateway.settings.case == SNAKE
+
     @cached_property
     def arguments(self) -> dict[str, Any]:
         """The endpoint's arguments that were given."""
-        endpoint = self.endpoint
-        return arguments.collect(endpoint.arguments, self.fields, self.parameters, endpoint.thing)
+        endpoint, fields = self.endpoint, self.fields
+        if not fields and arguments.is_json(arguments.media_type(self.content_type)):
+            self._check_object()
+        spell = envelope.snake if self.snake else str
+        return arguments.collect(endpoint.arguments, fields, self.parameters, endpoint.thing, spell)
+
+    def _check_object(self) -> None:
+        """Refuse a JSON body that has no names."""
+        content = self.content if self.text.strip() else None
+        if content is not None and not isinstance(content, dict):
+            kind = "a list" if isinstance(content, list) else "a single value"
+            message = f"Invalid {self.endpoint.thing} description: the body must be a JSON object, not {kind}."
+            raise BadRequest(message)
 
     def release(self) -> None:
         """Let go of the body, and of all that was read from it; they are not looked at again."""

@@ -1,4 +1,4 @@
-"""What replies look like (spec: abaco-v2, section 0)."""
+"""What replies look like."""
 
 from __future__ import annotations
 
@@ -36,17 +36,39 @@ def snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
-def show(record: Record, *, without: tuple[str, ...] = ()) -> Record:
-    """Return a record as clients see it: names in camel case, no top-level attribute without a value."""
+def show(record: Record, *, without: tuple[str, ...] = (), missing: bool = False) -> Record:
+    """Return a record as clients see it, with names in camel case.
+
+    Args:
+        record: the values by the names of columns.
+        without: what is not shown.
+        missing: show also what has no value.
+    """
     return {
         camel(name): clock.iso(value) if isinstance(value, datetime.datetime) else value
         for name, value in record.items()
-        if value is not None and name not in without
+        if (missing or value is not None) and name not in without
+    }
+
+
+_PARTS = ("_metadata", "executions", "postponed", "search")
+"""What is a document, or a list of some, within another; all else below the top is as it was sent."""
+
+
+def in_snake(document: Any) -> Any:
+    """Return a document, or a list of some, with its names in snake case."""
+    if isinstance(document, list):
+        return [in_snake(each) for each in document]
+    if not isinstance(document, dict):
+        return document
+    return {
+        snake(name): in_snake(value) if name in _PARTS else value
+        for name, value in document.items()
     }
 
 
 def success(result: Any, message: str) -> Response:
-    """Return the reply to a request that was carried out."""
+    """Return the reply to a request that succeeded."""
     return _respond(200, {"status": "success", "message": message, "result": result})
 
 

@@ -84,6 +84,9 @@ _SCHEMAS: dict[str, Schema] = {
         cronSchedule=_TEXT,
         cronNextEx=_TIME,
         mounts={"type": "array"},
+        uid=_COUNT,
+        gid=_COUNT,
+        tasdir=_TEXT,
     ),
     "Search": _object(
         _metadata=_object(
@@ -179,7 +182,7 @@ _SCHEMAS: dict[str, Schema] = {
         image=_TEXT,
         chName=_TEXT,
     ),
-    "Workers": _list("Worker"),
+    "WorkersOrSearch": {"anyOf": [_list("Worker"), _reference("Search")]},
     "State": _object(state={}),
     "Config": _object(name=_TEXT, value=_TEXT, isSecret=_FLAG, actors=_TEXT),
     "Configs": _list("Config"),
@@ -220,17 +223,21 @@ _TOKEN = "/token"  # noqa: S105 - a path
 _TAGS = re.compile(r"^/actors/(?:\{actor\}/|aliases/\{alias\}/)?(\w+)")
 
 
-def document(endpoints: Sequence[Endpoint], server: str) -> Schema:
+def document(endpoints: Sequence[Endpoint], server: str, *, snake: bool = False) -> Schema:
     """Return the document of the API.
 
     Args:
         endpoints: all of them.
         server: the base URL.
+        snake: whether names are in snake case, and what has no value is null.
     """
     paths: dict[str, Schema] = {}
     for endpoint in endpoints:
         path = re.sub(r"^/actors(?=/|$)", "/actors/v2", endpoint.path)
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint)
+    schemas = _SCHEMAS
+    if snake:
+        paths, schemas = _in_snake(paths), _in_snake(schemas, missing={"type": "null"})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -242,7 +249,7 @@ def document(endpoints: Sequence[Endpoint], server: str) -> Schema:
         "servers": [{"url": server}],
         "paths": paths,
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": schemas,
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -250,6 +257,30 @@ def document(endpoints: Sequence[Endpoint], server: str) -> Schema:
             },
         },
     }
+
+
+def _in_snake(node: Any, missing: Schema | None = None) -> Any:
+    """Return a part of the document with the names of properties in snake case.
+
+    Args:
+        node: the part.
+        missing: what properties may be as well that are not required.
+    """
+    if isinstance(node, list):
+        return [_in_snake(each, missing) for each in node]
+    if not isinstance(node, dict):
+        return node
+    respelled = {name: _in_snake(value, missing) for name, value in node.items()}
+    if isinstance(properties := respelled.get("properties"), dict):
+        required = respelled.get("required", [])
+        respelled["required"] = [envelope.snake(name) for name in required]
+        respelled["properties"] = {
+            envelope.snake(name): schema
+            if missing is None or name in required
+            else {"anyOf": [schema, missing]}
+            for name, schema in properties.items()
+        }
+    return respelled
 
 
 def page(content: Schema) -> str:

@@ -56,6 +56,12 @@ DEFAULTS: Record = {
 """What a description may leave out."""
 
 
+def owners(tx: Connection, tenant: str) -> dict[str, str]:
+    """Return who owns each actor of a tenant."""
+    query = select(actors.c.id, actors.c.owner).where(actors.c.tenant == tenant)
+    return {row.id: row.owner for row in tx.execute(query)}
+
+
 def create(
     tx: Connection, tenant: str, registrant: Registrant, description: Mapping[str, Any]
 ) -> Record:

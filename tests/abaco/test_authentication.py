@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway
+from tests.conftest import ROOT
+from tests.docs.pages import blocks
 
 NO_CREDENTIAL = "No JWT or nonce provided."
 NO_ROLE = "Not authorized -- missing required role."
@@ -50,6 +56,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         "SD2E": {"jwt": {"algorithm": "RS256", "key_file": "key.pem"}},
         "TACC": {"jwt": {"algorithm": "HS256", "key": SHARED_KEY}},
         "OPEN": None,
+        "DEV-STAGING": {"jwt": {"algorithm": "HS256", "key": SHARED_KEY}},
     }
     running = RunningGateway(folder, settings={"tenants": tenants}).start()
     yield running
@@ -211,6 +218,58 @@ def test_an_assertion_says_who_its_user_is(
     signed = assertion(key, algorithm, **{USER: enduser})
     for name in (f"{HEADER}-{tenant}", f"x-jwt-assertion-{tenant.lower()}"):
         assert who(stranger, gateway, **{name: signed}) == user
+
+
+@pytest.mark.parametrize("suffix", ["DEV-STAGING", "dev-staging", "dev_staging"])
+def test_an_assertion_is_of_a_tenant_with_a_hyphen(
+    stranger: Client, gateway: RunningGateway, suffix: str
+) -> None:
+    signed = {f"{HEADER}-{suffix}": assertion(SHARED_KEY, "HS256")}
+    assert who(stranger, gateway, **signed) == "ada"
+    with gateway.client("ada", tenant="DEV-STAGING") as ada:
+        actor = ada.actor(NOWHERE)
+        assert stranger.result("GET", f"/{actor}", headers=signed)["owner"] == "ada"
+
+
+def test_the_program_in_the_documentation_makes_an_assertion_that_holds(
+    stranger: Client, gateway: RunningGateway
+) -> None:
+    (program,) = (
+        block.text
+        for block in blocks(ROOT / "docs" / "gateway.md")
+        if block.language == "python" and "claims" in block.text
+    )
+    shared = "the key that both sides share"
+    assert shared in program
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace(shared, SHARED_KEY)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    signed = {f"{HEADER}-DEV-STAGING": done.stdout.strip()}
+    assert who(stranger, gateway, **signed) == "ada"
+    # what only a privileged user may choose
+    wanted = {"image": NOWHERE, "maxWorkers": 2}
+    assert stranger.result("POST", "", headers=signed, json=wanted)["owner"] == "ada"
+
+
+def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
+    stranger: Client, gateway: RunningGateway, ada: Client
+) -> None:
+    made = gateway.command("token", "create", "--user", "ada", "--tenant", "dev-staging")
+    with Client(gateway.url, made.stdout.strip()) as there:
+        actor = there.actor("teller")
+        assert ada.get(f"/{actor}").status_code == 404
+        nonce = there.result("POST", f"/{actor}/nonces")["id"]
+        assert re.fullmatch("DEV-STAGING_[A-Za-z0-9]+", nonce)
+        sent = stranger.result(
+            "POST", f"/{actor}/messages", params={"x-nonce": nonce}, json={"a": 1}
+        )
+        there.ended(actor, sent["executionId"])
+        told = json.loads(there.result_of(actor, sent["executionId"]))
+    assert told["_abaco_actor_dbid"] == f"DEV-STAGING_{actor}"
+    assert told["x-nonce"] == nonce
 
 
 def test_an_assertion_has_roles(stranger: Client) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from abaco import clock, cron
 from abaco.exceptions import BadRequest
-from tests.abaco.running import Client, RunningGateway, eventually
+from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -161,5 +161,8 @@ def _set_next(gateway: RunningGateway, actor: str, moment: datetime.datetime) ->
 
 
 @pytest.mark.parametrize("text", ["2090-1-2 3 + 1 day", "2090-01-2 03 + 1 day"])
-def test_days_and_hours_may_have_one_digit(text: str) -> None:
+def test_days_and_hours_may_have_one_digit(ada: Client, text: str) -> None:
     assert cron.parse(text).start == at("2090-01-02 03")
+    actor = ada.actor(NOWHERE, cronSchedule=text, cronOn=True)
+    shown = ada.result("GET", f"/{actor}")
+    assert (shown["cronSchedule"], shown["cronNextEx"]) == (text, "2090-01-02T03:00:00.000Z")

@@ -289,6 +289,37 @@ def test_an_argument_that_is_missing_or_of_another_kind(
 
 
 @pytest.mark.parametrize(
+    ("path", "sent", "reason"),
+    [
+        ("", {"image": "cold", "logEx": "soon"}, "logEx must be an integer of at most 10 digits,"),
+        ("", {"image": "cold", "stateless": []}, "stateless must be true or false, not a list."),
+        ("", {"image": {"a": 1}}, "image must be a string without a NUL, not an object."),
+        (
+            "",
+            {"image": "cold", "defaultEnvironment": 5},
+            "defaultEnvironment must be a JSON object, not this number.",
+        ),
+        (
+            "",
+            {"image": "cold", "defaultEnvironment": "A=1"},
+            "defaultEnvironment: not valid JSON: Expecting value at line 1 column 1, where 'A' is.",
+        ),
+        ("", {"image": "cold", "hints": "[a"}, "hints must be a string or a list of strings"),
+        ("", {"image": "cold", "token": {}}, "token must be true or false."),
+        ("", ["cold"], "Invalid actor description: the body must be a JSON object, not a list."),
+        ("/{actor}/nonces", 5, "the body must be a JSON object, not a single value."),
+        ("/{actor}/permissions", {"user": [], "level": "READ"}, "user must be a string"),
+    ],
+)
+def test_a_wrong_type_in_valid_json_names_the_field(
+    ada: Client, actor: str, path: str, sent: Any, reason: str
+) -> None:
+    message = ada.refusal("POST", path.format(actor=actor), json=sent)
+    assert reason in message
+    assert not message.startswith("The request body is not valid JSON")
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b'{"image":', "Expecting value at line 1 column 10"),

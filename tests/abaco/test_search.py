@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from functools import partial
 from typing import Any
@@ -77,14 +78,60 @@ def test_a_record_has_also_what_is_missing_but_nothing_internal(
 ) -> None:
     [record] = ada.result("GET", "", params={"id": actors[None]["id"]})["search"]
     shown = dict(actors[None])
-    for name in ("mounts", "_links", "defaultEnvironment"):
-        shown.pop(name)
     assert {name: value for name, value in record.items() if value is not None} == shown
     missing = {name for name, value in record.items() if value is None}
     assert missing == {
         *("name", "maxWorkers", "memLimit", "maxCpus", "logEx"),
-        *("cronSchedule", "cronNextEx"),
+        *("cronSchedule", "cronNextEx", "uid", "gid", "tasdir"),
     }
+
+
+def test_the_environment_of_an_actor_is_for_those_who_may_change_it(
+    ada: Client, bob: Client
+) -> None:
+    actor = ada.actor("cold", name="spicy", defaultEnvironment={"SPICE": "jalapeño"})
+    ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
+    for client, value in ((ada, "jalapeño"), (bob, "***")):
+        (record,) = client.result("GET", "", params={"name": "spicy"})["search"]
+        assert record["defaultEnvironment"] == {"SPICE": value}
+        for parameters in (
+            {"defaultEnvironment.SPICE": "jalapeño"},
+            {"default_environment.SPICE.like": "."},
+            {"search": "jalapeño"},
+        ):
+            found = client.result("GET", "", params=parameters)
+            assert found["_metadata"]["totalCount"] == 0, parameters
+    ada.result("DELETE", f"/{actor}")
+
+
+def test_a_record_has_the_links_that_it_has_elsewhere(ada: Client, cook: str) -> None:
+    (actor,) = ada.result("GET", "/search/actors", params={"id": cook})["search"]
+    assert actor["_links"] == ada.result("GET", f"/{cook}")["_links"]
+    executions = f"/{cook}/executions"
+    for parameters in ({"limit": "1"}, {"exitCode": "0"}):
+        (execution,) = ada.result("GET", executions, params=parameters)["search"]
+        one = f"{executions}/{execution['id']}"
+        assert execution["_links"] == ada.result("GET", one)["_links"]
+    (log,) = ada.result("GET", "/search/logs", params={"search": "tacos"})["search"]
+    assert log["_links"] == ada.result("GET", f"{one}/logs")["_links"]
+    for worker in ada.result("GET", "/search/workers", params={"actorId": cook})["search"]:
+        assert worker["_links"]["self"].endswith(f"/{cook}/workers/{worker['id']}")
+        assert worker["_links"]["owner"] == actor["_links"]["owner"]
+
+
+def test_a_time_within_a_field_is_a_time(ada: Client, cook: str) -> None:
+    first = ada.result("GET", f"/{cook}/executions", params={"limit": "1"})["search"][0]
+    started, ended = (first["finalState"][name] for name in ("StartedAt", "FinishedAt"))
+    for parameters, ids in (
+        ({"final_state.StartedAt.gt": "2000"}, 2),
+        ({"finalState.FinishedAt.lt": "2000-05-01T"}, 0),
+        ({"final_state.StartedAt": started}, 1),
+        ({"final_state.StartedAt.gt": ended.replace("Z", "+00:00")}, 1),
+        ({"final_state.StartedAt.between": f"2000-05,{started}"}, 1),
+        ({"final_state.ExitCode.gte": "3"}, 1),
+    ):
+        found = ada.result("GET", f"/{cook}/executions", params=parameters)
+        assert found["_metadata"]["totalCount"] == ids, parameters
 
 
 FOUND: tuple[tuple[dict[str, Any], set[str | None]], ...] = (
@@ -104,7 +151,6 @@ FOUND: tuple[tuple[dict[str, Any], set[str | None]], ...] = (
     ({"logEx.between": "100,200"}, {"alpha", "beta"}),
     ({"logEx.in": "[100, 300]"}, {"alpha", "gamma"}),
     ({"logEx.nin": "[100, 300]"}, {"beta", None}),
-    ({"logEx.lt": "soon"}, set()),
     ({"name.in": '["alpha", "gamma", "other"]'}, {"alpha", "gamma"}),
     ({"name.nin": '["alpha"]'}, ALL - {"alpha"}),
     ({"name.like": "^.{4,5}$"}, {"alpha", "beta", "gamma"}),
@@ -125,6 +171,20 @@ FOUND: tuple[tuple[dict[str, Any], set[str | None]], ...] = (
     ({"createTime.lt": "2020-01-01T00:00:00Z"}, set()),
     ({"createTime.between": "2020-01-01,2999-01-01"}, ALL),
     ({"createTime.gt": "2020-01-01T00:00:00+05:00"}, ALL),
+    ({"createTime.gt": "2000"}, ALL),
+    ({"createTime.lt": "2000-05"}, set()),
+    ({"createTime.gt": "2000-05-01T"}, ALL),
+    ({"createTime.gte": "2000-05-01T14-06:00"}, ALL),
+    ({"createTime.gte": "2000-05-01T14:44:50.1 02:00"}, ALL),
+    ({"createTime.between": "2000-05-01T14:44+00:00,9999-12-31"}, ALL),
+    ({"createTime.in": '["2000", "2001-01"]'}, set()),
+    ({"createTime.nin": '["2000", "2001-01"]'}, ALL),
+    ({"createTime.like": "^2[0-9]{3}-.*Z$"}, ALL),
+    ({"cronNextEx": "none"}, ALL),
+    ({"cronNextEx.gt": "2000"}, set()),
+    ({"name.gt": "2000"}, {"alpha", "beta", "gamma"}),
+    ({"createTime.lt": "9999-12-31T23:59:59-23:59"}, ALL),
+    ({"createTime.gt": "0001-01-01T00:00:00+23:59"}, ALL),
     ({"search": "tacos burritos"}, {"alpha", "beta"}),
     ({"search": "PASTOR"}, {"alpha"}),
     ({"search": "äöü"}, {None}),
@@ -155,6 +215,10 @@ def test_a_time_is_searched_as_it_is_shown(
     for operator in ("", ".eq", ".lte", ".gte", ".between"):
         value = f"{made},{made}" if operator == ".between" else made
         assert "beta" in found(ada, **{f"createTime{operator}": value})
+    # the beginning of a time stands for all that begin so
+    for characters in (4, 7, 10, 11, 13, 16, 19, 21):
+        assert "beta" in found(ada, createTime=made[:characters])
+        assert "beta" not in found(ada, **{"createTime.neq": made[:characters]})
     assert "beta" not in found(ada, **{"createTime.gt": made})
 
 
@@ -186,6 +250,7 @@ def test_only_what_one_has_a_permission_for_is_found(
         ("/search/logs", {"logs.like": "^burn"}, "Log", ("logs", ["burned\n"])),
         ("/{}/executions", {"exitCode": "3"}, "Executions", ("exitCode", [3])),
         ("/{}/executions", {"limit": "1"}, "Executions", ("exitCode", [0])),
+        ("/{}/workers", {"status": "READY"}, "Workers", ("image", ["cold"])),
     ],
     ids=str,
 )
@@ -231,6 +296,19 @@ def test_many_records_are_returned_up_to_a_limit(ada: Client) -> None:
         ({"name.in": "alpha"}, "in and nin need a JSON list, not 'alpha'."),
         ({"name.nin": '{"a": 1}'}, "in and nin need a JSON list, not '{\"a\": 1}'."),
         ({"name.in": "[" * 5000}, "in and nin need a JSON list, not '[[["),
+        ({"logEx": "soon"}, "logEx needs a number, not 'soon'."),
+        ({"logEx.lt": "1e999"}, "logEx needs a number, not '1e999'."),
+        ({"logEx.gt": "nan"}, "logEx needs a number, not 'nan'."),
+        ({"logEx.gt": "none"}, "logEx needs a number, not 'none'."),
+        ({"logEx": "9" * 5000}, "logEx needs a number, not '999"),
+        ({"logEx.in": '[1, "two"]'}, "logEx needs a number, not 'two'."),
+        ({"logEx.between": "1,many"}, "logEx needs a number, not 'many'."),
+        ({"stateless": "perhaps"}, "stateless needs true or false, not 'perhaps'."),
+        ({"createTime.gt": "soon"}, "createTime needs a time, such as 2026-05 or 2026-05-01T14:44"),
+        ({"create_time": "2000-13"}, "create_time needs a time, such as"),
+        ({"createTime.lte": "20"}, "createTime needs a time, such as"),
+        ({"createTime.between": "2000,"}, "createTime needs a time, such as"),
+        ({"createTime.nin": "[2000.5]"}, "createTime needs a time, such as"),
         ({"logEx.between": "1"}, "between needs two values with a comma, not '1'."),
         ({"name.like": "("}, "like and nlike need a regular expression, not '('."),
         ({"name.nlike": "*"}, "like and nlike need a regular expression, not '*'."),
@@ -247,17 +325,29 @@ def test_what_cannot_be_searched(ada: Client, parameters: dict[str, str], messag
 
 
 @pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/search/executions", "final_state.StartedAt.gt"),
+        ("/search/executions", "messageReceivedTime.lt"),
+        ("/search/executions", "final_state.ExitCode"),
+        ("/search/workers", "createTime"),
+        ("/{}/executions", "exitCode.gt"),
+    ],
+)
+def test_each_kind_of_record_says_what_its_field_needs(
+    ada: Client, cook: str, path: str, field: str
+) -> None:
+    refusal = ada.refusal("GET", path.format(cook), params={field: "soon"})
+    assert re.fullmatch(r"[\w.]+ needs a (time|number).*, not 'soon'\.", refusal)
+
+
+@pytest.mark.parametrize(
     "parameters",
     [
         {"description.like": "(a+)+$"},
         {"description.like": "(x+x+)+y"},
         {"description.like": ".*.*.*.*.*.*.*.*!" * 20},
         {"limit": "0" * 5000},
-        {"logEx": "9" * 5000},
-        {"logEx.lt": "1e999"},
-        {"logEx.gt": "nan"},
-        {"createTime.gt": "0001-01-01T00:00:00+23:59"},
-        {"createTime.lt": "9999-12-31T23:59:59-23:59"},
         {"state": "[" * 5000},
         {"state": "[" * 500 + "]" * 500},
         {"name.eq.eq.eq": "alpha"},

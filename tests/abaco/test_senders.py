@@ -223,6 +223,74 @@ def test_a_refusal_says_what_is_wrong_and_where(
     assert place in ada.refusal("POST", f"/{teller}/messages", **typed(body, kind))
 
 
+STRICT: tuple[tuple[dict[str, Any], str | None, str], ...] = (
+    # the argument `message`, wherever it is
+    (typed('{"message": "half", "progress": 0.4}', JSON), "half", TEXT),
+    (typed('{"message": {"a": null}, "b": 1}', JSON), "{'a': None}", TEXT),
+    (typed('{"message": ["first", "second"], "b": 1}', JSON), "first", TEXT),
+    (typed('{"message": 0, "b": 1}', JSON), "0", TEXT),
+    (typed('{"message": false, "b": 1}', "application/vnd.api+json"), "False", TEXT),
+    ({"data": {"message": "half", "other": "1"}}, "half", TEXT),
+    ({"files": {"message": (None, "half"), "other": (None, "1")}}, "half", TEXT),
+    ({"params": {"message": "half"}}, "half", TEXT),
+    ({"params": {"message": "url"}, **typed('{"a": 1}', JSON)}, "url", TEXT),
+    ({"params": {"message": "url"}, **typed('{"message": "body", "a": 1}', JSON)}, "body", TEXT),
+    ({"params": {"message": "url"}, **typed("\0", BINARY)}, "url", TEXT),
+    # without one, or with an empty one, the body
+    (typed("\0", BINARY), None, BINARY),
+    (typed('{"message": "half", "a": 1}', BINARY), None, BINARY),
+    (typed('{"a": null}', JSON), "{'a': None}", JSON),
+    (typed('{"message": "", "a": 1}', JSON), "{'message': '', 'a': 1}", JSON),
+    (typed('{"message": null, "a": 1}', JSON), "{'message': None, 'a': 1}", JSON),
+    (typed("[1, null]", JSON), "[1, None]", JSON),
+    (typed('"1.10"', JSON), "1.10", JSON),
+    (typed("1.5", JSON), "1.5", JSON),
+    # JSON that its header does not declare
+    (typed('{"message": "half", "a": true}', "text/plain"), "{'message': 'half', 'a': True}", TEXT),
+    (typed('{"a": true}', "application/x-www-form-urlencoded"), "{'a': True}", TEXT),
+    (typed("[1, null]", None), "[1, None]", TEXT),
+    (typed("{}", "text/plain"), "{}", TEXT),
+)
+
+
+@pytest.mark.parametrize(
+    ("request_", "text", "content_type"), STRICT, ids=[str(each[0])[:60] for each in STRICT]
+)
+def test_by_the_letter_of_abaco_each_form_of_body_is_a_message(
+    strict: tuple[Client, str], request_: dict[str, Any], text: str | None, content_type: str
+) -> None:
+    client, teller = strict
+    _, environment = client.told(teller, **request_)
+    assert environment.get("MSG") == text
+    assert environment["_abaco_Content_Type"] == content_type
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"params": {"event": "run"}},
+        typed("", JSON),
+        typed("null", JSON),
+        typed('{"a": ', JSON),
+        typed("half done", "text/plain"),
+        typed("other=half", "application/x-www-form-urlencoded"),
+        {"files": {"other": (None, "half")}},
+        {"data": {"message": ""}},
+        {"params": {"message": ""}},
+    ],
+    ids=str,
+)
+def test_by_the_letter_of_abaco_these_are_refused(
+    strict: tuple[Client, str], request_: dict[str, Any]
+) -> None:
+    client, teller = strict
+    before = client.result("GET", f"/{teller}/executions")["totalExecutions"]
+    refusal = client.refusal("POST", f"/{teller}/messages", **request_)
+    assert "could not be serialized" in refusal or "is not valid JSON" in refusal
+    assert client.result("GET", f"/{teller}/executions")["totalExecutions"] == before
+
+
 def test_by_the_letter_of_abaco_a_refusal_is_abacos(strict: tuple[Client, str]) -> None:
     client, teller = strict
     assert client.refusal("POST", f"/{teller}/messages", **typed("salsa", None)) == (

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +275,45 @@ def test_workers_are_created_by_their_number(command: Begin, ada: Client) -> Non
         assert client.result("POST", f"/{actor}/workers", json={"num": 2}) is None
     with command() as client:
         assert len(client.result("GET", f"/{actor}/workers")) == 2
+
+
+# The CLI itself
+
+
+@pytest.mark.skipif(
+    shutil.which("tapis") is None, reason="tapis-cli is not installed: it needs Python 3.9"
+)
+def test_the_cli_itself_works_as_documented(
+    gateway: RunningGateway, ada: Client, tmp_path: Path
+) -> None:
+    actor = ada.actor()
+    folder = tmp_path / "agave"
+    Tapis(gateway, folder / "current", (EVERYONE,))
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AGAVE_CACHE_DIR": str(folder),
+        "HTTPS_PROXY": gateway.url,
+    }
+
+    def tapis(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(shutil.which("tapis")), "actors", *arguments],
+            env={**environ, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert tapis("list").returncode == 1
+    off = {"TAPIS_CLI_VERIFY_SSL": "false"}
+    assert actor in tapis("list", **off).stdout
+    assert tapis("submit", "-m", '{"print": "tacos"}', actor, **off).returncode == 0
+    run = tapis("run", "-m", '{"results": ["{}"]}', actor, **off)
+    assert run.returncode == 1
+    assert "'dict' object has no attribute 'decode'" in run.stdout + run.stderr
+    executions = ada.result("GET", f"/{actor}/executions")["executions"]
+    assert [ada.ended(actor, each["id"])["exitCode"] for each in executions] == [0, 0]
 
 
 # Failures

@@ -59,7 +59,8 @@ NOT_RUN: dict[str, Callable[[list[str]], bool]] = {
     "make": runs_a_target,  # installs, or runs these tests
     "git": one_of("clone", "pull"),  # needs a remote
     "docker": one_of("build", "push"),  # needs a daemon
-    "abaco": one_of("create", "update"),  # needs a tenant
+    "abaco": one_of("create", "update", "permissions"),  # needs a tenant
+    "tapis": one_of("actors"),  # needs Python 3.9
 }
 """Commands that are not run, and what their arguments have to be."""
 

@@ -259,6 +259,7 @@ def test_the_table_of_the_gateway_has_every_key_with_its_default(tmp_path: Path)
     assert documented["data"] == str(defaults.data.relative_to(tmp_path))
     assert documented["images"] == defaults.images_file.name
     assert documented["tenants"] == defaults.default_tenant
+    assert documented["case"] == defaults.case
 
 
 def test_the_table_of_limits_has_every_limit_with_its_default() -> None:

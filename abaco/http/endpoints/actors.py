@@ -1,4 +1,4 @@
-"""Actors (spec: abaco-v2, 1.1)."""
+"""Actors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from abaco.store.records import Record
 
 _HIDDEN = ("tenant", "wanted_workers")
-_SECRET = "***"  # noqa: S105 - in place of one
 
 
 def show(call: Call, actor: Record, *, whole: bool = True) -> Record:
@@ -34,10 +33,13 @@ def show(call: Call, actor: Record, *, whole: bool = True) -> Record:
         actor: the actor's record.
         whole: show the values of its environment, which may be secrets.
     """
-    environment = actor["default_environment"]
-    shown = environment if whole else dict.fromkeys(environment, _SECRET)
+    shown = description.shown_environment(actor, whole=whole)
     return {
-        **envelope.show({**actor, "default_environment": shown}, without=_HIDDEN),
+        **envelope.show(
+            {**actor, **search.NO_ACCOUNT, "default_environment": shown},
+            without=_HIDDEN,
+            missing=call.snake,
+        ),
         "mounts": [],
         "_links": {
             "self": call.link(actor["id"]),

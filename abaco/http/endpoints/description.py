@@ -1,7 +1,8 @@
-"""What an actor is described by, and what of that is refused (spec: abaco-v2, 0.2 and 1.1)."""
+"""What an actor is described by, and what of that is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from abaco.http.call import Call
+    from abaco.store.records import Record
 
 _QUEUES = ("default", "special")
 _FORBIDDEN_IN_HINTS = re.compile(r"[\"'{}\[\]]")
 _LONGEST_NAME = 255
+_SECRET = "***"  # noqa: S105 - in place of one
 
 ARGUMENTS = (
     Argument("image", "text", "Reference to image on docker hub for this actor.", required=True),
@@ -74,6 +77,8 @@ def read(call: Call) -> dict[str, Any]:
     for name, check in _CHECKS.items():
         if name in given:
             given[name] = check(given[name])
+    spell = str if call.snake else envelope.camel
+    _check_values(given, spell)
     if not given.get("stateless", True) and (given.get("max_workers") or 1) > 1:
         reason = "stateful actors can only have 1 worker."
         raise Invalid(reason)
@@ -81,9 +86,32 @@ def read(call: Call) -> dict[str, Any]:
         given["cron_next_ex"] = cron.parse(given["cron_schedule"]).start
         given.setdefault("cron_on", True)
     elif given.get("cron_on"):
-        reason = "cronOn needs a cronSchedule."
+        reason = f"{spell('cron_on')} needs a {spell('cron_schedule')}."
         raise Invalid(reason)
     return given
+
+
+def _check_values(given: dict[str, Any], spell: Callable[[str], str]) -> None:
+    for name in ("max_workers", "log_ex"):
+        if given.get(name, 1) < 1:
+            reason = f"{spell(name)} must be at least 1."
+            raise Invalid(reason)
+    for name, value in given.get("default_environment", {}).items():
+        if not environment.fits(name, str(value)):
+            what = spell("default_environment")
+            reason = f"{what} has a variable that cannot be set: {name!r:.60}."
+            raise Invalid(reason)
+
+
+def shown_environment(actor: Record, *, whole: bool) -> Record:
+    """Return the environment of an actor as clients see it.
+
+    Args:
+        actor: the actor's record.
+        whole: show the values, which may be secrets.
+    """
+    environment: Record = actor["default_environment"]
+    return environment if whole else dict.fromkeys(environment, _SECRET)
 
 
 def _check_privileges(given: dict[str, Any]) -> None:
@@ -115,16 +143,6 @@ def _queue(given: str) -> str:
     return given
 
 
-def _positive(name: str) -> Callable[[int], int]:
-    def check(given: int) -> int:
-        if given < 1:
-            reason = f"{name} must be at least 1."
-            raise Invalid(reason)
-        return given
-
-    return check
-
-
 def _token(given: Any) -> bool | str:
     if isinstance(given, bool):
         return given
@@ -136,20 +154,14 @@ def _token(given: Any) -> bool | str:
 
 def _hints(given: Any) -> list[str]:
     if isinstance(given, str) and given.startswith("["):
-        given = read_json(given.encode())
+        # a form has a list in JSON; what is not valid JSON has a bracket, which no hint may have
+        with contextlib.suppress(BadRequest):
+            given = read_json(given.encode())
     hints = given if isinstance(given, list) else [given]
     if not all(isinstance(hint, str) and not _FORBIDDEN_IN_HINTS.search(hint) for hint in hints):
         reason = "hints must be a string or a list of strings without quotes, braces or brackets."
         raise Invalid(reason)
     return hints
-
-
-def _environment(given: dict[str, Any]) -> dict[str, Any]:
-    for name, value in given.items():
-        if not environment.fits(name, str(value)):
-            reason = f"defaultEnvironment has a variable that cannot be set: {name!r:.60}."
-            raise Invalid(reason)
-    return given
 
 
 def _webhook(given: str) -> str:
@@ -170,9 +182,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "token": _token,
     "hints": _hints,
-    "default_environment": _environment,
     "queue": _queue,
     "webhook": _webhook,
-    "max_workers": _positive("maxWorkers"),
-    "log_ex": _positive("logEx"),
 }

@@ -1,4 +1,4 @@
-"""Executions, their logs and results (spec: abaco-v2, 1.3)."""
+"""Executions, their logs and results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def get(call: Call) -> Reply:
     """Return an execution."""
     execution = _find(call)
     result = {
-        **envelope.show(execution, without=_HIDDEN),
+        **envelope.show(execution, without=_HIDDEN, missing=call.snake),
         "apiServer": call.gateway.api_server(call.tenant),
         "_links": _links(call, execution),
     }

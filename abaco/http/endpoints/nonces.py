@@ -1,4 +1,4 @@
-"""Nonces of actors and aliases (spec: abaco-v2, 1.4)."""
+"""Nonces of actors and aliases."""
 
 from __future__ import annotations
 

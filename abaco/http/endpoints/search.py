@@ -1,25 +1,24 @@
-"""Search among actors, executions, workers and logs (spec: abaco-v2, 1.10)."""
+"""Search among actors, executions, workers and logs."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
-import re2
-from sqlalchemy import select
+from sqlalchemy import JSON, Boolean, DateTime, Integer, select
 
 from abaco.exceptions import BadRequest, NotFound
-from abaco.http import envelope
+from abaco.http import conditions, envelope
 from abaco.http.arguments import LARGEST_INTEGER
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
-from abaco.store import executions, permissions, tables
+from abaco.http.endpoints import description
+from abaco.store import actors, executions, permissions, tables
+from abaco.store.permissions import UPDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Column, Connection
 
     from abaco.store.records import Record
 
@@ -46,8 +45,42 @@ _HIDDEN = (
     "due",
     "reason",
 )
+NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
+"""What the platform knows of the account that a container runs as; here there is none."""
 _MOST_CONDITIONS = 100
-_LONGEST_PATTERN = 1000
+_TABLES = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}
+_TYPES = {
+    DateTime: conditions.MOMENT,
+    Integer: conditions.NUMBER,
+    Boolean: conditions.FLAG,
+    JSON: conditions.ANY,
+}
+
+
+def _holds(column: Column[Any]) -> str:
+    return next(
+        (words for kind, words in _TYPES.items() if isinstance(column.type, kind)), conditions.TEXT
+    )
+
+
+_FIELDS: dict[str, dict[str, str]] = {
+    **{
+        kind: {column.name: _holds(column) for column in table.c if column.name not in _HIDDEN}
+        for kind, table in _TABLES.items()
+    },
+    "workers": {
+        **dict.fromkeys(("id", "actor_id", "status", "image", "ch_name"), conditions.TEXT),
+        **dict.fromkeys(
+            ("create_time", "last_execution_time", "last_health_check_time"), conditions.MOMENT
+        ),
+    },
+}
+_FIELDS["executions"] |= {
+    "final_state.StartedAt": conditions.MOMENT,
+    "final_state.FinishedAt": conditions.MOMENT,
+    "final_state.ExitCode": conditions.NUMBER,
+}
+"""What the fields of each kind of record hold."""
 
 
 def search(call: Call) -> Reply:
@@ -61,29 +94,40 @@ def search(call: Call) -> Reply:
 
 def search_in(call: Call, kind: str) -> Reply:
     """Return the records of a kind that fit the parameters of the URL."""
-    tests, skip, limit = _read(call.query)
+    tests, skip, limit = _read(call.query, _FIELDS[kind])
     found: list[Record] = []
     total = 0
     with call.gateway.database.read() as tx:
         if kind == "executions" and "actor" in call.path and not tests:
             records, total = executions.page_of(tx, call.actor["id"], skip, limit)
-            found = [_show(record) for record in records]
+            found = list(records)
         else:
             for record in _records(tx, call, kind):
                 if all(test(record) for test in tests):
                     total += 1
                     if skip < total <= skip + limit:
-                        found.append(_show(record))
+                        found.append(record)
+        owners = actors.owners(tx, call.tenant)
+        user = call.principal.user
+        whole = permissions.subjects(tx, call.tenant, permissions.ACTOR, user, UPDATE)
+    shown = [
+        {
+            **_show(record),
+            **(_of_actor(record, whole) if kind == "actors" else {}),
+            "_links": _links(call, kind, record, owners),
+        }
+        for record in found
+    ]
     metadata = {
         "totalCount": total,
         "recordsSkipped": skip,
         "recordLimit": limit,
-        "countReturned": len(found),
+        "countReturned": len(shown),
     }
     message = f"{kind.removesuffix('s').capitalize()}s search completed successfully."
     if kind == "logs":
         message = "Log search completed successfully."
-    return Reply({"_metadata": metadata, "search": found}, message)
+    return Reply({"_metadata": metadata, "search": shown}, message)
 
 
 def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
@@ -100,18 +144,25 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
                     "image": worker.image.name,
                     "create_time": worker.create_time,
                     "last_execution_time": worker.last_execution_time,
+                    "last_health_check_time": None,
+                    "ch_name": f"worker_{worker.id}",
                 }
         return
-    table = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}[kind]
+    table = _TABLES[kind]
     column = table.c.id if kind == "actors" else table.c.actor_id
-    query = select(table).where(table.c.tenant == call.tenant)
+    # of an environment the names are shown, but nothing is searched
+    names = [*_FIELDS[kind], *(("default_environment",) if kind == "actors" else ())]
+    query = select(*(table.c[name] for name in names if name in table.c))
+    query = query.where(table.c.tenant == call.tenant)
     rows = tx.execution_options(yield_per=_LIMIT).execute(query).mappings()
     for row in rows:
         if row[column.name] in mine:
             yield dict(row)
 
 
-def _read(query: Iterable[tuple[str, str]]) -> tuple[list[Callable[[Record], bool]], int, int]:
+def _read(
+    query: Iterable[tuple[str, str]], fields: Mapping[str, str]
+) -> tuple[list[Callable[[Record], bool]], int, int]:
     tests: list[Callable[[Record], bool]] = []
     words: list[list[str]] = []
     numbers = {"skip": 0, "limit": _LIMIT}
@@ -123,7 +174,7 @@ def _read(query: Iterable[tuple[str, str]]) -> tuple[list[Callable[[Record], boo
         elif name == "exactsearch":
             words.append([text.lower()])
         elif name != NONCE:
-            tests.append(_condition(name, text))
+            tests.append(conditions.make(name, text, fields))
     if len(tests) + sum(map(len, words)) > _MOST_CONDITIONS:
         message = f"A search has at most {_MOST_CONDITIONS} conditions and words."
         raise BadRequest(message)
@@ -148,133 +199,33 @@ def _has_words(words: list[list[str]]) -> Callable[[Record], bool]:
     return test
 
 
-def _condition(name: str, text: str) -> Callable[[Record], bool]:
-    path, dot, operator = name.rpartition(".")
-    if not dot or operator not in _OPERATORS:
-        path, operator = name, "eq"
-    first, *rest = path.split(".")
-    matches = _OPERATORS[operator](text)
-
-    def test(record: Record) -> bool:
-        name = envelope.snake(first)
-        value: Any = None if name in _HIDDEN else record.get(name)
-        for part in rest:
-            value = value.get(part) if isinstance(value, dict) else None
-        if isinstance(value, datetime.datetime):
-            # as it is shown
-            value = value.replace(microsecond=value.microsecond // 1000 * 1000)
-        with contextlib.suppress(TypeError):
-            return bool(matches(value))
-        return False
-
-    return test
-
-
-def _equals(text: str) -> Callable[[Any], bool]:
-    wanted = _coerce(text)
-    return lambda value: value in (wanted, text)
-
-
-def _differs(text: str) -> Callable[[Any], bool]:
-    equals = _equals(text)
-    return lambda value: not equals(value)
-
-
-def _compares(compare: Callable[[Any, Any], bool]) -> Callable[[str], Callable[[Any], bool]]:
-    def make(text: str) -> Callable[[Any], bool]:
-        wanted = _coerce(text)
-        return lambda value: compare(value, wanted)
-
-    return make
-
-
-def _is_in(text: str) -> Callable[[Any], bool]:
-    try:
-        wanted = json.loads(text)
-    except (ValueError, RecursionError):
-        wanted = None
-    if not isinstance(wanted, list):
-        message = f"in and nin need a JSON list, not {text!r:.50}."
-        raise BadRequest(message)
-    return lambda value: value in wanted
-
-
-def _is_not_in(text: str) -> Callable[[Any], bool]:
-    is_in = _is_in(text)
-    return lambda value: not is_in(value)
-
-
-def _is_between(text: str) -> Callable[[Any], bool]:
-    low, comma, high = text.partition(",")
-    if not comma:
-        message = f"between needs two values with a comma, not {text!r:.50}."
-        raise BadRequest(message)
-    lowest, highest = _coerce(low), _coerce(high)
-    return lambda value: lowest <= value <= highest
-
-
-def _is_like(text: str) -> Callable[[Any], bool]:
-    # a pattern comes from outside: RE2 takes linear time, whatever it is
-    options = re2.Options()
-    options.log_errors = False
-    if len(text) > _LONGEST_PATTERN:
-        message = f"A regular expression has at most {_LONGEST_PATTERN} characters."
-        raise BadRequest(message)
-    try:
-        pattern = re2.compile(text, options)
-    except re2.error:
-        message = f"like and nlike need a regular expression, not {text!r:.50}."
-        raise BadRequest(message) from None
-
-    def test(value: Any) -> bool:
-        # RE2 takes no half of a pair of characters (a lone surrogate)
-        text = str(value).encode(errors="replace").decode()
-        return value is not None and pattern.search(text) is not None
-
-    return test
-
-
-def _is_unlike(text: str) -> Callable[[Any], bool]:
-    is_like = _is_like(text)
-    return lambda value: not is_like(value)
-
-
-_OPERATORS: dict[str, Callable[[str], Callable[[Any], bool]]] = {
-    "eq": _equals,
-    "neq": _differs,
-    "lt": _compares(lambda value, wanted: bool(value < wanted)),
-    "lte": _compares(lambda value, wanted: bool(value <= wanted)),
-    "gt": _compares(lambda value, wanted: bool(value > wanted)),
-    "gte": _compares(lambda value, wanted: bool(value >= wanted)),
-    "in": _is_in,
-    "nin": _is_not_in,
-    "between": _is_between,
-    "like": _is_like,
-    "nlike": _is_unlike,
-}
-
-
-def _coerce(text: str) -> Any:
-    """Return what a text of the URL stands for: a boolean, None, a moment, a number or JSON."""
-    constants = {"true": True, "false": False, "none": None, "null": None}
-    if text.lower() in constants:
-        return constants[text.lower()]
-    with contextlib.suppress(ValueError):
-        return float(text)
-    with contextlib.suppress(ValueError, OverflowError):
-        moment = datetime.datetime.fromisoformat(text.removesuffix("Z"))
-        if moment.tzinfo is None:
-            return moment
-        return moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
-    return text
-
-
 def _show(record: Record) -> Record:
     shown = envelope.show(record, without=_HIDDEN)
     missing = {name for name in record if record[name] is None and name not in _HIDDEN}
     return {**shown, **dict.fromkeys(map(envelope.camel, sorted(missing)))}
+
+
+def _of_actor(record: Record, whole: Container[str]) -> Record:
+    """Return what an actor has beside what is searched; its secrets if it is one of the `whole`."""
+    environment = description.shown_environment(record, whole=record["id"] in whole)
+    return {"defaultEnvironment": environment, "mounts": [], **NO_ACCOUNT}
+
+
+def _links(call: Call, kind: str, record: Record, owners: Mapping[str, str]) -> dict[str, str]:
+    actor_id = record["id"] if kind == "actors" else record["actor_id"]
+    own: tuple[str, ...] = ()
+    if kind == "workers":
+        own = ("workers", record["id"])
+    elif kind != "actors":
+        own = ("executions", record["id" if kind == "executions" else "execution_id"])
+    links = {"self": call.link(actor_id, *own), "owner": call.profile(owners.get(actor_id, ""))}
+    if kind == "actors":
+        links["executions"] = call.link(actor_id, "executions")
+    elif kind == "executions":
+        links["logs"] = call.link(actor_id, *own, "logs")
+    elif kind == "logs":
+        links |= {"execution": links["self"], "self": call.link(actor_id, *own, "logs")}
+    return links
 
 
 ENDPOINTS = (

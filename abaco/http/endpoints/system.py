@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -11,9 +9,6 @@ from abaco.exceptions import Unavailable
 from abaco.http import openapi
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply
 from abaco.readiness import sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _HTML = "text/html"
 _JSON = "application/json"
@@ -42,21 +37,21 @@ def metrics(call: Call) -> Response:
 
 def document(call: Call) -> JSONResponse:
     """Return the OpenAPI document."""
-    return JSONResponse(openapi.document(_endpoints(), call.gateway.api_server("")))
+    return JSONResponse(_document(call))
 
 
 def page(call: Call) -> HTMLResponse:
     """Return a page to read the document."""
     return HTMLResponse(
-        openapi.page(openapi.document(_endpoints(), call.gateway.api_server(""))),
+        openapi.page(_document(call)),
         headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
     )
 
 
-def _endpoints() -> Sequence[Endpoint]:
+def _document(call: Call) -> openapi.Schema:
     from abaco.http.endpoints import ENDPOINTS as ALL  # noqa: PLC0415 - this module is a part of it
 
-    return ALL
+    return openapi.document(ALL, call.gateway.api_server(""), snake=call.snake)
 
 
 ENDPOINTS = (

@@ -1,4 +1,4 @@
-"""Workers (spec: abaco-v2, 1.7)."""
+"""Workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from abaco import clock
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http.arguments import Argument
-from abaco.http.call import ADMIN, Call, Endpoint, Reply
+from abaco.http.call import ADMIN, NONCE, Call, Endpoint, Reply
+from abaco.http.endpoints import search
 from abaco.store import actors, executions
 from abaco.store.permissions import READ, UPDATE
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def list_workers(call: Call) -> Reply:
-    """List the workers of an actor."""
+    """List the workers of an actor; with parameters, search among them."""
+    if any(name != NONCE for name in call.parameters):
+        return search.search_in(call, "workers")
     found = call.gateway.workers_of(call.actor["id"])
     return Reply([_show(worker) for worker in found], "Workers retrieved successfully.")
 
@@ -87,7 +90,16 @@ def _show(worker: Worker) -> dict[str, Any]:
 _PATH = "/actors/{actor}/workers"
 _ONE = f"{_PATH}/{{worker}}"
 ENDPOINTS = (
-    Endpoint("GET", _PATH, list_workers, READ, "List workers", result="Workers"),
+    Endpoint(
+        "GET",
+        _PATH,
+        list_workers,
+        READ,
+        "List workers, or search among them where there are parameters",
+        result="WorkersOrSearch",
+        parameters=search.PARAMETERS,
+        scans=True,
+    ),
     Endpoint(
         "POST",
         _PATH,
