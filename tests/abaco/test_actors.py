@@ -272,7 +272,7 @@ def test_an_image_that_is_not_known_and_then_added(ada: Client, gateway: Running
 def test_images_that_cannot_be_read(ada: Client, gateway: RunningGateway) -> None:
     actor, file = ada.actor(), gateway.folder / "images.yml"
     before = file.read_text()
-    file.write_text("cold: [")
+    file.write_text("cold: ]")
     message = "The gateway's images cannot be read: see its log."
     # who may register an actor is not known
     for method, path in (("POST", ""), ("PUT", f"/{actor}")):
