@@ -146,10 +146,13 @@ def test_permissions_end_with_their_alias(ada: Client, bob: Client, actor: str) 
 
 
 def test_a_refusal_says_which_right_on_which_actor_is_missing(bob: Client, actor: str) -> None:
-    refusal = bob.refusal("POST", "/aliases", json={"alias": "stolen", "actorId": actor})
-    assert f"needs UPDATE on {actor}" in refusal
+    message = (
+        "Not authorized -- you do not have UPDATE access to the actor you want to associate with "
+        f"this alias: that needs UPDATE on {actor}."
+    )
+    stolen = {"alias": "stolen", "actorId": actor}
+    assert bob.refusal("POST", "/aliases", json=stolen) == message
     mine = bob.actor(NOWHERE)
     bob.result("POST", "/aliases", json={"alias": "honest", "actorId": mine})
-    refusal = bob.refusal("PUT", "/aliases/honest", json={"actorId": actor})
-    assert f"needs UPDATE on {actor}" in refusal
+    assert bob.refusal("PUT", "/aliases/honest", json={"actorId": actor}) == message
     assert bob.result("GET", "/aliases/honest")["actorId"] == mine

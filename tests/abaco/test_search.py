@@ -315,6 +315,8 @@ def test_many_records_are_returned_up_to_a_limit(ada: Client) -> None:
         ({"name.like": "((a{100}){100}){100}"}, "like and nlike need a regular expression, not"),
         ({"name.like": "a" * 1001}, "A regular expression has at most 1000 characters."),
         ({"name.like": r"(a)\1"}, "like and nlike need a regular expression, not"),
+        ({"search": ""}, "search needs words, not ''."),
+        ({"exactsearch": " "}, "exactsearch needs a phrase, not ' '."),
         ({"search": " ".join(map(str, range(101)))}, "A search has at most 100 conditions and wor"),
         ({f"name{n}": "1" for n in range(101)}, "A search has at most 100 conditions and words."),
     ],
@@ -330,6 +332,7 @@ def test_what_cannot_be_searched(ada: Client, parameters: dict[str, str], messag
         ("/search/executions", "final_state.StartedAt.gt"),
         ("/search/executions", "messageReceivedTime.lt"),
         ("/search/executions", "final_state.ExitCode"),
+        ("/search/executions", "finalState.OOMKilled"),
         ("/search/workers", "createTime"),
         ("/{}/executions", "exitCode.gt"),
     ],
@@ -338,7 +341,7 @@ def test_each_kind_of_record_says_what_its_field_needs(
     ada: Client, cook: str, path: str, field: str
 ) -> None:
     refusal = ada.refusal("GET", path.format(cook), params={field: "soon"})
-    assert re.fullmatch(r"[\w.]+ needs a (time|number).*, not 'soon'\.", refusal)
+    assert re.fullmatch(r"[\w.]+ needs (a time|a number|true or false).*, not 'soon'\.", refusal)
 
 
 @pytest.mark.parametrize(

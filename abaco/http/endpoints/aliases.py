@@ -114,8 +114,8 @@ def _find_target(tx: Connection, call: Call) -> Record:
         tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
     ):
         message = (
-            "Not authorized -- you do not have access to this actor: to let an alias stand for it "
-            f"needs UPDATE on {actor['id']}."
+            "Not authorized -- you do not have UPDATE access to the actor you want to associate "
+            f"with this alias: that needs UPDATE on {actor['id']}."
         )
         raise BadRequest(message)
     return actor

@@ -48,6 +48,7 @@ _HIDDEN = (
 NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 """What the platform knows of the account that a container runs as; here there is none."""
 _MOST_CONDITIONS = 100
+_WORDS = {"search": "words", "exactsearch": "a phrase"}
 _TABLES = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}
 _TYPES = {
     DateTime: conditions.MOMENT,
@@ -75,10 +76,14 @@ _FIELDS: dict[str, dict[str, str]] = {
         ),
     },
 }
+_FINAL_STATE = {
+    conditions.MOMENT: ("StartedAt", "FinishedAt"),
+    conditions.NUMBER: ("ExitCode", "Pid"),
+    conditions.FLAG: ("Running", "Paused", "Restarting", "OOMKilled", "Dead"),
+    conditions.TEXT: ("Status", "Error"),
+}
 _FIELDS["executions"] |= {
-    "final_state.StartedAt": conditions.MOMENT,
-    "final_state.FinishedAt": conditions.MOMENT,
-    "final_state.ExitCode": conditions.NUMBER,
+    f"final_state.{name}": kind for kind, names in _FINAL_STATE.items() for name in names
 }
 """What the fields of each kind of record hold."""
 
@@ -169,10 +174,11 @@ def _read(
     for name, text in query:
         if name in numbers:
             numbers[name] = _count(name, text)
-        elif name == "search":
-            words.append(text.lower().split())
-        elif name == "exactsearch":
-            words.append([text.lower()])
+        elif name in _WORDS:
+            if not text.strip():
+                message = f"{name} needs {_WORDS[name]}, not {text!r:.50}."
+                raise BadRequest(message)
+            words.append(text.lower().split() if name == "search" else [text.lower()])
         elif name != NONCE:
             tests.append(conditions.make(name, text, fields))
     if len(tests) + sum(map(len, words)) > _MOST_CONDITIONS:
