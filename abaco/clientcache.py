@@ -1,4 +1,7 @@
-"""The file in which clients of Abaco keep a token: bash CLI, agavepy, tapis (spec: abaco-v2, 3.2)."""
+"""The file in which clients of Abaco keep a token: bash CLI, agavepy, tapis.
+
+The rules are in docs/reference/abaco.md#clients.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments: kept in UTC without a zone, shown as ISO 8601 (spec: abaco-v2, section 0)."""
+"""Moments: kept in UTC without a zone, shown as ISO 8601 (docs/reference/abaco.md#conventions)."""
 
 from __future__ import annotations
 

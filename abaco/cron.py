@@ -1,4 +1,4 @@
-"""Cron schedules: a first moment and an interval (spec: abaco-v2, 1.9)."""
+"""Cron schedules: a first moment and an interval (docs/reference/abaco.md#cron-schedules)."""
 
 from __future__ import annotations
 

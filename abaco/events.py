@@ -1,4 +1,7 @@
-"""Events of actors and executions, for the linked actor and the webhook (spec: abaco-v2, 1.11)."""
+"""Events of actors and executions, for the linked actor and the webhook.
+
+The rules are in docs/reference/abaco.md#events.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identifiers of actors, executions, workers and nonces (spec: abaco-v2, section 0)."""
+"""Identifiers of actors, executions, workers and nonces (docs/reference/abaco.md#conventions)."""
 
 from __future__ import annotations
 

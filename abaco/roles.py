@@ -1,4 +1,7 @@
-"""The roles of users that Abaco knows (spec: abaco-v2, 0.1); who has none of them may do nothing."""
+"""The roles that Abaco knows. A user who has none of them may do nothing.
+
+The rules are in docs/reference/abaco.md#authentication.
+"""
 
 from __future__ import annotations
 

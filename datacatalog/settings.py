@@ -78,7 +78,7 @@ class CatalogSettings(NamedTuple):
 
     @property
     def namespace(self) -> uuid.UUID:
-        """The namespace of this catalog's typed UUIDs (spec: jobs, section 4)."""
+        """The namespace of this catalog's typed UUIDs (docs/reference/jobs.md#identifiers)."""
         return uuid.uuid3(uuid.NAMESPACE_DNS, self.dns_domain)
 
 

@@ -1,4 +1,4 @@
-"""Carry out a message that was permitted (spec: actor, section 4)."""
+"""Carry out a message that was permitted (docs/reference/actor.md#handling-an-event)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what (spec: actor, section 3)."""
+"""Who may do what (docs/reference/actor.md#authorization)."""
 
 from __future__ import annotations
 

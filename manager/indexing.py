@@ -1,4 +1,4 @@
-"""Index the outputs of a job, where no other actor does (spec: catalog, "Indexing").
+"""Index the outputs of a job, where no other actor does (docs/reference/catalog.md#indexing).
 
 The event `index` moves the job to INDEXING, the outputs are brought into the catalog, and the event
 `indexed` follows. If the actor dies in between, the job is still in INDEXING: the same message

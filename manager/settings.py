@@ -1,4 +1,7 @@
-"""The settings that this actor owns, and what is wrong with them (spec: actor, section 5)."""
+"""The settings that this actor owns, and what is wrong with them.
+
+The rules are in docs/reference/actor.md#settings.
+"""
 
 from __future__ import annotations
 

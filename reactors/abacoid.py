@@ -1,4 +1,4 @@
-"""Abaco ids: hashids, which cannot be taken for an alias (spec: abaco-v2, section 0)."""
+"""Abaco ids: hashids, which cannot be taken for an alias (docs/reference/abaco.md#conventions)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The FIFO by which the platform hands over a binary message (spec: abaco-v2, 2.2).
+"""The FIFO through which the platform passes a binary message.
 
-A writer may close the FIFO at the end of the message, or keep it open for as long as the actor
+The rules are in docs/reference/abaco.md#results-binary-messages-and-logs. A writer may close the FIFO at the end of the message, or keep it open for as long as the actor
 runs, as Abaco does. Then nothing marks the end but that nothing more comes.
 """
 

@@ -1,4 +1,7 @@
-"""The results socket, by which a synchronous caller gets an answer (spec: abaco-v2, 2.2)."""
+"""The results socket, by which a synchronous caller gets an answer.
+
+The rules are in docs/reference/abaco.md#results-binary-messages-and-logs.
+"""
 
 from __future__ import annotations
 

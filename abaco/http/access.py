@@ -1,4 +1,4 @@
-"""Who sends a request, and whether they may (spec: abaco-v2, 0.1 and 0.2)."""
+"""Who sends a request, and whether they may (docs/reference/abaco.md#authentication)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Named arguments of a request: from a JSON object, a form or the URL."""
+"""Named arguments of a request: from a JSON object, a form or the URL.
+
+The rules are in docs/reference/abaco.md#arguments.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What replies look like."""
+"""What replies look like (docs/reference/abaco.md#conventions)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A client with `HTTPS_PROXY=http://HOST:PORT` asks for a tunnel with `CONNECT name:443`. It gets one
 that ends in this process: the same port answers, speaks TLS in that name and serves the same
-application. No connection is ever made to anybody (spec: abaco-v2, 3.2).
+application. No connection is ever made to anybody (docs/reference/abaco.md#clients).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Actors (spec: abaco-v2, 1.1) and their state (1.8)."""
+"""Actors (docs/reference/abaco.md#actors), and their state."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def describe(
 def remove(tx: Connection, actor: Record) -> None:
     """Remove an actor with its permissions, nonces, logs, results and waiting posts.
 
-    Executions and aliases stay (spec: abaco-v2, 1.1).
+    Executions and aliases stay (docs/reference/abaco.md#actors).
     """
     actor_id = actor["id"]
     registrations.forget(tx, actor["tenant"], actor_id)

@@ -1,4 +1,4 @@
-"""Aliases: names for actors (spec: abaco-v2, 1.5)."""
+"""Aliases: names for actors (docs/reference/abaco.md#aliases)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def point(tx: Connection, tenant: str, alias: str, actor_id: str) -> None:
 
 
 def remove(tx: Connection, tenant: str, alias: str) -> None:
-    """Remove an alias and who may use it; its nonces stay (spec: abaco-v2, 1.5)."""
+    """Remove an alias and who may use it; its nonces stay (docs/reference/abaco.md#aliases)."""
     tx.execute(delete(aliases).where(aliases.c.tenant == tenant, aliases.c.alias == alias))
     tx.execute(
         delete(permission_table).where(

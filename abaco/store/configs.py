@@ -1,4 +1,4 @@
-"""Configs: values that actors get in their environment (spec: abaco-v2, 1.9)."""
+"""Configs: values that actors get in their environment (docs/reference/abaco.md#configs)."""
 
 from __future__ import annotations
 

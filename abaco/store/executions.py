@@ -1,4 +1,4 @@
-"""Executions and the messages that wait for them (spec: abaco-v2, 1.2 and 1.3)."""
+"""Executions and the messages that wait for them (docs/reference/abaco.md#executions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonces: credentials in a URL, for one actor or alias (spec: abaco-v2, 1.4)."""
+"""Nonces: credentials in a URL, for one actor or alias (docs/reference/abaco.md#nonces)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what with an actor, an alias or a config (spec: abaco-v2, 0.2 and 1.6)."""
+"""Who may do what with an actor, an alias or a config (docs/reference/abaco.md#permissions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access tokens, of which only hashes are kept (spec: abaco-v2, 0.1 and 3.2)."""
+"""Access tokens, of which only hashes are kept (docs/reference/abaco.md#authentication)."""
 
 from __future__ import annotations
 

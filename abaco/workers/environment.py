@@ -1,4 +1,7 @@
-"""The environment of a process, made from nothing (spec: abaco-v2, 2.1)."""
+"""The environment of a process, made from nothing.
+
+The rules are in docs/reference/abaco.md#the-environment-of-a-process.
+"""
 
 from __future__ import annotations
 

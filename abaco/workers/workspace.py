@@ -1,4 +1,7 @@
-"""What an execution has for itself: a folder, the results socket, the FIFO, the log (spec: abaco-v2, 2.2)."""
+"""What an execution has for itself: a folder, the results socket, the FIFO, the log.
+
+The rules are in docs/reference/abaco.md#results-binary-messages-and-logs.
+"""
 
 from __future__ import annotations
 

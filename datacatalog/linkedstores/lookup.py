@@ -38,7 +38,7 @@ KINDS: dict[str, type[LinkedStore]] = {
         FixityStore,
     )
 }
-"""In the order in which an identifier is resolved (spec: catalog, "Stores")."""
+"""In the order of docs/reference/catalog.md#resolving-identifiers."""
 
 
 def resolve(db: Db, identifier: object) -> str | None:

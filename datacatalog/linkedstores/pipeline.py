@@ -11,7 +11,8 @@ from datacatalog.linkedstores.basestore.store import CREATED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Kind of component: the keys that it must have, then all that count (spec: jobs, section 4)
+# For each kind of component, the keys that it must have, then all that count
+# (docs/reference/jobs.md#identifiers)
 COMPONENTS = (
     (("id", "inputs", "parameters"), ("id", "inputs", "modules", "outputs", "parameters", "uuid")),
     (("id", "image"), ("id", "image", "options", "uuid")),

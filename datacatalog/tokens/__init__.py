@@ -1,4 +1,4 @@
-"""Tokens: who may change a job (spec: jobs, section 3)."""
+"""Tokens: who may change a job (docs/reference/jobs.md#tokens)."""
 
 from datacatalog.tokens.admin import (
     get_admin_key,

@@ -1,4 +1,4 @@
-"""Actors."""
+"""Actors (docs/reference/abaco.md#actors)."""
 
 from __future__ import annotations
 

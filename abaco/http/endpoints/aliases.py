@@ -1,4 +1,4 @@
-"""Aliases (spec: abaco-v2, 1.5)."""
+"""Aliases (docs/reference/abaco.md#aliases)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configs: values for the environment of actors (spec: abaco-v2, 1.9)."""
+"""Configs: values for the environment of actors (docs/reference/abaco.md#configs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an actor is described by, and what of that is refused."""
+"""What an actor is described by, and what of that is refused (docs/reference/abaco.md#actors)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions, their logs and results."""
+"""Executions, their logs and results (docs/reference/abaco.md#executions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages (spec: abaco-v2, 1.2)."""
+"""Messages (docs/reference/abaco.md#messages)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nonces of actors and aliases."""
+"""Nonces of actors and aliases (docs/reference/abaco.md#nonces)."""
 
 from __future__ import annotations
 

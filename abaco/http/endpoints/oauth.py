@@ -1,4 +1,7 @@
-"""Tokens and profiles: what clients ask of the tenant beside Abaco (spec: abaco-v2, 3.2)."""
+"""Tokens and profiles: what clients ask of the tenant beside Abaco.
+
+The rules are in docs/reference/abaco.md#authentication.
+"""
 
 from __future__ import annotations
 

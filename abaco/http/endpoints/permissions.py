@@ -1,4 +1,4 @@
-"""Permissions on actors, aliases and configs (spec: abaco-v2, 1.6)."""
+"""Permissions on actors, aliases and configs (docs/reference/abaco.md#permissions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search among actors, executions, workers and logs."""
+"""Search among actors, executions, workers and logs (docs/reference/abaco.md#search)."""
 
 from __future__ import annotations
 

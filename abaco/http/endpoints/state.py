@@ -1,4 +1,4 @@
-"""The state that an actor keeps between executions (spec: abaco-v2, 1.8)."""
+"""The state that an actor keeps between executions (docs/reference/abaco.md#state)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers."""
+"""Workers (docs/reference/abaco.md#workers)."""
 
 from __future__ import annotations
 

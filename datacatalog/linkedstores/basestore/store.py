@@ -192,7 +192,7 @@ class Store:
         return typeduuid.catalog_uuid(text, self.uuid_type, self.catalog.namespace)
 
     def get_token(self, stored: Mapping[str, Any]) -> str:
-        """Return the token that may change a document (spec: jobs, section 3)."""
+        """Return the token that may change a document (docs/reference/jobs.md#tokens)."""
         return tokens.get_token(stored.get("_salt"), [stored["uuid"], stored.get("_admin")])
 
     def salts(self, stored: Mapping[str, Any]) -> list[object]:

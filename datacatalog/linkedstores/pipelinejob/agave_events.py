@@ -1,4 +1,7 @@
-"""From the statuses of Agave and Aloe jobs to events (spec: jobs, section 1)."""
+"""From the statuses of Agave and Aloe jobs to events.
+
+The rules are in docs/reference/jobs.md#statuses-of-platforms.
+"""
 
 from __future__ import annotations
 

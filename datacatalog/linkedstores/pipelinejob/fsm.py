@@ -1,4 +1,4 @@
-"""The state machine of a job (spec: jobs, section 1)."""
+"""The state machine of a job (docs/reference/jobs.md#states-and-events)."""
 
 from __future__ import annotations
 

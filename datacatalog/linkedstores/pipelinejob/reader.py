@@ -215,7 +215,7 @@ class JobReader(LinkedStore):
         return found
 
     def get_typeduuid(self, payload: Mapping[str, Any]) -> str:
-        """Return the UUID of a job with these fields (spec: jobs, section 4)."""
+        """Return the UUID of a job with these fields (docs/reference/jobs.md#identifiers)."""
         parts = []
         for name in IDENTIFYING:
             if name in payload:

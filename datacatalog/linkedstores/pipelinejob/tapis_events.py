@@ -1,4 +1,7 @@
-"""From what Tapis v3 says about its jobs to events (spec: tapis-v3)."""
+"""From what Tapis v3 says about its jobs to events.
+
+The rules are in docs/reference/tapis.md#from-a-notification-to-an-event.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring the outputs of a job into the catalog (spec: catalog, "Indexing").
+"""Bring the outputs of a job into the catalog (docs/reference/catalog.md#indexing).
 
 All of it can be done again, also after it was broken off: documents that are there are updated,
 links are added, nothing is ever double.

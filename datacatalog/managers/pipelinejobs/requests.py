@@ -1,4 +1,4 @@
-"""What is to be indexed (spec: catalog, "Indexing")."""
+"""What is to be indexed (docs/reference/catalog.md#indexing)."""
 
 from __future__ import annotations
 
