@@ -1,4 +1,4 @@
-"""The README and the pages of `docs/`: their blocks, tables and sections."""
+"""The README, its neighbours and the pages of `docs/`: their blocks, tables and sections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -19,6 +22,12 @@ class Block(NamedTuple):
     line: int
     language: str
     text: str
+
+
+def name_of(page: Path) -> str:
+    """Return what a page is called, in tests and as a part of the names of files."""
+    folder = ROOT / "docs" if page.is_relative_to(ROOT / "docs") else ROOT
+    return "-".join(page.relative_to(folder).with_suffix("").parts)
 
 
 def text_of(name: str) -> str:

@@ -33,7 +33,7 @@ from manager.subscriptions import actor
 from manager.subscriptions.subscriber import News
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
-from tests.docs.pages import PAGES, Block, blocks, text_of
+from tests.docs.pages import PAGES, Block, blocks, name_of, text_of
 from tests.docs.test_links import targets
 from tests.pipelinejobs.running import gateway_in
 
@@ -176,7 +176,7 @@ def steps(page: Path, folder: Path) -> Iterator[Step]:
         elif block.language in SHELLS:
             yield Step(block.line, block.text)
         elif programs and block is programs[-1]:
-            program = folder / f"{page.stem}_blocks.py"
+            program = folder / f"{name_of(page)}_blocks.py"
             program.write_text("".join(each.text for each in programs))
             yield Step(block.line, f"python {program.name}\n")
 
@@ -217,7 +217,7 @@ def shape(expected: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+EVERY = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LAST = ROOT / "docs" / "operating.md"
 """It changes the administrative key."""
 AT_A_TIME = 3
@@ -243,7 +243,7 @@ def follow(page: Path, clone: Clone, before: Sequence[Future[Outcome]] = ()) -> 
     script = "set -euo pipefail\n"
     script += "" if page == ROOT / "README.md" else ". ./.variables\n"
     script += "".join(f"printf '\\036'\n{step.command}" for step in todo) + "printf '\\036'\n"
-    return Outcome(todo, clone.run(page.stem, script), clone.not_run(page.stem))
+    return Outcome(todo, clone.run(name_of(page), script), clone.not_run(name_of(page)))
 
 
 @pytest.fixture(scope="module")

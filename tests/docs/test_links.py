@@ -12,9 +12,15 @@ import typer
 
 from pipelinejobs.app import app
 from tests.conftest import ROOT
-from tests.docs.pages import PAGES, blocks, code, prose, rows, text_of
+from tests.docs.pages import PAGES, blocks, code, name_of, prose, rows, text_of
 
-EVERY = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+EVERY = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+
+def links(page: Path) -> set[Path]:
+    """Return the files that a page links to."""
+    found = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)\s]*\)", prose(page))
+    return {(page.parent / path).resolve() for path in found}
 
 
 def targets() -> set[str]:
@@ -37,10 +43,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(to), target
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    linked = {cell for row in rows(text_of("README.md"), "page | for") for cell in row[:1]}
-    names = {match[1] for cell in linked if (match := re.search(r"\(docs/([\w-]+\.md)\)", cell))}
-    assert {page.name for page in PAGES[1:]} <= names
+def test_every_page_is_linked_from_the_readme_or_the_index_of_its_folder() -> None:
+    readme, *others = PAGES
+    for page in others:
+        index = page.with_name("index.md")
+        front = index if index.exists() and page != index else readme
+        assert page in links(front), page
 
 
 def test_the_readme_is_read_in_a_minute() -> None:
