@@ -67,13 +67,19 @@ browser:  ## install the browser that the tests of the page drive, on Debian
 	$$sudo apt-get update --quiet=2 && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install --yes --quiet=2 --no-install-recommends chromium chromium-driver
 
-test: $(INSTALLED)  ## run the linters and all tests
+test: lint  ## run the linters and all tests
+	$(BIN)/pytest
+
+lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfile and the English
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/pytest
+	$(BIN)/python -m audit.prose
+
+check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/kinds.py)
+	@$(BIN)/python -m audit.inner "$$FILE"
 
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
@@ -99,7 +105,8 @@ stop:  ## stop the local database
 
 clean:  ## stop the local database, remove it and all that was installed or built
 	-test ! -x $(BIN)/python || $(BIN)/python -m local.database stop
-	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants
+	-test ! -x $(BIN)/dmypy || $(BIN)/dmypy stop
+	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test lint check soak bench audit mutate format stop clean
