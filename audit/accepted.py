@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Accepted:
-    """Findings that are no fault.
+    """Findings that are not faults.
 
     Attributes:
         test: what is found, as its finder calls it: `B603`, a vulnerability's id, a kind of secret.

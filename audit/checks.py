@@ -36,7 +36,7 @@ def vulnerabilities(folder: Path, accepted: Acceptance) -> list[str]:
             message = "it knows none of the packages"
             raise Unreachable(message)
         found += [
-            f"{each['name']} {each['version']}: {one['id']}, mended in {', '.join(one['fix_versions']) or 'no version'}"
+            f"{each['name']} {each['version']}: {one['id']}, fixed in {', '.join(one['fix_versions']) or 'no version'}"
             for each in dependencies
             for one in each.get("vulns", [])
             if not accepted.has(one["id"], each["name"])
