@@ -130,9 +130,11 @@ def announce(rx: Reactor, jobs: PipelineJobStore) -> None:
     try:
         announcements.deliver(rx, jobs)
     except PyMongoError as error:
-        rx.logger.warning("nobody was told yet: the database: %s", type(error).__name__)
+        rx.logger.warning(
+            "the subscribers were not told yet: the database: %s", type(error).__name__
+        )
     except InvalidSettings as error:
-        rx.logger.warning("nobody was told yet: %s", error)
+        rx.logger.warning("the subscribers were not told yet: %s", error)
 
 
 def drain(rx: Reactor) -> bool:

@@ -55,7 +55,7 @@ class CertificateAuthority:
         folder: one of its own, made where it does not exist; only its owner may enter it.
 
     Raises:
-        AuthorityUnusable: the folder cannot be used, or what is in it is no authority.
+        AuthorityUnusable: the folder cannot be used, or what is in it is not an authority.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -114,8 +114,8 @@ class CertificateAuthority:
             x509.load_pem_x509_certificate(leaf).verify_directly_issued_by(issuer)
         except _BROKEN as error:
             message = (
-                f"{broken} cannot be read, or is no part of an authority: delete it,"
-                f" and an authority is made anew; clients must then trust the new {CERTIFICATE_NAME}"
+                f"{broken} cannot be read, or does not belong to an authority: delete it,"
+                f" and a new authority is made; clients must then trust the new {CERTIFICATE_NAME}"
             )
             raise AuthorityUnusable(message) from error
         return authority

@@ -3,7 +3,7 @@
 AbacoError
  ├─ SettingsError      a configuration file, or the data folder, cannot be used
  ├─ ServerError        the gateway cannot be started
- └─ ApiError           a request is refused: a status and a text for the client
+ └─ ApiError           a request is refused: a status and a message for the client
      ├─ BadRequest
      ├─ Unauthorized
      ├─ NotFound

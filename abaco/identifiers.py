@@ -22,7 +22,7 @@ def new() -> str:
 
 
 def is_identifier(text: str) -> bool:
-    """Tell whether a text is an identifier; if not, it may be an alias."""
+    """Tell whether a string is an identifier; if not, it may be an alias."""
     return len(text) <= _LONGEST and bool(_HASHIDS.decode(text))
 
 

@@ -112,7 +112,7 @@ class Catalog:
         self.jobs.heads.take(job["uuid"])
 
     def fill(self, size: int) -> None:
-        """See to it that there are so many jobs, the added ones older than those that are there."""
+        """Add jobs up to a number, older ones than those that are there."""
         there = self.jobs.coll.count_documents({})
         pattern: dict[str, Any] = self.jobs.load(self.running_job()["uuid"])
         pattern.pop(UNTOLD, None)  # they are told, as those of former days are

@@ -100,12 +100,12 @@ def median_p99(seconds: Sequence[float]) -> tuple[str, str]:
 
 
 def at_least(value: float, wanted: float) -> str:
-    """Say what is wanted, and whether it is so."""
+    """Say what is wanted, and whether it holds."""
     return f">= {wanted:,g}: {_verdict(value >= wanted)}"
 
 
 def at_most(value: float, wanted: float) -> str:
-    """Say what is wanted, and whether it is so."""
+    """Say what is wanted, and whether it holds."""
     return f"<= {wanted:,g}: {_verdict(value <= wanted)}"
 
 

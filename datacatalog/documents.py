@@ -77,7 +77,7 @@ def _check(value: Any, place: Place, depth: int) -> None:
 
 def _check_key(key: Any, place: Place) -> None:
     if not isinstance(key, str):
-        message = f"'{_head(place)}' has the key {key!r:.60}, and only texts can be keys"
+        message = f"'{_head(place)}' has the key {key!r:.60}, and only strings can be keys"
         raise DocumentError(message)
     _check_text(key, place)
 
@@ -95,7 +95,7 @@ def _check_text(text: str, place: Place) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        message = f"'{_head(place)}' has half of a surrogate pair, which is no character"
+        message = f"'{_head(place)}' has a lone surrogate, which is not a character"
         raise DocumentError(message) from None
 
 
@@ -111,7 +111,7 @@ def _head(place: Place) -> str:
 
 
 def with_texts(value: Any, depth: int = 0) -> Any:
-    """Return a value with its dates and times as ISO 8601 texts, as deep as `check` allows."""
+    """Return a value with its dates and times as ISO 8601 strings, as deep as `check` allows."""
     if isinstance(value, dict) and depth <= MAX_DEPTH:
         return {key: with_texts(member, depth + 1) for key, member in value.items()}
     if isinstance(value, list | tuple) and depth <= MAX_DEPTH:

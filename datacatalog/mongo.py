@@ -55,7 +55,7 @@ def connect(mongodb: Mapping[str, Any] | Database[Any]) -> Db:
         try:
             database = _client(uri, timeout)[name]
         except pymongo.errors.InvalidName as error:
-            message = f"mongodb.database is {name!r:.60}, which no database can be called"
+            message = f"mongodb.database is {name!r:.60}, which is not a valid name of a database"
             raise ValueError(message) from error
     return database.with_options(
         codec_options=CodecOptions(document_class=dict, tz_aware=True),
@@ -67,7 +67,7 @@ def uri_of(mongodb: Mapping[str, Any]) -> str:
     """Return the MongoDB URI of some settings.
 
     Raises:
-        ValueError: they have neither `authn` nor `host`, or `authn` is no URI.
+        ValueError: they have neither `authn` nor `host`, or `authn` is not a URI.
     """
     host = mongodb.get("host")
     if mongodb.get("authn") or not host:
@@ -91,7 +91,7 @@ def decode_authn(authn: object) -> str:
     """Return the MongoDB URI that `mongodb.authn` holds.
 
     Raises:
-        ValueError: there is none, or it is no URI. The message does not repeat it.
+        ValueError: there is none, or it is not a URI. The message does not repeat it.
     """
     if not isinstance(authn, str) or not authn:
         message = "mongodb.authn is not set: give a MongoDB URI, plain or in base64, in _REACTOR_MONGODB_AUTHN"
@@ -141,7 +141,7 @@ def is_refused(error: PyMongoError) -> bool:
 def answers_errors(error: PyMongoError) -> bool:
     """Tell whether the server answers, but fails at whatever it is asked for.
 
-    A refusal, of a wrong password or for a lack of permission, is no failure.
+    A refusal, of a wrong password or for a lack of permission, is not a failure.
     """
     code = getattr(error, "code", None)
     return isinstance(error, OperationFailure) and not error.timeout and code not in _NOT_ALLOWED

@@ -33,7 +33,7 @@ class Client(Protocol):
         """Register the actor; return its id."""
 
     def update(self, actor_id: str, reactor: Reactor, image: str) -> None:
-        """Describe the actor anew, and let it fetch its image again."""
+        """Replace the actor's description, and let it fetch its image again."""
 
 
 class Api:
@@ -212,8 +212,6 @@ def _run(command: Sequence[str], secrets: Secrets) -> str:
 
 def _identifier(text: str, program: str) -> str:
     if not _IDENTIFIER.fullmatch(text):
-        message = (
-            f"`{program}` told no id of an actor, so the tenant refused: run it by hand to see why"
-        )
+        message = f"`{program}` printed no id of an actor, so the tenant refused: run it by hand to see why"
         raise DeploymentError(message)
     return text

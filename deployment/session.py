@@ -65,7 +65,7 @@ def find(environ: Mapping[str, str]) -> Session:
         )
         raise DeploymentError(message)
     if not urlsplit(server).scheme.startswith("http") or not urlsplit(server).hostname:
-        message = f"{file}: baseurl is {server!r:.200}, which is no URL of a server"
+        message = f"{file}: baseurl is {server!r:.200}, which is not the URL of a server"
         raise DeploymentError(message)
     # what was deployed to the local gateway goes when its data goes
     actor_file = Path(".local/ACTOR_ID") if _is_local(server) else Path(".ACTOR_ID")

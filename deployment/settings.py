@@ -37,7 +37,7 @@ _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no
 _IMAGE = re.compile(r"([a-z0-9.:_-]+/)*[a-z0-9]+([._-]+[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]*")
 _WORKERS_DIGITS = 6
 _SECRET_CHARACTERS = 4
-"""Shorter values are no secrets, and in many words."""
+"""Shorter values are not secrets, and occur in many words."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -81,16 +81,16 @@ def read_reactor(environ: Mapping[str, str], file: Path = REACTOR_FILE) -> React
     )
     if not _IMAGE.fullmatch(image):
         message = (
-            f"{file}: {image!r:.200} is no name of an image: look at DOCKER_HUB_ORG, DOCKER_IMAGE_TAG "
+            f"{file}: {image!r:.200} is not the name of an image: look at DOCKER_HUB_ORG, DOCKER_IMAGE_TAG "
             "and DOCKER_IMAGE_VERSION"
         )
         raise DeploymentError(message)
     if values["DOCKER_PYTHON"].startswith("-"):
-        message = f"{file}: DOCKER_PYTHON is {values['DOCKER_PYTHON']!r:.200}, which is no image"
+        message = f"{file}: DOCKER_PYTHON is {values['DOCKER_PYTHON']!r:.200}, which is not the name of an image"
         raise DeploymentError(message)
     workers = values["REACTOR_WORKERS"]
     if not (workers.isdecimal() and len(workers) <= _WORKERS_DIGITS and int(workers) > 0):
-        message = f"{file}: REACTOR_WORKERS is {workers!r:.50}, which is no number from 1"
+        message = f"{file}: REACTOR_WORKERS is {workers!r:.50}: give a number from 1"
         raise DeploymentError(message)
     stateless = _switch(values, "REACTOR_STATELESS", file)
     if int(workers) > 1 and not stateless:
@@ -115,7 +115,7 @@ def _assignments(text: str, file: Path) -> dict[str, str]:
     """Return what a shell would assign that reads these lines; nothing in them is expanded."""
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
-        message = f"{file}, line {number}: is no KEY=VALUE; a value with blanks needs quotes"
+        message = f"{file}, line {number}: this is not KEY=VALUE; a value with blanks needs quotes"
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
@@ -143,7 +143,7 @@ class Secrets(dict[str, str]):
     """The environment that the actor is given, whose values are shown to nobody."""
 
     def hide(self, text: str) -> str:
-        """Black the values out of a text, also their lines, and as JSON, Python and URLs have them."""
+        """Black the values out of a string, also their lines, and as JSON, Python and URLs have them."""
         parts = {part for value in self.values() for part in (value, *value.splitlines())}
         written = set().union(*(forms(part) for part in parts))
         long = [form for form in written if len(form) >= _SECRET_CHARACTERS]
@@ -156,7 +156,7 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
     """Read `secrets.json`.
 
     Raises:
-        DeploymentError: there is none, others may read it, or it is no object of texts.
+        DeploymentError: there is none, others may read it, or it is not an object of strings.
     """
     remedy = f"install -m 600 {file}.sample {file}"
     text = _text(file, remedy)
@@ -169,18 +169,18 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
         message = f"{file}: not valid JSON ({error})"
         raise DeploymentError(message) from None
     if not isinstance(content, dict):
-        message = f"{file}: holds no object of variables and their values"
+        message = f"{file}: does not hold an object of variables and their values"
         raise DeploymentError(message)
     for name, value in content.items():
         if not _VARIABLE.fullmatch(name):
-            message = f"{file}: {name!r:.100} is no name of a variable"
+            message = f"{file}: {name!r:.100} is not the name of a variable"
             raise DeploymentError(message)
         if not isinstance(value, str) or not value:
-            reason = "empty: give it a value, or remove it" if value == "" else "no text"
+            reason = "empty: give it a value, or remove it" if value == "" else "not a string"
             message = f"{file}: the value of {name:.100} is {reason}"
             raise DeploymentError(message)
         if any("\ud800" <= letter <= "\udfff" for letter in value):
-            message = f"{file}: the value of {name:.100} has a surrogate, which is no character"
+            message = f"{file}: the value of {name:.100} has a surrogate, which is not a character"
             raise DeploymentError(message)
     return Secrets(content)
 

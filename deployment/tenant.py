@@ -97,7 +97,7 @@ class Tenant:
         return actor
 
     def set_workers(self, actor_id: str, number: int) -> None:
-        """Start workers until there are so many; more than one is for administrators."""
+        """Start workers up to a number; more than one is for administrators."""
         self.request("POST", f"/{actor_id}/workers", {"num": number})
 
     def nonces(self, actor_id: str) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ class Tenant:
 def _segment(name: str) -> str:
     """Return a name as a part of a path."""
     if name in ("", ".", ".."):
-        message = f"{name!r} is no name of an actor, an alias or an execution"
+        message = f"{name!r} is not the name of an actor, an alias or an execution"
         raise DeploymentError(message)
     return quote(name, safe="")
 

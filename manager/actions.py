@@ -1,4 +1,4 @@
-"""Carry out a message that was permitted (docs/reference/actor.md#handling-an-event)."""
+"""Do what a permitted message says (docs/reference/actor.md#handling-an-event)."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Outcome(NamedTuple):
 
 
 def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
-    """Carry out a message.
+    """Do what a message says.
 
     Raises:
-        Refusal: it could not be carried out.
+        Refusal: it could not be done.
     """
     with _refusals(message):
         if message.kind == CREATE:
@@ -95,7 +95,7 @@ def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) 
 def retry(
     rx: Reactor, rejected_id: str, jobs: PipelineJobStore, event: str | None = None
 ) -> Outcome:
-    """Carry out an event that was refused before, by somebody who may do it.
+    """Apply an event that was refused before, for somebody who may do so.
 
     Args:
         rx: of who does it.
@@ -104,7 +104,7 @@ def retry(
         event: what a report that could not be read was about.
 
     Raises:
-        Refusal: it could not be carried out.
+        Refusal: it could not be done.
     """
     try:
         row = jobs.load_rejected(rejected_id)
@@ -120,7 +120,7 @@ def retry(
         return jobs.retry(rejected_id, name=name)
 
     with _refusals(message):
-        return _carry_out(rx, message, jobs.load(message.uuid), jobs, None, apply)
+        return _apply_or_index(rx, message, jobs.load(message.uuid), jobs, None, apply)
 
 
 @contextlib.contextmanager
@@ -151,13 +151,13 @@ def _apply(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore
     except JobUpdateFailure as failure:
         if message.kind == EVENT or not _is_unfaithful(failure.__cause__):
             raise
-    # whoever reports by a URL cannot mend it: what happened counts, and the data is kept as JSON
+    # whoever reports by a URL cannot change it: what happened counts, and the data is kept as JSON
     message = message._replace(data={"value": json.dumps(message.data)})
     return _apply_with(rx, message, message.data, job, jobs, permit)
 
 
 def _is_unfaithful(cause: BaseException | None) -> bool:
-    """Tell whether data was refused that a text could hold."""
+    """Tell whether data was refused that a string could hold."""
     return isinstance(cause, DocumentError) and not isinstance(cause, TooLargeError)
 
 
@@ -175,7 +175,7 @@ def _apply_with(
     def apply() -> Applied:
         return jobs.apply_event(job, event, remembered=permit.remembered)
 
-    return _carry_out(rx, message, job, jobs, key, apply)
+    return _apply_or_index(rx, message, job, jobs, key, apply)
 
 
 def event_of(
@@ -207,7 +207,7 @@ def event_of(
     )
 
 
-def _carry_out(
+def _apply_or_index(
     rx: Reactor,
     message: Message,
     job: Document,

@@ -22,7 +22,7 @@ _NO_JOB: Document = {"uuid": "", "_admin": None, "_salt": ""}
 
 
 class Permit(NamedTuple):
-    """The leave to carry out a message."""
+    """The permission to do what a message says."""
 
     role: str
     """by which it was given: the job's token, an administrative one, or the platform's user"""

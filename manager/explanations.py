@@ -101,7 +101,7 @@ def _problem(kind: str, body: dict[str, Any]) -> str:
     properties = form["properties"]
     if error.validator == "additionalProperties":
         unknown = next(name for name in body if name not in properties)
-        return f"{show(unknown)} is no key of it: its keys are {', '.join(properties)}"
+        return f"{show(unknown)} is not one of its keys: {', '.join(properties)}"
     place = ".".join(map(str, error.path))
     if error.validator == "required":
         absent = [name for name in error.validator_value if name not in error.instance]
@@ -132,7 +132,7 @@ def _rule(schema: dict[str, Any], path: Iterable[Any]) -> dict[str, Any]:
 
 
 def _type(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "a text", bool: "true or false"}
+    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
     if value is None:
         return "null"
     return names.get(type(value), "a number")

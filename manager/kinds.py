@@ -151,7 +151,7 @@ def _spell(write: Callable[[str], str], value: Any) -> Any:
 
 
 def _uuid(text: str) -> str:
-    # what is not a URN is not mended: a line end is no part of a UUID
+    # what is not a URN stays as it is: a line end does not belong to a UUID
     return typeduuid.canonical(text) if ":" in text else text.lower()
 
 
@@ -176,7 +176,7 @@ def show(value: Any) -> str:
 
 
 def masked(text: str) -> str:
-    """Return a text that was not understood without what may be tokens in an object."""
+    """Return a string that was not understood without what may be tokens in an object."""
     return SECRET.sub("(a token)", text) if "token" in text else text
 
 

@@ -29,5 +29,5 @@ def latest_description(rx: Reactor, post: Mapping[str, Any]) -> str | None:
         latest = max(entries, key=lambda entry: str(entry.get("created", "")))
         return str(latest["description"])
     except Exception as error:  # noqa: BLE001 - the event does not depend on it
-        rx.logger.debug("the platform was asked about its job in vain: %s", type(error).__name__)
+        rx.logger.debug("the lookup of the job on the platform failed: %s", type(error).__name__)
         return None

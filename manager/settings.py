@@ -49,7 +49,7 @@ SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "authorization": {"trusted_users": list, "nonce_may_create": bool},
 }
 _NAMES = {
-    str: "a text",
+    str: "a string",
     list: "a list",
     bool: "true or false",
     (int, float): "a number",
@@ -108,7 +108,7 @@ def _check_type(name: str, value: Any, expected: type | tuple[type, ...]) -> Non
 
 
 def _describe(value: Any) -> str:
-    names = {str: "a text", list: "a list", bool: "true or false", dict: "a section"}
+    names = {str: "a string", list: "a list", bool: "true or false", dict: "a section"}
     return names.get(type(value), "a number")
 
 

@@ -52,7 +52,7 @@ def read(rx: Reactor, parsed: Parsed | None) -> URLEvent:
         data.setdefault("status", status)
     said = data.get("status")
     if status and said is not None and str(said).strip().upper() != status.upper():
-        # what the body says is no status of a platform, or it says which event this is
+        # the body has a status that no platform has, or one that says which event this is
         data.setdefault("url_status", status)
     # a token is a credential wherever it stands: it counts, and is not kept
     return URLEvent(name, data, body.get("token", rx.environ.get("token")))

@@ -187,7 +187,7 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
             "manager",
             BAD,
             f"{name}: {status} {manager.get('statusMessage', '')}".strip(),
-            "see why in its status message, mend the image, and update the actor",
+            "see why in its status message, fix the image, and update the actor",
         )
 
 
@@ -206,7 +206,7 @@ def _mailbox(site: Site) -> Iterator[Finding]:
         "mailbox",
         BAD,
         f"{waiting}; {len(postponed)} could not be handled yet, {reason}: {oldest['reason']}",
-        "mend what is away: they are tried again by themselves, or dropped on the actor's page",
+        "bring back what is away: they are tried again by themselves, or drop them on the actor's page",
     )
 
 

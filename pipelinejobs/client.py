@@ -112,7 +112,7 @@ class _Callback:
         self._opener = urllib.request.build_opener(_NoRedirect, *no_proxy)
 
     def redact(self, text: str) -> str:
-        """Return a text without the secrets of the callback."""
+        """Return a string without the secrets of the callback."""
         for secret in self._secrets:
             # a shorter one would be part of many words, and is none
             text = text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
@@ -161,14 +161,14 @@ class _Callback:
             return answer
         if isinstance(answer.get("result"), dict) and "executionId" in answer["result"]:
             return {}
-        text = "what answers does not say what became of the event"
+        text = "the answer does not say what became of the event"
         raise _Later(text)
 
 
 class Job:
     """A job, for those who do its work.
 
-    What cannot be reported is logged, kept, and tried again with the next event; it is no error
+    What cannot be reported is logged, kept, and tried again with the next event; it is not an error
     for the work itself, unless the job is strict. Each event counts once, however often it was sent.
 
     As a context it reports `run` first, unless that was reported, and at the end `finish`, or
@@ -273,7 +273,7 @@ class Job:
     def begin(self, data: Mapping[str, Any] | None = None) -> Iterator[Job]:
         """Report `run` in the background, again and again while the block goes on.
 
-        The block does not wait for it. What was not reported then is so with the next event.
+        The block does not wait for it. What was not reported then is reported with the next event.
         """
         with self._lock:
             self._has_begun = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
-    """Carry out a message; return what its sender is answered.
+    """Do what a message says; return what its sender is answered.
 
     Args:
         site: where.
@@ -26,7 +26,7 @@ def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
         variables: of the message, as the platform passes them.
 
     Raises:
-        Refusal: it was not carried out.
+        Refusal: it was not done.
     """
     rx = site.reactor(**variables)
     permit = authorize(rx, message, site.jobs)
@@ -34,7 +34,7 @@ def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
 
 
 def retry(site: Site, rejected_id: str, event: str | None = None) -> dict[str, Any]:
-    """Carry out an event that was refused before; return what its sender would be answered.
+    """Apply an event that was refused before; return what its sender would be answered.
 
     Args:
         site: where.
@@ -61,7 +61,9 @@ def _announced(rx: Reactor, jobs: PipelineJobStore, outcome: Outcome) -> dict[st
     try:
         announcements.deliver(rx, jobs)
     except mongo.DatabaseError as error:
-        rx.logger.warning("nobody was told yet: the database: %s", type(error).__name__)
+        rx.logger.warning(
+            "the subscribers were not told yet: the database: %s", type(error).__name__
+        )
     except InvalidSettings as error:
-        rx.logger.warning("nobody was told yet: %s", error)
+        rx.logger.warning("the subscribers were not told yet: %s", error)
     return outcome.result

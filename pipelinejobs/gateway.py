@@ -106,7 +106,7 @@ class Gateway:
             message = f"the manager ended without an answer: {last:.300}"
             raise CommandError(message) from None
         if not isinstance(answer, dict):
-            message = "the manager's answer is no object: is this the right actor?"
+            message = "the manager's answer is not a JSON object: is this the right actor?"
             raise CommandError(message)
         if "error" in answer:
             raise CommandError(str(answer["error"]))
@@ -139,7 +139,7 @@ class Gateway:
         """
         for name in path:
             if name in ("", ".", ".."):
-                message = f"{name!r} is no name of anything"
+                message = f"{name!r} cannot be a name"
                 raise CommandError(message)
         names = "".join(f"/{quote(name, safe='')}" for name in path)
         return _result(self._request(method, names, **options))
@@ -221,5 +221,5 @@ def _result(reply: httpx.Response) -> Any:
     try:
         return reply.json()["result"]
     except (ValueError, KeyError, TypeError):
-        message = f"what answers at {reply.url.host}:{reply.url.port} is no Abaco gateway"
+        message = f"what answers at {reply.url.host}:{reply.url.port} is not an Abaco gateway"
         raise CommandError(message) from None

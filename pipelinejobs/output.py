@@ -30,7 +30,7 @@ class Format(str, Enum):
     csv = "csv"
 
 
-Output = Annotated[Format, typer.Option("--output", "-o", help="How it is printed.")]
+Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 STYLES = {
     "CREATED": "cyan",
     "RUNNING": "blue",
@@ -49,7 +49,7 @@ _UNBOUNDED = 10_000
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 """DEL and the C1 controls, which JSON lets stand as they are."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""With these, a text is a formula to a spreadsheet."""
+"""What begins with these is a formula to a spreadsheet."""
 
 
 class Column(NamedTuple):
@@ -62,7 +62,7 @@ class Column(NamedTuple):
 
 
 def console(*, errors: bool = False) -> Console:
-    """Return the console; where it is no terminal, lines are as long as they have to be."""
+    """Return the console; if it is not a terminal, lines are as long as they have to be."""
     made = Console(stderr=errors, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made = Console(stderr=errors, highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
@@ -70,7 +70,7 @@ def console(*, errors: bool = False) -> Console:
 
 
 def note(text: str) -> None:
-    """Tell people something that is no part of what was asked for."""
+    """Tell people something besides what was asked for."""
     console(errors=True).print(Text(printable(text), style="dim"), soft_wrap=True)
 
 
@@ -135,7 +135,7 @@ def cell(value: Any) -> Text:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a text for people."""
+    """Return a value as people read it."""
     if value is None or value == []:
         return ""
     if isinstance(value, datetime.datetime):
@@ -148,7 +148,7 @@ def shown(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return what JSON has no form for as a text; moments in ISO 8601."""
+    """Return what JSON has no form for as a string; moments in ISO 8601."""
     if isinstance(value, datetime.datetime):
         moment = value.astimezone(datetime.timezone.utc)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -161,7 +161,7 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text without what would move the cursor or colour a terminal."""
+    """Return a string without what would move the cursor or colour a terminal."""
     if text.isprintable():
         return text
     return "".join(

@@ -23,7 +23,7 @@ _MOST_DIGITS = 9
 
 
 def at(value: object, *names: str) -> object:
-    """Return what is so deep in a document, or None."""
+    """Return the value at a path in a document, or None."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
@@ -91,7 +91,7 @@ def job_uuid(text: str) -> str:
 
 
 def number(text: str | None) -> int | None:
-    """Return the whole number that a text is, or None if it is none that anybody means."""
+    """Return the integer that a string holds, or None if it holds none or one that is too large."""
     is_one = text is not None and text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS
     return int(text) if text is not None and is_one else None
 
@@ -111,7 +111,7 @@ def json_object(text: str, name: str) -> dict[str, Any]:
 
 
 def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
-    """Return the JSON object that a text is.
+    """Return the JSON object that a string holds.
 
     Args:
         content: the text.
@@ -126,7 +126,7 @@ def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:
         # half of a letter
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        text = f"{name} has the surrogate {error.object[error.start]!r}, which is no character"
+        text = f"{name} has the surrogate {error.object[error.start]!r}, which is not a character"
         raise UsageError(text) from error
     except MessageError as error:
         text = f"{name} is not JSON ({error}){remedy}"
@@ -156,7 +156,7 @@ def document(file: Path) -> dict[str, Any]:
         problem = f"{file}{error}".replace("not valid YAML", "neither JSON nor YAML")
         raise UsageError(problem) from error
     if not isinstance(value, dict):
-        problem = f"{file}: holds no object with keys"
+        problem = f"{file}: does not hold an object with keys"
         raise UsageError(problem)
     return value
 

@@ -10,7 +10,7 @@ _LONGEST = 32
 
 
 def is_abacoid(text: str) -> bool:
-    """Tell whether a text is an id that Abaco gave; if not, it may be an alias."""
+    """Tell whether a string is an id that Abaco gave; if not, it may be an alias."""
     return len(text) <= _LONGEST and bool(_hashids().decode(text))
 
 

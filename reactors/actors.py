@@ -52,7 +52,7 @@ class Actors(Reporting):
             PlatformError: it was not told.
         """
         actor = self._actor(actorId)
-        failure = f"the attributes of actor {actor} were not told"
+        failure = f"the attributes of actor {actor} could not be read"
         found = call(self.client.actors.get, failure, actorId=segment(actor))
         return found if attribute is None else found.get(attribute)
 

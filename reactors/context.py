@@ -144,7 +144,7 @@ class Context:
     @property
     def _parse_log(self) -> str:
         try:
-            return "" if self.message is None or self.message.structured else "not JSON, but a text"
+            return "" if self.message is None or self.message.structured else "not JSON, but text"
         except MessageError as error:
             return str(error)
 

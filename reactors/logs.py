@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 REDACTED = "[redacted]"
-# to black out shorter texts would spoil every line, and whoever chose one could do that on purpose
+# to black out shorter strings would spoil every line, and whoever chose one could do that on purpose
 SHORTEST_SECRET = 6
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Credentials that nobody told us of: in URLs, and in the text of a mapping or JSON object (where
@@ -36,13 +36,13 @@ class Redactor:
         self.add(*secrets)
 
     def add(self, *secrets: object) -> None:
-        """Black out further values from now on; what is no text or too short is passed over."""
+        """Black out further values from now on; what is not a string or too short is passed over."""
         for secret in secrets:
             if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
                 self._secrets |= forms(secret)
 
     def __call__(self, text: str) -> str:
-        """Return a text without the secrets in it."""
+        """Return a string without the secrets in it."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, REDACTED)
         for pattern in _PATTERNS:
@@ -61,7 +61,7 @@ def full_name(name: str, subname: str | None) -> str:
 
 
 def forms(secret: str) -> set[str]:
-    """Return a secret as it stands in texts, URLs, JSON documents and Python literals."""
+    """Return a secret as it stands in strings, URLs, JSON documents and Python literals."""
     urls = {
         quote(secret, errors="surrogatepass"),
         quote(secret, safe="", errors="surrogatepass"),

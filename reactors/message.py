@@ -1,7 +1,7 @@
 """From the text of a message to its value.
 
-The platform hands a JSON body over as the Python repr of the value, and a text as it came. What it
-declares as a text stays one, but for objects: a text that holds one is a message in JSON, or, since
+The platform hands a JSON body over as the Python repr of the value, and text as it came. What it
+declares as text stays text, but for objects: text that holds one is a message in JSON, or, since
 Abaco writes an object in the argument `message` so, its repr. All of it is untrusted: it is parsed,
 never evaluated, and what the parsers could choke on (depth, endless numbers) is refused.
 """
@@ -27,7 +27,7 @@ MARK = "\ufeff"
 """A byte order mark, as it is read."""
 _MAX_DIGITS = 400
 
-# What `repr` writes in another way than JSON: texts, constants; and what neither of them writes
+# What `repr` writes in another way than JSON: strings, constants; and what neither of them writes
 _TOKEN = re.compile(
     r"""(?P<text> '[^'\\\n]*(?:\\.[^'\\\n]*)*' | "[^"\\\n]*(?:\\.[^"\\\n]*)*" )
     | (?P<word> (?<![\w.])[^\W\d]\w* )
@@ -45,7 +45,7 @@ class Parsed(NamedTuple):
 
     value: Any
     structured: bool
-    """False if the message is a text"""
+    """False if the message is text"""
 
 
 NOTHING = Parsed("", structured=False)
@@ -112,7 +112,7 @@ def read_json(text: str) -> Any:
 
 
 def locate(text: str) -> str:
-    """Return where a text is not JSON; empty where it is, or is so deep that nobody can tell."""
+    """Return where a string is not valid JSON; empty if it is, or is too deep to tell."""
     try:
         json.loads(text.removeprefix(MARK))
     except json.JSONDecodeError as error:
@@ -217,7 +217,7 @@ def _to_json(token: re.Match[str]) -> str:
     try:
         return _CONSTANTS[token[0]]
     except KeyError:
-        message = f"{token[0]!r:.60} is no literal"
+        message = f"{token[0]!r:.60} is not a literal"
         raise ValueError(message) from None
 
 

@@ -54,7 +54,7 @@ class Nonces(Actors):
         self.redact.add(nonceId)
         return call(
             self.client.actors.getNonce,
-            f"the nonce of actor {actor} was not told",
+            f"the nonce of actor {actor} could not be read",
             actorId=segment(actor),
             nonceId=segment(nonceId),
         )
@@ -66,7 +66,7 @@ class Nonces(Actors):
             PlatformError: they were not told.
         """
         actor = self._actor(actorId)
-        failure = f"the nonces of actor {actor} were not told"
+        failure = f"the nonces of actor {actor} could not be listed"
         nonces = call(self.client.actors.listNonces, failure, actorId=segment(actor))
         self.redact.add(*(nonce["id"] for nonce in nonces))
         return list(nonces)
@@ -135,7 +135,7 @@ class Nonces(Actors):
         actor, _, rest = path.partition("/")
         if not (nonces and actor and rest == "messages"):
             problem = (
-                f"{self.redact(webhook)!r:.120} is no webhook: "
+                f"{self.redact(webhook)!r:.120} is not a webhook: "
                 "it has to end with /actors/v2/<actor>/messages?x-nonce=<nonce>"
             )
             raise ValueError(problem)

@@ -40,7 +40,7 @@ class Sending(Actors):
 
         Args:
             actorId: the actor's id or alias, as `resolve_actor_alias` takes it.
-            message: a JSON value or a text.
+            message: a JSON value or a string.
             environment: further URL parameters.
             ignoreErrors: log a failure and return None instead of raising.
             senderTags: add `x_src_actor_id` and the like, which say where the message is from.
@@ -71,7 +71,7 @@ class Sending(Actors):
                 break
             except Exception as error:  # noqa: BLE001 - agavepy raises what it comes upon
                 if sync and isinstance(error, json.JSONDecodeError):
-                    # what a synchronous message is answered is no JSON, and agavepy drops it
+                    # the answer to a synchronous message is not JSON, and agavepy drops it
                     return None
                 status = getattr(getattr(error, "response", None), "status_code", None)
                 problem = f"HTTP status {status}" if status else type(error).__name__

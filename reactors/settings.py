@@ -31,7 +31,7 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
     """Return the settings that the files in `folders` and the environment give; later ones win.
 
     Raises:
-        SettingsError: a file is no YAML mapping, a variable has not its setting's type, or it names
+        SettingsError: a file is not a YAML mapping, a variable does not have its setting's type, or it names
             a log file outside the folders that the files allow.
     """
     settings: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
         if not name.endswith(_HARMLESS_NAMES)
     }
     _collect(settings, found)
-    # a switch or a level is no secret, and to black it out would spoil every line
+    # a switch or a level is not a secret, and to black it out would spoil every line
     return found - _HARMLESS
 
 

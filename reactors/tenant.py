@@ -17,13 +17,13 @@ def api_server(environ: Mapping[str, str]) -> str:
 
 
 def segment(text: str) -> str:
-    """Return a text as it stands between two slashes in the path of a URL.
+    """Return a string as it stands between two slashes in the path of a URL.
 
     Raises:
         ValueError: it would lead elsewhere: to delete the nonce `..` of an actor is to delete the
             actor.
     """
     if text in ("", ".", ".."):
-        message = f"{text!r} is no name of anything: give an id or an alias"
+        message = f"{text!r} cannot be a name: give an id or an alias"
         raise ValueError(message)
     return quote(text, safe="")

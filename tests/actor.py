@@ -60,7 +60,7 @@ def tapis(event_type: str = "RUNNING", number: int = 1, **data: Any) -> dict[str
     Args:
         event_type: a status, or category and detail: `JOB_ERROR_MESSAGE.fatal`.
         number: of the event in its series, by which two events differ.
-        data: more of the event's data, which arrives as JSON in a text.
+        data: more of the event's data, which arrives as JSON in a string.
     """
     category, _, detail = event_type.rpartition(".")
     known = {
@@ -212,7 +212,7 @@ class Actor:
         """Return the environment of one message.
 
         Args:
-            body: a text, or a value that is passed as JSON.
+            body: a string, or a value that is passed as JSON.
             parameters: of the URL, and whatever else differs in this execution.
         """
         return {

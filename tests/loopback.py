@@ -39,7 +39,7 @@ class Request(NamedTuple):
 
     @property
     def body(self) -> Any:
-        """The JSON value; a text where it is no JSON, None where it is empty."""
+        """The JSON value; the text if it is not JSON, None if it is empty."""
         try:
             return json.loads(self.content) if self.content else None
         except json.JSONDecodeError:

@@ -329,8 +329,8 @@ def test_a_name_that_no_database_can_have_is_named(offline: Actor, name: str) ->
     ("content", "text"),
     [
         ("mongodb: {auth: hunter2}", "settings: mongodb.auth means nothing: did you mean authn?"),
-        ("mongodb: {timeout: soon}", "settings: mongodb.timeout must be a number, not a text"),
-        ("debug: maybe", "settings: debug must be true or false, not a text"),
+        ("mongodb: {timeout: soon}", "settings: mongodb.timeout must be a number, not a string"),
+        ("debug: maybe", "settings: debug must be true or false, not a string"),
         (
             "logs: {level: LOUD}",
             "settings: logs.level is 'LOUD': use one of DEBUG, INFO, WARNING, ERROR, CRITICAL",

@@ -44,7 +44,7 @@ class _Plain(_Once):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and self._is_guessed(node) and not _is_plain(node):
             message = (
-                f"{node.value!r:.60} would be changed: put it into quotes if it is a text, "
+                f"{node.value!r:.60} would be changed: put it into quotes if it is a string, "
                 "or write it as JSON has it"
             )
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
@@ -83,7 +83,7 @@ def load(text: str, *, plain: bool = False) -> Any:
 def _is_plain(node: yaml.ScalarNode) -> bool:
     text = node.value
     if node.tag == _TEXT_TAG:
-        # YAML 1.2 reads 1e5 as a number, YAML 1.1 as a text
+        # YAML 1.2 reads 1e5 as a number, YAML 1.1 as a string
         return not _NUMBER.fullmatch(text)
     if text in _WORDS or node.tag == _MERGE_TAG:
         return True

@@ -103,7 +103,7 @@ class Bodies:
     def _admit(self) -> None:
         for turn, room in list(self._waiting.items()):
             if self._total + room.size > self._most:
-                # nobody behind it goes first, or a large one would wait for ever
+                # nobody behind it goes first, or a large one would wait forever
                 return
             if self._fits(room):
                 self._grant(room)

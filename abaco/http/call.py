@@ -135,7 +135,7 @@ class Call:
 
     @cached_property
     def text(self) -> bytes:
-        """The body in UTF-8, if it is a text."""
+        """The body in UTF-8, if it is text."""
         return texts.in_utf8(self.body, self.content_type)
 
     @cached_property

@@ -73,7 +73,7 @@ def success(result: Any, message: str) -> Response:
 
 
 def failure(error: ApiError, headers: dict[str, str] | None = None) -> Response:
-    """Return the reply to a request that was not."""
+    """Return the reply to a request that was refused."""
     if isinstance(error, Unauthorized):
         return _json(401, _fault(str(error)), {"WWW-Authenticate": "Bearer", **(headers or {})})
     body = {"status": "error", "message": str(error), "result": None}

@@ -94,7 +94,7 @@ def host_of(version: str, headers: Sequence[tuple[bytes, bytes]], authority: str
         authority: of the request's target, empty where that is a path.
 
     Raises:
-        Misdirected: it names none, several, or something that is no name.
+        Misdirected: it names none, several, or something that cannot be a name.
     """
     given = [value.decode("latin-1") for name, value in headers if name == b"host"]
     if len(given) > 1:

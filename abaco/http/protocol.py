@@ -111,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(431, f"the head is longer than {self._terms.limits.head_bytes} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse what is not HTTP."""
         self._refuse(400, msg)
 
     def on_message_begin(self) -> None:

@@ -25,7 +25,7 @@ _NOT_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode
 
 
 def in_utf8(body: bytes, content_type: str) -> bytes:
-    """Return a text in UTF-8 without a byte order mark; what is that already is returned as it is.
+    """Return text in UTF-8 without a byte order mark; what is that already is returned as it is.
 
     Args:
         body: the text as it was sent.
@@ -52,7 +52,7 @@ def charset_of(content_type: str) -> str:
 
 
 def decode(body: bytes, charset: str) -> str:
-    """Return a text that is in a charset.
+    """Return text that is in a charset.
 
     Raises:
         BadRequest: there is no such charset, or the text is not in it.

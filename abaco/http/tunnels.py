@@ -195,7 +195,7 @@ class _Early(asyncio.Protocol):
 class _TlsTransport(asyncio.Transport):
     """A TLS transport that does not wait long for its peer's goodbye, which may never come.
 
-    Python 3.10 waits for ever, later ones half a minute, and the server's end waits for them.
+    Python 3.10 waits forever, later ones half a minute, and the server's end waits for them.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ ROLE = "registrant-role"
 
 
 class Registrant(NamedTuple):
-    """Who registers an actor, or describes it anew."""
+    """Who registers an actor, or replaces its description."""
 
     user: str
     roles: tuple[str, ...] = ()

@@ -174,7 +174,7 @@ class Stream(io.TextIOWrapper):
         self.outsiders: set[threading.Thread] = set()
 
     def write(self, text: str) -> int:
-        """Write a text, unless it comes from a thread that another message left."""
+        """Write text, unless it comes from a thread that another message left."""
         if threading.current_thread() in self.outsiders:
             return len(text)
         return super().write(text)

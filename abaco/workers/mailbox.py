@@ -6,7 +6,7 @@ a time, or several at once that one worker handles together; of messages with th
 them, no two workers run any.
 
 A message that could not be handled since something was away comes again later, and those behind
-it with the same key wait for it. While that is so for the message tried last, one is tried at a
+it with the same key wait for it. While that holds for the message tried last, one is tried at a
 time, and not one after the other at once: what is away for one is probably away for all.
 """
 

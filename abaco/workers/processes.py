@@ -468,7 +468,7 @@ def _last_line(output: BinaryIO) -> str:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - _DIAGNOSIS_BYTES))
     lines = output.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1] if lines else "it ended without any output"
 
 
 def _wait(process: subprocess.Popen[bytes]) -> Ending:

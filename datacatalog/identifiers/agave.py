@@ -11,12 +11,12 @@ APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*-[0-9]+(\.[0-9]+)*(u[0-9]+)?")
 
 
 def is_app(text_value: str) -> bool:
-    """Tell whether a text has the form of an Agave app's id."""
+    """Tell whether a string has the form of an Agave app's id."""
     return APP_ID.fullmatch(text_value) is not None
 
 
 def validate(text_value: str, *, permissive: bool = False) -> bool:
-    """Tell whether a text is the id of an Agave or Aloe job (the suffix 007 is the type job).
+    """Tell whether a string is the id of an Agave or Aloe job (the suffix 007 is the type job).
 
     Raises:
         ValueError: it is not, and `permissive` is off.

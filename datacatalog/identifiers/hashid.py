@@ -1,4 +1,4 @@
-"""Hashids (hashids.org): short texts that stand for integers."""
+"""Hashids (hashids.org): short strings that stand for integers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def encode(number: int, salt: str) -> str:
 
 
 def decode(text: str, salt: str) -> tuple[int, ...]:
-    """Return the numbers of a text; none if it was not made with this salt."""
+    """Return the numbers of a string; none if it was not made with this salt."""
     numbers: tuple[int, ...] = _hashids(salt).decode(text)
     return numbers

@@ -1,4 +1,4 @@
-"""Random texts, which nobody guesses."""
+"""Random strings, which nobody guesses."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def listall() -> list[str]:
 def catalog_uuid(
     text_value: str, uuid_type: str = "generic", namespace: uuid.UUID | None = None
 ) -> str:
-    """Return the typed UUID of a text.
+    """Return the typed UUID of a string.
 
     Args:
         text_value: what the UUID stands for.
@@ -75,7 +75,7 @@ def catalog_uuid(
 
 
 def generate(text_value: str | None = None, uuid_type: str = "generic") -> str:
-    """Return the typed UUID of a text, or a random one where there is no text."""
+    """Return the typed UUID of a string, or a random one where there is no text."""
     return catalog_uuid(uuid.uuid4().hex if text_value is None else text_value, uuid_type)
 
 

@@ -1,4 +1,4 @@
-"""Experiments: designs that were carried out."""
+"""Experiments: runs of a design."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Transfer:
         """Write buckets whose job is not there: a job that is has its own.
 
         Returns:
-            A text for each whose place is taken by a bucket of another job.
+            A line for each whose place is taken by a bucket of another job.
         """
         wanted = [found for found in buckets if not self._is_present(found["job_id"])]
         if not wanted:
@@ -223,7 +223,7 @@ class Transfer:
         return self._present[job_id]
 
     def _insert(self, name: str, documents: list[Document]) -> list[str]:
-        """Insert documents; return a text for each that was not, empty if it was there already."""
+        """Insert documents; return a line for each that was not, empty if it was there already."""
         try:
             self._db[name].insert_many(documents, ordered=False)
         except BulkWriteError as error:

@@ -9,7 +9,7 @@ TOKEN_LENGTH = 16
 
 
 def digest(*parts: object) -> str:
-    """Return the token of some parts: the head of the SHA-256 of their texts joined by colons."""
+    """Return the token of some parts: the head of the SHA-256 of their strings joined by colons."""
     text = ":".join(str(part) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:TOKEN_LENGTH]
 

@@ -69,7 +69,7 @@ class EventsManager:
 
     def test(self) -> str:
         """Tell nothing: an actor would take it for an event."""
-        reason = "an actor is not sent tests: what it receives, it takes for an event"
+        reason = "a test cannot be sent to an actor, which would take it for an event"
         raise DeliveryFailed(reason)
 
     def close(self) -> None:

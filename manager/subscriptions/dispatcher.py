@@ -90,14 +90,14 @@ class Dispatcher:
         subscribers: list[Subscriber],
         kept: Mapping[str, Document],
         *,
-        anew: bool = False,
+        at_once: bool = False,
     ) -> None:
         """Tell these from now on, and nobody else.
 
         Args:
             subscribers: those whom this process can tell.
             kept: what is kept of subscriptions; who is named there alone is told later by others.
-            anew: whether to try at once what those have failed at who were not told before.
+            at_once: whether to try at once what those have failed at who were not told before.
         """
         by_name = {each.name: each for each in subscribers}
         self._names = {*by_name, *(n for n, found in kept.items() if not found.get("ended"))}
@@ -117,8 +117,8 @@ class Dispatcher:
                 backlog=self.untold.is_behind(name),
             )
             self._lines[name] = line
-            if anew:
-                line.begin_anew()
+            if at_once:
+                line.begin_again()
             line.start()
 
     def has_in_hand(self, job_uuid: str) -> bool:
@@ -165,7 +165,7 @@ class Dispatcher:
         new: list[Handout] = []
         with self.gate:
             limit = _JOBS + len(self._handouts)
-            # the lowest numbers first, then the highest: none waits for ever
+            # the lowest numbers first, then the highest: none waits forever
             heads = self.untold.fresh(
                 limit,
                 descending=self._turns % 2 == 0,

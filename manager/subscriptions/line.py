@@ -132,9 +132,9 @@ class Line:
         """Forget that the subscriber has failed, if somebody has asked for that."""
         if kept.get("retry") != self._retry:
             self._retry = kept.get("retry")
-            self.begin_anew()
+            self.begin_again()
 
-    def begin_anew(self) -> None:
+    def begin_again(self) -> None:
         """Let everything be due at once."""
         self._desk.untold.due_now(self.name)
         self._until = self._rests = 0.0
@@ -342,7 +342,7 @@ class Line:
         except Exception as error:
             # of what others have written into the database; it must not keep the others waiting
             self._desk.logger.debug("", exc_info=error)
-            unsaid = DeliveryFailed(f"it cannot be said: unexpected {type(error).__name__}")
+            unsaid = DeliveryFailed(f"it cannot be formatted: unexpected {type(error).__name__}")
             self._note_failure(unsaid)
             raise unsaid from error
         with self._desk.lock:

@@ -49,7 +49,7 @@ def read(
             try:
                 each = definition.parse(given, rx.environ)
             except InvalidSettings as error:
-                # what it is to be told waits until that is mended, and the others do not
+                # what it is to be told waits until that is fixed, and the others do not
                 if document.get("error") != str(error):
                     subscriptions.note({name: ({}, {"error": str(error), "error_date": now()})})
                 continue

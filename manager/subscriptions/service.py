@@ -74,7 +74,7 @@ class Lease:
 
 
 def deliver(
-    rx: Reactor, jobs: PipelineJobStore, *, seconds: float, failures: int, anew: bool = False
+    rx: Reactor, jobs: PipelineJobStore, *, seconds: float, failures: int, at_once: bool = False
 ) -> int:
     """Tell what is new, and what has waited until now; return how many events were told.
 
@@ -83,7 +83,7 @@ def deliver(
         jobs: what happens.
         seconds: in which all has to be done.
         failures: of a subscriber in a row, until it is left alone.
-        anew: whether to try at once what has failed before.
+        at_once: whether to try at once what has failed before.
     """
     end = time.monotonic() + seconds
     lease, told = Lease(jobs.untold), 0
@@ -100,7 +100,7 @@ def deliver(
                 seconds=end - time.monotonic(),
             )
             try:
-                desk.serve(subscribers, kept, anew=anew)
+                desk.serve(subscribers, kept, at_once=at_once)
                 while desk.step() and time.monotonic() < end and lease.keep():
                     pass
             finally:
@@ -111,14 +111,14 @@ def deliver(
         # who came while we had the lease has left it to us
         if not jobs.untold.fresh(1):
             break
-        anew = False
+        at_once = False
     rx.logger.debug("events told: %d", told)
     return told
 
 
 def drain(rx: Reactor, jobs: PipelineJobStore) -> tuple[int, int]:
     """Do as `announcements.drain` does; where a dispatcher runs, have that do it."""
-    told = deliver(rx, jobs, seconds=DRAIN_SECONDS, failures=3, anew=True)
+    told = deliver(rx, jobs, seconds=DRAIN_SECONDS, failures=3, at_once=True)
     if jobs.untold.holder() is not None:
         subscriptions = Subscriptions(jobs.db)
         for name in subscriptions.kept():
@@ -144,7 +144,7 @@ def dispatch(rx: Reactor, jobs: PipelineJobStore, is_over: Callable[[], bool]) -
             # what is said once need not be said each time
             if complaint != problem:
                 complaint = problem
-                rx.logger.warning("nobody is told anything: %s", complaint)
+                rx.logger.warning("no subscriber is told anything: %s", complaint)
         time.sleep(_REFRESH_SECONDS / 2)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Token = Annotated[
     str | None,
-    typer.Option(help="The job's token or an administrative one; by default worked out."),
+    typer.Option(help="The job's token or an administrative one; computed by default."),
 ]
 Nonce = Annotated[str | None, typer.Option(help="Post with this nonce, not the access token.")]
 Direct = Annotated[bool, typer.Option("--direct", help="Straight to the database.")]
@@ -56,7 +56,7 @@ def create(
     direct: Direct = False,
     output_format: output.Output = Format.table,
 ) -> None:
-    """Create a job, or find the one that is so already; tells its token and callback."""
+    """Create a job, or find the one that exists already; print its token and callback."""
     site = site_of(context)
     job = ManagedPipelineJob(
         site.mongodb,

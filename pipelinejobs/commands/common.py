@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
-Cursor = Annotated[str | None, typer.Option(help="Where to go on, as the page before said.")]
+Cursor = Annotated[str | None, typer.Option(help="The cursor that the page before printed.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's uuid.")]
 States = Annotated[
     list[str] | None,
@@ -32,9 +32,12 @@ Pipelines = Annotated[
 ]
 Newer = Annotated[str | None, typer.Option(metavar="AGE", help="Created within, such as 2h.")]
 Older = Annotated[str | None, typer.Option(metavar="AGE", help="Created before, such as 3d.")]
-Idle = Annotated[str | None, typer.Option(metavar="AGE", help="Nothing has happened for, 15m.")]
+Idle = Annotated[
+    str | None, typer.Option(metavar="AGE", help="Without an event for this long, such as 15m.")
+]
 Containing = Annotated[
-    str, typer.Option("--text", help="Has this in its uuid, session, path, agent, task or data.")
+    str,
+    typer.Option("--text", help="Contains this in its uuid, session, path, agent, task or data."),
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="The hidden ones instead.")]
 Event = Annotated[

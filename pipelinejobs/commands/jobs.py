@@ -91,7 +91,9 @@ def list_jobs(
     rows, following = rows_of(site, wanted, order=sort.value, cursor=cursor, limit=limit)
     output.listing(rows, COLUMNS, output_format)
     if not rows:
-        output.note("no job is so" if following is None else "none was found so far")
+        output.note(
+            "no job matches these filters" if following is None else "none was found so far"
+        )
     output.more(following)
 
 

@@ -36,7 +36,9 @@ def register(group: typer.Typer) -> None:
 
 def list_pipelines(
     context: typer.Context,
-    text: Annotated[str, typer.Option(help="Has this in its uuid, id, name or description.")] = "",
+    text: Annotated[
+        str, typer.Option(help="Contains this in its uuid, id, name or description.")
+    ] = "",
     limit: common.Limit = 50,
     cursor: common.Cursor = None,
     output_format: output.Output = Format.table,
@@ -45,7 +47,7 @@ def list_pipelines(
     page = site_of(context).search.pipelines(text, cursor=cursor, limit=limit)
     output.listing([_row(row) for row in page.rows], _COLUMNS, output_format)
     if not page.rows:
-        output.note("no pipeline is so")
+        output.note("no pipeline matches these filters")
     output.more(page.cursor)
 
 

@@ -74,7 +74,7 @@ def retry(
     event: EventOption = None,
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     meant: Annotated[
-        str | None, typer.Option("--as", help="What reports that could not be read were about.")
+        str | None, typer.Option("--as", help="The event that an unreadable report stands for.")
     ] = None,
     output_format: output.Output = Format.table,
 ) -> None:
@@ -84,7 +84,7 @@ def retry(
     """
     site = site_of(context)
     if not (ids or job or event or every):
-        message = "which? give IDs, or --job, --event or --all"
+        message = "nothing is chosen: give IDs, or --job, --event or --all"
         raise UsageError(message)
     chosen = list(ids or []) or _chosen(site, job, event)
     named = None if meant is None else values.event(meant)

@@ -178,7 +178,7 @@ def _documents(file: Path) -> int | None:
     try:
         return int(json.loads(tail[-1])["documents"])
     except (ValueError, KeyError, TypeError, IndexError):
-        output.note(f"{file} is not complete: the export that wrote it can be gone on with")
+        output.note(f"{file} is not complete: run the export again to complete it")
         return None
 
 

@@ -55,7 +55,7 @@ def short(value: object) -> str:
 
 
 def size(text: str) -> str:
-    """Return the size of a text in words."""
+    """Return the size of a string in words."""
     count: float = len(text.encode(errors="replace"))
     unit = 0
     while count >= _THOUSAND and unit < len(_UNITS) - 1:
@@ -69,7 +69,7 @@ class _Text(NamedTuple):
 
 
 def _beginning(chunks: Iterable[str], most: int) -> _Text:
-    """Return as much of a text as makes no more than some bytes of HTML."""
+    """Return the beginning of a string that makes no more than some bytes of HTML."""
     text = ""
     for chunk in chunks:
         text += chunk

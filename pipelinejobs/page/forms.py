@@ -27,7 +27,7 @@ async def read(request: Request, most: int = LARGEST_BYTES) -> dict[str, str]:
         most: the bytes that it may have.
 
     Raises:
-        Problem: it is no form, too large, or does not come.
+        Problem: it is not a form, too large, or does not come.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         message = f"A form is sent as {_FORM}."

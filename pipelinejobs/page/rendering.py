@@ -85,7 +85,7 @@ def digest(value: Any) -> str:
 
 
 def svg(drawing: str) -> Markup:
-    """Return a drawing that this program has made, whose texts are escaped already."""
+    """Return a drawing that this program has made, whose strings are escaped already."""
     return Markup(drawing)  # noqa: S704 - pipelinejobs.drawing and .timeline escape what they write
 
 

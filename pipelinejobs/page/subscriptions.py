@@ -42,7 +42,7 @@ def _show(view: View, notice: str = "", problem: str = "", status: int = 200) ->
     )
 
 
-_NOTICES = {"test": "The test was answered well.", "replay": "What had failed is told again."}
+_NOTICES = {"test": "The test was accepted.", "replay": "What had failed is sent again."}
 
 
 def change(view: View) -> Response:
@@ -56,7 +56,7 @@ def change(view: View) -> Response:
             if left:
                 return _show(view, problem=f"{name}: {left} dead letters are left.", status=409)
         else:
-            message = "There is no such thing to do."
+            message = "There is no such action."
             raise Problem(message, 400)
     except CommandError as error:
         return _show(view, problem=str(error), status=409)

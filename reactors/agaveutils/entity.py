@@ -9,7 +9,7 @@ _LONGEST = 256
 
 
 def is_appid(text: str) -> bool:
-    """Tell whether a text looks like the id of an app.
+    """Tell whether a string looks like the id of an app.
 
     That is its name, a dash and its version: `tacos-1.0.2`, or `tacos-1.0.2u3` for the third
     revision of a public one.

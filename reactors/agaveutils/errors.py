@@ -15,7 +15,7 @@ _LONGEST = 300
 def process_agave_httperror(error: BaseException) -> str:
     """Return the status and the message of an answer that was an error, as one line.
 
-    The URL, which may hold a credential, is left out. For an error that is no answer, such as a
+    The URL, which may hold a credential, is left out. For an error that is not an answer, such as a
     time-out, it is the name of its type.
     """
     response: Any = getattr(error, "response", None)

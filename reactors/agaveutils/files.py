@@ -181,7 +181,7 @@ def _status(client: Any, path: str, system: str) -> str | None:
     except Exception as error:  # noqa: BLE001 - agavepy raises what it comes upon
         if getattr(getattr(error, "response", None), "status_code", None) == _NOT_FOUND:
             return None
-        message = f"{system}:{path} was not told of: {process_agave_httperror(error)}"
+        message = f"{system}:{path}: the status could not be read: {process_agave_httperror(error)}"
         raise PlatformError(message) from None
     newest = max(
         enumerate(entries), key=lambda at: (str(at[1].get("created")), at[0]), default=None

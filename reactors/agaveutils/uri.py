@@ -29,7 +29,7 @@ def from_agave_uri(uri: str) -> tuple[str, str, str]:
     """Return the system, directory and file name of a URI.
 
     Raises:
-        ValueError: it is no Agave URI.
+        ValueError: it is not an Agave URI.
     """
     return _take_apart(uri, SCHEME, "an Agave URI")
 
@@ -56,9 +56,7 @@ def agave_uri_from_http(uri: str) -> str:
     before, media, place = parts.path.partition(MEDIA)
     system, _, path = place.partition("/")
     if parts.scheme not in ("http", "https") or before or not media or not system:
-        message = (
-            f"{uri!r:.80} is no URL of a file: it has to be https://<tenant>{MEDIA}<system>/<path>"
-        )
+        message = f"{uri!r:.80} is not the URL of a file: it has to be https://<tenant>{MEDIA}<system>/<path>"
         raise ValueError(message)
     return f"{SCHEME}{unquote(system)}/{unquote(path).lstrip('/')}"
 
@@ -67,7 +65,7 @@ def http_uri_from_agave(uri: str) -> str:
     """Return the URL by which the files API of the tenant serves a file.
 
     Raises:
-        ValueError: it is no Agave URI.
+        ValueError: it is not an Agave URI.
     """
     system, directory, file_name = from_agave_uri(uri)
     path = posixpath.join(directory, file_name)

@@ -107,7 +107,7 @@ class SlackHandler(logging.Handler):
                 if not self._at_work:
                     threading.Thread(target=self._work, name="slack", daemon=True).start()
                     self._at_work = True
-        except Exception as error:  # noqa: BLE001 - a log is no reason to fail
+        except Exception as error:  # noqa: BLE001 - a log must not make its actor fail
             self._failed(type(error).__name__)
 
     def flush(self) -> None:
@@ -132,7 +132,7 @@ class SlackHandler(logging.Handler):
                 text = self._waiting.popleft()
             try:
                 self._post(text)
-            except Exception as error:  # noqa: BLE001 - a log is no reason to fail
+            except Exception as error:  # noqa: BLE001 - a log must not make its actor fail
                 status = getattr(error, "code", None)
                 self._failed(f"HTTP status {status}" if status else type(error).__name__)
 
@@ -140,7 +140,7 @@ class SlackHandler(logging.Handler):
         from urllib.request import Request, urlopen  # noqa: PLC0415 - most actors do without
 
         if urlsplit(self._webhook).scheme not in ("http", "https"):
-            self._failed("slack.webhook is no http(s) URL")
+            self._failed("slack.webhook is not an http(s) URL")
             return
         request = Request(  # noqa: S310 - http or https, as was checked
             self._webhook,

@@ -215,7 +215,9 @@ def test_a_broken_file_is_named_with_its_remedy(
     # of a pair that does not match nobody can tell which of the two is wrong
     matching = spoil in {truncated, a_folder}
     named = path if matching else folder / "ca-key.pem"
-    assert f"{named} cannot be read, or is no part of an authority: delete it" in str(caught.value)
+    assert f"{named} cannot be read, or does not belong to an authority: delete it" in str(
+        caught.value
+    )
     named.rmdir() if named.is_dir() else named.unlink()
     fresh = CertificateAuthority(folder)
     shake_hands(fresh.context_for("localhost"), "localhost", fresh.certificate)

@@ -323,8 +323,8 @@ UNFIT = [
     ("event_id=%ff-secret", "'event_id' in the URL is not UTF-8"),
     ("event_id=%ed%a0%80", "'event_id' in the URL is not UTF-8"),
     ("event%ff=1", r"'event\\xff' in the URL is not UTF-8"),
-    ("=secret", "'' in the URL cannot be passed on: no process can be given it"),
-    ("a%3Db=secret", "'a=b' in the URL cannot be passed on: no process can be given it"),
+    ("=secret", "'' in the URL cannot be passed to a process"),
+    ("a%3Db=secret", "'a=b' in the URL cannot be passed to a process"),
 ]
 
 

@@ -49,7 +49,7 @@ BROKEN: dict[str, tuple[dict[str, Any] | None, str]] = {
     "no module": (warm("nothing:main"), "ModuleNotFoundError: No module named 'nothing'"),
     "no function": (warm("slow:missing"), "has no attribute 'missing'"),
     "no syntax": (warm("wrong:main"), "SyntaxError"),
-    "no import": (warm("exits:main"), "exits:main cannot be imported: it ended without a word"),
+    "no import": (warm("exits:main"), "exits:main cannot be imported: it ended without any output"),
 }
 IMAGES = {
     **PROBE,

@@ -103,7 +103,7 @@ def test_results_are_for_who_sent_the_message(
     with gateway.client("eve") as eve:
         execution_id = bob.run(actor, {"results": ["of bob", "for ada"]})["id"]
         path = f"/{actor}/executions/{execution_id}/results"
-        assert "who sent its message" in eve.refusal("GET", path)
+        assert "the sender of its message" in eve.refusal("GET", path)
         assert bob.result_of(actor, execution_id) == b"of bob"
         # who may change the actor
         assert ada.result_of(actor, execution_id) == b"for ada"

@@ -48,7 +48,7 @@ def cook(ada: Client, actors: object) -> str:
 
 @pytest.fixture(scope="module")
 def victim(ada: Client) -> str:
-    """An actor over whose description a bad pattern would take for ever."""
+    """An actor over whose description a bad pattern would take forever."""
     body = {"image": "victim", "description": "a" * 20_000 + "x" * 20_000 + "!"}
     return str(ada.result("POST", "", json=body)["id"])
 

@@ -99,7 +99,7 @@ def test_where_the_url_says_nothing_either_there_is_no_message(
         assert "could not be serialized" in refusal
 
 
-# Texts
+# Text
 
 
 @pytest.mark.parametrize("text", ["1.10", "None", "null of them", "it is done", "[1, 2"])

@@ -52,7 +52,7 @@ JSON = st.recursive(
 
 
 def exact(value: Any) -> str:
-    """Return a text that tells 1, 1.0 and True apart."""
+    """Return a string that tells 1, 1.0 and True apart."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -165,11 +165,11 @@ REFUSED = {
     "far below": ({"a": -(2**63) - 1}, "'data.a' is a number beyond 64 bits: send it as text"),
     "half a character": (
         {"a": "\ud83d"},
-        "'data.a' has half of a surrogate pair, which is no character",
+        "'data.a' has a lone surrogate, which is not a character",
     ),
     "half a character in a key": (
         {"a": {"\udc0d": 1}},
-        "'data.a' has half of a surrogate pair, which is no character",
+        "'data.a' has a lone surrogate, which is not a character",
     ),
     "a date": (
         {"a": datetime.date(2020, 1, 2)},
@@ -179,9 +179,9 @@ REFUSED = {
     "a set": ({"a": {1}}, "'data.a' is a set, which JSON does not have"),
     "a number as key": (
         {"a": {1: 2}},
-        "'data.a' has the key 1, and only texts can be keys",
+        "'data.a' has the key 1, and only strings can be keys",
     ),
-    "nothing as key": ({None: 1}, "'data' has the key None, and only texts can be keys"),
+    "nothing as key": ({None: 1}, "'data' has the key None, and only strings can be keys"),
 }
 
 

@@ -439,7 +439,7 @@ def test_an_administrative_token_indexes_too(
 
 def test_a_pattern_that_makes_no_sense_writes_nothing(finished: Finished, db: Db) -> None:
     job = finished(archive_patterns=[ARCHIVE, {"patterns": ["("], "level": "1"}])
-    with pytest.raises(InvalidRequest, match=r"^the pattern '\(' is no regular expression: "):
+    with pytest.raises(InvalidRequest, match=r"^the pattern '\(' is not a regular expression: "):
         job.index()
     assert db["files"].count_documents({}) == 0
     assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]

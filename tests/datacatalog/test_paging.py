@@ -107,5 +107,5 @@ def test_a_cursor_stands_for_its_place(place: Position) -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "bnVsbA", "e30", "W10", "WzEsIm8iLCJ4Il0", "é"])
 def test_what_is_no_cursor_is_named(cursor: str, db: Db) -> None:
     listing = Listing(db["things"], "date")
-    with pytest.raises(InvalidCursor, match="is no cursor that a listing has given"):
+    with pytest.raises(InvalidCursor, match="is not a cursor that a listing has given"):
         listing.page(cursor, 10)

@@ -43,7 +43,7 @@ def test_each_list_is_matched_for_itself() -> None:
 def test_a_pattern_that_is_none_is_named(pattern: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         match([["fine", pattern]], NAMES)
-    assert str(refused.value).startswith(f"the pattern {pattern!r} is no regular expression: ")
+    assert str(refused.value).startswith(f"the pattern {pattern!r} is not a regular expression: ")
 
 
 def test_a_long_pattern_is_shown_in_part() -> None:

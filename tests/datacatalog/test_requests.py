@@ -47,20 +47,20 @@ def test_texts_are_patterns_of_one_request() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ([7], "7 is no indexing request: give an object with patterns"),
-        ([None], "None is no indexing request: give an object with patterns"),
-        ([["a"]], "['a'] is no indexing request: give an object with patterns"),
+        ([7], "7 is not an indexing request: give an object with patterns"),
+        ([None], "None is not an indexing request: give an object with patterns"),
+        ([["a"]], "['a'] is not an indexing request: give an object with patterns"),
         (
             {"patterns": [1]},
-            "patterns of an indexing request is [1]: give a list of texts",
+            "patterns of an indexing request is [1]: give a list of strings",
         ),
         (
             {"patterns": {"a": 1}},
-            "patterns of an indexing request is {'a': 1}: give a list of texts",
+            "patterns of an indexing request is {'a': 1}: give a list of strings",
         ),
         (
             {"derived_from": [None]},
-            "derived_from of an indexing request is [None]: give a list of texts",
+            "derived_from of an indexing request is [None]: give a list of strings",
         ),
         (
             {"patterns": [], "level": "4"},

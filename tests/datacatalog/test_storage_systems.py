@@ -272,7 +272,7 @@ def test_what_has_taken_the_place_of_a_file_is_not_read(here: Here) -> None:
     kept = place.rename(place.with_suffix(".kept"))
     for replace in (pipe, other, longer, folder):
         replace()
-        # in a thread of its own: who waits for a pipe waits for ever
+        # in a thread of its own: who waits for a pipe waits forever
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(lambda: list(storage.read(found)))
             try:

@@ -369,10 +369,10 @@ def test_what_cannot_be_stored_is_refused(value: Any, kind: Kind, store: Any, db
     [
         ("child_of", {"a": 1}, "is {'a': 1}: give a typed UUID or a list of them"),
         ("child_of", [1, None], "is [1, None]: give a typed UUID or a list of them"),
-        ("", 7, "is 7: give a text that is not empty"),
-        ("", " ", "is ' ': give a text that is not empty"),
-        ("", ["x"], "is ['x']: give a text that is not empty"),
-        ("uuid", {"$ne": None}, "is {'$ne': None}: give a text"),
+        ("", 7, "is 7: give a string that is not empty"),
+        ("", " ", "is ' ': give a string that is not empty"),
+        ("", ["x"], "is ['x']: give a string that is not empty"),
+        ("uuid", {"$ne": None}, "is {'$ne': None}: give a string"),
     ],
 )
 def test_what_nothing_could_be_found_by_is_refused(
@@ -394,19 +394,19 @@ def test_a_storage_system_is_a_text(which: str, mongodb: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("document", [None, [], "x", 7])
 def test_what_is_no_document_is_refused(document: Any, store: Any) -> None:
-    with pytest.raises(CatalogUpdateFailure, match=r"^.* is no [a-z ]+: give its fields"):
+    with pytest.raises(CatalogUpdateFailure, match=r"^.* is not a document: give the fields of"):
         store.add_update_document(document)
 
 
 def test_names_of_fields_are_texts(kind: Kind, store: Any) -> None:
     document: dict[Any, Any] = {**kind.document, 1: 2}
-    with pytest.raises(DocumentError, match="has the key 1, and only texts can be keys"):
+    with pytest.raises(DocumentError, match="has the key 1, and only strings can be keys"):
         store.add_update_document(document)
 
 
 def test_an_operator_of_the_database_is_no_uuid(added: Document, store: Any) -> None:
     anything: Any = {"$ne": None}
-    with pytest.raises(CatalogUpdateFailure, match=r"^{'\$ne': None} is no UUID of a "):
+    with pytest.raises(CatalogUpdateFailure, match=r"^{'\$ne': None} is not the UUID of a "):
         store.add_update_document({}, uuid=anything)
     assert store.find_one_by_uuid(anything) is None
     for call in (store.load, store.delete_document, store.get_links):

@@ -334,7 +334,7 @@ def test_what_a_cli_does_not_set_is_seen(checkout: Checkout, gateway: RunningGat
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("abaco", "`abaco create` told no id of an actor, so the tenant refused"),
+        ("abaco", "`abaco create` printed no id of an actor, so the tenant refused"),
         ("tapis", "`tapis actors create` failed with 1: [Errno 400] Bad Request for"),
     ],
 )
@@ -371,7 +371,7 @@ def test_a_name_that_would_be_another_path_is_refused(
 ) -> None:
     checkout.deploy()
     done = checkout.make("logs", **{name: value})
-    assert done.error == f"{value!r} is no name of an actor, an alias or an execution"
+    assert done.error == f"{value!r} is not the name of an actor, an alias or an execution"
 
 
 def test_a_gateway_on_this_machine_is_not_asked_through_a_proxy(

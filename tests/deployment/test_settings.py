@@ -69,17 +69,20 @@ def test_the_environment_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("REACTOR_NAME=a b", "line 1: is no KEY=VALUE; a value with blanks needs quotes"),
-        ("\nREACTOR_NAME", "line 2: is no KEY=VALUE"),
-        ('REACTOR_NAME="', "line 1: is no KEY=VALUE"),
+        ("REACTOR_NAME=a b", "line 1: this is not KEY=VALUE; a value with blanks needs quotes"),
+        ("\nREACTOR_NAME", "line 2: this is not KEY=VALUE"),
+        ('REACTOR_NAME="', "line 1: this is not KEY=VALUE"),
         ("REACTOR_NAME=", "REACTOR_NAME is empty"),
-        ("REACTOR_WORKERS=0", "REACTOR_WORKERS is '0', which is no number from 1"),
-        (f"REACTOR_WORKERS={'9' * 5_000}", "which is no number from 1"),
-        ("DOCKER_PYTHON=--privileged", "DOCKER_PYTHON is '--privileged', which is no image"),
+        ("REACTOR_WORKERS=0", "REACTOR_WORKERS is '0': give a number from 1"),
+        (f"REACTOR_WORKERS={'9' * 5_000}", "give a number from 1"),
+        (
+            "DOCKER_PYTHON=--privileged",
+            "DOCKER_PYTHON is '--privileged', which is not the name of an image",
+        ),
         ("REACTOR_STATELESS=maybe", "REACTOR_STATELESS is 'maybe', which is neither 1 nor 0"),
         ("REACTOR_STATELESS=0\nREACTOR_WORKERS=2", "is not stateless has one worker, not 2"),
-        ("DOCKER_IMAGE_TAG=Tacos", "'Tacos:latest' is no name of an image"),
-        ("DOCKER_IMAGE_VERSION='$V'", "'pipelinejobs-manager:$V' is no name of an image"),
+        ("DOCKER_IMAGE_TAG=Tacos", "'Tacos:latest' is not the name of an image"),
+        ("DOCKER_IMAGE_VERSION='$V'", "'pipelinejobs-manager:$V' is not the name of an image"),
     ],
 )
 def test_what_is_wrong_in_it_is_said_with_the_place(tmp_path: Path, text: str, says: str) -> None:
@@ -120,10 +123,10 @@ def test_secrets_that_others_may_read_are_refused(tmp_path: Path, mode: int) -> 
     ("content", "says"),
     [
         ('{\n"A": hush}', "not valid JSON (Expecting value at line 2 column 6, where 'h' is)"),
-        (["hush"], "holds no object of variables and their values"),
-        ({"A B": "hush"}, "'A B' is no name of a variable"),
-        ({"A": {"hush": 1}}, "the value of A is no text"),
-        ({"A": 4711}, "the value of A is no text"),
+        (["hush"], "does not hold an object of variables and their values"),
+        ({"A B": "hush"}, "'A B' is not the name of a variable"),
+        ({"A": {"hush": 1}}, "the value of A is not a string"),
+        ({"A": 4711}, "the value of A is not a string"),
         ("[" * 100_000, "not valid JSON"),
         ('{"A": "1", "A": "2"}', "not valid JSON (it has the key 'A' twice in one object)"),
         ({"A": "hush \ud800"}, "the value of A has a surrogate"),

@@ -283,11 +283,11 @@ def test_an_output_has_to_have_the_shape_that_is_shown() -> None:
     assert not shown.fullmatch('{"error": "107a-2", "revision": 1}\nUUID STATE\n107e-9 RUNNING')
 
 
-# What is no command
+# What is not a command
 
 
 def is_known_json(text: str) -> bool:
-    """Tell whether a text is a message, or what this project makes or reads otherwise."""
+    """Tell whether a string is a message, or what this project makes or reads otherwise."""
     content: dict[str, Any] = json.loads(text)
     if any(kinds.fits(kind, content) for kind in kinds.KINDS):
         return True
@@ -316,7 +316,7 @@ def is_variable(name: str) -> bool:
 
 
 def is_known_yaml(text: str) -> bool:
-    """Tell whether a text could be one of the three files of settings, or describe a pipeline."""
+    """Tell whether a string could be one of the three files of settings, or describe a pipeline."""
     content = yaml.safe_load(text)
     if set(PipelineStore.required) <= set(content):
         return set(content) <= {*PipelineStore.required, *PipelineStore.defaults}
@@ -340,7 +340,7 @@ def is_known_diagram(text: str) -> bool:
 
 
 def is_workflow(text: str) -> bool:
-    """Tell whether a text is a workflow that reports; the tests below run it."""
+    """Tell whether a string is a workflow that reports; the tests below run it."""
     return "client" in text and "finish" in text and "fail" in text
 
 

@@ -94,7 +94,7 @@ def test_a_section_has_an_example_of_the_kind_it_is_about(title: str, kind: str)
 
 
 def examples(text: str) -> list[tuple[str, str]]:
-    """Return the parameters and bodies of the curl commands in a text."""
+    """Return the parameters and bodies of the curl commands in a string."""
     variables = {"JOB": JOB, "PIPELINE": PIPELINE, "JOB_TOKEN": "0123456789abcdef", "NONCE": "N_1"}
     found = re.findall(
         r"^\$ curl [^\n]*\"\$URL\?([^\"]*)\"[^\n]*-d (?:'([^'\n]*)'|@- <<'?END'?\n(.*?)^END$)",

@@ -178,7 +178,7 @@ def naming(body: dict[str, Any], named: dict[str, str], uuid: str) -> dict[str, 
 
 
 def wrong_tokens(actor: Actor, job: Document, jobs: PipelineJobStore) -> dict[str, str]:
-    """Return tokens that open nothing, of every kind; the job is removed and created anew."""
+    """Return tokens that open nothing, of every kind; the job is removed and created again."""
     fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
     other = jobs.create({**fields, "data": {"other": True}})
     former = job["_update_token"]

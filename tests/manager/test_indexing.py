@@ -270,9 +270,9 @@ def test_a_storage_system_that_fails_is_tried_again_by_the_next_message(
 @pytest.mark.parametrize(
     ("patterns", "problem"),
     [
-        ([{"patterns": ["("], "level": "1"}], "the pattern '(' is no regular"),
+        ([{"patterns": ["("], "level": "1"}], "the pattern '(' is not a regular"),
         ([{"patterns": [], "level": "9"}], "level of an indexing request is '9'"),
-        ([7], "7 is no indexing request"),
+        ([7], "7 is not an indexing request"),
         ([{"patterns": [], "derived_from": ["x"]}], "nothing is known that files"),
         ([{"patterns": [], "generated_by": ["x"]}], "nothing is known that files"),
     ],

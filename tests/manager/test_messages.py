@@ -58,7 +58,7 @@ STATUSES = {
 
 
 def exact(value: Any) -> str:
-    """Return a text that tells 1 from 1.0 and from True."""
+    """Return a string that tells 1 from 1.0 and from True."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -257,7 +257,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         "'eventType' is 'DONE', expected: one of START, RUNNING, COMPLETE, ABORT, FAIL, OTHER",
     ),
     ({**EVENT, "run": {}}, "'run.runId' is missing"),
-    ({**EVENT, "run": RUN}, "'run' is a text, expected: object"),
+    ({**EVENT, "run": RUN}, "'run' is a string, expected: object"),
     ({**EVENT, "job": {"name": "tacos"}}, "'job.namespace' is missing"),
     (changed(), "'run.facets.pipelinejobs_job.uuid' is missing"),
     (

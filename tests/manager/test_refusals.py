@@ -72,14 +72,14 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
     ({**EVENT, "name": "create"}, {}, f"event: 'name' is 'create', expected: one of {EVENTS}"),
     ({**EVENT, "name": ["run"]}, {}, "event: 'name' is an array, expected: string"),
     ({**EVENT, "data": [1]}, {}, "run event: 'data' is an array, expected: object"),
-    ({**EVENT, "data": "text"}, {}, "run event: 'data' is a text, expected: object"),
+    ({**EVENT, "data": "text"}, {}, "run event: 'data' is a string, expected: object"),
     ({**EVENT, "data": None}, {}, "run event: 'data' is null, expected: object"),
     ({**EVENT, "token": 16}, {}, "run event: 'token' is a number, expected: string"),
     ({**EVENT, "token": None}, {}, "run event: 'token' is null, expected: string"),
     (
         {**EVENT, "extra": 1, "more": 2},
         {},
-        f"run event: 'extra' is no key of it: its keys are {KEYS['event']}",
+        f"run event: 'extra' is not one of its keys: {KEYS['event']}",
     ),
     # kind 2
     ({"action": "delete"}, {}, "delete action: 'uuid' is missing"),
@@ -95,18 +95,18 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
         "delete action: 'action' is 'hide', expected: one of delete",
     ),
     ({**DELETE, "action": None}, {}, "delete action: 'action' is null, expected: string"),
-    ({**DELETE, "force": "true"}, {}, "delete action: 'force' is a text, expected: boolean"),
+    ({**DELETE, "force": "true"}, {}, "delete action: 'force' is a string, expected: boolean"),
     ({**DELETE, "force": 1}, {}, "delete action: 'force' is a number, expected: boolean"),
     ({**DELETE, "token": {}}, {}, "delete action: 'token' is an object, expected: string"),
     (
         {**DELETE, "data": {}},
         {},
-        f"delete action: 'data' is no key of it: its keys are {KEYS['delete']}",
+        f"delete action: 'data' is not one of its keys: {KEYS['delete']}",
     ),
     (
         {**DELETE, "name": "run"},
         {},
-        f"delete action: 'name' is no key of it: its keys are {KEYS['delete']}",
+        f"delete action: 'name' is not one of its keys: {KEYS['delete']}",
     ),
     # kind 3
     (without(CREATE, "data"), {}, "create action: 'data' is missing"),
@@ -328,11 +328,11 @@ UNFAITHFUL = [
     ),
     (
         '{"a": ["\\ud83c"]}',
-        "run event: 'data.a[0]' has half of a surrogate pair, which is no character",
+        "run event: 'data.a[0]' has a lone surrogate, which is not a character",
     ),
     (
         '{"a": {"\\udf2e": 1}}',
-        "run event: 'data.a' has half of a surrogate pair, which is no character",
+        "run event: 'data.a' has a lone surrogate, which is not a character",
     ),
     (
         '{"a": ' * 70 + "1" + "}" * 70,

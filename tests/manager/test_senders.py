@@ -170,7 +170,7 @@ def test_a_callback_that_cannot_be_read_and_has_no_right_token_is_not_kept(
     assert actor.dump() == before
 
 
-# Texts
+# Text
 
 
 TEXTS = ["None", "null", "'quoted'", "(1, 2)", "1.", "1.10", "[1, 2]", "{1, 2}", "{'loss': nan}"]
@@ -209,7 +209,7 @@ def test_numbers_beyond_64_bits_do_not_lose_an_event(
 
 
 def test_a_message_of_another_actor_is_read_as_abaco_writes_it(actor: Actor, job: Document) -> None:
-    """The SDK sends an object as the argument `message`, of which Abaco makes a text: its repr."""
+    """The SDK sends an object as the argument `message`, of which Abaco makes a string: its repr."""
     body = event(job, "run", data={"cost": None})
     assert actor.send(repr(body), TEXT).result["state"] == "RUNNING"
 

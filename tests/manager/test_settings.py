@@ -25,27 +25,27 @@ NO_SECTIONS: list[Any] = [[], SECRET, 5, False]
     ("content", "text"),
     [
         # types
-        ({"debug": "yes"}, "debug must be true or false, not a text"),
+        ({"debug": "yes"}, "debug must be true or false, not a string"),
         ({"state_enter": 1}, "state_enter must be true or false, not a number"),
         ({"state_exit": []}, "state_exit must be true or false, not a list"),
-        ({"logs": {"level": 10}}, "logs.level must be a text, not a number"),
-        ({"logs": {"token": ["x"]}}, "logs.token must be a text, not a list"),
-        ({"mongodb": {"authn": 5}}, "mongodb.authn must be a text, not a number"),
-        ({"mongodb": {"authn": {SECRET: SECRET}}}, "mongodb.authn must be a text, not a section"),
-        ({"mongodb": {"database": True}}, "mongodb.database must be a text, not true or false"),
-        ({"mongodb": {"timeout": "10"}}, "mongodb.timeout must be a number, not a text"),
+        ({"logs": {"level": 10}}, "logs.level must be a string, not a number"),
+        ({"logs": {"token": ["x"]}}, "logs.token must be a string, not a list"),
+        ({"mongodb": {"authn": 5}}, "mongodb.authn must be a string, not a number"),
+        ({"mongodb": {"authn": {SECRET: SECRET}}}, "mongodb.authn must be a string, not a section"),
+        ({"mongodb": {"database": True}}, "mongodb.database must be a string, not true or false"),
+        ({"mongodb": {"timeout": "10"}}, "mongodb.timeout must be a number, not a string"),
         ({"mongodb": {"timeout": True}}, "mongodb.timeout must be a number, not true or false"),
         *(
-            ({"pipelines": {name: 5}}, f"pipelines.{name} must be a text, not a number")
+            ({"pipelines": {name: 5}}, f"pipelines.{name} must be a string, not a number")
             for name in PIPELINES.split(", ")
         ),
         (
             {"authorization": {"trusted_users": "operator"}},
-            "authorization.trusted_users must be a list, not a text",
+            "authorization.trusted_users must be a list, not a string",
         ),
         (
             {"authorization": {"nonce_may_create": "yes"}},
-            "authorization.nonce_may_create must be true or false, not a text",
+            "authorization.nonce_may_create must be true or false, not a string",
         ),
         *(
             ({section: value}, f"{section} must be a section with keys")

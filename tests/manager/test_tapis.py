@@ -424,7 +424,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         {**tapis(), "eventUuid": " "},
         "'eventUuid' is ' ', expected: the event's uuid, the same on every delivery",
     ),
-    ({**tapis(), "event": "FINISHED"}, "'event' is a text, expected: object"),
+    ({**tapis(), "event": "FINISHED"}, "'event' is a string, expected: object"),
     (changed(tapis(), type=None), "'event.type' is missing"),
     (changed(tapis(), type=5), "'event.type' is a number, expected: string"),
     (changed(tapis(), type="FINISHED"), f"'event.type' is 'FINISHED', expected: {TYPE}"),

@@ -66,7 +66,7 @@ def test_data_comes_from_a_file_or_standard_input(
         ('{"a": NaN}', "--data is not JSON (it has the value NaN"),
         ('{"a": -Infinity}', "--data is not JSON (it has the value -Infinity"),
         ('{"a": [1e999]}', "--data is not JSON (it has the number 1e999"),
-        ('{"a": "\\ud800"}', "--data has the surrogate '\\ud800', which is no character"),
+        ('{"a": "\\ud800"}', "--data has the surrogate '\\ud800', which is not a character"),
         ('{"a": ' + "9" * 5_000 + "}", "--data is not JSON (it has a number of 5,000 digits)"),
     ],
 )

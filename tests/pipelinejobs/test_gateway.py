@@ -84,7 +84,7 @@ def test_a_refusal_of_the_gateway_is_told(
 
 def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: Gateway) -> None:
     tenant.plan(Answer(body=b"<html>"))
-    with pytest.raises(CommandError, match=r"127\.0\.0\.1:\d+ is no Abaco gateway"):
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1:\d+ is not an Abaco gateway"):
         gateway.send({}, wait=False)
 
 

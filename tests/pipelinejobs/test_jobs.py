@@ -126,7 +126,7 @@ def test_pages_follow_from_the_cursor_that_is_told(cli: Run, three: list[str]) -
 
 
 def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
-    assert cli("jobs", "ls") == (0, "", "no job is so\n")
+    assert cli("jobs", "ls") == (0, "", "no job matches these filters\n")
     assert cli("jobs", "ls", "-o", "json")[:2] == (0, "[]\n")
     assert cli("jobs", "ls", "-o", "csv").out.startswith("uuid,state,")
 
@@ -138,7 +138,7 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
         (["jobs", "ls", "--newer", "soon"], "'soon' is not an age: give a number and a unit"),
         (["jobs", "ls", "--older", "999999w"], "before the calendar begins"),
         (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
-        (["jobs", "ls", "--cursor", "zzz"], "'zzz' is no cursor that a listing has given"),
+        (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
         (["jobs", "show", "x"], "'x' is not the uuid of a job (107…)"),
         (["jobs", "history", UNKNOWN, "--follow", "-o", "csv"], "No job exists with UUID"),
         (["rejected", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),

@@ -21,7 +21,11 @@ def test_a_pipeline_is_added_listed_and_shown(cli: Run, tmp_path: Path) -> None:
     (listed,) = cli("pipelines", "ls", "-o", "json").rows
     assert listed == added
     assert added["uuid"] in cli("pipelines", "ls", "--text", "TACO").out
-    assert cli("pipelines", "ls", "--text", "salsa") == (0, "", "no pipeline is so\n")
+    assert cli("pipelines", "ls", "--text", "salsa") == (
+        0,
+        "",
+        "no pipeline matches these filters\n",
+    )
     for name in ("tacobot", added["uuid"]):
         shown = cli("pipelines", "show", name, "-o", "json").rows
         assert shown["components"] == TACOBOT["components"]
@@ -48,7 +52,7 @@ def test_a_change_is_made_on_purpose_only(
         ('{"id": "x", "id": "y"}', 2, "p.yml: it has the key 'id' twice in one object"),
         ("id: 1.10", 2, "p.yml, line 1: '1.10' would be changed: put it into quotes"),
         ("time: 48:00:00", 2, "p.yml, line 1: '48:00:00' would be changed"),
-        ("- 1", 2, "p.yml: holds no object with keys"),
+        ("- 1", 2, "p.yml: does not hold an object with keys"),
         ("name: x", 1, "'components', 'id', 'processing_levels' missing"),
         (None, 2, "p.yml cannot be read: No such file or directory"),
     ],

@@ -80,7 +80,7 @@ def test_watching_in_a_terminal_draws_again_and_ends_clean(
 
 
 def read_until(controller: int, text: str | None) -> str:
-    """Return what a terminal shows until a text comes, or to the end."""
+    """Return what a terminal shows until a string comes, or to the end."""
     shown = b""
     while text is None or text.encode() not in shown:
         try:

@@ -152,7 +152,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def documents(text: str) -> list[Any]:
-    """Return the JSON documents that a text is made of."""
+    """Return the JSON documents that a string is made of."""
     found = []
     while text := text.strip():
         document, end = json.JSONDecoder().raw_decode(text)

@@ -139,7 +139,7 @@ def test_an_attribute_that_an_actor_does_not_have_is_none(rx: Reactor) -> None:
 
 @pytest.mark.parametrize("actor", ["nobody", "a/b?x=1", "%2e%2e"])
 def test_an_actor_that_there_is_not_is_named(rx: Reactor, actor: str) -> None:
-    with pytest.raises(PlatformError, match="were not told: HTTP status 404") as caught:
+    with pytest.raises(PlatformError, match="could not be read: HTTP status 404") as caught:
         rx.get_attr(actorId=actor)
     assert f"the attributes of actor {actor} " in str(caught.value)
 
@@ -206,7 +206,7 @@ def test_what_the_platform_does_not_do_is_told_in_its_words(rx: Reactor) -> None
     for do, problem in (
         (lambda: rx.add_nonce("BAKE"), "the nonce for actor {} was not made: HTTP status 400"),
         (lambda: rx.add_nonce(maxuses=0), "the nonce for actor {} was not made: HTTP status 400"),
-        (lambda: rx.get_nonce(unknown), "the nonce of actor {} was not told: HTTP status 400"),
+        (lambda: rx.get_nonce(unknown), "the nonce of actor {} could not be read: HTTP status 400"),
         (lambda: rx.delete_nonce(unknown), "the nonce of actor {} was not deleted: HTTP status"),
         (lambda: rx.delete_nonce("../.."), "the nonce of actor {} was not deleted: HTTP status"),
     ):
@@ -330,7 +330,7 @@ def test_what_is_no_webhook_is_refused_with_what_to_change(
     make_reactor: MakeReactor, webhook: str
 ) -> None:
     rx, _ = make_reactor()
-    with pytest.raises(ValueError, match="is no webhook: it has to end with") as caught:
+    with pytest.raises(ValueError, match="is not a webhook: it has to end with") as caught:
         rx.delete_webhook(webhook)
     assert "SD2E_vWLMoNzODyAW5" not in str(caught.value)
 

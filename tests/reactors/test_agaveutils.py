@@ -127,7 +127,7 @@ def test_a_url_of_a_file_becomes_its_agave_uri(http: str, agave: str) -> None:
 )
 def test_what_is_no_url_of_a_file_is_refused_with_what_to_change(url: str) -> None:
     with pytest.raises(
-        ValueError, match="is no URL of a file: it has to be https://<tenant>/files"
+        ValueError, match="is not the URL of a file: it has to be https://<tenant>/files"
     ):
         agave_uri_from_http(url)
 

@@ -135,7 +135,7 @@ def test_without_a_message_there_is_none(
 
 @pytest.mark.parametrize(
     ("text", "log"),
-    [('{"a": 1}', ""), ("just a text", "not JSON, but a text"), ('{"a": 1, "a": 2}', "twice")],
+    [('{"a": 1}', ""), ("just a text", "not JSON, but text"), ('{"a": 1, "a": 2}', "twice")],
 )
 def test_the_context_says_how_the_message_was_read(
     make_reactor: MakeReactor, text: str, log: str

@@ -246,7 +246,7 @@ def test_a_file_that_failed_is_not_waited_for(api: FilesApi, client: Any, status
 
 def test_a_platform_that_does_not_tell_is_not_waited_for(api: FilesApi, client: Any) -> None:
     api.failing["history"] = Reply(403)
-    with pytest.raises(PlatformError, match="was not told of: HTTP status 403"):
+    with pytest.raises(PlatformError, match="the status could not be read: HTTP status 403"):
         agaveutils.wait_for_file_status(client, "/uploads/a.txt", SYSTEM)
 
 

@@ -254,7 +254,7 @@ def test_a_folder_in_place_of_the_file_is_refused_and_named(tmp_path: Path) -> N
         ),
         ("_REACTOR_AUTHORIZATION_TRUSTED_USERS", "", ("authorization", "trusted_users"), []),
         ("_REACTOR_AUTHORIZATION_TRUSTED_USERS", "[]", ("authorization", "trusted_users"), []),
-        # these look like something else, and are texts
+        # these look like something else, and are strings
         (
             "_REACTOR_PIPELINES_JOB_MANAGER_NONCE",
             "0123",

@@ -210,8 +210,8 @@ def test_after_a_line_that_was_refused_the_next_one_arrives(make_reactor: MakeRe
     [
         ("http://127.0.0.1:9", "URLError"),
         ("http://127.0.0.1:99999", "URLError"),
-        ("file:///etc", "slack.webhook is no http(s) URL"),
-        ("soon", "slack.webhook is no http(s) URL"),
+        ("file:///etc", "slack.webhook is not an http(s) URL"),
+        ("soon", "slack.webhook is not an http(s) URL"),
         ("http://[", "ValueError"),
     ],
 )

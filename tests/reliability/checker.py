@@ -90,7 +90,7 @@ class Job:
     buckets: Sequence[Document] = ()
     """what has moved out of its history, oldest first"""
     other_changes: int = 0
-    """changes that are no events: it was hidden, it was shown again"""
+    """changes that are not events: it was hidden, it was shown again"""
     rejected: Sequence[Document] = ()
     """the events that were refused"""
 
@@ -249,14 +249,14 @@ def announcement_problems(
 # I8
 
 
-def leaks(secrets: Mapping[str, str], texts: Mapping[str, str]) -> Iterator[str]:
+def leaks(secrets: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[str]:
     """Yield where a secret can be read.
 
     Args:
         secrets: what must stay secret, by what it is.
-        texts: what others can read, by where they find it.
+        shown: what others can read, by where they find it.
     """
-    for place, text in texts.items():
+    for place, text in shown.items():
         for kind, secret in secrets.items():
             if secret in text:
                 yield f"I8: {kind} is in {place}"

@@ -25,7 +25,7 @@ def die_at(point: str, count: int) -> None:
     original, left = getattr(kind, method), [count]
 
     def dying(self: Any, *arguments: Any) -> Any:
-        # to note that nobody is behind is no step
+        # to note that nobody is behind does not count as a step
         if method != "leave_behind" or arguments[0]:
             left[0] -= 1
         if left[0] == 0 and moment == "before":

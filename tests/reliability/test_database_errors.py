@@ -20,7 +20,7 @@ from tests.reliability.soak import many, note
 from tests.reliability.wire import Command, Fault, Proxy, nth
 
 IMPATIENT, PATIENT = "0.3", "10"
-"""Seconds that the actor waits for its database, where it waits in vain and elsewhere."""
+"""Seconds that the actor waits for its database, where it stays away and elsewhere."""
 IN_VAIN = (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.NOT_PRIMARY)
 TIMEOUT = "_REACTOR_MONGODB_TIMEOUT"
 FAULTS = [fault for fault in Fault if not fault.name.startswith("HOLD")]

@@ -253,7 +253,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(die=st.integers(1, RESTARTS))
     def restart(self, die: int) -> None:
-        """Connect anew, as each execution does; now and then, to a server that was killed."""
+        """Connect again, as each execution does; now and then, to a server that was killed."""
         self.place.steps += 1
         # one in the middle: those at the ends are drawn more often
         if is_long() and die == RESTARTS // 2:

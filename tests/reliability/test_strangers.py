@@ -66,7 +66,7 @@ def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
     assert run.code == (len(history) == 1)
     for entry in history[1:]:
         if entry["data"] == {"value": body}:
-            # a text as it was
+            # a string as it was
             continue
         assert number < len(FAITHFUL)
         sent = json.loads(body) if body.startswith('{"') else ast.literal_eval(body)

@@ -90,7 +90,7 @@ def get(call: Call) -> Reply:
 
 
 def update(call: Call) -> Reply:
-    """Describe an actor anew: what is left out gets its default back."""
+    """Replace the description of an actor: what is left out gets its default back."""
     described = description.read(call)
     actor = call.actor
     if not actor["stateless"] and described.get("stateless", True):
@@ -218,7 +218,7 @@ ENDPOINTS = (
         "/actors/{actor}",
         update,
         UPDATE,
-        "Describe an actor anew",
+        "Replace the description of an actor",
         thing="actor",
         result="Actor",
         arguments=description.ARGUMENTS,

@@ -33,7 +33,7 @@ ARGUMENTS = (
     Argument("token", "any", "Whether to generate an OAuth access token for every execution."),
     Argument("link", "text", "Actor id or alias to which this actor's events are sent."),
     Argument("webhook", "text", "URL to which this actor's events are sent."),
-    Argument("hints", "any", "Texts that say something about the actor, a list of strings."),
+    Argument("hints", "any", "What there is to know about the actor, a list of strings."),
     Argument("privileged", "boolean", "Whether this actor runs in privileged mode."),
     Argument("maxWorkers", "integer", "How many workers this actor may have at most."),
     Argument("memLimit", "text", "How much memory the actor may use."),

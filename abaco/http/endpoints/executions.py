@@ -107,7 +107,7 @@ def result(call: Call) -> Response:
         execution = executions.find(tx, call.actor["id"], call.path["execution"])
         if execution is not None and not _may_take(tx, call, execution):
             message = (
-                "Not authorized -- the results of an execution are for who sent its message, "
+                "Not authorized -- the results of an execution are for the sender of its message, "
                 "with the same nonce if it was sent with one."
             )
             raise BadRequest(message)

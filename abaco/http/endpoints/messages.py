@@ -166,7 +166,7 @@ def _read(call: Call, image: Image | None) -> _Reading:
     parameters = [(name, value) for name, value in call.query if name != _MESSAGE]
     for name, value in parameters:
         if not environment.fits(name, value):
-            raise query.refused(name, "URL", "cannot be passed on: no process can be given it")
+            raise query.refused(name, "URL", "cannot be passed to a process")
         if image is not None and name in image.once and value != call.parameters[name]:
             raise query.refused(name, "URL", "is given twice, with different values")
     kept, dropped = environment.split(parameters, image)

@@ -105,7 +105,7 @@ ENDPOINTS = (
         _PATH,
         add,
         ADMIN,
-        "See to it that there are at least so many workers",
+        "Ensure a number of workers",
         thing="worker",
         arguments=(Argument("num", "integer", "The number of workers to ensure."),),
     ),

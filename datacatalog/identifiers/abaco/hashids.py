@@ -20,7 +20,7 @@ def mock() -> str:
 
 
 def validate(text_value: str, *, permissive: bool = False) -> bool:
-    """Tell whether a text is an Abaco id.
+    """Tell whether a string is an Abaco id.
 
     Raises:
         ValueError: it is not, and `permissive` is off.

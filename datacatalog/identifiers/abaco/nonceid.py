@@ -18,7 +18,7 @@ def mock(tenant: str = DEFAULT_TENANT) -> str:
 
 
 def validate(text_value: str, *, permissive: bool = False) -> bool:
-    """Tell whether a text is the id of a nonce.
+    """Tell whether a string is the id of a nonce.
 
     Raises:
         ValueError: it is not, and `permissive` is off.

@@ -33,7 +33,7 @@ class DocumentStore(LinkedStore):
     moments: ClassVar[tuple[str, ...]] = ()
     """fields that hold a date and time"""
     texts: ClassVar[tuple[str, ...]] = ()
-    """fields, beside those that find a document, that hold a text if they are given"""
+    """fields, beside those that find a document, that hold a string if they are given"""
     create_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
     update_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
 
@@ -85,7 +85,7 @@ class DocumentStore(LinkedStore):
         failure = self.create_failure if uuid is None else self.update_failure
         fields = self._checked(document, failure)
         if uuid is not None and not isinstance(uuid, str):
-            message = f"{uuid!r:.60} is no UUID of a {self.noun}: give a text"
+            message = f"{uuid!r:.60} is not the UUID of a {self.noun}: give a string"
             raise failure(message)
         uuid = uuid and typeduuid.canonical(uuid)
         target = uuid or fields.get("uuid") or self.get_typeduuid(fields)
@@ -225,7 +225,7 @@ class DocumentStore(LinkedStore):
         self, document: Mapping[str, Any], failure: type[CatalogUpdateFailure]
     ) -> Document:
         if not isinstance(document, Mapping):
-            message = f"{document!r:.60} is no {self.noun}: give its fields and their values"
+            message = f"{document!r:.60} is not a document: give the fields of the {self.noun} and their values"
             raise failure(message)
         given = {name: value for name, value in document.items() if str(name)[:1] != "_"}
         documents.check(
@@ -244,10 +244,10 @@ class DocumentStore(LinkedStore):
                 wanted = "a typed UUID or a list of them"
             elif name in (*self.identifiers, *self.aliases) and name != "uuid":
                 fits = isinstance(value, str) and value.strip() != ""
-                wanted = "a text that is not empty"
+                wanted = "a string that is not empty"
             elif name in ("uuid", *self.texts):
                 fits = value is None or isinstance(value, str)
-                wanted = "a text"
+                wanted = "a string"
             else:
                 continue
             if not fits:
@@ -296,7 +296,7 @@ class DocumentStore(LinkedStore):
 
 
 def _content(document: Mapping[str, Any]) -> str:
-    """Return what its owner has given of a document, as a text in which 1 and true differ."""
+    """Return what its owner has given of a document, as a string in which 1 and true differ."""
     return documents.canonical(
         {
             name: value.isoformat() if isinstance(value, datetime.datetime) else value

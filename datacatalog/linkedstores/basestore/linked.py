@@ -154,7 +154,7 @@ class LinkedStore(Store):
 
         Raises:
             CatalogUpdateFailure: there is no such document; of the kind that `unknown` says.
-            ValueError: there is no such relation, or something is no typed UUID.
+            ValueError: there is no such relation, or something is not a typed UUID.
             InvalidToken: the token is not right.
         """
         given = _typed(linked_uuid)

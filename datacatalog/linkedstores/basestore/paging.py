@@ -32,7 +32,7 @@ _BATCH = 200
 
 
 class InvalidCursor(ValueError):
-    """The text is no cursor."""
+    """The cursor is not valid."""
 
 
 class Page(NamedTuple):
@@ -76,7 +76,7 @@ class Position(NamedTuple):
             kind, name = rest
             return cls(moment, ObjectId(name) if kind == "o" else str(name))
         except (ValueError, TypeError, OverflowError, InvalidId) as error:
-            message = f"{cursor!r:.60} is no cursor that a listing has given"
+            message = f"{cursor!r:.60} is not a cursor that a listing has given"
             raise InvalidCursor(message) from error
 
 
@@ -109,7 +109,7 @@ class Listing(NamedTuple):
             seconds: after how many to be content with less, and a cursor to go on with.
 
         Raises:
-            InvalidCursor: the text is no cursor.
+            InvalidCursor: the cursor is not valid.
         """
         position = None if self.before is None else Position(self.before)
         if cursor is not None:
@@ -175,7 +175,7 @@ class Listing(NamedTuple):
     def _behind(document_id: str | ObjectId) -> Document:
         if isinstance(document_id, str):
             return {"_id": {"$lt": document_id}}
-        # MongoDB compares with values of the same type only; of the others, texts come before
+        # MongoDB compares with values of the same type only; of the others, strings come before
         return {"_id": {"$not": {"$gte": document_id}}}
 
 

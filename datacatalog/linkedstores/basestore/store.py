@@ -112,7 +112,7 @@ class Store:
         """Return the visible document with these identifiers, or None.
 
         Raises:
-            ValueError: a name is no identifier of this store.
+            ValueError: this store has no identifier of that name.
         """
         known = (*self.identifiers, *self.aliases)
         for name in identifiers:
@@ -188,7 +188,7 @@ class Store:
     # Identity and tokens
 
     def uuid_of(self, text: str) -> str:
-        """Return the typed UUID, in this catalog's namespace, of a text."""
+        """Return the typed UUID, in this catalog's namespace, of a string."""
         return typeduuid.catalog_uuid(text, self.uuid_type, self.catalog.namespace)
 
     def get_token(self, stored: Mapping[str, Any]) -> str:

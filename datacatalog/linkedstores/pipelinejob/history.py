@@ -244,7 +244,7 @@ def new_entry(
 def public(entry: Any) -> Document:
     """Return an entry as callers see it: `date`, `name`, `data`, `uuid`.
 
-    What is no entry is shown as the `data` of one that has nothing else.
+    What is not an entry is shown as the `data` of one that has nothing else.
     """
     if not isinstance(entry, dict):
         return {"data": documents.decode(entry)}

@@ -1,7 +1,7 @@
 """Whether a job's history tells how the job came to be as it is.
 
 The history is replayed through the state machine: each event must have been allowed, the last one
-must have led to the stored state, and the revisions must leave no gap but for changes that are no
+must have led to the stored state, and the revisions must leave no gap but for changes that are not
 events, which the audit log knows.
 """
 

@@ -91,10 +91,10 @@ class JobSearch:
             cursor: of the page before.
             limit: how many at most.
             seconds: after how many to be content with less, and a cursor to go on with. A search
-                for a text has to look at every job.
+                for text has to look at every job.
 
         Raises:
-            InvalidCursor: the text is no cursor.
+            InvalidCursor: the cursor is not valid.
         """
         filters = filters or Filters()
         keep: Callable[[Document], bool] | None = None
@@ -140,7 +140,7 @@ class JobSearch:
         """Count jobs by state, every state of the state machine included; looks at all of them.
 
         Args:
-            filters: which ones; texts are not looked for.
+            filters: which ones; text is not looked for.
         """
         filters = filters or Filters()
         counted = self._jobs.coll.aggregate(
@@ -212,7 +212,7 @@ class JobSearch:
             limit: as for `jobs`.
 
         Raises:
-            InvalidCursor: the text is no cursor.
+            InvalidCursor: the cursor is not valid.
         """
         wanted = text.casefold()
         names = ("uuid", "id", "name", "description", "pipeline_type", "_admin", "_properties")
@@ -257,7 +257,7 @@ class JobSearch:
             `execution_id` and `applied` (when it was, else None).
 
         Raises:
-            InvalidCursor: the text is no cursor.
+            InvalidCursor: the cursor is not valid.
         """
         conditions: Document = {} if event is None else {"event.name": event}
         if not settled:
@@ -288,7 +288,7 @@ class JobSearch:
             came), `tries`, `due` (when it is tried next; None for at once) and `reason`.
 
         Raises:
-            InvalidCursor: the text is no cursor.
+            InvalidCursor: the cursor is not valid.
         """
         page = Listing(self._jobs.untold.behind, "since").page(cursor, limit)
         rows = [row for found in page.rows for row in self._jobs.untold.rows(found)]

@@ -185,7 +185,7 @@ class Indexer:
         return {"child_of": [self._job["uuid"]], "generated_by": makers, **derived}
 
     def _source(self, source: str, path: str) -> str | None:
-        """Return the UUID of a source; None where it does not exist, and that is no matter."""
+        """Return the UUID of a source; None if it does not exist, where that is permitted."""
         found = sources.resolve(self._files, source, path)
         if found.exists or found.path in self._outputs:
             return found.uuid

@@ -20,7 +20,7 @@ def find_inputs(db: Db, inputs: Any, data: dict[str, Any]) -> tuple[list[str], l
 
     Args:
         db: the catalog's database.
-        inputs: a list or mapping of texts; other values are skipped.
+        inputs: a list or mapping of strings; other values are skipped.
         data: the job's data, of which `inputs` and `parameters` are searched.
     """
     names = {*_texts(inputs), *_texts(data.get("inputs")), *_texts(data.get("parameters"))}

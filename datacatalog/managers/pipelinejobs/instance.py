@@ -161,7 +161,7 @@ class JobEvents(Manager):
     ) -> Document:
         """Send an event.
 
-        Dates and times in its data, which answers of the platform have, are kept as texts.
+        Dates and times in its data, which answers of the platform have, are kept as strings.
 
         Args:
             event_doc: its name; or a document with `name`, perhaps `data` and `token`, and the job's

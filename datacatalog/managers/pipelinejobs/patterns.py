@@ -27,16 +27,14 @@ def match(lists: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[int
     Without patterns, every name counts.
 
     Raises:
-        InvalidRequest: a pattern is no regular expression, or they take too long.
+        InvalidRequest: a pattern is not a regular expression, or they take too long.
     """
     everything = list(range(len(names)))
     if not any(lists):
         return [everything for _ in lists]
     answer = _ask([list(patterns) for patterns in lists if patterns], names)
     if isinstance(answer, dict):
-        message = (
-            f"the pattern {_shown(answer['pattern'])} is no regular expression: {answer['problem']}"
-        )
+        message = f"the pattern {_shown(answer['pattern'])} is not a regular expression: {answer['problem']}"
         raise InvalidRequest(message)
     matched = iter(answer)
     return [next(matched) if patterns else everything for patterns in lists]

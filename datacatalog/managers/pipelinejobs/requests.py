@@ -31,7 +31,7 @@ class Request:
 
 
 def parse_all(given: Any, *, level: str | None = None, fixity: bool | None = None) -> list[Request]:
-    """Return the requests in a list of them, or in one alone; a text is a pattern.
+    """Return the requests in a list of them, or in one alone; a string is a pattern.
 
     Args:
         given: the requests.
@@ -64,7 +64,7 @@ def count_patterns(requests: Iterable[Request]) -> int:
 
 def _parse(given: Any) -> Request:
     if not isinstance(given, dict):
-        message = f"{given!r:.60} is no indexing request: give an object with patterns"
+        message = f"{given!r:.60} is not an indexing request: give an object with patterns"
         raise InvalidRequest(message)
     fields: dict[str, Any] = {
         OTHER_NAMES.get(str(name), str(name)): value for name, value in given.items()
@@ -84,7 +84,7 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = fields.get(name)
     values = [value] if isinstance(value, str) else value or []
     if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
-        message = f"{name} of an indexing request is {value!r:.60}: give a list of texts"
+        message = f"{name} of an indexing request is {value!r:.60}: give a list of strings"
         raise InvalidRequest(message)
     return tuple(values)
 

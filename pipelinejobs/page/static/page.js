@@ -23,7 +23,7 @@
     }
   };
 
-  // The server does not count anew more often than every two seconds, so ask again after that
+  // The server does not count again more often than every two seconds, so ask again after that
   let later = 0;
   const count = () => {
     clearTimeout(later);

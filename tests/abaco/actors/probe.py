@@ -46,7 +46,7 @@ def tell() -> int:
 
 
 def append(what: list[str]) -> None:
-    """Add a text to a file, in one write."""
+    """Add a string to a file, in one write."""
     file, text = what
     with Path(file).open("a") as opened:
         opened.write(text)

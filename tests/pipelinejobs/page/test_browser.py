@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: ma
 
 IMAGES = ROOT / "docs" / "images"
 TAKE = "PIPELINEJOBS_SCREENSHOTS"
-"""A variable: the pictures of the documentation are made anew where it is set."""
+"""A variable: the pictures of the documentation are taken again where it is set."""
 
 
 class Browser:
@@ -59,7 +59,7 @@ class Browser:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """Return the texts of elements, at one moment."""
+        """Return the text of elements, at one moment."""
         script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"
         found: list[str] = self.driver.execute_script(script, selector)
         return found

@@ -55,7 +55,7 @@ def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Jo
         ({"state": "TIRED"}, "there is no state 'TIRED'"),
         ({"created": "soon"}, "'soon' is not an age"),
         ({"pipeline": NASTY}, "no pipeline has the uuid or id"),
-        ({"cursor": NASTY}, "is no cursor"),
+        ({"cursor": NASTY}, "is not a cursor"),
     ],
 )
 def test_what_a_filter_cannot_be_is_said(
