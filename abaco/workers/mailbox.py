@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def may_join(self) -> bool:
-        """Whether it can run together with others: it is a string in memory that no worker ever had."""
+        """Whether it can run together with others: its message is text in memory that no worker ever had."""
         message = self.message
         return (
             self.fresh

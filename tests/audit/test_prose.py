@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ WRONG = "carr" + "y out"
 
 
 @pytest.fixture(scope="module")
-def looked_for() -> list[prose.Check]:
+def looked_for() -> list[Any]:
     return prose.checks()
 
 
@@ -28,7 +29,7 @@ def looked_for() -> list[prose.Check]:
     ],
 )
 def test_what_should_be_said_otherwise_is_found_where_it_is(
-    name: str, content: str, line: int, looked_for: list[prose.Check], tmp_path: Path
+    name: str, content: str, line: int, looked_for: list[Any], tmp_path: Path
 ) -> None:
     file = tmp_path / name
     file.write_text(content)
@@ -45,7 +46,7 @@ def test_what_should_be_said_otherwise_is_found_where_it_is(
     ],
 )
 def test_code_and_good_english_are_left_alone(
-    name: str, content: str, looked_for: list[prose.Check], tmp_path: Path
+    name: str, content: str, looked_for: list[Any], tmp_path: Path
 ) -> None:
     file = tmp_path / name
     file.write_text(content)
@@ -53,7 +54,7 @@ def test_code_and_good_english_are_left_alone(
 
 
 def test_what_tests_send_is_not_prose_but_their_comments_are(
-    looked_for: list[prose.Check], tmp_path: Path
+    looked_for: list[Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "tests" / "test_it.py"
     file.parent.mkdir()
