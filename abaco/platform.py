@@ -153,7 +153,7 @@ class Platform:
             sessions.end(tx, session)
 
     def pass_for(self, visitor: Visitor) -> str:
-        """Return what stands for the access token of who is signed in, for some minutes."""
+        """Return what stands for the access token of the user who is signed in, for some minutes."""
         return self._passes.make(visitor.token_id)
 
     def visitor(self, session: str, alias: str) -> Visitor | None:

@@ -98,7 +98,7 @@ def retry(
     """Apply an event that was refused before, for somebody who may do so.
 
     Args:
-        rx: of who does it.
+        rx: of whoever does it.
         rejected_id: of the event among those that were refused.
         jobs: the store.
         event: what a report that could not be read was about.

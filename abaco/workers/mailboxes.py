@@ -103,7 +103,7 @@ class Mailboxes:
             self._mailbox(row["actor_id"]).add(entry, due=now + later if later > 0 else 0.0)
 
     async def close(self, seconds: float) -> None:
-        """Write what is to be written, and tell who waits that the gateway ends.
+        """Write what is to be written, and tell the senders that wait that the gateway ends.
 
         Args:
             seconds: within which what the database does not take is tried again.

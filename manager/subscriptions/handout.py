@@ -117,7 +117,7 @@ class Handout:
         return passed > longest
 
     def leave_late(self, grace: float, longest: float) -> list[str]:
-        """Wait no more for who has failed or takes too long; return who that is.
+        """Stop waiting for subscribers that have failed or take too long; return them.
 
         Args:
             grace: seconds that anybody may take longer than most.

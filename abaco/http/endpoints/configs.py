@@ -108,7 +108,7 @@ def _check_size(values: dict[str, str]) -> None:
 
 
 def _check_image(call: Call, image: Image, name: str) -> None:
-    """Refuse a config of a protected name, and any of who may not register the image."""
+    """Refuse a config of a protected name, and any config of a user who may not register the image."""
     try:
         admission.check(image, call.principal.registrant)
     except admission.NotAdmitted as error:

@@ -254,7 +254,7 @@ class Untold:
     # Who is behind
 
     def laggards(self, job_uuids: Iterable[str]) -> dict[str, list[Document]]:
-        """Return, by UUIDs of jobs, what is known of who is behind; a UUID may have had two jobs."""
+        """Return, by UUIDs of jobs, what is known of subscribers that are behind; a UUID may have had two jobs."""
         found: dict[str, list[Document]] = {}
         for each in self.behind.find({"job_uuid": {"$in": [*job_uuids]}}):
             found.setdefault(each["job_uuid"], []).append(each)
