@@ -28,7 +28,7 @@ BUSY_SECONDS = 4
 _CONNECTIONS = 64
 
 
-class Turns:
+class FairLock:
     """A lock that threads get in the order in which they ask for it."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self._turns = Turns()
+        self._turns = FairLock()
         self.known = Known(self.read)
         try:
             self.engine = _engine(url)
