@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
 
 INTERRUPTED = 130
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 _DAY = 86_400
 _EXAMPLES = """\
 examples:
@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     port = getattr(options, "port", None)
     try:
-        if port is not None and not 0 <= port <= MOST_PORT:
-            message = f"--port: {port} is not a port: give a number from 0 to {MOST_PORT}"
+        if port is not None and not 0 <= port <= MAX_PORT:
+            message = f"--port: {port} is not a port: give a number from 0 to {MAX_PORT}"
             raise SettingsError(message)
         settings = configuration.load(_configuration(options), overrides={"port": port})
         code: int = options.run(settings, options)
@@ -196,13 +196,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_MOST_DAYS = 3650
-_LONGEST_USER = 255
+_MAX_DAYS = 3650
+_MAX_USER_LENGTH = 255
 
 
 def _user(text: str) -> str:
-    if not 0 < len(text) <= _LONGEST_USER or not text.isprintable():
-        message = f"a user's name has 1 to {_LONGEST_USER} characters that can be printed"
+    if not 0 < len(text) <= _MAX_USER_LENGTH or not text.isprintable():
+        message = f"a user's name has 1 to {_MAX_USER_LENGTH} characters that can be printed"
         raise argparse.ArgumentTypeError(message)
     return text
 
@@ -212,8 +212,8 @@ def _days(text: str) -> float:
         days = float(text)
     except ValueError:
         days = 0.0
-    if not 0 < days <= _MOST_DAYS:
-        message = f"{text} is not a number of days from 0 to {_MOST_DAYS}"
+    if not 0 < days <= _MAX_DAYS:
+        message = f"{text} is not a number of days from 0 to {_MAX_DAYS}"
         raise argparse.ArgumentTypeError(message)
     return days
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 CERTIFICATE_NAME = "ca.pem"
 KEY_NAME = "ca-key.pem"
-MOST_CONTEXTS = 256
-LONGEST_HOST = 253
+MAX_CONTEXTS = 256
+MAX_HOST_LENGTH = 253
 _ORGANIZATION = "Abaco gateway of this machine"
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 # a name whose last label is a number would be a mistyped address
@@ -70,7 +70,7 @@ class CertificateAuthority:
         except OSError as error:
             message = f"the folder {folder} cannot be used ({error.strerror}): choose another"
             raise AuthorityUnusable(message) from error
-        self._contexts = functools.lru_cache(maxsize=MOST_CONTEXTS)(self._make_context)
+        self._contexts = functools.lru_cache(maxsize=MAX_CONTEXTS)(self._make_context)
 
     def context_for(self, host: str) -> ssl.SSLContext:
         """Return what a server needs to be taken for a host by those who trust `certificate`.
@@ -127,14 +127,16 @@ def _normal(host: str) -> str:
         address = ipaddress.ip_address(name)
         if "%" not in name:
             return str(address)
-    if len(name) > LONGEST_HOST or not _NAME.fullmatch(name):
+    if len(name) > MAX_HOST_LENGTH or not _NAME.fullmatch(name):
         raise InvalidHost(_refusal(host))
     return name
 
 
 def _refusal(host: str) -> str:
-    shown = repr(host[:LONGEST_HOST])
-    return f"{shown} is neither a DNS name of at most {LONGEST_HOST} characters nor an IP address"
+    shown = repr(host[:MAX_HOST_LENGTH])
+    return (
+        f"{shown} is neither a DNS name of at most {MAX_HOST_LENGTH} characters nor an IP address"
+    )
 
 
 @contextlib.contextmanager

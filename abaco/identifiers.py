@@ -9,7 +9,7 @@ from hashids import Hashids
 
 _HASHIDS = Hashids(salt="eJa5wZlEX4eWU")
 _BITS = 64
-_LONGEST = 32
+_MAX_LENGTH = 32
 _URN = re.compile("(uri:)?(urn:)?(uuid:)?")
 
 
@@ -23,7 +23,7 @@ def new() -> str:
 
 def is_identifier(text: str) -> bool:
     """Tell whether a string is an identifier; if not, it may be an alias."""
-    return len(text) <= _LONGEST and bool(_HASHIDS.decode(text))
+    return len(text) <= _MAX_LENGTH and bool(_HASHIDS.decode(text))
 
 
 def spelled(text: str) -> str:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
-LONGEST_SECONDS = 60
+MAX_SECONDS = 60
 FORGET_SECONDS = 60.0
 """After which one wrong guess is forgiven."""
-MOST_SENDERS, MOST_PROVEN, MOST_WATCHED = 10_000, 100_000, 100_000
+MAX_SENDERS, MAX_PROVEN, MAX_WATCHED = 10_000, 100_000, 100_000
 """What is remembered; of more, the oldest is forgotten."""
 
 
@@ -79,7 +79,7 @@ class _Record:
         self.refusals += 1
         beyond = math.ceil(self.refusals) - self.patience.refusals
         if beyond >= 0:
-            self.until = now + min(LONGEST_SECONDS, 2**beyond)
+            self.until = now + min(MAX_SECONDS, 2**beyond)
 
     def _forget(self, now: float) -> None:
         self.refusals = max(0.0, self.refusals - (now - self.updated) / FORGET_SECONDS)
@@ -170,7 +170,7 @@ class Throttle:
     def watch(self, execution_id: str, attempt: Attempt) -> None:
         """Expect the results of the execution that a message has become."""
         with self._lock:
-            dropped = _keep(self._watched, execution_id, attempt, MOST_WATCHED)
+            dropped = _keep(self._watched, execution_id, attempt, MAX_WATCHED)
             if dropped is not None:
                 self._land(dropped)
 
@@ -216,11 +216,11 @@ class Throttle:
 
     def _record(self, key: tuple[str, str, bytes], patience: Patience, now: float) -> _Record:
         found = self._records.get(key) or _Record(patience, updated=now)
-        _keep(self._records, key, found, MOST_SENDERS)
+        _keep(self._records, key, found, MAX_SENDERS)
         return found
 
     def _prove(self, proof: bytes) -> None:
-        _keep(self._proven, proof, None, MOST_PROVEN)
+        _keep(self._proven, proof, None, MAX_PROVEN)
 
     def _proof(self, actor_id: str, subject: str, secret: str) -> bytes:
         parts = json.dumps([actor_id, subject, secret]).encode()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from audit.accepted import Acceptance
 
 BASELINE = ".secrets.baseline"
-MOST_SECONDS = 120
+MAX_SECONDS = 120
 _SOCKET_SECONDS = 5
 _UNREACHABLE = ("requests.exceptions.", "ConnectionError", "Could not connect")
 
@@ -49,7 +49,7 @@ def _ask(folder: Path, *where: str) -> list[dict[str, Any]]:
     try:
         done = _run(folder, "pip_audit", *arguments, *where)
     except subprocess.TimeoutExpired as error:
-        message = f"no answer within {MOST_SECONDS} s"
+        message = f"no answer within {MAX_SECONDS} s"
         raise Unreachable(message) from error
     try:
         dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
@@ -112,5 +112,5 @@ def _run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         check=False,
-        timeout=MOST_SECONDS,
+        timeout=MAX_SECONDS,
     )

@@ -17,7 +17,7 @@ from bench.running import ROOT
 
 PARTS = (gateway, handle, process, history, jobs, actors, start, subscribers)
 RESULTS = Path(__file__).parent / "RESULTS.md"
-MOST_OTHERS = 10
+MAX_OTHERS = 10
 """Percent of the machine that others may use before the times are doubtful."""
 _HEAD = """# What it costs
 
@@ -47,7 +47,7 @@ def main() -> None:
         commit=commit,
         machine=_machine(),
         minutes=(time.monotonic() - began) / 60,
-        others=(_BUSY if most > MOST_OTHERS else _QUIET).format(most=most),
+        others=(_BUSY if most > MAX_OTHERS else _QUIET).format(most=most),
     )
     text = "\n".join([head, *map(str, tables)])
     print(text)

@@ -69,7 +69,7 @@ class Catalog:
     def fill_history(self, job: Document, count: int) -> None:
         """See to it that a job from `running_job` has had so many events, without sending them all."""
         former, step = self.jobs.histories, history.MOVED_ENTRIES
-        least = history.MOST_ENTRIES - step + 1  # that are left in a document when others move
+        least = history.MAX_ENTRIES - step + 1  # that are left in a document when others move
         left = min(count, least + (count - least) % step)
         for number in range(2, left):
             self.update(job, number)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 ACCEPT_WANTED = {1: 800, 8: 2_000, 32: 2_500}
 COMMIT_WANTED = {1: 200, 8: 400, 32: 500}
-MOST_P99 = {"accepted": 40, "committed": 150}
+MAX_P99 = {"accepted": 40, "committed": 150}
 """In milliseconds, with as many senders as there are."""
-MOST_PROCESSOR = 4
-MOST_MEMORY = 250
+MAX_PROCESSOR = 4
+MAX_MEMORY = 250
 _ACCEPT_FLOOR, _COMMIT_FLOOR = "the least that accepts", "bare update_one"
 _ACCEPT, _COMMIT, _COMMIT_MANY = "accepted", "committed", "committed, a job each"
 _ACCEPT_NOTE = (
@@ -92,8 +92,8 @@ def measure(bench: Bench) -> list[Table]:
             "Memory",
             ["", "MiB", "wanted"],
             [
-                ["at rest", f"{rest:.0f}", at_most(rest, MOST_MEMORY)],
-                ["under load", f"{most:.0f}", at_most(most, MOST_MEMORY)],
+                ["at rest", f"{rest:.0f}", at_most(rest, MAX_MEMORY)],
+                ["under load", f"{most:.0f}", at_most(most, MAX_MEMORY)],
             ],
             _MEMORY_NOTE,
         ),
@@ -188,8 +188,8 @@ def _rows(
             row = [f"{senders}", name, f"{rate:,.0f}", f"{rate / floor:.2f}"]
             row += [milliseconds(p50), milliseconds(p99)]
             row += [at_least(rate, wanted[senders]) if name != names[0] else ""]
-            limited = name in MOST_P99 and senders == max(SENDERS)
-            rows.append([*row, at_most(p99 * 1000, MOST_P99[name]) if limited else ""])
+            limited = name in MAX_P99 and senders == max(SENDERS)
+            rows.append([*row, at_most(p99 * 1000, MAX_P99[name]) if limited else ""])
     return rows
 
 
@@ -207,7 +207,7 @@ def _processor(samples: dict[tuple[str, int], list[Sample]]) -> list[list[str]]:
             for who in Spent._fields:
                 row.append(f"{statistics.median(each.each(who) for each in found):.2f}")
             together = statistics.median(each.each() for each in found)
-            rows.append([*row, f"{together:.2f}", at_most(together, MOST_PROCESSOR)])
+            rows.append([*row, f"{together:.2f}", at_most(together, MAX_PROCESSOR)])
     return rows
 
 

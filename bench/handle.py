@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BEFORE = 20
-MOST_RATIO = 1.5
+MAX_RATIO = 1.5
 _FLOOR = "bare find_one and update_one"
 _NOTE = (
     "In one process, one event after the other, on a job whose older entries move to buckets every"
@@ -49,7 +49,7 @@ def measure(bench: Bench) -> list[Table]:
         means = [statistics.mean(column) for column in zip(*costs, strict=True)]
         pairs = zip(costs, samples[_FLOOR], strict=True)
         ratio = statistics.median(ours.wall / floor.wall for ours, floor in pairs)
-        wanted = at_most(ratio, MOST_RATIO) if name == "handle" else ""
+        wanted = at_most(ratio, MAX_RATIO) if name == "handle" else ""
         rows.append([name, *(f"{mean:.2f}" for mean in means), f"{ratio:.2f}", wanted])
     columns = ["", "ms", "own processor ms", "database processor ms", "/ bare", "wanted"]
     return [Table("An event in process", columns, rows, _NOTE)]
@@ -74,7 +74,7 @@ def _ways(jobs: Catalog) -> dict[str, Callable[[], None]]:
     bare = Bare(jobs, jobs.jobs.load(made[0]["uuid"]))
     event: dict[str, Any] = {"name": "update", "data": {"step": 1, "note": "well"}}
     first, second, third, fourth = made
-    numbers = iter(range(history.MOST_ENTRIES, 10**9))
+    numbers = iter(range(history.MAX_ENTRIES, 10**9))
 
     def handle() -> None:
         jobs.jobs.handle({**event, "uuid": first["uuid"]}, first["_update_token"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SHORT = 10
 LONG = (1_000, 100_000)
-MOST_RATIO = 1.3
+MAX_RATIO = 1.3
 _NOTE = (
     "`PipelineJobStore.handle`, the jobs in turn. The long histories are made in bulk, as their events"
     " would have left them; the move of entries to a bucket every 20 events is in their means."
@@ -47,7 +47,7 @@ def measure(bench: Bench) -> list[Table]:
                 f"{ratio:.2f}",
                 f"{statistics.mean(seconds) / mean:.2f}",
                 median_p99(reads[length])[0],
-                at_most(ratio, MOST_RATIO),
+                at_most(ratio, MAX_RATIO),
             ]
         )
     columns = ["events before", "median ms", "p99 ms", f"median / {SHORT}", f"mean / {SHORT}"]

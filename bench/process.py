@@ -15,7 +15,7 @@ from bench.catalog import Catalog, catalog
 from bench.measuring import Bench, Table, alone, at_most
 from bench.running import ROOT
 
-MOST_RATIO = 1.1
+MAX_RATIO = 1.1
 _FLOOR, _PATIENT = "bare script, quick exit", "bare script that waits for the driver's threads"
 _BY_JSON, _BY_URL = "reactor.py, a JSON message", "reactor.py, by the URL"
 _NOTE = (
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> list[Table]:
             for column in zip(*(costs[name] for costs in rounds), strict=True)
         )
         ratio = statistics.median(costs[name].wall / costs[_FLOOR].wall for costs in rounds)
-        wanted = at_most(ratio, MOST_RATIO) if name in (_BY_JSON, _BY_URL) else ""
+        wanted = at_most(ratio, MAX_RATIO) if name in (_BY_JSON, _BY_URL) else ""
         rows.append([name, f"{wall:.0f}", f"{processor:.0f}", f"{ratio:.2f}", wanted])
     columns = ["", "ms", "processor ms", "/ bare", "wanted"]
     return [Table("A cold event", columns, rows, _NOTE)]

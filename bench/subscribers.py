@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SUBSCRIBERS, JOBS, ROUNDS, EVENTS = 50, 20, 12, 40
 WAITING = 100_000
 SPREAD, SINGLE = 1000, 500
-MOST_RATIO, LEAST_RATE = 1.1, 200
+MAX_RATIO, LEAST_RATE = 1.1, 200
 SECONDS = 300.0
 
 
@@ -168,7 +168,7 @@ def rate(jobs: Catalog, told: Receivers, made: int, events: int) -> float:
 def _ratio(what: str, costs: list[float], floors: list[float]) -> list[str]:
     ratio = statistics.median(a / b for a, b in zip(costs, floors, strict=True))
     pair = (f"{statistics.median(each):.2f}" for each in (costs, floors))
-    return [what, *pair, f"{ratio:.2f}", at_most(ratio, MOST_RATIO)]
+    return [what, *pair, f"{ratio:.2f}", at_most(ratio, MAX_RATIO)]
 
 
 def measure(bench: Bench) -> list[Table]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from deployment.exceptions import DeploymentError
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_BYTES = 200_000_000
+MAX_BYTES = 200_000_000
 
 
 def build(image: str, python: str) -> tuple[str, int]:
@@ -27,9 +27,9 @@ def build(image: str, python: str) -> tuple[str, int]:
         python = _asked("image", "inspect", "--format", "{{index .RepoDigests 0}}", python)
     _docker("build", "--build-arg", f"PYTHON={python}", "--tag", image, str(ROOT))
     size = int(_asked("image", "inspect", "--format", "{{.Size}}", image))
-    if size >= MOST_BYTES:
+    if size >= MAX_BYTES:
         message = (
-            f"{image} has {size / 1e6:.0f} MB, and should have less than {MOST_BYTES / 1e6:.0f}"
+            f"{image} has {size / 1e6:.0f} MB, and should have less than {MAX_BYTES / 1e6:.0f}"
         )
         raise DeploymentError(message)
     return python, size

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from manager.exceptions import UnreadableReport
     from reactors.runtime import Reactor
 
-LONGEST_SESSION = 256
+MAX_SESSION_LENGTH = 256
 _RUNNING = "RUNNING"
 _EXECUTION = "execution:"
 """How a key begins that the platform has given, not the sender."""
@@ -327,7 +327,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     from datacatalog.managers.pipelinejobs.callback import callback_url  # noqa: PLC0415 - for a create only
 
     _check_patterns(message)
-    fields = {"session": rx.session[:LONGEST_SESSION], **message.body}
+    fields = {"session": rx.session[:MAX_SESSION_LENGTH], **message.body}
     execution = rx.environ.get("_abaco_execution_id")
     job, is_new = jobs.find_or_create(fields, owner=rx.username, key=execution)
     result = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 BEGUN, INDEXED = "index", "indexed"
-_MOST_NAMES = 20
+_MAX_NAMES = 20
 
 
 def index(
@@ -98,5 +98,5 @@ def _data(done: Indexed) -> dict[str, Any]:
     data: dict[str, Any] = {"files": len(done.names)}
     if done.unread:
         data["without_fixity"] = len(done.unread)
-        data["unread"] = done.unread[:_MOST_NAMES]
+        data["unread"] = done.unread[:_MAX_NAMES]
     return data

@@ -165,14 +165,14 @@ _WRITTEN: dict[str, dict[str, Callable[[str], str]]] = {
 
 SECRET = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
 """What looks like a token."""
-_LONGEST_VALUE = 60
+_MAX_VALUE = 60
 
 
 def show(value: Any) -> str:
     """Return a value for an error, cut where it is long."""
     # a token in the wrong place is a secret all the same
     shown = SECRET.sub("(a token)", repr(value)).encode(errors="replace").decode()
-    return shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "…"
+    return shown if len(shown) <= _MAX_VALUE else shown[:_MAX_VALUE] + "…"
 
 
 def masked(text: str) -> str:

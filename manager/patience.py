@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 PATIENCE = 60.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 5.0
 
 
 def wait_for_database(rx: Reactor, attempt: Callable[[], T]) -> T:
@@ -43,4 +43,4 @@ def wait_for_database(rx: Reactor, attempt: Callable[[], T]) -> T:
                 rx.logger.warning("%s", rx.redact(f"waiting, since {problem}"))
         waits = True
         time.sleep(seconds)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        pause = min(2 * pause, _MAX_PAUSE)

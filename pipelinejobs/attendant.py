@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STOP_SECONDS = 5.0
-_LONGEST_PAUSE = 30.0
+_MAX_PAUSE = 30.0
 _logger = logging.getLogger(__name__)
 
 
@@ -59,7 +59,7 @@ class Attendant:
             _logger.warning("the dispatcher ended with %d and is started again", code)
             if self._closing.wait(pause):
                 break
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_PAUSE, pause * 2)
             self._process = self._start()
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 GOOD, WARNING, BAD = "ok", "warning", "bad"
-MOST_SKEW = 2.0
+MAX_SKEW = 2.0
 _OLDEST_SERVER = (5, 0)
 _NEVER, _FIRST_YEAR = "Thu, 01 Jan 1970 00:00:00 GMT", 2000
 _NOT_FOUND = 404
@@ -234,7 +234,7 @@ def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) ->
         return Finding(subject, WARNING, "is not told", "compare it with `date -u` there")
     seconds = (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
     seconds = max(0.0, abs(seconds) - grain)
-    if seconds <= MOST_SKEW:
+    if seconds <= MAX_SKEW:
         return Finding(subject, GOOD, "as the one here")
     return Finding(
         subject, BAD, f"differs from the one here by {seconds:,.0f} s", "set both by NTP"

@@ -40,13 +40,13 @@ VARIABLE = "PIPELINEJOBS_CALLBACK"
 PATIENCE = 60.0
 """Seconds in which an event is sent again and again."""
 _TIMEOUT = 30.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_FIRST_REST, _LONGEST_REST = 5.0, 300.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
+_FIRST_REST, _MAX_REST = 5.0, 300.0
 """Seconds, after patience has ended, in which only the end of the job is sent."""
 _DOUBLINGS = 10
-_MOST_WAITING = 1000
+_MAX_WAITING = 1000
 _SHORTEST_SECRET = 8
-_LONGEST_ANSWER = 1024 * 1024
+_MAX_ANSWER = 1024 * 1024
 _LAST = ("finish", "fail")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
@@ -137,7 +137,7 @@ class _Callback:
             except urllib.error.HTTPError as error:
                 reply = error
             with reply:
-                status, headers, content = reply.code, reply.headers, reply.read(_LONGEST_ANSWER)
+                status, headers, content = reply.code, reply.headers, reply.read(_MAX_ANSWER)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _Later(_reason(error)) from None
         answer = _read(content)
@@ -328,7 +328,7 @@ class Job:
         body = f'{json.dumps(head)[:-1]}, "data": {callback.redact(content)}}}'
         key = event_id or str(uuid.uuid4())
         self._waiting.append(_Event(name, body.encode(), key, not event_id))
-        if len(self._waiting) > _MOST_WAITING:
+        if len(self._waiting) > _MAX_WAITING:
             # what says how it went is missed less than what says that it began or ended
             found = (at for at, each in enumerate(self._waiting) if each.name == "update")
             _logger.warning("%s event: given up", self._waiting.pop(next(found, 0)).name)
@@ -340,7 +340,7 @@ class Job:
                 with self._lock:
                     self._send_waiting()
             except _Later as later:
-                if over.wait(_pause(number, _LONGEST_REST, later)):
+                if over.wait(_pause(number, _MAX_REST, later)):
                     return
             except ReportError as error:
                 _logger.warning("%s", error)
@@ -355,7 +355,7 @@ class Job:
             try:
                 self._send_waiting()
             except _Later as later:
-                pause = _pause(number, _LONGEST_PAUSE, later)
+                pause = _pause(number, _MAX_PAUSE, later)
                 if time.monotonic() + pause >= deadline:
                     self._give_up(str(later))
                     return
@@ -385,7 +385,7 @@ class Job:
         if self._strict:
             self._waiting.clear()
             raise Undelivered(text)
-        rest = min(_LONGEST_REST, _FIRST_REST * 2 ** min(self._failures, _DOUBLINGS))
+        rest = min(_MAX_REST, _FIRST_REST * 2 ** min(self._failures, _DOUBLINGS))
         self._failures, self._rests_until = self._failures + 1, time.monotonic() + rest
         _logger.warning("%s", text)
 

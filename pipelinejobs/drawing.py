@@ -85,12 +85,12 @@ def describe(path: Path) -> str:
     """Return in words what the drawing shows."""
     if path.current is None:
         return "The states of a job and the events that lead from one to another"
-    ways = " → ".join(spell.state for spell in path.spells[-_MOST_NAMED:])
-    before = "… → " if len(path.spells) > _MOST_NAMED else ""
+    ways = " → ".join(spell.state for spell in path.spells[-_MAX_NAMED:])
+    before = "… → " if len(path.spells) > _MAX_NAMED else ""
     return f"The job is {path.current}, after {before}{ways}"
 
 
-_MOST_NAMED = 12
+_MAX_NAMED = 12
 
 
 def _lines(path: Path, *, style: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT = 30.0
-LONGEST_EXECUTION = 330.0
+MAX_EXECUTION = 330.0
 _UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 401, 404, 500
 
 
@@ -183,7 +183,7 @@ class Gateway:
         url = f"{self.server}/actors/v2{path}"
         waits = method == "POST" and path.endswith("/messages")
         reply = self._ask(
-            method, url, headers=headers, timeout=LONGEST_EXECUTION if waits else TIMEOUT, **options
+            method, url, headers=headers, timeout=MAX_EXECUTION if waits else TIMEOUT, **options
         )
         if reply.status_code != httpx.codes.OK:
             raise self._refused(reply)

@@ -22,8 +22,8 @@ CHECK_SECONDS = 1.5
 """Until a database that does not answer is held to be away."""
 FROZEN_SECONDS = 60.0
 """Until one that runs and does not answer is killed: it may be busy, and come to itself."""
-_MOST_ERRORS = 2
-_LONGEST_PAUSE = 4.0
+_MAX_ERRORS = 2
+_MAX_PAUSE = 4.0
 _STARTING = "the job database is being started again"
 
 _logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Keeper:
         # to a client that it knows, one that has failed inside may not answer at all
         failed = mongo.answers_errors(error) or self._database.answers_errors(self._server)
         self._errors = self._errors + 1 if failed else 0
-        if self._errors >= _MOST_ERRORS:
+        if self._errors >= _MAX_ERRORS:
             return self._start_again("failed")
         if time.monotonic() - self._well > FROZEN_SECONDS:
             return self._start_again(f"did not answer for {FROZEN_SECONDS:g} s")
@@ -120,7 +120,7 @@ class Keeper:
             if complaint != self._complaint:
                 _logger.error("the job database %s and cannot be started: %s", what, complaint)
             self._complaint = complaint
-            self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 1.0)
+            self._pause = min(_MAX_PAUSE, self._pause * 2 or 1.0)
             return
         self._complaint = ""
         self._well, self._errors = time.monotonic(), 0

@@ -38,7 +38,7 @@ _PASSED_ON = {
     signal.SIGUSR1,
     signal.SIGUSR2,
 }
-_MOST_LINES, _MOST_BYTES = 20, 8192
+_MAX_LINES, _MAX_BYTES = 20, 8192
 _PART = 65536
 _STDERR = 2
 _LATE_SECONDS = 1.0
@@ -60,12 +60,12 @@ class _LastLines:
     def read(self) -> list[str]:
         """Return the last lines, when all have come."""
         self._thread.join(_LATE_SECONDS)
-        return self._kept.decode(errors="replace").splitlines()[-_MOST_LINES:]
+        return self._kept.decode(errors="replace").splitlines()[-_MAX_LINES:]
 
     def _copy(self) -> None:
         while True:
             part = os.read(self._source.fileno(), _PART)
-            self._kept = (self._kept + part)[-_MOST_BYTES:]
+            self._kept = (self._kept + part)[-_MAX_BYTES:]
             if not part or not _write(part):
                 # whoever goes on writing notices it, as without us
                 self._source.close()

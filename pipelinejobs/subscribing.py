@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
-MOST_LAG_SECONDS = 60.0
+MAX_LAG_SECONDS = 60.0
 SETTINGS, KEPT = "settings", "database"
 
 
@@ -97,7 +97,7 @@ def _status(health: Health, *, is_named: bool) -> str:
         return ABSENT
     if health.kept.get("failures"):
         return FAILING
-    return BEHIND if health.lag_seconds > MOST_LAG_SECONDS else WELL
+    return BEHIND if health.lag_seconds > MAX_LAG_SECONDS else WELL
 
 
 def _shown(url: str) -> str:

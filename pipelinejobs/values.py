@@ -19,7 +19,7 @@ from reactors.exceptions import MessageError
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
 _JOB = "107"
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 def at(value: object, *names: str) -> object:
@@ -92,7 +92,7 @@ def job_uuid(text: str) -> str:
 
 def number(text: str | None) -> int | None:
     """Return the integer that a string holds, or None if it holds none or one that is too large."""
-    is_one = text is not None and text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS
+    is_one = text is not None and text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS
     return int(text) if text is not None and is_one else None
 
 

@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 _SALT = "eJa5wZlEX4eWU"
-_LONGEST = 32
+_MAX_LENGTH = 32
 
 
 def is_abacoid(text: str) -> bool:
     """Tell whether a string is an id that Abaco gave; if not, it may be an alias."""
-    return len(text) <= _LONGEST and bool(_hashids().decode(text))
+    return len(text) <= _MAX_LENGTH and bool(_hashids().decode(text))
 
 
 @lru_cache(maxsize=1)

@@ -24,7 +24,7 @@ FIRST_SECONDS = 5.0
 """How long the first byte is waited for."""
 PAUSE_SECONDS = 0.25
 """The message has ended when nothing has come for so long after its last byte."""
-LONGEST_SECONDS = 30.0
+MAX_SECONDS = 30.0
 """How long a message may take as a whole, however steadily it comes."""
 _PART_BYTES = 64 * 1024
 
@@ -57,7 +57,7 @@ def _read_all(descriptor: int) -> bytes:
     poll = select.poll()
     # unlike a read, it does not take a FIFO that nobody has opened for writing yet for an ended one
     poll.register(descriptor, select.POLLIN)
-    deadline = time.monotonic() + LONGEST_SECONDS
+    deadline = time.monotonic() + MAX_SECONDS
     content = bytearray()
     seconds = FIRST_SECONDS
     while poll.poll(seconds * 1000) and (part := os.read(descriptor, _PART_BYTES)):
@@ -71,7 +71,7 @@ def _read_all(descriptor: int) -> bytes:
         if time.monotonic() > deadline:
             problem = (
                 f"the binary message had {len(content):,} bytes and no end after "
-                f"{LONGEST_SECONDS:g} s: close the FIFO when all is written"
+                f"{MAX_SECONDS:g} s: close the FIFO when all is written"
             )
             raise MessageError(problem)
         seconds = PAUSE_SECONDS

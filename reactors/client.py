@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT = 10.0
-MOST_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 _PART_BYTES = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 
@@ -106,7 +106,7 @@ def _limit(session: Any, timeout: float, origin: tuple[str, str | None, int | No
             content = bytearray()
             while part := response.raw.read1(_PART_BYTES, decode_content=True):
                 content += part
-                if len(content) > MOST_BYTES:
+                if len(content) > MAX_BYTES:
                     response.close()
                     raise ContentDecodingError(request=request)
                 if time.monotonic() > deadline:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NOT_FOUND = 404
 _REFUSED, _BUSY = range(400, 500), (401, 408, 425, 429)
 """HTTP statuses that say no, and those of them that may say yes later: a token expires, too."""
-_LONGEST_DELAY = 30.0
+_MAX_DELAY = 30.0
 
 
 class Sending(Actors):
@@ -108,7 +108,7 @@ class Sending(Actors):
 
     @staticmethod
     def _pause(delay: float, attempt: int) -> None:
-        longest = min(_LONGEST_DELAY, delay * 2 ** (attempt - 1))
+        longest = min(_MAX_DELAY, delay * 2 ** (attempt - 1))
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
 
 

@@ -20,7 +20,7 @@ PREFIX = "_REACTOR_"
 SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization", "deliveries")
 """Sections that a variable can make where no file has them."""
 ONLY_IN_FILES = ("logs", "folders")
-_MOST_FILES = 8
+_MAX_FILES = 8
 _TICK = 1_000_000_000
 _parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
 """What files held, by what their folders say of them; for a process that handles many messages."""
@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
         known, content = _parsed.get(path, ((), {}))
         if known != stamp:
             content = _parse(path, path.read_text(encoding="utf-8"))
-            if len(_parsed) >= _MOST_FILES:
+            if len(_parsed) >= _MAX_FILES:
                 _parsed.clear()
             # another change within the same tick of the clock would leave no mark
             if time.time_ns() - status.st_ctime_ns > _TICK:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _SLASHES = re.compile(r"/{2,}")
 _VERSIONED = re.compile(r"^/actors/v2(?=/|$)")
-_MOST_PARAMETERS = 1000
+_MAX_PARAMETERS = 1000
 _PUBLIC_BYTES = 16 * 1024
 """Of a body whose sender need not be known."""
 _TOO_LARGE = "The request body is larger than {} bytes."
@@ -174,7 +174,7 @@ class _Path:
 
     async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         gateway, headers = self._gateway, Headers(scope=scope)
-        sent = query.read(scope["query_string"], most=_MOST_PARAMETERS, what="URL")
+        sent = query.read(scope["query_string"], most=_MAX_PARAMETERS, what="URL")
         parameters = dict(reversed(sent))
         path = {name: str(value) for name, value in scope["path_params"].items()}
         principal, subject = access.NOBODY, Subject()

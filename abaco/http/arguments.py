@@ -23,13 +23,13 @@ from abaco.http import query, texts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-LARGEST_INTEGER = 2**31 - 1
-MOST_FIELDS = 1000
+MAX_INTEGER = 2**31 - 1
+MAX_FIELDS = 1000
 NOT_JSON = "The request body is not valid JSON: "
 _TRUE = ("true", "1")
 _FALSE = ("false", "0")
 _MAX_DIGITS = 400
-_MOST_LEVELS = 100
+_MAX_LEVELS = 100
 """Of nesting; beyond some more, actors cannot read it (Python's parser), nor databases keep it."""
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -66,7 +66,7 @@ def read_json(body: bytes) -> Any:
             parse_float=_number,
             parse_int=_integer,
         )
-        if body.count(b"[") + body.count(b"{") > _MOST_LEVELS:
+        if body.count(b"[") + body.count(b"{") > _MAX_LEVELS:
             _check_levels(content)
         return content
     except RecursionError:
@@ -96,7 +96,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
         return {}
     fields: dict[str, Any] = {}
     files = contextlib.ExitStack()
-    room = iter(range(MOST_FIELDS))
+    room = iter(range(MAX_FIELDS))
 
     def keep(name: bytes | None, value: bytes | None) -> None:
         if next(room, None) is None:
@@ -113,7 +113,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, Any]:
         if kind == _FORM:
             charset = texts.charset_of(content_type)
             body = body.removeprefix(codecs.BOM_UTF8)
-            for name, value in query.read(body, most=MOST_FIELDS, what="form", charset=charset):
+            for name, value in query.read(body, most=MAX_FIELDS, what="form", charset=charset):
                 fields.setdefault(name, value)
         else:
             headers = {
@@ -251,7 +251,7 @@ def _to_integer(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int | str):
         raise TypeError
     number = int(given)
-    if abs(number) > LARGEST_INTEGER:
+    if abs(number) > MAX_INTEGER:
         raise OverflowError
     return number
 
@@ -268,7 +268,7 @@ def _to_boolean(given: Any) -> bool:
 def _check_levels(content: Any) -> None:
     # as it was parsed just now, everything is of one of few types
     level = [content]
-    for _ in range(_MOST_LEVELS):
+    for _ in range(_MAX_LEVELS):
         level = [
             child
             for node in level

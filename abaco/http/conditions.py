@@ -36,7 +36,7 @@ ANY = "any value"
 """What a field holds, in words for a refusal."""
 _CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 _FLAGS = {**_CONSTANTS, "1": True, "0": False}
-_LONGEST_PATTERN = 1000
+_MAX_PATTERN_LENGTH = 1000
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,8 @@ def _is_like(_field: Field, text: str) -> Test:
     # a pattern comes from outside: RE2 takes linear time, whatever it is
     options = re2.Options()
     options.log_errors = False
-    if len(text) > _LONGEST_PATTERN:
-        message = f"A regular expression has at most {_LONGEST_PATTERN} characters."
+    if len(text) > _MAX_PATTERN_LENGTH:
+        message = f"A regular expression has at most {_MAX_PATTERN_LENGTH} characters."
         raise BadRequest(message)
     try:
         pattern = re2.compile(text, options)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 _HERE = ("localhost", "127.0.0.1", "::1")
-_MOST_PORTS = 65_535
+_MAX_PORTS = 65_535
 _AUTHORITY = re.compile(
     r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]*))(?::(?P<port>[0-9]{0,5}))?"
 )
@@ -109,7 +109,7 @@ def host_of(version: str, headers: Sequence[tuple[bytes, bytes]], authority: str
         message = "the Host header and the target of the request name different hosts"
         raise Misdirected(400, message)
     parsed = _AUTHORITY.fullmatch(given[0])
-    if parsed is None or int(parsed["port"] or 0) > _MOST_PORTS:
+    if parsed is None or int(parsed["port"] or 0) > _MAX_PORTS:
         message = "the Host header is not HOST or HOST:PORT"
         raise Misdirected(400, message)
     return canonical(parsed["address"] or parsed["name"])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 SECONDS = 1.0
-MOST = 10_000
+MAX_ANSWERS = 10_000
 SOURCES = frozenset(
     (
         tables.actors,
@@ -87,7 +87,7 @@ class Known:
             with self._lock:
                 # what was read before a change is not kept after it
                 if generation == self._generation:
-                    if len(self._answers) >= MOST:
+                    if len(self._answers) >= MAX_ANSWERS:
                         self._answers.clear()
                     self._answers[(query, *args)] = (until, answer)
         return answer

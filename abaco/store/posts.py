@@ -14,7 +14,7 @@ from abaco.store.tables import posts
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MOST_ATTEMPTS = 8
+MAX_ATTEMPTS = 8
 _FIRST_DELAY = 2.0
 
 
@@ -48,7 +48,7 @@ def delivered(tx: Connection, post: Record) -> None:
 def failed(tx: Connection, post: Record) -> bool:
     """Let a post, and what waits behind it, be tried later, or give it up; tell whether that."""
     attempts = post["attempts"] + 1
-    if attempts >= MOST_ATTEMPTS:
+    if attempts >= MAX_ATTEMPTS:
         delivered(tx, post)
         return True
     later = clock.now() + datetime.timedelta(seconds=_FIRST_DELAY * 2 ** (attempts - 1))

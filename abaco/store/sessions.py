@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CODE_SECONDS = 600
 SESSION_SECONDS = 30 * 86_400
-MOST_OF_ONE = 50
+MAX_OF_ONE = 50
 """Codes, and likewise sessions, of one token; the oldest ends for a further one."""
 _CODE, _SESSION = "code", "session"
 _SECONDS = {_CODE: CODE_SECONDS, _SESSION: SESSION_SECONDS}
@@ -90,7 +90,7 @@ def forget_expired(tx: Connection) -> None:
 def _make(tx: Connection, token_id: str, kind: str) -> str:
     mine = (sessions.c.token_id == token_id, sessions.c.kind == kind)
     newest = select(sessions.c.hash).where(*mine).order_by(sessions.c.create_time.desc())
-    kept = newest.limit(MOST_OF_ONE - 1)
+    kept = newest.limit(MAX_OF_ONE - 1)
     tx.execute(delete(sessions).where(*mine, sessions.c.hash.not_in(kept)))
     secret, moment = secrets.token_hex(_BYTES), clock.now()
     tx.execute(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from abaco.store.database import Database
 
-MOST = 512
+MAX_BATCH = 512
 """Operations in one transaction."""
 RETRY_SECONDS = 1.0
 
@@ -125,7 +125,7 @@ class Writer:
             following = self._queue.get(timeout=RETRY_SECONDS if batch else None)
             while following is not None:
                 batch.append(following)
-                if len(batch) >= MOST:
+                if len(batch) >= MAX_BATCH:
                     return batch, False
                 following = self._queue.get_nowait()
         except queue.Empty:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image
     from abaco.store.records import Record
 
-MOST_BYTES = 131_072 - 1
+MAX_BYTES = 131_072 - 1
 """Of one variable, with its name: what Linux passes to a new program (MAX_ARG_STRLEN)."""
 
 CONFIGS = "_actor_configs"
@@ -122,7 +122,7 @@ def fits(name: str, value: str) -> bool:
     if not name or "=" in name or "\0" in name + value:
         return False
     try:
-        return len(f"{name}={value}".encode()) <= MOST_BYTES
+        return len(f"{name}={value}".encode()) <= MAX_BYTES
     except UnicodeEncodeError:
         return False
 

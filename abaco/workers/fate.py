@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-MOST_ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 """How often an execution is begun whose process is killed from outside; its gateway may be, too."""
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 """How often a program is started that does not start."""
 
 
@@ -54,9 +54,9 @@ def decide(facts: Facts) -> Fate:
     if facts.aborted:
         return Fate.AGAIN if facts.killed or facts.failed else Fate.ENDED
     if facts.failed:
-        return Fate.AGAIN if facts.failures < MOST_FAILURES else Fate.ENDED
+        return Fate.AGAIN if facts.failures < MAX_FAILURES else Fate.ENDED
     if facts.killed:
-        return Fate.AGAIN if facts.attempts + 1 < MOST_ATTEMPTS else Fate.ENDED
+        return Fate.AGAIN if facts.attempts + 1 < MAX_ATTEMPTS else Fate.ENDED
     if facts.unavailable and (facts.repeatable or not facts.answered):
         return Fate.LATER
     return Fate.ENDED

@@ -45,7 +45,7 @@ LENGTH = struct.Struct(">I")
 READ_BYTES = 65_536
 INTERRUPTED = 130
 _OUTPUTS = (1, 2)
-_LARGEST_CODE = 255
+_MAX_CODE = 255
 _SET_CHILD_SUBREAPER = 36
 _PRIVATE = 0o700
 
@@ -150,7 +150,7 @@ def code_of(result: object) -> tuple[int, str]:
     if result is None:
         return 0, ""
     if isinstance(result, int):
-        return result & _LARGEST_CODE, ""
+        return result & _MAX_CODE, ""
     return 1, f"{result}\n"
 
 

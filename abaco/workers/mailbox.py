@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from abaco.store.executions import Message
 
-FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+FIRST_DELAY, MAX_DELAY = 1.0, 60.0
+FIRST_PAUSE, MAX_PAUSE = 0.25, 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -168,7 +168,7 @@ class Mailbox:
         entry.reason = reason
         delay = delay_of(entry.tries)
         self._failures += 1
-        pause = min(FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10), MAX_PAUSE)
         self._paused_until = now + pause
         lane = self._lane_of(entry)
         lane.due = now + delay
@@ -282,5 +282,5 @@ class Mailbox:
 
 def delay_of(tries: int) -> float:
     """Return how many seconds a message waits that could not be handled so many times."""
-    delay = min(FIRST_DELAY * 2.0 ** min(tries - 1, 10), LONGEST_DELAY)
+    delay = min(FIRST_DELAY * 2.0 ** min(tries - 1, 10), MAX_DELAY)
     return delay * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that wait in memory; others are read again when their turn comes."""
-MOST_UNWRITTEN = 64
+MAX_UNWRITTEN = 64
 """Writes of executions that nobody waits for: with more, workers wait."""
 _UNWRITTEN = object()
 
@@ -321,7 +321,7 @@ class Mailboxes:
 
     async def settled(self) -> None:
         """Wait until not too much is left to be written."""
-        while len(self._unwritten) > MOST_UNWRITTEN:
+        while len(self._unwritten) > MAX_UNWRITTEN:
             await asyncio.wait(self._unwritten, return_when=asyncio.FIRST_COMPLETED)
 
     def _write_later(self, writing: Coroutine[Any, Any, None]) -> None:

@@ -44,12 +44,12 @@ SHORTAGES = (
 )
 """What passes, and is not the fault of an actor."""
 READY_SECONDS = 60.0
-_MOST_STARTS = 10
+_MAX_STARTS = 10
 _END_SECONDS = 5.0
 _DIAGNOSIS_BYTES = 4096
 _LOOKS = 20
 _LOOK_SECONDS = 0.005
-_LARGEST_REPLY = 4 * 1024 * 1024
+_MAX_REPLY = 4 * 1024 * 1024
 
 
 class NotStarted(Exception):
@@ -191,10 +191,10 @@ class Warm:
             if self._process.poll() is None:
                 return
             await self.close()
-        for _ in range(_MOST_STARTS):
+        for _ in range(_MAX_STARTS):
             if await self._start():
                 return
-        message = f"{self._image.handler}: the process was killed {_MOST_STARTS} times at its start"
+        message = f"{self._image.handler}: the process was killed {_MAX_STARTS} times at its start"
         raise NotStarted(message)
 
     async def _start(self) -> bool:
@@ -377,7 +377,7 @@ class _Control(asyncio.Protocol):
         """Take what has come of an answer."""
         self._content += data
         size = LENGTH.unpack_from(self._content)[0] if len(self._content) >= LENGTH.size else 0
-        if size > _LARGEST_REPLY:
+        if size > _MAX_REPLY:
             self.close()
         elif size and len(self._content) >= LENGTH.size + size:
             reply = json.loads(self._content[LENGTH.size : LENGTH.size + size])

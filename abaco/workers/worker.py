@@ -47,9 +47,9 @@ _SHORTAGE_SECONDS = 1.0
 _LOG_SECONDS = 2.0
 _STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
-_MOST_TOGETHER = 32
+_MAX_TOGETHER = 32
 _TOGETHER_SECONDS = 5.0
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300
 
 _logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Worker:
         self._aborted = False
         self._failures = 0
         # what one message makes of the state of an actor, the next has to find
-        self._most_together = _MOST_TOGETHER if image.batch and actor["stateless"] else 1
+        self._most_together = _MAX_TOGETHER if image.batch and actor["stateless"] else 1
         self._together = self._most_together
         """how many messages are taken at once: fewer after some that the actor did not take"""
         self._after = set(after)
@@ -525,7 +525,7 @@ class _Results:
 
 def _last_line(log: str) -> str:
     lines = log.strip().splitlines()
-    return lines[-1][-_LONGEST_REASON:] if lines else ""
+    return lines[-1][-_MAX_REASON_LENGTH:] if lines else ""
 
 
 def _final_state(

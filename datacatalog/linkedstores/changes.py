@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 WINDOW = datetime.timedelta(seconds=10)
 """How much later than its date a change may be seen: clocks differ, and writes take their time."""
-_MOST_COUNTED = 10_000
-_MOST_READ = 10_000
+_MAX_COUNTED = 10_000
+_MAX_READ = 10_000
 """Changes of a kind; with more within `WINDOW`, which those were is not looked for."""
 
 
@@ -74,7 +74,7 @@ class Changes:
         if self._asked is not None and new:
             self._total += len(new)
             self._counts.update(found[key] for key in new)
-            if len(found) > _MOST_READ or len(self._counts) > _MOST_COUNTED:
+            if len(found) > _MAX_READ or len(self._counts) > _MAX_COUNTED:
                 # all numbers grow: whoever remembers one looks once more than needed
                 self._base = self._total
                 self._counts.clear()
@@ -82,7 +82,7 @@ class Changes:
 
     def _found(self, since: datetime.datetime) -> dict[str, str]:
         """Return the uuids of what was changed, by the change; of many, only some."""
-        after, most = {"$gte": since}, _MOST_READ + 1
+        after, most = {"$gte": since}, _MAX_READ + 1
         rows: list[Document] = [
             *self._jobs.updates.find({"date": after}, {"uuid": 1}, limit=most),
             *self._jobs.rejected.find({"date": after}, {"uuid": 1}, limit=most),

@@ -47,7 +47,7 @@ COLLECTIONS: dict[str, str | None] = {
 _DUPLICATE_KEY = 11000
 _KEYS = (str, int, float, bytes, datetime.datetime, uuid.UUID, ObjectId, Int64, Binary)
 """Types of an `_id`; in a query, an object or a regular expression would be no value."""
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 16 * 1024 * 1024
 _EXTENDED = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
 
 
@@ -88,8 +88,8 @@ class Item(NamedTuple):
         except (OverflowError, RecursionError, UnicodeError, BSONError) as error:
             message = "the document has a value that the database cannot hold"
             raise ValueError(message) from error
-        if size > _MOST_BYTES:
-            message = f"the document has {size:,} bytes, and the database holds {_MOST_BYTES:,}"
+        if size > _MAX_BYTES:
+            message = f"the document has {size:,} bytes, and the database holds {_MAX_BYTES:,}"
             raise ValueError(message)
         return cls(collection, document)
 
@@ -216,7 +216,7 @@ class Transfer:
 
     def _is_present(self, job_id: Any) -> bool:
         if job_id not in self._present:
-            if len(self._present) > _MOST_REMEMBERED:
+            if len(self._present) > _MAX_REMEMBERED:
                 self._present.clear()
             found = self._db[JOBS].find_one({"_id": job_id}, {"_id": 1})
             self._present[job_id] = found is not None
@@ -238,7 +238,7 @@ class Transfer:
         return f"{name}: another document has the uuid {document.get('uuid')}, or its identifier"
 
 
-_MOST_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 
 def _duplicates(error: BulkWriteError) -> list[int]:

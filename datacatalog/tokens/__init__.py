@@ -8,7 +8,7 @@ from datacatalog.tokens.admin import (
 )
 from datacatalog.tokens.exceptions import InvalidAdminToken, InvalidToken
 from datacatalog.tokens.job import (
-    MOST_FORMER_SALTS,
+    MAX_FORMER_SALTS,
     generate_salt,
     get_token,
     is_token_of_any,
@@ -16,7 +16,7 @@ from datacatalog.tokens.job import (
 )
 
 __all__ = [
-    "MOST_FORMER_SALTS",
+    "MAX_FORMER_SALTS",
     "InvalidAdminToken",
     "InvalidToken",
     "generate_salt",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SALT_LENGTH = 16
-MOST_FORMER_SALTS = 3
+MAX_FORMER_SALTS = 3
 """Of one document, whose tokens hold beside the present one."""
 
 
@@ -32,9 +32,9 @@ def is_token_of_any(token: object, salts: Sequence[object], *args: object) -> bo
     """Tell whether a token is that of one of some salts and `args`.
 
     The work is the same whichever salt it is, if any, and however many there are, up to one and
-    `MOST_FORMER_SALTS`.
+    `MAX_FORMER_SALTS`.
     """
-    padding = [""] * (1 + MOST_FORMER_SALTS - len(salts))
+    padding = [""] * (1 + MAX_FORMER_SALTS - len(salts))
     matches = [same(token, get_token(salt, *args)) for salt in (*salts, *padding)]
     return any(matches[: len(salts)])
 

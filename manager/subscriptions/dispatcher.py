@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS, BUSY_POLL_SECONDS = 0.05, 0.1
 """Between two looks for what is new; longer while there is something, so that one does for more."""
-GRACE_SECONDS, LONGEST_GRACE_SECONDS = 0.1, 1.0
+GRACE_SECONDS, MAX_GRACE_SECONDS = 0.1, 1.0
 """For which all others wait for the slowest of them, before the next entry of the same job: that it
 takes longer than most, and that it takes at all."""
 _JOBS, _ENTRIES = 100, 50
@@ -199,7 +199,7 @@ class Dispatcher:
             for handout in new:
                 handout.offer(self._lines)
 
-    def _settle(self, longest: float = LONGEST_GRACE_SECONDS) -> None:
+    def _settle(self, longest: float = MAX_GRACE_SECONDS) -> None:
         """Note what was told, and go on with the next entries."""
         with self.lock:
             late = {

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from manager.subscriptions.handout import Handout
     from manager.subscriptions.subscriber import Subscriber
 
-FIRST_PAUSE, LONGEST_PAUSE, LONGEST_SILENCE = 1.0, 3600.0, 300.0
+FIRST_PAUSE, MAX_PAUSE, MAX_SILENCE = 1.0, 3600.0, 300.0
 """Until an event is tried again, the longest for one event, and the longest for a subscriber."""
-MOST_QUEUED = 50
+MAX_QUEUED = 50
 LATE_SECONDS = 5.0
 _DOUBLINGS = 16
 _PAGE, _TURN = 50, 50
@@ -75,7 +75,7 @@ class Line:
         self._failures = int(kept.get("failures") or 0)
         until = kept.get("until")
         wait = (until - now()).total_seconds() if until else 0.0
-        self._until = time.monotonic() + max(0.0, min(LONGEST_SILENCE, wait))
+        self._until = time.monotonic() + max(0.0, min(MAX_SILENCE, wait))
         self._retry = kept.get("retry")
         self._late = 0.0
         self._rests = 0.0
@@ -104,7 +104,7 @@ class Line:
     def is_ready(self) -> bool:
         """Whether it would be told something new at once."""
         moment = time.monotonic()
-        busy = self.backlog or len(self.queue) >= MOST_QUEUED or moment < self._late
+        busy = self.backlog or len(self.queue) >= MAX_QUEUED or moment < self._late
         return not (busy or self.is_left_alone)
 
     @property
@@ -357,7 +357,7 @@ class Line:
             self._failures += 1
             self._counts["failed"] += 1
             if failure.away or self._failures >= self._most_failures:
-                silence = max(failure.retry_after or 0.0, pause(self._failures, LONGEST_SILENCE))
+                silence = max(failure.retry_after or 0.0, pause(self._failures, MAX_SILENCE))
                 self._until = time.monotonic() + silence
                 until = now() + datetime.timedelta(seconds=silence)
                 self._values["until"] = until
@@ -374,7 +374,7 @@ class Line:
 
     @staticmethod
     def _failed_place(tries: int, failure: DeliveryFailed) -> Document:
-        wait = max(failure.retry_after or 0.0, pause(tries, LONGEST_PAUSE))
+        wait = max(failure.retry_after or 0.0, pause(tries, MAX_PAUSE))
         due = now() + datetime.timedelta(seconds=wait)
         return {"tries": tries, "due": due, "reason": str(failure)}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "pipelinejobs"
 PRODUCER = "urn:pipelinejobs"
-_MOST_FILES = 1000
+_MAX_FILES = 1000
 _TYPES = {
     "update": RunState.RUNNING,
     "resource": RunState.RUNNING,
@@ -95,7 +95,7 @@ def _run_facets(news: News, jobs: PipelineJobStore) -> dict[str, Any]:
 
 
 def _files(jobs: PipelineJobStore, query: Document) -> list[tuple[str, str]]:
-    found = jobs.db["files"].find(query, {"name": 1, "storage_system": 1}, limit=_MOST_FILES)
+    found = jobs.db["files"].find(query, {"name": 1, "storage_system": 1}, limit=_MAX_FILES)
     system = jobs.catalog.storage_system
     return sorted(
         (f"agave://{each.get('storage_system') or system}", each["name"]) for each in found

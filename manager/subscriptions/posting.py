@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
 """For the connection, and from then on until the answer is there."""
-MOST_BYTES = 64 * 1024
-LONGEST_RETRY_AFTER = 86_400.0
+MAX_BYTES = 64 * 1024
+MAX_RETRY_AFTER = 86_400.0
 _GONE, _BUSY = 410, (408, 429)
 _SHOWN = 200
 _PORTS = {"http": 80, "https": 443}
@@ -140,7 +140,7 @@ class Poster:
             connection.putheader(name, value)
         connection.endheaders(body)
         response = connection.getresponse()
-        content = response.read(MOST_BYTES)
+        content = response.read(MAX_BYTES)
         if response.will_close or not response.isclosed():
             # an answer that is longer than anybody needs is left unread
             self.close()
@@ -275,7 +275,7 @@ def _seconds(retry_after: str) -> float | None:
     """Return how long a `Retry-After` asks to wait, or None."""
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():
-        return min(LONGEST_RETRY_AFTER, float(text[:9]))
+        return min(MAX_RETRY_AFTER, float(text[:9]))
     try:
         moment = email.utils.parsedate_to_datetime(text)
     except ValueError:
@@ -283,4 +283,4 @@ def _seconds(retry_after: str) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.timezone.utc)
     wait = (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
-    return min(LONGEST_RETRY_AFTER, max(0.0, wait))
+    return min(MAX_RETRY_AFTER, max(0.0, wait))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PREFIX = "whsec_"
-_SHORTEST, _LONGEST = 24, 64
+_MIN_BYTES, _MAX_BYTES = 24, 64
 
 
 def key_of(secret: str) -> bytes:
@@ -25,8 +25,10 @@ def key_of(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         key = b""
-    if not (secret.startswith(_PREFIX) and _SHORTEST <= len(key) <= _LONGEST):
-        message = f"a secret is {_PREFIX} and the base64 of {_SHORTEST} to {_LONGEST} random bytes"
+    if not (secret.startswith(_PREFIX) and _MIN_BYTES <= len(key) <= _MAX_BYTES):
+        message = (
+            f"a secret is {_PREFIX} and the base64 of {_MIN_BYTES} to {_MAX_BYTES} random bytes"
+        )
         raise ValueError(message)
     return key
 

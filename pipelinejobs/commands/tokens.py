@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datacatalog.linkedstores.pipelinejob.former_salts import GRACE_SECONDS, LONGEST_GRACE_SECONDS
+from datacatalog.linkedstores.pipelinejob.former_salts import GRACE_SECONDS, MAX_GRACE_SECONDS
 from datacatalog.managers.pipelinejobs.callback import callback_url
 from manager.settings import section_of
 from pipelinejobs import output, values
@@ -53,7 +53,7 @@ def rotate(
         int,
         typer.Option(
             min=0,
-            max=LONGEST_GRACE_SECONDS,
+            max=MAX_GRACE_SECONDS,
             metavar="SECONDS",
             help="How long the former token still holds; 0 ends all former ones at once.",
         ),

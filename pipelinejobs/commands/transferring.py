@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _BATCH_ITEMS, _BATCH_BYTES = 500, 8 * 1024 * 1024
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 
 File = Annotated[Path, typer.Argument(help="Of newline-delimited JSON.")]
 
@@ -94,7 +94,7 @@ def import_(context: typer.Context, file: File) -> None:
             added, known = added + loaded.added, known + loaded.known
             conflicts += loaded.conflicts
             bar.advance(task, sum(item.collection != BUCKETS for item in batch))
-    for text in conflicts[:_MOST_SHOWN]:
+    for text in conflicts[:_MAX_SHOWN]:
         output.note(text)
     left = len(conflicts)
     output.note(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")

@@ -53,7 +53,7 @@ THREADS = {"sign-in": 4, "database": 12, "api": 8}
 The API has to have threads of its own left to answer."""
 DOWN_SECONDS = 2.0
 """For how long nobody waits for a database that has just not answered."""
-MOST_STREAMS, MOST_OF_ONE = 200, 20
+MAX_STREAMS, MAX_OF_ONE = 200, 20
 _API = "/actors"
 _HEADERS = {
     "Content-Security-Policy": (
@@ -275,7 +275,7 @@ def _version(ask: Callable[[View], object], view: View) -> str:
 
 def _stream(parts: _Parts, view: View, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
     user = view.visitor.user
-    if parts.streams[user] >= MOST_OF_ONE or parts.streams.total() >= MOST_STREAMS:
+    if parts.streams[user] >= MAX_OF_ONE or parts.streams.total() >= MAX_STREAMS:
         message = "Too many pages are being followed: close some."
         raise Problem(message, 503)
 

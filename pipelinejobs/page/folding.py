@@ -12,10 +12,10 @@ from pipelinejobs import output
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MOST_BYTES = 4 * 1024
+MAX_BYTES = 4 * 1024
 """Of some data in a page, as HTML."""
-MOST_OF_LOG = 64 * 1024
-MOST_OF_TEXT = 200
+MAX_OF_LOG = 64 * 1024
+MAX_OF_TEXT = 200
 """Characters of a name or another short text, in a list."""
 _UNITS = ("bytes", "KiB", "MiB")
 _THOUSAND = 1024
@@ -32,7 +32,7 @@ class Folded(NamedTuple):
 def folded(value: Any) -> Folded:
     """Return data as indented JSON, or the beginning of that."""
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=output.plain)
-    text = _beginning(encoder.iterencode(value), MOST_BYTES)
+    text = _beginning(encoder.iterencode(value), MAX_BYTES)
     if text.whole:
         return Folded(text.part)
     compact = json.dumps(value, ensure_ascii=False, default=output.plain)
@@ -41,7 +41,7 @@ def folded(value: Any) -> Folded:
 
 def end_of(log: str) -> Folded:
     """Return a log, or the end of it, which begins with a line."""
-    text = _beginning([log[::-1]], MOST_OF_LOG)
+    text = _beginning([log[::-1]], MAX_OF_LOG)
     if text.whole:
         return Folded(log)
     part = text.part[::-1]
@@ -51,7 +51,7 @@ def end_of(log: str) -> Folded:
 def short(value: object) -> str:
     """Return a short text, which somebody else may have made a long one."""
     text = "" if value is None else str(value)
-    return text if len(text) <= MOST_OF_TEXT else f"{text[:MOST_OF_TEXT]}…"
+    return text if len(text) <= MAX_OF_TEXT else f"{text[:MAX_OF_TEXT]}…"
 
 
 def size(text: str) -> str:

@@ -11,15 +11,15 @@ from pipelinejobs.page.view import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-LARGEST_BYTES = 2 * 1024 * 1024
+MAX_BYTES = 2 * 1024 * 1024
 SIGN_IN_BYTES = 16 * 1024
 """Of a form that anybody may send."""
 _SECONDS = 30.0
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _FORM = "application/x-www-form-urlencoded"
 
 
-async def read(request: Request, most: int = LARGEST_BYTES) -> dict[str, str]:
+async def read(request: Request, most: int = MAX_BYTES) -> dict[str, str]:
     """Return the fields of a form.
 
     Args:
@@ -34,7 +34,7 @@ async def read(request: Request, most: int = LARGEST_BYTES) -> dict[str, str]:
         raise Problem(message, 415)
     try:
         body = await asyncio.wait_for(_read(request, most), _SECONDS)
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except asyncio.TimeoutError:
         message = f"The form did not come within {_SECONDS:g} s."
         raise Problem(message, 408) from None

@@ -33,10 +33,10 @@ PAGE = 50
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
 IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
 _SEARCH_SECONDS = 0.5
-_MOST_STEPS = 2000
+_MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
-_MOST_LINKED = 100
-_MOST_REJECTED = 20
+_MAX_LINKED = 100
+_MAX_REJECTED = 20
 _COUNT_SECONDS = 2.0
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of a history that something else has written."""
@@ -134,7 +134,7 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
     past = _past(view, stored)
-    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MOST_REJECTED)
+    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
     return view.render(
         "job.html",
         f"Job {stored['uuid']}",
@@ -145,15 +145,15 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         job=public,
         hidden=stored.get(VISIBLE) is False,
         pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
-        parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MOST_LINKED]],
-        children=site.search.children(stored["uuid"], _MOST_LINKED),
+        parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MAX_LINKED]],
+        children=site.search.children(stored["uuid"], _MAX_LINKED),
         files=FileStore(site.jobs.db, catalog=site.catalog).query(
             {"$or": [{"child_of": stored["uuid"]}, {"generated_by": stored["uuid"]}]},
             sort=[("name", 1)],
-            limit=_MOST_LINKED,
+            limit=_MAX_LINKED,
         ),
-        most=_MOST_LINKED,
-        most_rejected=_MOST_REJECTED,
+        most=_MAX_LINKED,
+        most_rejected=_MAX_REJECTED,
         page=PAGE,
         past=past,
         allowed=[
@@ -183,7 +183,7 @@ def _past(view: View, stored: Document) -> _Past:
     search = view.site.search
     try:
         total = moved(stored) + len(stored.get("history", []))
-        drawn = min(total, _MOST_STEPS)
+        drawn = min(total, _MAX_STEPS)
         path = graph.Path.of(search.path(stored, total - drawn))
         end = _place(view.query.get("before"), total)
         begin = max(0, end - PAGE)

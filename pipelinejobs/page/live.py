@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.7
 """Seconds between looks."""
-LONGEST = 60.0
+MAX_SECONDS = 60.0
 """Seconds until the browser has to come again, and to show who it is."""
 MEDIA_TYPE = "text/event-stream"
 _QUIET = 15.0
@@ -31,7 +31,7 @@ def version(value: object) -> str:
 
 
 class Stream:
-    """A reply that goes on until the browser leaves, the gateway ends, or `LONGEST` is over.
+    """A reply that goes on until the browser leaves, the gateway ends, or `MAX_SECONDS` is over.
 
     Args:
         ask: returns the present version, or None where the browser has to come again.
@@ -54,7 +54,7 @@ class Stream:
     async def _follow(self, gone: asyncio.Future[None], send: Send) -> None:
         began = heard = time.monotonic()
         known = None
-        while not gone.done() and time.monotonic() - began < LONGEST:
+        while not gone.done() and time.monotonic() - began < MAX_SECONDS:
             found = await self._ask()
             if found is None:
                 return

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from pipelinejobs.page.view import View
 
-MOST_DEAD = 100
+MAX_DEAD = 100
 _LIVE = ("lag_seconds", "last_delivery", "delivered")
 
 
 def version(view: View) -> object:
     """Return what changes when something is to be seen; not with every delivery."""
     rows = [{k: v for k, v in row.items() if k not in _LIVE} for row in _rows(view)]
-    return rendering.digest([rows, subscribing.dead_letters(view.site, limit=MOST_DEAD)])
+    return rendering.digest([rows, subscribing.dead_letters(view.site, limit=MAX_DEAD)])
 
 
 def show(view: View) -> Response:
@@ -36,7 +36,7 @@ def _show(view: View, notice: str = "", problem: str = "", status: int = 200) ->
         "Subscriptions",
         status,
         rows=_rows(view),
-        dead=subscribing.dead_letters(view.site, limit=MOST_DEAD),
+        dead=subscribing.dead_letters(view.site, limit=MAX_DEAD),
         notice=notice or _NOTICES.get(view.query.get("done", ""), ""),
         problem=problem,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WIDTH = 1000
 _LABELS, _TIMES, _ROW, _BAR = 100, 110, 26, 16
 _SHORTEST = 3
-_MOST = 500
+_MAX_SPELLS = 500
 """Spells that are drawn: the newest."""
 _AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
 """States that a job is about to leave: their bar goes on until now."""
@@ -35,7 +35,7 @@ def svg(path: Path, now: datetime.datetime | None = None) -> str:
 
 
 def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
-    spells = path.spells[-_MOST:]
+    spells = path.spells[-_MAX_SPELLS:]
     if not spells:
         return
     begin = spells[0].since
@@ -80,7 +80,7 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
 
 def describe(path: Path, now: datetime.datetime) -> str:
     """Return in words what the drawing shows."""
-    spells = path.spells[-_MOST_NAMED:]
+    spells = path.spells[-_MAX_NAMED:]
     end = now if path.current in _AT_WORK else spells[-1].since
     parts = [f"{spell.state} for {rendering.duration(_seconds(spell, end))}" for spell in spells]
     if path.current not in _AT_WORK:
@@ -88,7 +88,7 @@ def describe(path: Path, now: datetime.datetime) -> str:
     return "The job was " + ", then ".join(parts)
 
 
-_MOST_NAMED = 12
+_MAX_NAMED = 12
 
 
 def _describe(spell: Spell, end: datetime.datetime) -> str:

@@ -9,7 +9,7 @@ from reactors.exceptions import PlatformError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LONGEST = 300
+_MAX_LENGTH = 300
 
 
 def process_agave_httperror(error: BaseException) -> str:
@@ -27,7 +27,7 @@ def process_agave_httperror(error: BaseException) -> str:
     except ValueError:
         message = ""
     line = " ".join((message or response.reason or "").split())
-    return f"HTTP status {status}: {line:.{_LONGEST}}" if line else f"HTTP status {status}"
+    return f"HTTP status {status}: {line:.{_MAX_LENGTH}}" if line else f"HTTP status {status}"
 
 
 def _message(content: Any) -> str:

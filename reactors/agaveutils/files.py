@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DONE = ("CREATED", "DOWNLOAD", "STAGING_COMPLETED", "TRANSFORMING_COMPLETED")
 FAILED = ("STAGING_FAILED", "TRANSFORMING_FAILED")
 """What the history of a file ends with when nothing more happens to it."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.15, 5.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.15, 5.0
 _PART_BYTES = 64 * 1024
 _NOT_FOUND = 404
 
@@ -166,7 +166,7 @@ def wait_for_file_status(
             message = f"{subject} was not there after {timeOut:g} s: {seen}"
             raise PlatformError(message)
         time.sleep(min(pause * random.uniform(0.5, 1), left))  # noqa: S311 - jitter, no secret
-        pause = min(_LONGEST_PAUSE, 2 * pause)
+        pause = min(_MAX_PAUSE, 2 * pause)
 
 
 def place(path: str) -> str:

@@ -20,8 +20,8 @@ POST_SECONDS = 3.0
 """How long Slack is waited for, each time that nothing comes from it."""
 END_SECONDS = 5.0
 """How long the end of the process is put off for lines that have not arrived yet."""
-MOST_WAITING = 200
-LONGEST_TEXT = 4000
+MAX_WAITING = 200
+MAX_TEXT = 4000
 """Slack asks for no more characters in a message."""
 
 
@@ -68,7 +68,7 @@ class _Formatter(logs.Formatter):
         """Return the text of a record."""
         fields = ", ".join(f"{name} {value}" for name, value in self.context.items())
         text = f"{record.name}: {record.levelname} {self.text(record)}"
-        text = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+        text = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
         text = f"{text} ({fields})" if fields else text
         return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -100,7 +100,7 @@ class SlackHandler(logging.Handler):
         try:
             text = self.format(record)
             with self._changed:
-                if len(self._waiting) >= MOST_WAITING:
+                if len(self._waiting) >= MAX_WAITING:
                     self._failed("too many lines are waiting")
                     return
                 self._waiting.append(text)

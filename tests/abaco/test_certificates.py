@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from abaco.certificates import (
-    MOST_CONTEXTS,
+    MAX_CONTEXTS,
     AuthorityUnusable,
     CertificateAuthority,
     InvalidHost,
@@ -144,7 +144,7 @@ def test_a_host_has_one_context_however_it_is_written(authority: CertificateAuth
 
 def test_the_contexts_of_many_hosts_are_not_all_kept(authority: CertificateAuthority) -> None:
     first = authority.context_for("first.local")
-    for number in range(MOST_CONTEXTS):
+    for number in range(MAX_CONTEXTS):
         authority.context_for(f"host-{number}.local")
     assert authority.context_for("first.local") is not first
 

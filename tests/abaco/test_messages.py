@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from abaco.workers.environment import MOST_BYTES
+from abaco.workers.environment import MAX_BYTES
 from tests.abaco.running import Client, RunningGateway, eventually
 
 TEXT, JSON, BINARY = "str", "application/json", "application/octet-stream"
@@ -197,11 +197,11 @@ def test_an_alias_stands_for_the_actor(ada: Client) -> None:
 
 def test_of_a_cold_actor_a_message_is_as_long_as_a_variable_may_be(ada: Client) -> None:
     actor = ada.actor("cold")
-    dots = "." * (MOST_BYTES - len("MSG={'print': 'ü'}") - 1)
+    dots = "." * (MAX_BYTES - len("MSG={'print': 'ü'}") - 1)
     execution = ada.run(actor, {"message": {"print": f"ü{dots}"}})
     assert ada.logs(actor, execution["id"]) == f"ü{dots}\n"
     refusal = ada.refusal("POST", f"/{actor}/messages", json={"print": f"ü.{dots}"})
-    assert f"{MOST_BYTES - len('MSG=') + 1} bytes" in refusal
+    assert f"{MAX_BYTES - len('MSG=') + 1} bytes" in refusal
     assert "send it as application/octet-stream" in refusal
 
 

@@ -17,7 +17,7 @@ from abaco import clock
 from abaco.store import actors, executions
 from abaco.store.database import Database
 from abaco.store.registrations import Registrant
-from abaco.workers.fate import MOST_ATTEMPTS
+from abaco.workers.fate import MAX_ATTEMPTS
 from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, gone
 from tests.reliability.soak import STOP_SECONDS
 
@@ -128,8 +128,8 @@ def test_a_message_that_always_kills_its_process_is_given_up(
     file = tmp_path / "runs"
     execution = ada.run(actor, {"append": [str(file), "x"], "signal": "SIGKILL"})
     assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 137)
-    assert file.read_text() == "x" * MOST_ATTEMPTS
-    note = f"[abaco] the process was killed from outside, {MOST_ATTEMPTS} times\n"
+    assert file.read_text() == "x" * MAX_ATTEMPTS
+    note = f"[abaco] the process was killed from outside, {MAX_ATTEMPTS} times\n"
     assert ada.logs(actor, execution["id"]) == note
     assert ada.run(actor, {})["exitCode"] == 0
 

@@ -87,7 +87,7 @@ def test_a_look_reads_what_is_new_and_is_shared(
 def test_it_does_not_remember_for_ever(
     known: Changes, job: Document, db: Db, monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
-    monkeypatch.setattr(changes, "_MOST_COUNTED", 3)
+    monkeypatch.setattr(changes, "_MAX_COUNTED", 3)
     send("run")
     before = known.of(job["uuid"])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -100,7 +100,7 @@ def test_it_does_not_remember_for_ever(
 def test_of_very_many_changes_not_all_are_read(
     known: Changes, job: Document, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "_MOST_READ", 5)
+    monkeypatch.setattr(changes, "_MAX_READ", 5)
     moment = datetime.datetime.now(datetime.timezone.utc)
     before = known.of(job["uuid"]), known.total()
     db["updates"].insert_many(

@@ -67,7 +67,7 @@ def fill(send: Send, entries: int, **data: Any) -> None:
         send("run", data)
 
 
-@pytest.mark.parametrize("entries", [1, 15, history.MOST_ENTRIES + 1])
+@pytest.mark.parametrize("entries", [1, 15, history.MAX_ENTRIES + 1])
 @pytest.mark.parametrize("options", [{}, {"key": "execution:7", "first": True}], ids=str)
 def test_an_event_costs_one_read_and_one_write(
     entries: int,
@@ -94,7 +94,7 @@ def test_a_further_event_of_a_job_in_one_process_costs_one_write(
     # as after so many events, without sending them all
     db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history.moved": moved}})
     applied(weighed, job)
-    for number in range(history.MOST_ENTRIES - 3):
+    for number in range(history.MAX_ENTRIES - 3):
         scales.forget()
         head = weighed.heads.take(job["uuid"])
         assert head is not None
@@ -112,7 +112,7 @@ def test_a_key_that_may_be_an_old_one_costs_a_look_once_entries_have_moved(
     scales.forget()
     applied(weighed, job, key="event:7")
     assert scales.commands == ONE_READ_ONE_WRITE
-    fill(send, history.MOST_ENTRIES)
+    fill(send, history.MAX_ENTRIES)
     scales.forget()
     applied(weighed, job, key="event:8")
     assert scales.commands == ["find jobs", "find jobs_history", "update jobs"]
@@ -121,7 +121,7 @@ def test_a_key_that_may_be_an_old_one_costs_a_look_once_entries_have_moved(
 def test_a_move_costs_three_questions_more_every_twenty_events(
     weighed: PipelineJobStore, scales: Scales, job: Document, send: Send
 ) -> None:
-    fill(send, history.MOST_ENTRIES - 1)
+    fill(send, history.MAX_ENTRIES - 1)
     scales.forget()
     applied(weighed, job)
     # the first move of a job also sees to the indexes of the buckets
@@ -228,7 +228,7 @@ def test_an_entry_that_moves_between_two_reads_is_found(
 ) -> None:
     jobs.apply(jobs.load(job["uuid"]), "run", {"n": 1}, key="k")
     head = jobs.load_head(job["uuid"])
-    fill(send, history.MOST_ENTRIES)
+    fill(send, history.MAX_ENTRIES)
     done = jobs.apply(head, "run", {"n": 1}, key="k")
     assert done.duplicate
     assert done.entry["_revision"] == 1
@@ -244,7 +244,7 @@ def test_after_an_uncertain_answer_the_entry_is_found_though_it_has_moved(
             done = super().commit(*args, **operators)
             if not self.broken:
                 self.broken = True
-                fill(send, history.MOST_ENTRIES)
+                fill(send, history.MAX_ENTRIES)
                 raise pymongo.errors.AutoReconnect
             return done
 
@@ -254,7 +254,7 @@ def test_after_an_uncertain_answer_the_entry_is_found_though_it_has_moved(
     assert done.duplicate
     entries = store.history(job["uuid"])
     assert [entry["data"] for entry in entries].count({"n": 1}) == 1
-    assert len(entries) == history.MOST_ENTRIES + 2
+    assert len(entries) == history.MAX_ENTRIES + 2
 
 
 def test_several_events_can_be_applied_to_one_head(jobs: PipelineJobStore, job: Document) -> None:

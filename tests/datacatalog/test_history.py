@@ -16,7 +16,7 @@ KIB, MIB = 1024, 1024 * 1024
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let entries move after a few events, so that a test needs only a few."""
-    monkeypatch.setattr(history, "MOST_ENTRIES", 8)
+    monkeypatch.setattr(history, "MAX_ENTRIES", 8)
     monkeypatch.setattr(history, "MOVED_ENTRIES", 5)
 
 
@@ -42,8 +42,8 @@ def test_the_document_keeps_a_few_entries_and_the_catalog_all(
         recent = document(db)["history"]
         kept.append(len(recent))
         assert recent[-1]["data"] == {"number": number}
-    assert max(kept) <= history.MOST_ENTRIES < 90
-    assert min(kept[history.MOST_ENTRIES :]) > 1
+    assert max(kept) <= history.MAX_ENTRIES < 90
+    assert min(kept[history.MAX_ENTRIES :]) > 1
     assert numbers(jobs.history(job["uuid"])) == list(range(90))
     assert document(db)["_properties"]["revision"] == 90
     in_buckets = [len(bucket["entries"]) for bucket in db["jobs_history"].find({})]
@@ -93,7 +93,7 @@ def test_each_page_of_a_history_is_found_whatever_the_sizes_of_its_buckets(
 def test_a_move_that_was_interrupted_is_made_again(
     small: None, jobs: PipelineJobStore, job: Document, send: Send, db: Db
 ) -> None:
-    for number in range(history.MOST_ENTRIES - 1):
+    for number in range(history.MAX_ENTRIES - 1):
         send("run", {"number": number})
     before = jobs.history(job["uuid"])
     # a writer that died after it wrote the bucket, and before it changed the document
@@ -101,7 +101,7 @@ def test_a_move_that_was_interrupted_is_made_again(
     assert db["jobs_history"].count_documents({}) == 1
     assert jobs.history(job["uuid"]) == before
     assert jobs.history(job["uuid"], limit=5, skip=2) == before[2:7]
-    for number in range(history.MOST_ENTRIES - 1, 30):
+    for number in range(history.MAX_ENTRIES - 1, 30):
         send("run", {"number": number})
     after = jobs.history(job["uuid"])
     assert after[: len(before)] == before
@@ -116,14 +116,14 @@ def test_a_move_interrupted_at_another_size_is_made_again(
     send: Send,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for number in range(history.MOST_ENTRIES - 1):
+    for number in range(history.MAX_ENTRIES - 1):
         send("run", {"number": number})
     with monkeypatch.context() as patch:
         patch.setattr(history, "MOVED_ENTRIES", 2)
         jobs.histories.make_room(jobs.load(job["uuid"]))
-    for number in range(history.MOST_ENTRIES - 1, 30):
+    for number in range(history.MAX_ENTRIES - 1, 30):
         send("run", {"number": number})
-        assert len(jobs.load(job["uuid"])["history"]) <= history.MOST_ENTRIES
+        assert len(jobs.load(job["uuid"])["history"]) <= history.MAX_ENTRIES
     assert numbers(jobs.history(job["uuid"])) == list(range(30))
 
 
@@ -155,12 +155,12 @@ def test_a_later_move_interrupted_at_another_size_is_made_again_beside_another_j
 def test_entries_of_a_version_that_did_not_count_move_without_a_row_of_the_audit_log(
     small: None, jobs: PipelineJobStore, job: Document, send: Send, db: Db
 ) -> None:
-    for number in range(history.MOST_ENTRIES - 1):
+    for number in range(history.MAX_ENTRIES - 1):
         send("run", {"number": number})
     db["jobs"].update_one({}, {"$unset": {"history.1._revision": ""}})
-    send("run", {"number": history.MOST_ENTRIES - 1})
+    send("run", {"number": history.MAX_ENTRIES - 1})
     assert db["jobs_history"].count_documents({}) == 1
-    assert numbers(jobs.history(job["uuid"])) == list(range(history.MOST_ENTRIES))
+    assert numbers(jobs.history(job["uuid"])) == list(range(history.MAX_ENTRIES))
 
 
 def entries_of(*lengths: int) -> list[Document]:
@@ -192,15 +192,15 @@ def entries_of(*lengths: int) -> list[Document]:
 def test_so_many_of_the_oldest_entries_move(
     lengths: list[int], count: int, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "MOST_BYTES", 1000)
-    monkeypatch.setattr(history, "MOST_BUCKET_BYTES", 2500)
+    monkeypatch.setattr(history, "MAX_BYTES", 1000)
+    monkeypatch.setattr(history, "MAX_BUCKET_BYTES", 2500)
     assert history._surplus(entries_of(*lengths)) == count
 
 
 def test_entries_move_as_soon_as_they_take_the_most_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = entries_of(500, 400)
     for most, count in ((history.size(entries) + 1, 0), (history.size(entries), 1)):
-        monkeypatch.setattr(history, "MOST_BYTES", most)
+        monkeypatch.setattr(history, "MAX_BYTES", most)
         assert history._surplus(entries) == count
         job = {"uuid": "x", "history": entries, "_history": {"bytes": history.size(entries)}}
         assert history.counted(job) == history.size(entries)
@@ -223,10 +223,10 @@ def test_an_interrupted_move_of_large_entries_is_made_again(
 def test_a_lost_race_to_move_loses_nothing(
     small: None, jobs: PipelineJobStore, job: Document, send: Send, mongodb: dict[str, Any]
 ) -> None:
-    for number in range(history.MOST_ENTRIES - 1):
+    for number in range(history.MAX_ENTRIES - 1):
         send("run", {"number": number})
     mine, theirs = (jobs.load(job["uuid"]) for _ in range(2))
-    last = history.MOST_ENTRIES - 1
+    last = history.MAX_ENTRIES - 1
     PipelineJobStore(mongodb).apply(theirs, "run", {"number": last})
     jobs.apply(mine, "run", {"number": last + 1})
     assert numbers(jobs.history(job["uuid"])) == list(range(last + 2))
@@ -256,18 +256,18 @@ def test_a_key_in_a_bucket_that_was_never_committed_is_still_found(
     small: None, jobs: PipelineJobStore, job: Document, send: Send
 ) -> None:
     send("run", {"number": 0}, key="event-7")
-    for number in range(1, history.MOST_ENTRIES - 1):
+    for number in range(1, history.MAX_ENTRIES - 1):
         send("run", {"number": number})
     jobs.histories.make_room(jobs.load(job["uuid"]))
     send("run", {"number": 0}, key="event-7")
-    assert numbers(jobs.history(job["uuid"])) == list(range(history.MOST_ENTRIES - 1))
+    assert numbers(jobs.history(job["uuid"])) == list(range(history.MAX_ENTRIES - 1))
 
 
 def test_the_first_move_makes_the_indexes_that_an_older_version_did_not_make(
     small: None, job: Document, send: Send, db: Db
 ) -> None:
     db["jobs_history"].drop()
-    for number in range(history.MOST_ENTRIES):
+    for number in range(history.MAX_ENTRIES):
         send("run", {"number": number})
     assert {"job_id_1_first_1", "entries.uuid_1"} <= set(db["jobs_history"].index_information())
 

@@ -380,7 +380,7 @@ def test_a_file_that_is_too_large_to_be_read_has_no_fixity(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(indexing, "MOST_READ_BYTES", 1000)
+    monkeypatch.setattr(indexing, "MAX_READ_BYTES", 1000)
     here.put(f"{FOLDER}/a.csv", bytes(1000))
     here.put(f"{FOLDER}/sparse.csv", bytes(1001))
     job = job_here(here, mongodb, pipeline)

@@ -12,7 +12,7 @@ from datacatalog.linkedstores.basestore import store
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, UnknownJob
-from datacatalog.linkedstores.pipelinejob.former_salts import LONGEST_GRACE_SECONDS
+from datacatalog.linkedstores.pipelinejob.former_salts import MAX_GRACE_SECONDS
 from datacatalog.linkedstores.pipelinejob.replay import verify
 from datacatalog.linkedstores.transfer import Transfer
 from datacatalog.mongo import Db, Document
@@ -103,7 +103,7 @@ def test_only_so_many_former_tokens_hold_the_newest(
 ) -> None:
     shown = [job["_update_token"], *(rotate(jobs, job) for _ in range(5))]
     assert [holds(jobs, job, token) for token in shown] == [False, False, True, True, True, True]
-    assert len(stored(db, job)["_former_salts"]) == tokens.MOST_FORMER_SALTS
+    assert len(stored(db, job)["_former_salts"]) == tokens.MAX_FORMER_SALTS
 
 
 def test_what_has_ended_is_tidied_away_by_the_next_change(
@@ -136,7 +136,7 @@ def test_only_the_present_token_or_an_administrative_one_rotates(
     assert stored(db, job)["_salt"] != before["_salt"]
 
 
-@pytest.mark.parametrize("grace", [-1, LONGEST_GRACE_SECONDS + 1, float("nan"), float("inf")])
+@pytest.mark.parametrize("grace", [-1, MAX_GRACE_SECONDS + 1, float("nan"), float("inf")])
 def test_a_period_out_of_range_is_refused(
     grace: float, jobs: PipelineJobStore, job: Document, db: Db
 ) -> None:
@@ -144,7 +144,7 @@ def test_a_period_out_of_range_is_refused(
     with pytest.raises(ValueError, match=r"^grace is .*: give 0 to 2,592,000 seconds$"):
         jobs.rotate_token(job["uuid"], job["_update_token"], grace=grace)
     assert stored(db, job) == before
-    jobs.rotate_token(job["uuid"], job["_update_token"], grace=LONGEST_GRACE_SECONDS)
+    jobs.rotate_token(job["uuid"], job["_update_token"], grace=MAX_GRACE_SECONDS)
 
 
 def test_the_period_is_an_hour_unless_another_is_given(
@@ -220,7 +220,7 @@ def test_a_row_that_was_not_written_is_made_up_for(
 def test_the_row_of_a_token_that_has_to_give_way_is_made_up_for(
     jobs: PipelineJobStore, job: Document, db: Db
 ) -> None:
-    for _ in range(tokens.MOST_FORMER_SALTS):
+    for _ in range(tokens.MAX_FORMER_SALTS):
         rotate(jobs, job)
     db["updates"].delete_many({"action": "rotate_token"})
     rotate(jobs, job)
@@ -314,7 +314,7 @@ def test_rotations_and_events_at_once_lose_nothing(
     assert verify(jobs, found).problems == []
 
 
-@pytest.mark.parametrize("former", range(tokens.MOST_FORMER_SALTS + 1))
+@pytest.mark.parametrize("former", range(tokens.MAX_FORMER_SALTS + 1))
 def test_the_work_of_a_comparison_does_not_depend_on_the_former_tokens(
     former: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,5 +329,5 @@ def test_the_work_of_a_comparison_does_not_depend_on_the_former_tokens(
     for token in (digest(salts[0], "job"), digest(salts[-1], "job"), "0123456789abcdef"):
         digests.clear()
         assert tokens.is_token_of_any(token, salts, "job") is (token != "0123456789abcdef")
-        assert len(digests) == tokens.MOST_FORMER_SALTS + 1
+        assert len(digests) == tokens.MAX_FORMER_SALTS + 1
     assert not tokens.is_token_of_any(digest("", "job"), salts, "job")

@@ -143,7 +143,7 @@ def test_many_jobs_are_forgotten_little_by_little(
     pipeline: Document,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_FORGOTTEN", 2)
+    monkeypatch.setattr(module, "_MAX_FORGOTTEN", 2)
     for number in range(5):
         recorded_jobs.create(fields(pipeline, data={"number": number}))
     recorder.events.clear()

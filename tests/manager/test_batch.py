@@ -191,7 +191,7 @@ def test_a_long_history_is_whole_and_in_order(
     entries = list(jobs.histories.read(job, 0, None))
     assert [entry["data"]["n"] for entry in entries[2:]] == list(range(sent))
     assert [entry["_revision"] for entry in entries] == list(range(sent + 2))
-    assert len(job["history"]) < 2 * history.MOST_ENTRIES
+    assert len(job["history"]) < 2 * history.MAX_ENTRIES
     assert db["updates"].count_documents({"action": "event"}) == history.moved(job) - 1
 
 
@@ -200,5 +200,5 @@ def test_large_events_do_not_fill_the_document(actor: Actor, running: Document, 
     handled = together(actor, *[large] * 20)
     assert 1 <= len(handled) < 7
     stored = db["jobs"].find_one() or {}
-    assert history.size(stored["history"]) <= history.MOST_BYTES
+    assert history.size(stored["history"]) <= history.MAX_BYTES
     assert len(together(actor, *[large] * 3)) >= 1

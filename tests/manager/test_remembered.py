@@ -135,7 +135,7 @@ def test_a_process_remembers_the_last_jobs_only_and_for_a_while(
     jobs: PipelineJobStore, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = heads.Heads()
-    for number in range(heads.MOST + 1):
+    for number in range(heads.MAX_HEADS + 1):
         known.keep({"uuid": f"job {number}", "history": [{"uuid": "e", "data": "x" * 1000}]})
     assert known.take("job 0") is None
     assert known.take("job 1") == {"uuid": "job 1", "history": [{"uuid": "e"}]}

@@ -374,7 +374,7 @@ def test_the_work_goes_on_and_what_waits_is_reported_in_order_later(
 def test_memory_is_bounded_and_begin_and_end_are_kept(
     site: Site, work: Document, url: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_MOST_WAITING", 5)
+    monkeypatch.setattr(client, "_MAX_WAITING", 5)
     relay.plan(*[LOST] * 21)
     job = Job.from_callback(relay.of(url), patience=0)
     job.run()

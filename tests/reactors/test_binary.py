@@ -207,7 +207,7 @@ def test_a_larger_message_is_refused_and_its_writer_let_go(fifo: Path, more: int
 
 def test_a_message_without_end_is_refused(fifo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binary, "PAUSE_SECONDS", PATIENT)
-    monkeypatch.setattr(binary, "LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr(binary, "MAX_SECONDS", 0.5)
     start = time.monotonic()
     with (
         writing(fifo, *[b"x"] * 200, pause=0.05),

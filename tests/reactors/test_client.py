@@ -14,7 +14,7 @@ from agavepy import agave
 from requests.exceptions import ConnectionError as NotConnected
 from requests.exceptions import ContentDecodingError, HTTPError, ReadTimeout, Timeout
 
-from reactors.client import MOST_BYTES, make_client
+from reactors.client import MAX_BYTES, make_client
 from reactors.exceptions import SettingsError
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
@@ -236,7 +236,7 @@ def test_an_answer_without_end_is_given_up() -> None:
         client = make_client({"_abaco_api_server": url, "_abaco_access_token": TOKEN})
         with pytest.raises(ContentDecodingError):
             client.actors.sendMessage(actorId="other", body={})
-    assert sent < 4 * MOST_BYTES
+    assert sent < 4 * MAX_BYTES
 
 
 def test_an_answer_in_chunks_is_read_whole() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from reactors import agaveutils
 from reactors.agaveutils import files, recursive
-from reactors.client import MOST_BYTES, make_client
+from reactors.client import MAX_BYTES, make_client
 from reactors.exceptions import PlatformError, SettingsError
 from tests.loopback import TOKEN
 from tests.reactors.conftest import MakeReactor
@@ -80,7 +80,7 @@ def test_a_file_is_downloaded_into_the_working_directory_by_default(
 def test_a_large_file_is_downloaded_without_being_in_memory(
     api: FilesApi, client: Any, tmp_path: Path
 ) -> None:
-    size = 8 * MOST_BYTES
+    size = 8 * MAX_BYTES
     api.put(SYSTEM, "/uploads/large.bin", bytes(size))
     tracemalloc.start()
     agaveutils.agave_download_file(client, "/uploads/large.bin", SYSTEM, str(tmp_path / "large"))

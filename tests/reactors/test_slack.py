@@ -257,7 +257,7 @@ def test_lines_do_not_pile_up(make_reactor: MakeReactor, monkeypatch: pytest.Mon
     with Tenant() as silent:
         silent.plan(*[Answer(delay=20)] * 5)
         rx, stream = make(make_reactor, silent.url)
-        for _ in range(slack.MOST_WAITING + 100):
+        for _ in range(slack.MAX_WAITING + 100):
             rx.loggers.slack.info("hello")
         assert stream.getvalue().count("\n") == 1
         assert stream.getvalue().endswith(f"{PROBLEM}too many lines are waiting\n")

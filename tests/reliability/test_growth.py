@@ -32,7 +32,7 @@ SAMPLES = many(60, 1_000)
 FEW = 200
 PAGE = 50
 BUCKETS = 2_000
-MOST_RATIO = many(3.0, 2.0)
+MAX_RATIO = many(3.0, 2.0)
 """Of the times with much and with little: what grows goes far beyond it."""
 ROOM = 0.005
 """Seconds by which a single call may differ for reasons of the machine."""
@@ -80,7 +80,7 @@ def grown(little: Times, much: Times) -> dict[str, str]:
     return {
         what: text
         for what, text in shown(little, much).items()
-        if any(each(much[what]) > MOST_RATIO * each(little[what]) + ROOM for each in measures)
+        if any(each(much[what]) > MAX_RATIO * each(little[what]) + ROOM for each in measures)
     }
 
 
@@ -138,7 +138,7 @@ def test_a_page_of_a_history_costs_nothing_of_what_else_there_is(
     before = fastest(0)
     count = fill_buckets(jobs, job, [1] * BUCKETS)
     # a look at every bucket takes tens of milliseconds
-    assert max(map(fastest, (0, 50, count - 1))) < MOST_RATIO * before + 2 * ROOM
+    assert max(map(fastest, (0, 50, count - 1))) < MAX_RATIO * before + 2 * ROOM
 
 
 def test_many_jobs_cost_what_few_cost(mongodb: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
 
 GUESSES = many(80, 10_000)
 SAMPLES = 3_000
-MOST_T = 4.5
+MAX_T = 4.5
 """Of Welch's test: beyond it, the two times differ."""
 
 
@@ -129,7 +129,7 @@ def test_the_time_of_an_answer_does_not_tell_how_much_of_a_token_is_right(
         assert actor.send(body).kind == "not_authorized"
         times[kind].append(time.thread_time() - began)
     t = welch(*times)
-    assert abs(t) < MOST_T
+    assert abs(t) < MAX_T
     note(
         11,
         "timed answers to tokens of a right and a wrong beginning",

@@ -31,7 +31,7 @@ _RESERVED = (
     "utilization",
     "v2",
 )
-_LONGEST = 255
+_MAX_LENGTH = 255
 _ACTOR = Argument("actorId", "text", "The id of the actor for this alias.", required=True)
 _ALIAS = Argument("alias", "text", "The alias.", required=True)
 
@@ -96,8 +96,8 @@ def _check(alias: str) -> None:
             message = f"{character!r} is a forbidden character. The following characters cannot "
             message += f"be used for an alias: {_FORBIDDEN}"
             raise BadRequest(message)
-    if not 0 < len(alias) <= _LONGEST or set(alias) == {"."}:
-        message = f"Invalid alias description. An alias has 1 to {_LONGEST} characters."
+    if not 0 < len(alias) <= _MAX_LENGTH or set(alias) == {"."}:
+        message = f"Invalid alias description. An alias has 1 to {_MAX_LENGTH} characters."
         raise BadRequest(message)
     if identifiers.is_identifier(alias):
         message = "Invalid alias description. Alias cannot be an Abaco hash id."

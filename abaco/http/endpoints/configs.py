@@ -102,7 +102,7 @@ def _check_size(values: dict[str, str]) -> None:
     if not environment.fits(environment.CONFIGS, str(values)):
         message = (
             "Invalid config description: a process cannot be given this value, with which its "
-            f"configs are longer than {environment.MOST_BYTES} bytes."
+            f"configs are longer than {environment.MAX_BYTES} bytes."
         )
         raise BadRequest(message)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _QUEUES = ("default", "special")
 _FORBIDDEN_IN_HINTS = re.compile(r"[\"'{}\[\]]")
-_LONGEST_NAME = 255
+_MAX_NAME_LENGTH = 255
 _SECRET = "***"  # noqa: S105 - in place of one
 
 ARGUMENTS = (
@@ -130,8 +130,8 @@ def _image(given: str) -> str:
 
 
 def _name(given: str) -> str:
-    if len(given) > _LONGEST_NAME:
-        reason = f"the name is longer than {_LONGEST_NAME} characters."
+    if len(given) > _MAX_NAME_LENGTH:
+        reason = f"the name is longer than {_MAX_NAME_LENGTH} characters."
         raise Invalid(reason)
     return given
 

@@ -38,8 +38,8 @@ _MSG = b"MSG="
 _BYTES_AT_ONCE = 64 * 1024
 """Larger bodies are read in a thread, so that others need not wait."""
 _RETRY_SECONDS = 5
-_LONGEST_KEY = 255
-_MOST_POSTPONED = 20
+_MAX_KEY_LENGTH = 255
+_MAX_POSTPONED = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def _ordering(call: Call, image: Image | None) -> str | None:
         return None
     # a database takes neither half of a pair (a lone surrogate) nor, some of them, a NUL
     key = identifiers.spelled(value).encode(errors="backslashreplace").decode().replace("\0", "\\0")
-    return key[:_LONGEST_KEY]
+    return key[:_MAX_KEY_LENGTH]
 
 
 class _Body(NamedTuple):
@@ -309,7 +309,7 @@ def _encode(text: str) -> bytes:
 def _check_size(body: bytes, content_type: str, image: Image | None) -> None:
     if content_type == BINARY or (image is not None and image.mode == "warm"):
         return
-    most = environment.MOST_BYTES - len(_MSG)
+    most = environment.MAX_BYTES - len(_MSG)
     if len(body) > most:
         message = (
             f"The message has {len(body)} bytes as its process gets it, and a process can be "
@@ -327,7 +327,7 @@ def count(call: Call) -> Reply:
     """Count the messages that wait; name those that could not be handled yet, and why."""
     with call.gateway.database.read() as tx:
         waiting = executions.waiting(tx, call.actor["id"])
-        postponed = executions.postponed(tx, call.actor["id"], _MOST_POSTPONED)
+        postponed = executions.postponed(tx, call.actor["id"], _MAX_POSTPONED)
     links = {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),

@@ -15,7 +15,7 @@ from abaco.http.arguments import Argument
 from abaco.http.call import PUBLIC, ROLE, Call, Endpoint, Reply
 from abaco.store import tokens
 
-_LONGEST = 255
+_MAX_LENGTH = 255
 
 
 def refresh(call: Call) -> JSONResponse:
@@ -57,7 +57,7 @@ def _credentials(header: str) -> tuple[str, str]:
 def profile(call: Call) -> Reply:
     """Return a user: of others, no more than the name is known."""
     name = call.path["user"]
-    user = call.principal.user if name == "me" else name[:_LONGEST]
+    user = call.principal.user if name == "me" else name[:_MAX_LENGTH]
     result = {
         "username": user,
         "email": f"{user}@localhost",

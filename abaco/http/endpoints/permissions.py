@@ -8,7 +8,7 @@ from abaco.http.call import Call, Endpoint, Reply
 from abaco.store import permissions
 from abaco.store.permissions import LEVELS, READ, UPDATE
 
-_LONGEST = 255
+_MAX_LENGTH = 255
 _ARGUMENTS = (
     Argument("user", "text", "User owning the permission.", required=True),
     Argument("level", "text", "Level of the permission.", required=True, choices=LEVELS),
@@ -28,8 +28,8 @@ def grant(call: Call) -> Reply:
     if level not in LEVELS:
         message = f"Invalid permission level: {level:.50}. Use one of: {', '.join(LEVELS)}."
         raise BadRequest(message)
-    if not 0 < len(user) <= _LONGEST:
-        message = f"Invalid permission description: a user has 1 to {_LONGEST} characters."
+    if not 0 < len(user) <= _MAX_LENGTH:
+        message = f"Invalid permission description: a user has 1 to {_MAX_LENGTH} characters."
         raise BadRequest(message)
     with call.gateway.database.write() as tx:
         permissions.grant(tx, call.tenant, *_whose(call), user, level)

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Boolean, DateTime, Integer, select
 
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http import conditions, envelope
-from abaco.http.arguments import LARGEST_INTEGER
+from abaco.http.arguments import MAX_INTEGER
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
 from abaco.http.endpoints import description
 from abaco.store import actors, executions, permissions, tables
@@ -30,7 +30,7 @@ PARAMETERS = {
 }
 _KINDS = ("actors", "executions", "workers", "logs")
 _LIMIT = 100
-_MOST = 10_000
+_MAX_RECORDS = 10_000
 _HIDDEN = (
     "tenant",
     "sequence",
@@ -47,7 +47,7 @@ _HIDDEN = (
 )
 NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 """What the platform knows of the account that a container runs as; here there is none."""
-_MOST_CONDITIONS = 100
+_MAX_CONDITIONS = 100
 _WORDS = {"search": "words", "exactsearch": "a phrase"}
 _TABLES = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}
 _TYPES = {
@@ -181,17 +181,17 @@ def _read(
             words.append(text.lower().split() if name == "search" else [text.lower()])
         elif name != NONCE:
             tests.append(conditions.make(name, text, fields))
-    if len(tests) + sum(map(len, words)) > _MOST_CONDITIONS:
-        message = f"A search has at most {_MOST_CONDITIONS} conditions and words."
+    if len(tests) + sum(map(len, words)) > _MAX_CONDITIONS:
+        message = f"A search has at most {_MAX_CONDITIONS} conditions and words."
         raise BadRequest(message)
     if words:
         tests.append(_has_words(words))
-    return tests, numbers["skip"], min(numbers["limit"], _MOST)
+    return tests, numbers["skip"], min(numbers["limit"], _MAX_RECORDS)
 
 
 def _count(name: str, text: str) -> int:
     digits = text.lstrip("0") or text[:1]
-    if not text.isascii() or not text.isdigit() or int(digits[:20]) > LARGEST_INTEGER:
+    if not text.isascii() or not text.isdigit() or int(digits[:20]) > MAX_INTEGER:
         message = f"{name} must be a number from 0 on, not {text!r:.50}."
         raise BadRequest(message)
     return int(digits)

@@ -27,7 +27,7 @@ def replace(call: Call) -> Reply:
     if not environment.fits(environment.STATE, str(state)):
         message = (
             "Invalid actor state description: a process cannot be given this state, which is "
-            f"longer than {environment.MOST_BYTES} bytes or has a character that cannot be written in UTF-8."
+            f"longer than {environment.MAX_BYTES} bytes or has a character that cannot be written in UTF-8."
         )
         raise BadRequest(message)
     with call.gateway.database.write() as tx:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 _FIRST_WIDTH = datetime.timedelta(minutes=1)
-_LONGEST_WIDTH = datetime.timedelta(days=3660)
+_MAX_WIDTH = datetime.timedelta(days=3660)
 _QUICK, _SLOW = 0.02, 0.2
 _BATCH = 200
 
@@ -150,7 +150,7 @@ class Listing(NamedTuple):
         lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
         width = _FIRST_WIDTH
-        while width <= _LONGEST_WIDTH and lower > oldest:
+        while width <= _MAX_WIDTH and lower > oldest:
             lower = max(lower - width, oldest)
             began = time.monotonic()
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}

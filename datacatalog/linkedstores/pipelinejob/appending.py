@@ -143,7 +143,7 @@ class AppendingStore(RotatingStore):
             if entry is None:
                 break
             taken += history.size([entry])
-            if entries and taken > history.MOST_BYTES:
+            if entries and taken > history.MAX_BYTES:
                 break
             entries.append(entry)
             ahead = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
-from datacatalog.tokens import MOST_FORMER_SALTS
+from datacatalog.tokens import MAX_FORMER_SALTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ FORMER = "_former_salts"
 ACTION = "rotate_token"
 GRACE_SECONDS = 3600
 """For which the former token holds, unless something else is asked for."""
-LONGEST_GRACE_SECONDS = 30 * 86_400
+MAX_GRACE_SECONDS = 30 * 86_400
 
 
 def former(job: Mapping[str, Any]) -> list[Document]:
@@ -59,7 +59,7 @@ def rotated(
         "revision": (job.get("_properties", {}).get("revision") or 0) + 1,
     }
     earlier = [{**each, "until": min(each["until"], until)} for each in former(job)]
-    keeping = [each for each in earlier if each["until"] > moment][1 - MOST_FORMER_SALTS :]
+    keeping = [each for each in earlier if each["until"] > moment][1 - MAX_FORMER_SALTS :]
     return [*keeping, latest], [each for each in earlier if each not in keeping]
 
 

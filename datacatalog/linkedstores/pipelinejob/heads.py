@@ -17,7 +17,7 @@ from datacatalog.linkedstores.pipelinejob import history
 if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
-MOST = 256
+MAX_HEADS = 256
 SECONDS = 60.0
 
 
@@ -36,7 +36,7 @@ class Heads:
         entries = [{"uuid": entry.get("uuid")} for entry in history.recent(job)]
         self._heads.pop(job["uuid"], None)
         self._heads[job["uuid"]] = (time.monotonic(), {**job, "history": entries})
-        if len(self._heads) > MOST:
+        if len(self._heads) > MAX_HEADS:
             self._heads.popitem(last=False)
 
     def take(self, job_uuid: str) -> Document | None:

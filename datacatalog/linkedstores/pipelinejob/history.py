@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Db, Document
 
-MOST_ENTRIES = 24
+MAX_ENTRIES = 24
 MOVED_ENTRIES = 20
-MOST_BYTES = 512 * 1024
-MOST_BUCKET_BYTES = 14 * 1024 * 1024
+MAX_BYTES = 512 * 1024
+MAX_BUCKET_BYTES = 14 * 1024 * 1024
 _DUPLICATE_KEY = 11000
 
 
@@ -107,7 +107,7 @@ class History:
 
     def _beginning(self, job: Document, position: int) -> int:
         """Return the position of the first entry in the bucket that holds the one at a position."""
-        most = MOST_ENTRIES
+        most = MAX_ENTRIES
         while most <= position:
             first = {"$gte": position - most, "$lte": position}
             buckets = self.buckets.find({"job_id": job["_id"], "first": first}, {"first": 1})
@@ -211,7 +211,7 @@ def counted(job: Document) -> int | None:
 def is_full(job: Document) -> bool:
     """Tell whether older entries may have to move before another one comes, of a job whole or not."""
     known = counted(job)
-    return known is None or known >= MOST_BYTES or len(recent(job)) >= MOST_ENTRIES
+    return known is None or known >= MAX_BYTES or len(recent(job)) >= MAX_ENTRIES
 
 
 def size(entries: list[Document]) -> int:
@@ -279,12 +279,12 @@ def audit_row(job: Document, entry: Document) -> Document:
 
 def _surplus(entries: list[Document]) -> int:
     """Count the oldest entries that have to move before another one comes."""
-    if size(entries) < MOST_BYTES:
-        return MOVED_ENTRIES if len(entries) >= MOST_ENTRIES else 0
+    if size(entries) < MAX_BYTES:
+        return MOVED_ENTRIES if len(entries) >= MAX_ENTRIES else 0
     left = [len(bson.encode(entry)) for entry in entries]
     moving = 0
     for count, length in enumerate(left, start=1):
         moving += length
-        if sum(left[count:]) < MOST_BYTES or moving + max(left) > MOST_BUCKET_BYTES:
+        if sum(left[count:]) < MAX_BYTES or moving + max(left) > MAX_BUCKET_BYTES:
             return count
     return len(entries)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
 """What reading a document raises that is not of the form in which jobs are stored."""
-_MOST_PROBLEMS = 20
+_MAX_PROBLEMS = 20
 _ATTEMPTS = 5
 _OTHER_CHANGES = (DELETE, HIDE, "undelete", "link", "write", former_salts.ACTION)
 
@@ -81,9 +81,9 @@ def _verify(jobs: JobReader, job: Document) -> Verified:
     problems += _order_problems(entries)
     problems += _event_problems(job, entries)
     problems += _revision_problems(jobs, job, entries)
-    if len(problems) > _MOST_PROBLEMS:
-        more = len(problems) - _MOST_PROBLEMS
-        problems = [*problems[:_MOST_PROBLEMS], f"and {more:,} more"]
+    if len(problems) > _MAX_PROBLEMS:
+        more = len(problems) - _MAX_PROBLEMS
+        problems = [*problems[:_MAX_PROBLEMS], f"and {more:,} more"]
     return Verified(job["uuid"], len(entries), problems)
 
 

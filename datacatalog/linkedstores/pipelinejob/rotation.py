@@ -24,13 +24,13 @@ class RotatingStore(JobReader):
         """Give a job, hidden or not, a new token.
 
         The token that it has now holds for `grace` seconds more. Those of earlier rotations end when
-        they were to end, at the latest with that one; of more than `tokens.MOST_FORMER_SALTS`, the
+        they were to end, at the latest with that one; of more than `tokens.MAX_FORMER_SALTS`, the
         oldest end at once.
 
         Args:
             job_uuid: the job's.
             token: the present token of the job, not a former one, or an administrative one.
-            grace: from 0, which ends all former tokens, to `former_salts.LONGEST_GRACE_SECONDS`.
+            grace: from 0, which ends all former tokens, to `former_salts.MAX_GRACE_SECONDS`.
 
         Returns:
             The stored document and its new `_update_token`.
@@ -40,8 +40,8 @@ class RotatingStore(JobReader):
             InvalidToken: the token does not allow it.
             ValueError: `grace` is not in its range.
         """
-        if not 0 <= grace <= former_salts.LONGEST_GRACE_SECONDS:
-            message = f"grace is {grace}: give 0 to {former_salts.LONGEST_GRACE_SECONDS:,} seconds"
+        if not 0 <= grace <= former_salts.MAX_GRACE_SECONDS:
+            message = f"grace is {grace}: give 0 to {former_salts.MAX_GRACE_SECONDS:,} seconds"
             raise ValueError(message)
         for _ in self.attempts(f"rotation of the token of job {job_uuid}"):
             stored = self.load_deletable(job_uuid)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from datacatalog.mongo import Document
 
-MOST_OTHER_BYTES = 128 * 1024
+MAX_OTHER_BYTES = 128 * 1024
 """Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
 REQUIRED = ("pipeline_uuid", "archive_path", "data")
 OPTIONAL: dict[str, Any] = {
@@ -95,7 +95,7 @@ class PipelineJobStore(AppendingStore):
         given = {name: value for name, value in job_document.items() if not name.startswith("_")}
         try:
             documents.check(given["data"])
-            documents.check({**given, "data": None}, "job", MOST_OTHER_BYTES)
+            documents.check({**given, "data": None}, "job", MAX_OTHER_BYTES)
         except documents.DocumentError as error:
             raise JobCreateFailure(str(error)) from error
         if isinstance(given["archive_path"], str):

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 UNTOLD = "_untold"
 LEASE = datetime.timedelta(seconds=15)
-_MOST_AT_ONCE = 4 * 1024 * 1024
+_MAX_AT_ONCE = 4 * 1024 * 1024
 """Bytes of histories that are read in one question."""
-_MOST_FORGOTTEN = 500
+_MAX_FORGOTTEN = 500
 """Jobs in one write."""
 _LEASE_ID = "the lease of who hands out"
 _KEPT = (
@@ -136,7 +136,7 @@ class Untold:
         events that come in would have to wait.
         """
         wanted: Document = {UNTOLD: {"$gte": 0}}
-        while found := list(self.jobs.find(wanted, {"_id": 1}, limit=_MOST_FORGOTTEN)):
+        while found := list(self.jobs.find(wanted, {"_id": 1}, limit=_MAX_FORGOTTEN)):
             ids = [job["_id"] for job in found]
             self.jobs.update_many({"_id": {"$in": ids}}, {"$unset": {UNTOLD: ""}})
         self.removed.delete_many({})
@@ -175,8 +175,8 @@ class Untold:
         small: list[Any] = []
         size = 0
         for job in jobs:
-            size += history.counted(job) or history.MOST_BYTES
-            if not job.get("_removed") and size <= _MOST_AT_ONCE:
+            size += history.counted(job) or history.MAX_BYTES
+            if not job.get("_removed") and size <= _MAX_AT_ONCE:
                 small.append(job["_id"])
         names = {"uuid": 1, "history": 1, "_history": 1}
         read = {}

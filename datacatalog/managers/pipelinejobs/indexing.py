@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """How many files are written at once."""
-MOST_READ_BYTES = 128 * 1024**3
+MAX_READ_BYTES = 128 * 1024**3
 """How large a file may be to be read for its fixity: a sparse one can have any size."""
 
 
@@ -241,8 +241,8 @@ def read(files: FileStore, storage: Storage, system: str, found: Found) -> Docum
         StorageError: it is too large, or cannot be read.
     """
     name = normalize(found.path)
-    if found.size > MOST_READ_BYTES:
-        message = f"{system}:{name} was not read: it has {found.size:,} bytes, at most {MOST_READ_BYTES:,} are read"
+    if found.size > MAX_READ_BYTES:
+        message = f"{system}:{name} was not read: it has {found.size:,} bytes, at most {MAX_READ_BYTES:,} are read"
         raise StorageError(message)
     return {
         "name": name,

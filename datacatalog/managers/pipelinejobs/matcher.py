@@ -12,14 +12,14 @@ import re
 import resource
 import sys
 
-MOST_SECONDS = 20
-MOST_BYTES = 1024**3
+MAX_SECONDS = 20
+MAX_BYTES = 1024**3
 
 
 def main() -> None:
     """Do as the module says."""
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     lists, names = json.load(sys.stdin)
     matched = []
     for patterns in lists:

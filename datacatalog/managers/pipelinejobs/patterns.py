@@ -18,7 +18,7 @@ from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LONGEST_SHOWN = 80
+_MAX_SHOWN = 80
 
 
 def match(lists: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[int]]:
@@ -51,14 +51,14 @@ def _ask(lists: list[list[str]], names: Sequence[str]) -> Any:
             capture_output=True,
             text=True,
             check=True,
-            timeout=matcher.MOST_SECONDS,
+            timeout=matcher.MAX_SECONDS,
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         patterns = [pattern for each in lists for pattern in each]
-        message = f"the patterns could not be matched with {len(names)} names within {matcher.MOST_SECONDS} s and {matcher.MOST_BYTES >> 30} GiB, the longest is {_shown(max(patterns, key=len))}: make them simpler"
+        message = f"the patterns could not be matched with {len(names)} names within {matcher.MAX_SECONDS} s and {matcher.MAX_BYTES >> 30} GiB, the longest is {_shown(max(patterns, key=len))}: make them simpler"
         raise InvalidRequest(message) from error
     return json.loads(done.stdout)
 
 
 def _shown(pattern: str) -> str:
-    return repr(pattern if len(pattern) <= _LONGEST_SHOWN else pattern[:_LONGEST_SHOWN] + "…")
+    return repr(pattern if len(pattern) <= _MAX_SHOWN else pattern[:_MAX_SHOWN] + "…")

@@ -22,7 +22,7 @@ PAGE = 250
 """How many entries of a directory are asked for at once."""
 PART_BYTES = 2 * 1024 * 1024
 """How much of a file is read at once; clients may bound an answer to a few MiB."""
-MOST_LEVELS = 64
+MAX_LEVELS = 64
 _log = logging.getLogger(__name__)
 _NOT_FOUND, _PARTIAL = 404, 206
 _TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -236,8 +236,8 @@ class Folder:
 
 
 def _check_level(system: str, path: str, level: int) -> None:
-    if level > MOST_LEVELS:
-        message = f"{system}:{path:.200} is nested more than {MOST_LEVELS} levels deep: is there a link that leads back?"
+    if level > MAX_LEVELS:
+        message = f"{system}:{path:.200} is nested more than {MAX_LEVELS} levels deep: is there a link that leads back?"
         raise StorageError(message)
 
 

@@ -19,7 +19,7 @@ from tests.abaco.running import RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import told
 
-LARGEST_PAGE = 500_000
+MAX_PAGE = 500_000
 EVENTS = 160
 
 
@@ -53,7 +53,7 @@ def test_the_page_of_a_job_is_small_and_all_of_its_history_can_be_reached(
     address, numbers, wholes = f"/jobs/{large.uuid}", [], []
     while True:
         reply = operator.get(address)
-        assert len(reply.content) < LARGEST_PAGE
+        assert len(reply.content) < MAX_PAGE
         numbers += [int(each) for each in re.findall(r'value="(\d+)">', reply.text)]
         wholes += re.findall(r'href="(/jobs/[^"/]+/entries/[^"]+)">all of it', reply.text)
         if ">Older</a>" not in reply.text:
@@ -125,7 +125,7 @@ def test_refused_events_are_folded(
             site.jobs.apply(site.jobs.load(job.uuid), "finish", note(number, 50_000))
     for path in (f"/jobs/{job.uuid}", "/rejected"):
         reply = operator.get(path)
-        assert len(reply.content) < LARGEST_PAGE
+        assert len(reply.content) < MAX_PAGE
         wholes = re.findall(r'href="(/rejected/[^"]+)">all of it', reply.text)
         row = operator.get(wholes[0]).json()
         assert (row["uuid"], row["event"], row["data"]["number"]) == (job.uuid, "finish", 24)
@@ -150,7 +150,7 @@ def test_lists_shorten_what_somebody_has_made_long(
     pipeline = site.pipeline_uuid("long")
     paths = ["/", "/?text=long", f"/jobs/{uuids[0]}", f"/jobs/{parent.uuid}", "/pipelines"]
     for path in (*paths, f"/pipelines/{pipeline}"):
-        assert len(operator.get(path).content) < LARGEST_PAGE, path
+        assert len(operator.get(path).content) < MAX_PAGE, path
     document = operator.get(link(operator.get(f"/pipelines/{pipeline}").text, "all of it")).json()
     assert document["components"][0]["parameters"]["many"] == [long] * 3
 
@@ -165,7 +165,7 @@ def test_the_end_of_a_large_log_is_shown(up: RunningGateway, operator: Person, j
         assert platform.execute(change, [log, address.rpartition("/")[2]]).rowcount == 1
     platform.close()
     reply = operator.get(address)
-    assert len(reply.content) < LARGEST_PAGE
+    assert len(reply.content) < MAX_PAGE
     assert "line 49999 &lt;of&gt; many" in reply.text
     whole = operator.get(link(reply.text, "all of it"))
     assert whole.headers["content-type"].startswith("text/plain")
@@ -189,7 +189,7 @@ def test_the_end_of_a_large_log_is_shown(up: RunningGateway, operator: Person, j
 def test_data_takes_no_more_than_its_share_of_a_page(value: Any, size: str) -> None:
     shown = folding.folded(value)
     assert shown.size == size
-    assert len(escape(shown.text).encode()) <= folding.MOST_BYTES
+    assert len(escape(shown.text).encode()) <= folding.MAX_BYTES
     assert json.dumps(value, indent=2, ensure_ascii=False).startswith(shown.text)
     if not size:
         assert json.loads(shown.text) == value
@@ -199,7 +199,7 @@ def test_data_that_is_nested_deeply_takes_no_more_either() -> None:
     value: Any = []
     for _ in range(200):
         value = [value]
-    assert len(folding.folded(value).text) <= folding.MOST_BYTES
+    assert len(folding.folded(value).text) <= folding.MAX_BYTES
 
 
 @pytest.mark.parametrize("line", ["a line", "ü" * 30, '"quoted" & <marked>'])
@@ -208,6 +208,6 @@ def test_the_end_of_a_log_begins_with_a_line(line: str) -> None:
     shown = folding.end_of(log)
     assert log.endswith(shown.text)
     assert re.match(rf"\d+ {re.escape(line)}\n", shown.text)
-    assert folding.MOST_OF_LOG * 0.9 < len(escape(shown.text).encode()) <= folding.MOST_OF_LOG
+    assert folding.MAX_OF_LOG * 0.9 < len(escape(shown.text).encode()) <= folding.MAX_OF_LOG
     assert folding.end_of("short\n") == ("short\n", "")
     assert shown.size.endswith(" KiB")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from local.database import LocalDatabase
-from pipelinejobs.page.application import MOST_OF_ONE
+from pipelinejobs.page.application import MAX_OF_ONE
 from pipelinejobs.page.live import MEDIA_TYPE
 from tests.abaco.running import ADMIN, EVERYONE, SECONDS, RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Job, Person
@@ -109,7 +109,7 @@ def test_nobody_takes_the_streams_of_others(up: RunningGateway, operator: Person
     token = up.token("greta", (EVERYONE, ADMIN))
     with contextlib.ExitStack() as stack:
         greedy = stack.enter_context(Person(up, token))
-        for _ in range(MOST_OF_ONE):
+        for _ in range(MAX_OF_ONE):
             stack.enter_context(following(greedy, "/"))()
         assert greedy.get("/", headers=STREAM).status_code == 503
         with following(operator, "/") as version:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from abaco.store.sessions import MOST_OF_ONE
+from abaco.store.sessions import MAX_OF_ONE
 from pipelinejobs.page.application import ADDRESSES, Address
 from tests.abaco.running import EVERYONE, RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person, new_address
@@ -117,7 +117,7 @@ def test_sessions_of_one_token_are_bounded(up: RunningGateway) -> None:
     with Person(up, token) as first, Person(up, token) as second:
         assert first.get("/").status_code == second.get("/").status_code == 200
         with Person(up) as other:
-            for _ in range(MOST_OF_ONE - 1):
+            for _ in range(MAX_OF_ONE - 1):
                 assert other.post("/sign-in", data={"token": token}).status_code == 303
                 # as another browser would
                 other.cookies.clear()
