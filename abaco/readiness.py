@@ -73,7 +73,7 @@ class Watch:
         self._looked.wait(ANSWER_SECONDS)
 
     def stop(self) -> None:
-        """Look no more, after what goes on."""
+        """Stop looking, when the present look is over."""
         self._stop.set()
 
     def join(self) -> None:
@@ -136,7 +136,7 @@ class Readiness:
             watch.first()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         for watch in self._watches:
             watch.stop()
         for watch in self._watches:

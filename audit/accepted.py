@@ -62,7 +62,7 @@ class Acceptance:
     def unused(self, tests: Callable[[str], bool]) -> list[str]:
         """Return what is accepted and was not found, of the tests that have been made."""
         return [
-            f"pyproject.toml accepts {each.test} in {pattern}, where it is no more: take it away"
+            f"pyproject.toml accepts {each.test} in {pattern}, where it is no longer found: remove it"
             for each in self._all
             if tests(each.test)
             for pattern in each.files

@@ -100,7 +100,7 @@ def _register(jobs: Catalog, up: Gateway, *, workers: int) -> str:
 
 
 def _expect_workers(client: httpx.Client, actor: str, count: int) -> None:
-    """Return when an actor has so many workers that wait for messages."""
+    """Return when an actor has a number of workers that wait for messages."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         workers = client.get(f"{_path(actor)}/workers").raise_for_status().json()["result"]

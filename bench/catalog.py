@@ -67,7 +67,7 @@ class Catalog:
         self.jobs.handle(event, job["_update_token"], key=f"{job['uuid']}:{number}")
 
     def fill_history(self, job: Document, count: int) -> None:
-        """See to it that a job from `running_job` has had so many events, without sending them all."""
+        """Give a job from `running_job` a number of events, without sending them all."""
         former, step = self.jobs.histories, history.MOVED_ENTRIES
         least = history.MAX_ENTRIES - step + 1  # that are left in a document when others move
         left = min(count, least + (count - least) % step)

@@ -32,7 +32,7 @@ _NOTE = (
 
 
 class Seconds(NamedTuple):
-    """What was measured with so many jobs."""
+    """What was measured with a number of jobs."""
 
     event: float
     page: float

@@ -38,7 +38,7 @@ class Load(NamedTuple):
         return self.answered / self.seconds
 
     def at(self, share: float) -> float:
-        """Return the seconds within which so many of the requests were answered."""
+        """Return the seconds within which a part of the requests was answered."""
         return percentile(self.latencies, share)
 
 

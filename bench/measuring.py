@@ -84,7 +84,7 @@ def alone(measure: Measure) -> None:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return what so many of the values are not above."""
+    """Return a quantile of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(len(ordered) * share))]
 

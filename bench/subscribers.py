@@ -52,7 +52,7 @@ class Receivers:
             connection.close()
 
     def wait(self, count: int) -> None:
-        """Wait until so many were."""
+        """Wait until a number of them were."""
         deadline = time.monotonic() + SECONDS
         while self.count() < count:
             if time.monotonic() > deadline:

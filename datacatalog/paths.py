@@ -6,7 +6,7 @@ import posixpath
 
 SCHEME = "agave://"
 PRODUCTS = "/products/v2"
-"""Where the outputs of jobs are that say no more."""
+"""Where the outputs of jobs are by default."""
 
 
 def normalize(path: str) -> str:

@@ -136,7 +136,7 @@ def alias(options: argparse.Namespace) -> None:
         print(f"{reactor.alias} stands for {actor_id} already.")
     else:
         print(
-            f"{reactor.alias} stands for {actor_id}{f', no more for {before}' if before else ''}."
+            f"{reactor.alias} stands for {actor_id}{f', no longer for {before}' if before else ''}."
         )
 
 

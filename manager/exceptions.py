@@ -29,7 +29,7 @@ class Refusal(Exception):
 
 
 class InvalidMessage(Refusal):
-    """The message is none that the actor understands."""
+    """The actor does not understand the message."""
 
     kind = "invalid_message"
 

@@ -68,7 +68,7 @@ class Undelivered(ReportError):
 
 
 class _Later(Exception):
-    """It may be answered otherwise later, in so many seconds if that was said."""
+    """The answer may be another one later, after some seconds if it says how many."""
 
     def __init__(self, text: str, seconds: float | None = None) -> None:
         super().__init__(text)
@@ -395,7 +395,7 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _pause(number: int, longest: float, later: _Later) -> float:
-    """Return the seconds after try number so many: at random, so that not all come back at once."""
+    """Return the seconds to wait after a try: at random, so that not all come back at once."""
     most = min(longest, _FIRST_PAUSE * 2 ** min(number, _DOUBLINGS))
     return max(random.uniform(most / 2, most), later.seconds or 0.0)  # noqa: S311 - no secret
 

@@ -94,7 +94,7 @@ class Keeper:
         return explain(error)
 
     def close(self) -> None:
-        """Start it no more; stop it, unless that is somebody else's to do."""
+        """No longer start it; stop it, unless another program started it."""
         self._closing.set()
         if self._starting is not None:
             self._starting.join()

@@ -209,7 +209,7 @@ def _to_json(token: re.Match[str]) -> str:
     """Return a token of a Python literal as JSON has it.
 
     Raises:
-        ValueError: it is none that `repr` writes for a JSON value.
+        ValueError: it is not what `repr` writes for a JSON value.
     """
     if token["text"]:
         content = token[0][1:-1]

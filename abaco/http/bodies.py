@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 5.0
 """How long a request waits for memory before it is refused."""
 SHARE = 4
-"""One sender gets at most a part in so many, but always enough for the largest body."""
+"""One sender gets at most one part in this many, but always enough for the largest body."""
 LARGE_BYTES = 128 * 1024
 """A body beyond this is handled in turn: read as JSON, it takes many times its size."""
 TURNS = 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARE = 4
-"""One address of another machine gets at most a place in so many."""
+"""One address of another machine gets at most one place in this many."""
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = 5
 SHARE = 4
-"""The requests of one sender that wait for an answer get at most a connection in so many."""
+"""The requests of one sender that wait for an answer get at most one connection in this many."""
 
 
 class Turns:

@@ -324,7 +324,7 @@ def cpu() -> int:
 
 
 def receive(control: socket.socket, size: int) -> bytes:
-    """Return so many bytes from the gateway."""
+    """Return a number of bytes from the gateway."""
     parts = bytearray()
     while len(parts) < size:
         part = control.recv(size - len(parts))

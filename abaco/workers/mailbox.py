@@ -128,7 +128,7 @@ class Mailbox:
 
         Args:
             now: the time.
-            most: return so many at most, if those behind it may run together with it.
+            most: how many to return at most, if those behind it may run together with it.
         """
         if self._failures and (self._running or now < self._paused_until):
             return []
@@ -281,6 +281,6 @@ class Mailbox:
 
 
 def delay_of(tries: int) -> float:
-    """Return how many seconds a message waits that could not be handled so many times."""
+    """Return how many seconds a message waits after a number of failed tries."""
     delay = min(FIRST_DELAY * 2.0 ** min(tries - 1, 10), MAX_DELAY)
     return delay * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret

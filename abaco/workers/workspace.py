@@ -91,7 +91,7 @@ class LogPipe:
             self._loop.add_reader(self._reader, self._read, log)
 
     def drain(self, log: Log) -> None:
-        """Read what has been written, by processes that write no more."""
+        """Read what has been written, by processes that no longer write."""
         self._unwatch()
         while not self._ended.is_set() and self._read(log):
             continue
@@ -161,7 +161,7 @@ class ResultsSocket:
                 keep(self._socket.recv(RESULT_BYTES))
 
     def drain(self, keep: Callable[[bytes], None]) -> None:
-        """Take what processes have sent that send no more."""
+        """Take what was sent by processes that no longer send."""
         self._unwatch()
         self.take(keep, _AT_ONCE * _AT_ONCE)
 

@@ -9,5 +9,5 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 
 def generate(length: int = 32) -> str:
-    """Return so many random lower-case letters and digits."""
+    """Return random lower-case letters and digits, of a given length."""
     return "".join(secrets.choice(_LETTERS) for _ in range(length))

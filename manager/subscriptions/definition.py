@@ -34,7 +34,7 @@ class Definition:
         url: where it is told.
         format: one of `FORMATS`.
         events, pipelines, states: what it is told of; empty for all. Pipelines by UUID or id.
-        secrets: by which it can tell who has sent it.
+        secrets: by which it recognizes the sender.
         allow_private: whether the URL may lead to a private network.
     """
 

@@ -103,7 +103,7 @@ class Handout:
         return name in self.waiting and number == self.number
 
     def was_told(self, name: str) -> None:
-        """Wait for somebody no more, who was told the present entry."""
+        """Stop waiting for a subscriber, who was told the present entry."""
         self.waiting.discard(name)
         if not self._half and len(self.waiting) * 2 <= self._offered:
             self._half = time.monotonic()
@@ -131,7 +131,7 @@ class Handout:
         return late
 
     def drop(self, name: str) -> None:
-        """Tell nothing more to somebody who wants no more."""
+        """Tell nothing more to a subscriber that has unsubscribed."""
         self.names.discard(name)
         self.waiting.discard(name)
 

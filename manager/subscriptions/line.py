@@ -65,7 +65,7 @@ class Line:
         self.queue: deque[Handout] = deque()
         self.backlog = backlog
         self.ended = False
-        """whether the subscriber wants no more"""
+        """whether the subscriber has unsubscribed"""
         self.closed = False
         """whether it is told nothing any more"""
         self.delivered = 0
@@ -387,6 +387,6 @@ def wants(subscriber: Subscriber, news: News) -> bool:
 
 
 def pause(tries: int, longest: float) -> float:
-    """Return for how long nothing is tried after so many failures in a row."""
+    """Return for how long nothing is tried after a number of failures in a row."""
     bound = min(longest, FIRST_PAUSE * 2 ** min(_DOUBLINGS, tries - 1))
     return random.uniform(bound / 2, bound)  # noqa: S311 - jitter, no secret

@@ -33,7 +33,7 @@ class DeliveryFailed(Exception):
     Args:
         reason: why, in a line without secrets.
         retry_after: seconds for which the other side wants to be left alone.
-        gone: it wants no more.
+        gone: it has unsubscribed.
         away: it did not answer, or is overloaded: there is no use in asking for something else.
     """
 

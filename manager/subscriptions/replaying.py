@@ -25,7 +25,7 @@ def replay(
     """Tell a subscriber events that it could not be told, in their order; stop at the first failure.
 
     Returns:
-        How many were told; these are dead letters no more.
+        How many were told; these are no longer dead letters.
     """
     told = 0
     for letter in letters:

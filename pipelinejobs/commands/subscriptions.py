@@ -97,7 +97,7 @@ def test(context: typer.Context, name: _Name) -> None:
 
 
 def dead(context: typer.Context, name: _Name, output_format: output.Output = Format.table) -> None:
-    """List the events that a subscriber could not be told and is not told by itself any more."""
+    """List dead letters: events that could not be delivered, and are no longer tried."""
     rows = subscribing.dead_letters(site_of(context), name)
     output.listing(rows, _DEAD_COLUMNS, output_format)
     if not rows:

@@ -141,7 +141,7 @@ def delete_nonce(view: View) -> Response:
 
 
 def add_worker(view: View) -> Response:
-    """See to it that an actor has one worker more than it has."""
+    """Add a worker to an actor."""
     name = view.path["actor"]
     try:
         wanted = len(view.api.ask("GET", name, "workers")) + 1

@@ -22,7 +22,7 @@ END_SECONDS = 5.0
 """How long the end of the process is put off for lines that have not arrived yet."""
 MAX_WAITING = 200
 MAX_TEXT = 4000
-"""Slack asks for no more characters in a message."""
+"""Of one message: Slack recommends no more."""
 
 
 def get_slack_logger(

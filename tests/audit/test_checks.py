@@ -63,7 +63,7 @@ def test_dangerous_code_is_found_unless_it_is_accepted(project: Path) -> None:
 
 def test_what_is_accepted_and_no_longer_there_is_found(project: Path) -> None:
     assert checks.code(project, accept(project, "B506", "code.py")) == [
-        "pyproject.toml accepts B506 in code.py, where it is no more: take it away"
+        "pyproject.toml accepts B506 in code.py, where it is no longer found: remove it"
     ]
 
 

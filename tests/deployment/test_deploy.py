@@ -177,11 +177,11 @@ def test_an_alias_stands_for_what_was_deployed_last(checkout: Checkout, ada: Cli
     (checkout.folder / ".local" / "ACTOR_ID").unlink()
     second = checkout.deploy()
     moved = checkout.make("alias", REACTOR_ALIAS="taco-bot")
-    assert moved.out == f"taco-bot stands for {second}, no more for {first}.\n"
+    assert moved.out == f"taco-bot stands for {second}, no longer for {first}.\n"
     assert ada.result("GET", "/taco-bot")["id"] == second
     assert "set REACTOR_ALIAS in reactor.rc" in checkout.make("alias", REACTOR_ALIAS="").error
     back = checkout.make("alias", REACTOR_ALIAS="taco-bot", ACTOR=first)
-    assert back.out == f"taco-bot stands for {first}, no more for {second}.\n"
+    assert back.out == f"taco-bot stands for {first}, no longer for {second}.\n"
     checkout.make("nonce", ACTOR="taco-bot", LEVEL="READ")
     (nonce,) = ada.result("GET", f"/{first}/nonces")
     assert (nonce["level"], nonce["remainingUses"]) == ("READ", -1)

@@ -25,7 +25,7 @@ def list_workers(call: Call) -> Reply:
 
 
 def add(call: Call) -> Reply:
-    """See to it that an actor has at least so many workers."""
+    """Ensure that an actor has at least a number of workers."""
     actor, limits = call.actor, call.gateway.settings.limits
     wanted = call.arguments.get("num", 1)
     most = min(actor["max_workers"] or limits.workers, limits.workers)

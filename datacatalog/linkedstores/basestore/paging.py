@@ -40,7 +40,7 @@ class Page(NamedTuple):
 
     rows: list[Document]
     cursor: str | None
-    """None where there are no more"""
+    """None on the last page"""
 
 
 class Position(NamedTuple):
@@ -106,7 +106,7 @@ class Listing(NamedTuple):
         Args:
             cursor: of the page before.
             limit: how many documents at most.
-            seconds: after how many to be content with less, and a cursor to go on with.
+            seconds: after how many to return what was found, with a cursor for the rest.
 
         Raises:
             InvalidCursor: the cursor is not valid.

@@ -90,7 +90,7 @@ class JobSearch:
                 as they are while jobs are added and changed.
             cursor: of the page before.
             limit: how many at most.
-            seconds: after how many to be content with less, and a cursor to go on with. A search
+            seconds: after how many to return what was found, with a cursor for the rest. A search
                 for text has to look at every job.
 
         Raises:

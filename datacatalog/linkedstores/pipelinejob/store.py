@@ -401,7 +401,7 @@ class PipelineJobStore(AppendingStore):
         self.untold.adopt(stored)
 
     def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
-        """Hide or show a job; one that is shown is told of by itself."""
+        """Hide or show a job; subscribers are then told of a shown job itself."""
         super().set_visible(stored, action, visible=visible)
         if visible:
             self.untold.disown(stored)

@@ -333,7 +333,7 @@ class Untold:
             self.removed.delete_one({"_id": job_id, UNTOLD: {"$exists": False}})
 
     def forget(self, subscriber: str) -> None:
-        """Drop what a subscriber has yet to be told, since it is one no more."""
+        """Drop what a subscriber has yet to be told, since it has been removed."""
         self._let_go({"who": subscriber}, subscriber)
         self.behind.delete_many({"who": []})
 
@@ -342,7 +342,7 @@ class Untold:
         self.behind.update_many(query, change)
 
     def lag(self, subscriber: str, most: int = 1000) -> Lag:
-        """Return how far a subscriber is behind, counted over at most so many jobs."""
+        """Return how far a subscriber is behind, counted over a number of jobs at most."""
         documents = self.pending(subscriber, None, most)
         ids = [each["_id"] for each in documents]
         totals = {job["_id"]: job for job in self._totals(ids)}

@@ -326,7 +326,7 @@ def test_nothing_is_shown_from_which_a_token_could_be_made(
         "entry": site.jobs.history(job.uuid)[0]["uuid"],
         "rejected": site.search.rejected(job_uuid=job.uuid).rows[0]["id"],
     }
-    # what a former token was made of is no more to be shown than what the present one is
+    # what a former token was made of must be shown as little as what the present one is made of
     site.jobs.rotate_token(job.uuid, job.token)
     for address in ADDRESSES:
         if address.method == "GET" and "execution" not in address.path:
