@@ -27,5 +27,5 @@ def is_identifier(text: str) -> bool:
 
 
 def spelled(text: str) -> str:
-    """Return a text as one that names the same: in lower case, a UUID without the prefix of a URN."""
+    """Return a string as one that names the same: in lower case, a UUID without the prefix of a URN."""
     return _URN.sub("", text.strip().lower(), count=1)

@@ -80,7 +80,7 @@ def _given(store: type[LinkedStore]) -> Schema:
 
 
 def _names() -> dict[str, Schema]:
-    """Return the schemas of texts of which there are only some."""
+    """Return the schemas of strings of which there are only some."""
     lists = {
         "pipelinejob_eventname": ("The name of an event", fsm.EVENTS),
         "pipelinejob_statename": ("The name of a state", fsm.STATES),

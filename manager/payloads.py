@@ -1,4 +1,4 @@
-"""What the data of events from outside say that come as texts or in base64."""
+"""Read the data of events that comes as a string or in base64."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reactors import message
 from reactors.exceptions import MessageError
 
 BASE64 = "data_base64"
-"""Where CloudEvents has data that are no JSON."""
+"""Where CloudEvents has data that is not JSON."""
 
 
 def in_base64(event: dict[str, Any]) -> dict[str, Any]:
     """Return what `data_base64` of an event says, if it is there.
 
-    Bytes that are no text stay as they came, under that name.
+    Bytes that are not text stay as they came, under that name.
     """
     given = event.get(BASE64)
     if not isinstance(given, str):
@@ -30,7 +30,7 @@ def in_base64(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_text(text: str) -> dict[str, Any]:
-    """Return what a text says in JSON, or the text where it says nothing that can be kept."""
+    """Return the value of a JSON text, or the string itself if it is not valid JSON or cannot be kept."""
     if not text.strip():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Bring files into the catalog that are no outputs of a job, such as uploads."""
+"""Bring files into the catalog that are not outputs of a job, such as uploads."""
 
 from __future__ import annotations
 
