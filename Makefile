@@ -105,7 +105,7 @@ stop:  ## stop the local database
 
 clean:  ## stop the local database, remove it and all that was installed or built
 	-test ! -x $(BIN)/python || $(BIN)/python -m local.database stop
-	-test ! -x $(BIN)/dmypy || $(BIN)/dmypy stop
+	@test ! -f .dmypy.json || $(BIN)/dmypy stop >/dev/null 2>&1 || true
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
