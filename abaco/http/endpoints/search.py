@@ -212,7 +212,7 @@ def _show(record: Record) -> Record:
 
 
 def _of_actor(record: Record, whole: Container[str]) -> Record:
-    """Return what an actor has beside what is searched; its secrets if it is one of the `whole`."""
+    """Return what an actor has besides the columns that are searched; its secrets if it is one of the `whole`."""
     environment = description.shown_environment(record, whole=record["id"] in whole)
     return {"defaultEnvironment": environment, "mounts": [], **NO_ACCOUNT}
 
