@@ -19,10 +19,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from abaco.store import executions
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from abaco.store.executions import Message
 
@@ -60,17 +58,6 @@ class Entry:
     fresh: bool = False
     answered: bool = False
     alone: bool = False
-
-    @property
-    def may_join(self) -> bool:
-        """Whether it can run together with others: its message is text in memory that no worker ever had."""
-        message = self.message
-        return (
-            self.fresh
-            and not self.alone
-            and message is not None
-            and message.content_type != executions.BINARY
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -123,12 +110,15 @@ class Mailbox:
             lane.due = due
             self._offer(lane)
 
-    def take(self, now: float, most: int = 1) -> list[Entry]:
+    def take(
+        self, now: float, most: int = 1, may_join: Callable[[Entry], bool] = lambda _: True
+    ) -> list[Entry]:
         """Return the next message, which is running then; an empty list if none may run now.
 
         Args:
             now: the time.
-            most: how many to return at most, if those behind it may run together with it.
+            most: how many to return at most, if no worker ever had it, nor those behind it.
+            may_join: tells whether a message may be among several.
         """
         if self._failures and (self._running or now < self._paused_until):
             return []
@@ -138,9 +128,12 @@ class Mailbox:
         if lane is None:
             return []
         taken = [lane.entries[0]]
-        if not self._failures and taken[0].may_join:
-            others = itertools.islice(lane.entries, 1, most)
-            taken += itertools.takewhile(lambda entry: entry.may_join, others)
+        if not self._failures and most > 1:
+            together = itertools.takewhile(
+                lambda entry: entry.fresh and not entry.alone and may_join(entry),
+                itertools.islice(lane.entries, most),
+            )
+            taken = list(together) or taken
         lane.taken = len(taken)
         self._running[lane.key] = lane
         self._size -= len(taken)

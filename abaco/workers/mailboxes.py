@@ -182,9 +182,9 @@ class Mailboxes:
         try:
             await self._writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
         except SQLAlchemyError:
-            # those that have come since are behind them
+            # some have come since, and some that ran then were given back
             since = mailbox.clear()
-            for entry in (*dropped, *since):
+            for entry in sorted((*dropped, *since), key=lambda entry: entry.sequence):
                 mailbox.add(entry)
             self._wake(actor_id)
             raise
@@ -249,9 +249,9 @@ class Mailboxes:
         """Learn from a result what senders may do."""
         self._throttle.told(execution["id"], result)
 
-    def take(self, actor_id: str, most: int = 1) -> list[Entry]:
+    def take(self, actor_id: str, most: int, may_join: Callable[[Entry], bool]) -> list[Entry]:
         """Return the next message of an actor, or several that may run together, running then."""
-        return self._mailbox(actor_id).take(time.monotonic(), most)
+        return self._mailbox(actor_id).take(time.monotonic(), most, may_join)
 
     def next_due(self, actor_id: str) -> float | None:
         """Return in how many seconds a message may run that may not now."""

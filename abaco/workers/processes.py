@@ -44,6 +44,7 @@ SHORTAGES = (
 )
 """What passes, and is not the fault of an actor."""
 READY_SECONDS = 60.0
+_MAX_CODE = 255
 _MAX_STARTS = 10
 _END_SECONDS = 5.0
 _DIAGNOSIS_BYTES = 4096
@@ -82,7 +83,7 @@ class Handled(NamedTuple):
     """
 
     code: int
-    log: str
+    log: bytes
     results: list[bytes]
 
 
@@ -291,7 +292,7 @@ class Warm:
             ending = Ending(int(reply.get("exit_code", 0)), int(reply["cpu"]), goes_on, clean)
         except (KeyError, TypeError, ValueError):
             # the actor has answered in the place of its host
-            ending = Ending(-signal.SIGKILL)
+            ending, reply = Ending(-signal.SIGKILL), {}
         if not ending.goes_on:
             await self.close()
         return ending, reply
@@ -389,10 +390,14 @@ def _handled(ends: Any, most: int) -> list[Handled] | None:
     """Return what an actor's function says of the messages it was given, None if it is not that."""
     try:
         handled = [
-            Handled(int(code), str(log), [str(result).encode() for result in results])
+            Handled(
+                int(code) & _MAX_CODE,
+                str(log).encode(errors="replace"),
+                [str(result).encode(errors="replace") for result in results],
+            )
             for code, log, results in ends
         ]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return handled if len(handled) <= most else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 import time
@@ -18,7 +19,7 @@ from abaco.store.known import NotKnown
 from abaco.workers import endings, environment, threads
 from abaco.workers.fate import Facts, Fate, decide
 from abaco.workers.processes import KILLED, SHORTAGES, Cold, Ending, NotStarted, Warm
-from abaco.workers.workspace import Log, Workspace
+from abaco.workers.workspace import RESULT_BYTES, Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
@@ -49,6 +50,8 @@ _STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
 _MAX_TOGETHER = 32
 _TOGETHER_SECONDS = 5.0
+_ALONE_SECONDS = 60.0
+"""After messages that could not be handled together."""
 _MAX_REASON_LENGTH = 300
 
 _logger = logging.getLogger(__name__)
@@ -135,6 +138,7 @@ class Worker:
         self._most_together = _MAX_TOGETHER if image.batch and actor["stateless"] else 1
         self._together = self._most_together
         """how many messages are taken at once: fewer after some that the actor did not take"""
+        self._alone_until = 0.0
         self._after = set(after)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
@@ -202,7 +206,7 @@ class Worker:
     async def _step(self) -> None:
         """Run the next message, or wait until there may be one."""
         self._wanted.clear()
-        entries = self._home.mailboxes.take(self.actor_id, self._together)
+        entries = self._home.mailboxes.take(self.actor_id, self._together, self._may_join)
         if not entries:
             due = self._home.mailboxes.next_due(self.actor_id)
             with contextlib.suppress(asyncio.TimeoutError):
@@ -236,6 +240,18 @@ class Worker:
         if not self._retired:
             self.status = READY
         await self._home.mailboxes.settled()
+
+    def _may_join(self, entry: Entry) -> bool:
+        """Tell whether a message may be handled together with others.
+
+        One that says itself by what a second delivery is known may have come before.
+        """
+        message = entry.message
+        return (
+            message is not None
+            and message.content_type != executions.BINARY
+            and self.image.idempotency not in message.environment
+        )
 
     async def _execute_alone(self, claim: Claim) -> bool:
         """Run a message; tell whether that was possible."""
@@ -323,14 +339,43 @@ class Worker:
             for entry in entries
             if entry.message is not None
         ]
-        began = time.monotonic()
-        tokens = [self._grant(facts.actor, _TOGETHER_SECONDS) for _ in claims]
+        began, left = time.monotonic(), list(entries)
+        handled: list[Handled] | None = None
+        try:
+            ending, handled = await self._hand_over(claims)
+            for claim, done in zip(claims, handled or (), strict=False):
+                cpu = ending.cpu // len(handled or ())
+                self._end_one_of_many(claim, began, cpu, done)
+                del left[0]
+        finally:
+            if left:
+                left[0].alone = True
+                for entry in left:
+                    entry.fresh = handled is not None
+                self._home.mailboxes.give_back(self.actor_id, left)
+        if handled is None:
+            _logger.warning(
+                "actor %s: %d messages are run one by one, since handling them together failed",
+                self.actor_id,
+                len(entries),
+            )
+            self._alone_until = time.monotonic() + _ALONE_SECONDS
+        if left:
+            self._together = max(1, len(entries) - len(left))
+        else:
+            self._take_more()
+
+    async def _hand_over(self, claims: Sequence[Claim]) -> tuple[Ending, list[Handled] | None]:
+        """Call the actor for several messages; return how that ended, and what it says of them."""
+        tokens = [self._grant(claim.actor, _TOGETHER_SECONDS) for claim in claims]
         timer = asyncio.get_running_loop().call_later(
             _TOGETHER_SECONDS, self._process.signal, signal.SIGKILL
         )
-        ending, handled = Ending(-signal.SIGKILL), None
+        ending, handled, output = Ending(-signal.SIGKILL), None, Log(0)
         try:
             pipe = await self._workspace.open(claims[0].message)
+            # what is not read would hold the process up
+            self._workspace.watch(output, _drop)
             if isinstance(self._process, Warm) and not self._aborted:
                 each = zip(claims, tokens, strict=True)
                 ending, handled = await self._process.run_batch(
@@ -343,32 +388,24 @@ class Worker:
             for token in tokens:
                 self._home.grants.revoke(token)
             await self._workspace.leave(
-                Log(0),
-                lambda _: None,
+                output,
+                _drop,
                 goes_on=ending.goes_on,
                 clean=ending.clean,
                 seconds=_LOG_SECONDS,
             )
-        left = entries[len(handled or ()) :]
-        for claim, done in zip(claims, handled or (), strict=False):
-            self._end_one_of_many(claim, began, ending.cpu // len(entries), done)
-        if not left:
-            self._take_more()
-        else:
-            self._together = max(1, len(entries) - len(left))
-            left[0].alone = True
-            for entry in left:
-                entry.fresh = handled is not None
-            self._home.mailboxes.give_back(self.actor_id, left)
+        return ending, handled
 
     def _take_more(self) -> None:
-        self._together = min(2 * self._together, self._most_together)
+        if time.monotonic() > self._alone_until:
+            self._together = min(2 * self._together, self._most_together)
 
     def _end_one_of_many(self, claim: Claim, began: float, cpu: int, done: Handled) -> None:
         mailboxes, limits = self._home.mailboxes, self._home.limits
         log = Log(limits.log_characters)
-        log.write(done.log.encode(), final=True)
-        results = done.results[: limits.results]
+        log.write(done.log, final=True)
+        small = (result for result in done.results if len(result) <= RESULT_BYTES)
+        results = [*itertools.islice(small, limits.results)]
         for result in results:
             mailboxes.told(claim.execution, result)
         end = self._end(claim, log, began, Ending(done.code, cpu))
@@ -521,6 +558,10 @@ class _Results:
                 self._home.limits.result_seconds,
             )
         )
+
+
+def _drop(_result: bytes) -> None:
+    """Take no result."""
 
 
 def _last_line(log: str) -> str:

@@ -87,7 +87,7 @@ class RunningGateway:
         (folder / "images.yml").write_text(yaml.safe_dump(images))
         self.log = folder / "gateway.log"
         self.settings = load(self.configuration)
-        self.lines: list[str] = []
+        self._began = 0
         self.port = 0
         self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
         self._process: subprocess.Popen[str] | None = None
@@ -105,7 +105,7 @@ class RunningGateway:
 
     def start(self) -> RunningGateway:
         """Start it, at the port that it had before; return when it says that it serves."""
-        began = self.log.stat().st_size if self.log.exists() else 0
+        self._began = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "abaco", "--config", str(self.configuration), "serve"]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
@@ -120,15 +120,19 @@ class RunningGateway:
         start = "The gateway is at http://127.0.0.1:"
 
         def written() -> list[str]:
-            with self.log.open() as log:
-                log.seek(began)
-                self.lines = log.read().splitlines()
             assert self._process is not None
             assert self._process.poll() is None, "\n".join(self.lines)
             return [line for line in self.lines if line.startswith(start)]
 
         self.port = int(eventually(written)[0].removeprefix(start))
         return self
+
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed since it was started; there may be more to come."""
+        with self.log.open() as log:
+            log.seek(self._began)
+            return log.read().splitlines()
 
     def __enter__(self) -> RunningGateway:  # noqa: PYI034 - Self is newer than Python 3.10
         """Start it."""

@@ -175,7 +175,10 @@ def test_an_alias_is_made_and_moved_by_who_may_change_the_actor(
         (Request("POST", "/aliases", "", {"alias": next(names), "actorId": actor}), ""),
         (Request("PUT", "/aliases/{}", "", {"actorId": actor}), name_actor(bob, mine)),
     ):
-        reason = f"{NOT_THIS_ACTOR[:-1]}: to let an alias stand for it needs UPDATE on {actor}."
+        reason = (
+            "Not authorized -- you do not have UPDATE access to the actor you want to associate "
+            f"with this alias: that needs UPDATE on {actor}."
+        )
         request_.check(request_.send(bob, name), reason, allowed=allowed)
 
 

@@ -20,6 +20,7 @@ IMAGES = {
         "handler": "batcher:main",
         "batch": "batcher:together",
         "ordered_by": "key",
+        "idempotency": "event_id",
     },
 }
 BATCHER = """
@@ -61,7 +62,10 @@ def together(environments):
             case "say too much":
                 return [(0, "", [])] * (len(environments) + 1)
         note(orders, f"of {len(environments)}")
-        handled.append((orders.get("code", 0), f"with others: {orders['number']}\\n", [environ["_abaco_execution_id"]]))
+        print("x" * orders.get("output", 0))
+        log = orders.get("odd", "") and "\\ud800 "
+        log += f"with others: {orders['number']}\\n"
+        handled.append((orders.get("code", 0), log, [environ["_abaco_execution_id"]]))
     return handled
 """
 
@@ -83,10 +87,12 @@ class Kitchen:
         self._folder = folder
         self._sent = 0
 
-    def send(self, key: str = "tacos", **orders: Any) -> str:
+    def send(
+        self, key: str = "tacos", parameters: dict[str, str] | None = None, **orders: Any
+    ) -> str:
         body = {"key": key, "number": self._sent, "notes": str(self._folder / "notes"), **orders}
         self._sent += 1
-        return self.client.submit(self.actor, body)
+        return self.client.submit(self.actor, body, params=parameters or {})
 
     @contextlib.contextmanager
     def held_up(self) -> Iterator[None]:
@@ -192,6 +198,22 @@ def test_where_it_fails_each_runs_by_itself_as_one_that_may_have_been_handled(
     assert kitchen.notes() == [f"{number} alone" for number in range(4)]
     for execution in executions:
         assert ada.logs(kitchen.actor, execution) == "alone, first attempt: None\n"
+
+
+def test_messages_that_may_have_come_before_run_by_themselves(kitchen: Kitchen) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(parameters={"event_id": str(n)}) for n in range(3)]
+    kitchen.ended(executions)
+    assert kitchen.notes() == [f"{number} alone" for number in range(4)]
+
+
+def test_what_they_print_and_log_holds_nobody_up(kitchen: Kitchen, ada: Client) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(output=100_000, odd=True) for _ in range(2)]
+    assert [end["exitCode"] for end in kitchen.ended(executions)] == [0, 0]
+    assert kitchen.notes() == ["0 alone", "1 of 2", "2 of 2"]
+    logs = [ada.logs(kitchen.actor, each) for each in executions]
+    assert logs == ["? with others: 1\n", "? with others: 2\n"]
 
 
 def test_callers_who_wait_are_answered_each_with_its_own_result(

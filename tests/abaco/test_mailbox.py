@@ -4,7 +4,6 @@ import random
 
 import pytest
 
-from abaco.store.executions import Message
 from abaco.workers import mailbox as module
 from abaco.workers.mailbox import Entry, Mailbox
 
@@ -32,7 +31,7 @@ def taken(mailbox: Mailbox, now: float = 0.0) -> Entry:
 def add_fresh(mailbox: Mailbox, sequence: int, text: str) -> Entry:
     """Add a message that no worker ever had, and that may run together with others."""
     entry = add(mailbox, sequence, text)
-    entry.fresh, entry.message = True, Message(b"", "str", {})
+    entry.fresh = True
     return entry
 
 
@@ -291,20 +290,22 @@ def test_what_was_not_handled_together_comes_next_in_its_order() -> None:
     assert places(mailbox.take(0.0, 8)) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("unfit", ["had by a worker", "not in memory", "binary"])
+@pytest.mark.parametrize("unfit", ["had by a worker", "alone", "not wanted"])
 def test_a_message_that_cannot_join_ends_what_is_taken_together(unfit: str) -> None:
     mailbox = Mailbox()
     for sequence in range(4):
         entry = add_fresh(mailbox, sequence, "a:1")
         if sequence == 2:
-            entry.fresh = unfit != "had by a worker"
-            binary = Message(b"", "application/octet-stream", {})
-            entry.message = {"binary": binary, "not in memory": None}.get(unfit, entry.message)
-    entries = mailbox.take(0.0, 8)
+            entry.fresh, entry.alone = unfit != "had by a worker", unfit == "alone"
+
+    def wanted(entry: Entry) -> bool:
+        return unfit != "not wanted" or entry.sequence != 2
+
+    entries = mailbox.take(0.0, 8, wanted)
     assert places(entries) == [0, 1]
     for entry in entries:
         mailbox.end(entry)
-    assert places(mailbox.take(0.0, 8)) == [2]
+    assert places(mailbox.take(0.0, 8, wanted)) == [2]
 
 
 def test_those_that_run_together_are_not_dropped_with_those_that_wait() -> None:

@@ -125,7 +125,7 @@ def test_who_connects_while_the_gateway_prepares_is_served_then(tmp_path: Path) 
         assert reply.result().status_code == 200
         started.result()
     assert gateway.url == url
-    assert gateway.lines == [f"The gateway is at {url}", "It is prepared."]
+    eventually(lambda: gateway.lines == [f"The gateway is at {url}", "It is prepared."])
     assert not (tmp_path / "closed").exists()
     assert gateway.stop() == 0
     assert (tmp_path / "closed").exists()

@@ -27,7 +27,7 @@ def test_the_table_of_keys_has_every_key_with_its_default() -> None:
 
 
 def test_the_table_of_levels_has_every_level() -> None:
-    assert tuple(table("level | who has it may")) == LEVELS
+    assert tuple(table("level | whoever has it may")) == LEVELS
 
 
 def test_each_target_that_is_named_exists_and_takes_what_it_is_given() -> None:

@@ -195,6 +195,24 @@ def test_a_long_history_is_whole_and_in_order(
     assert db["updates"].count_documents({"action": "event"}) == history.moved(job) - 1
 
 
+def test_full_batches_do_not_let_the_document_grow(
+    actor: Actor, running: Document, jobs: PipelineJobStore
+) -> None:
+    lengths = []
+    for _ in range(8):
+        assert len(together(actor, *[event(running, "update")] * 32)) == 32
+        lengths.append(len(jobs.load(running["uuid"])["history"]))
+    assert max(lengths) <= 32 + history.MAX_ENTRIES
+
+
+def test_a_job_that_was_read_as_a_whole_is_not_remembered_in_part(
+    jobs: PipelineJobStore, job: Document
+) -> None:
+    whole = jobs.load(job["uuid"])
+    jobs.heads.keep(whole)
+    assert jobs.heads.take(job["uuid"]) is None
+
+
 def test_large_events_do_not_fill_the_document(actor: Actor, running: Document, db: Db) -> None:
     large = event(running, "update", data={"text": "x" * 100_000})
     handled = together(actor, *[large] * 20)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.abaco.running import SECONDS, RunningGateway
+from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 
 COMMAND = [sys.executable, "-m", "pipelinejobs"]
@@ -94,7 +94,14 @@ def gateway_in(folder: Path, **environ: str) -> RunningGateway:
     return RunningGateway(folder, images=images, settings=settings, environ=environ)
 
 
+def line_of(gateway: RunningGateway, what: str) -> str:
+    """Return the line about something that `make up` prints, one after the other."""
+    found: list[str] = eventually(
+        lambda: [line for line in gateway.lines if line.startswith(f"{what} ")]
+    )
+    return found[0]
+
+
 def told(gateway: RunningGateway, what: str) -> str:
-    """Return what `make up` has printed."""
-    line = next(line for line in gateway.lines if line.startswith(what))
-    return line.split()[1]
+    """Return what `make up` prints about something."""
+    return line_of(gateway, what).split()[1]

@@ -11,7 +11,7 @@ import pytest
 from local.database import LocalDatabase
 from tests.abaco.running import Client, RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Person
-from tests.pipelinejobs.running import Run, gateway_in, told
+from tests.pipelinejobs.running import Run, gateway_in, line_of, told
 
 HANGS = "did not answer within 0.5 s: try again later"
 
@@ -36,7 +36,7 @@ def test_what_waits_for_the_database_is_shown_and_can_be_dropped(
     up: RunningGateway, frozen: int, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, actor = told(up, "token"), told(up, "actor")
-    line = next(line for line in up.lines if line.startswith("job "))
+    line = line_of(up, "job")
     job, job_token = line.split()[1], line.split()[-1]
     event = {"uuid": job, "name": "run", "token": job_token}
     page = f"/platform/{actor}"

@@ -137,7 +137,8 @@ class AppendingStore(RotatingStore):
             PyMongoError: the database failed; whether they were applied is unknown.
         """
         entries: list[Document] = []
-        ahead, taken = job, history.counted(job) or 0
+        # where it is full, room is made before
+        ahead, taken = job, 0 if history.is_full(job) else history.counted(job) or 0
         for event in events:
             entry = self._simply_next(ahead, event)
             if entry is None:
@@ -186,7 +187,7 @@ class AppendingStore(RotatingStore):
         about = {"moved": history.moved(job)}
         recent = [*history.recent(job), *entries]
         if history.is_full(job):
-            whole = job if is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
+            whole = job if history.is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
             if whole is None:
                 return False
             room = self.histories.make_room(whole)
@@ -243,11 +244,6 @@ def next_entry(job: Document, event: Event) -> Document:
         revision=(job.get("_properties", {}).get("revision") or 0) + 1,
         event_digest=event.digest,
     )
-
-
-def is_whole(job: Document) -> bool:
-    """Tell whether all of a job was read, not only its head."""
-    return "data" in job
 
 
 def life_of(job: Document, name: str) -> int:

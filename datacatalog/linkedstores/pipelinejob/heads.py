@@ -32,7 +32,12 @@ class Heads:
         self._heads: OrderedDict[str, tuple[float, Document]] = OrderedDict()
 
     def keep(self, job: Document) -> None:
-        """Remember the head of a job whose event has just been written."""
+        """Remember the head of a job whose event has just been written; no job that is whole.
+
+        Of the entries only the UUIDs are kept, which would be taken for all that a whole job has.
+        """
+        if history.is_whole(job):
+            return
         entries = [{"uuid": entry.get("uuid")} for entry in history.recent(job)]
         self._heads.pop(job["uuid"], None)
         self._heads[job["uuid"]] = (time.monotonic(), {**job, "history": entries})

@@ -172,6 +172,11 @@ class History:
                 raise
 
 
+def is_whole(job: Document) -> bool:
+    """Tell whether all of a job was read, not only its head."""
+    return "data" in job
+
+
 def moved(job: Document) -> int:
     """Return how many entries of a job have moved to buckets.
 
@@ -280,7 +285,9 @@ def audit_row(job: Document, entry: Document) -> Document:
 def _surplus(entries: list[Document]) -> int:
     """Count the oldest entries that have to move before another one comes."""
     if size(entries) < MAX_BYTES:
-        return MOVED_ENTRIES if len(entries) >= MAX_ENTRIES else 0
+        # of many that were written together, as many stay as of others
+        surplus = len(entries) - (MAX_ENTRIES - MOVED_ENTRIES)
+        return surplus if len(entries) >= MAX_ENTRIES else 0
     left = [len(bson.encode(entry)) for entry in entries]
     moving = 0
     for count, length in enumerate(left, start=1):

@@ -15,7 +15,6 @@ from datacatalog.linkedstores.pipelinejob.appending import (
     Applied,
     Event,
     Uncertain,
-    is_whole,
     life_of,
     next_entry,
 )
@@ -252,7 +251,7 @@ class PipelineJobStore(AppendingStore):
         return applied
 
     def _apply(self, job: Document, event: Event) -> Applied:
-        load = self.load if is_whole(job) else self.load_head
+        load = self.load if history.is_whole(job) else self.load_head
         certain = event.first
         for attempt in self.attempts(f"{event.name} event"):
             if attempt:
@@ -302,8 +301,7 @@ class PipelineJobStore(AppendingStore):
         entry = next_entry(job, event)
         if not self.append(job, entry):
             return None
-        if not is_whole(job):
-            self.heads.keep(job)
+        self.heads.keep(job)
         return Applied(job, entry, duplicate=False)
 
     def _in_this_life(self, job: Document, event: Event) -> Event:
@@ -336,7 +334,7 @@ class PipelineJobStore(AppendingStore):
         """
         if history.has(job, event.uuid):
             # of a job that is not whole, only its uuid was read; and it may have moved meanwhile
-            job = job if is_whole(job) else self.load(job["uuid"])
+            job = job if history.is_whole(job) else self.load(job["uuid"])
             entry = self.histories.find(job, event.uuid)
         else:
             entry = None if only_recent else self.histories.find_moved(job, event.uuid)
