@@ -45,6 +45,7 @@ STYLES = {
     "RESET": "yellow",
 }
 """The colours of states."""
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _UNBOUNDED = 10_000
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 """DEL and the C1 controls, which JSON lets stand as they are."""
@@ -145,6 +146,19 @@ def shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return as_json(value)
     return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units, such as `2 h 5 min`."""
+    left = round(seconds)
+    if left < 1:
+        return "under 1 s"
+    parts = []
+    for size, unit in _UNITS:
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
 
 
 def plain(value: Any) -> str:

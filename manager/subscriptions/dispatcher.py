@@ -198,15 +198,15 @@ class Dispatcher:
                 new.append(handout)
         jobs = [handout.job for handout in new]
         try:
-            entries = self.untold.next_entries(jobs, _ENTRIES)
+            found = self.untold.next_entries(jobs, _ENTRIES)
             self.tally.count(jobs)
         except mongo.DatabaseError:
             # as if nobody had looked: what is in hand and waits for nobody would count as told
             for job in jobs:
                 del self._handouts[job["_id"]]
             raise
-        for handout, own in zip(new, entries, strict=True):
-            handout.load(own)
+        for handout, entries in zip(new, found, strict=True):
+            handout.load(entries)
         with self.lock:
             for handout in new:
                 handout.offer(self._lines)

@@ -18,7 +18,6 @@ from pipelinejobs.page import folding
 
 FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @cache
@@ -35,7 +34,7 @@ def environment() -> Environment:
     made.filters.update(
         at=values.at,
         moment=moment,
-        duration=duration,
+        duration=output.duration,
         folded=folding.folded,
         short=folding.short,
         shown=output.shown,
@@ -63,19 +62,6 @@ def moment(value: object) -> Markup:
     if not isinstance(value, datetime.datetime):
         return Markup("")
     return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units, such as `2 h 5 min`."""
-    left = round(seconds)
-    if left < 1:
-        return "under 1 s"
-    parts = []
-    for size, unit in _UNITS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2])
 
 
 def digest(value: Any) -> str:

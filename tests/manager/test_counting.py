@@ -81,7 +81,8 @@ def test_what_could_not_be_read_is_told_and_counted_later(
 ) -> None:
     """A database that does not answer once costs no subscriber an event."""
     owner = Untold if method == "next_entries" else Tally
-    right, failed = getattr(owner, method), []
+    right = getattr(owner, method)
+    failed: list[Any] = []
 
     def fail_once(self: Any, *given: Any) -> Any:
         if not failed:

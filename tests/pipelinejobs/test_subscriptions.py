@@ -53,7 +53,14 @@ def test_a_subscriber_is_told_and_counted(
         return int(row["delivered"])
 
     until(lambda: delivered() >= 1)
-    text = httpx.get(f"{here.url}/metrics", trust_env=False).text
+
+    def metrics() -> str:
+        return httpx.get(f"{here.url}/metrics", trust_env=False).text
+
+    until(lambda: "pipelinejobs_events_total{event=" in metrics())
+    text = metrics()
+    for name in ("jobs{", "wait_seconds_bucket{le=", "refused_events_total"):
+        assert f"pipelinejobs_{name}" in text
     assert 'pipelinejobs_deliveries_total{subscription="lab"} ' in text
     assert 'pipelinejobs_lag_events{subscription="lab"} 0.0' in text
     assert bare("subscriptions", "dead", "lab").err == "there are no dead letters\n"

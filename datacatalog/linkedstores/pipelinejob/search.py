@@ -298,6 +298,10 @@ class JobSearch:
         """Estimate how many jobs there are, hidden ones too."""
         return self._jobs.coll.estimated_document_count()
 
+    def count_rejected(self) -> int:
+        """Estimate how many events were refused, also those that were applied later on."""
+        return self._jobs.rejected.estimated_document_count()
+
     def everything(self) -> Iterator[Document]:
         """Yield all jobs as they are stored, hidden ones too, the newest first."""
         yield from Listing(self._jobs.coll, CREATED).all()

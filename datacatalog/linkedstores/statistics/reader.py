@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT, FIRST_STATE
+from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, beginning, quantile
-from datacatalog.linkedstores.statistics.tally import CELLS, JOURNAL, REFUSED, REMOVED, RUNS
+from datacatalog.linkedstores.statistics.tally import CELLS, JOURNAL, REFUSED, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -173,9 +174,7 @@ class Statistics:
             found.setdefault(removed["_id"], Counter()).subtract(removed.get("states") or {})
         return {pipeline: +states for pipeline, states in found.items()}
 
-    def runs(
-        self, period: Period, limit: int, pipelines: Iterable[str] = ()
-    ) -> list[Document]:
+    def runs(self, period: Period, limit: int, pipelines: Iterable[str] = ()) -> list[Document]:
         """Return runs that ended, the newest first: `uuid`, `pipeline`, `state`, `ended`, `seconds`.
 
         Args:

@@ -11,6 +11,7 @@ Without a journal, everything is counted anew: that is what a new database, an i
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 from collections import Counter
@@ -28,7 +29,7 @@ from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning, place_before
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
@@ -101,12 +102,14 @@ class Tally:
             self._batch = None
             return False
         self._add(found)
-        self._batch, self._ahead = found["batch"], {job: number for job, number in found["ahead"]}
+        self._batch, self._ahead = found["batch"], dict(found["ahead"])
         if self._ahead:
             wanted = {"_id": {"$in": [*self._ahead]}, UNTOLD: {"$gte": 0}}
             marks = {job["_id"]: job[UNTOLD] for job in self._untold.jobs.find(wanted, {UNTOLD: 1})}
             self._ahead = {
-                job: number for job, number in self._ahead.items() if marks.get(job, number) < number
+                job: number
+                for job, number in self._ahead.items()
+                if marks.get(job, number) < number
             }
         return True
 
@@ -221,9 +224,9 @@ class Tally:
         ]
         if updates:
             # a cell that has the batch is there, and not found: nothing is inserted in its place
-            _ignoring_duplicates(lambda: self._cells.bulk_write(updates, ordered=False))
-        if entry["runs"]:
-            _ignoring_duplicates(lambda: self._runs.insert_many(entry["runs"], ordered=False))
+            with _ignoring_duplicates():
+                self._cells.bulk_write(updates, ordered=False)
+        self._write_runs(entry["runs"])
 
     # What was refused
 
@@ -280,12 +283,13 @@ class Tally:
                 end = self._count_job(sums, job, 0)
                 if UNTOLD in job:
                     ahead[job["_id"]] = end
-            self._write_runs(sums)
+            self._write_runs(sums.runs)
+            sums.runs.clear()
             if not goes_on():
                 return False
         for row in self._untold.updates.find({"action": "remove"}):
             ahead |= self._count_removed_long_ago(sums, row)
-        self._write_runs(sums)
+        self._write_runs(sums.runs)
         cells = [
             {"_id": cell.key, **cell._asdict(), "batch": 0, **_nested(added)}
             for cell, added in sums.cells.items()
@@ -307,23 +311,25 @@ class Tally:
         job = row["document"]
         if "history" not in job or self._untold.jobs.find_one({"_id": job["_id"]}, {"_id": 1}):
             return {}  # a document of another store, or a removal that was not completed
-        moved = [entry for each in self._untold.buckets_of_removed(job) for entry in each["entries"]]
+        moved = [
+            entry for each in self._untold.buckets_of_removed(job) for entry in each["entries"]
+        ]
         entries = [*moved, *history.recent(job)]
         self._count_listed(sums, job, entries, 0)
         count_removed(self._removed, job)
         return {job["_id"]: len(entries)} if UNTOLD in job else {}
 
-    def _write_runs(self, sums: Sums) -> None:
-        for begin in range(0, len(sums.runs), _MANY):
-            some = sums.runs[begin : begin + _MANY]
-            _ignoring_duplicates(lambda some=some: self._runs.insert_many(some, ordered=False))
-        sums.runs.clear()
+    def _write_runs(self, runs: Sequence[Document]) -> None:
+        for begin in range(0, len(runs), _MANY):
+            with _ignoring_duplicates():
+                self._runs.insert_many(runs[begin : begin + _MANY], ordered=False)
 
 
-def _ignoring_duplicates(write: Callable[[], object]) -> None:
+@contextlib.contextmanager
+def _ignoring_duplicates() -> Iterator[None]:
     """Write what may be there already."""
     try:
-        write()
+        yield
     except BulkWriteError as error:
         if any(each["code"] != _DUPLICATE_KEY for each in error.details["writeErrors"]):
             raise
