@@ -34,6 +34,7 @@ def environment() -> Environment:
     made.filters.update(
         at=values.at,
         moment=moment,
+        ago=ago,
         duration=output.duration,
         folded=folding.folded,
         short=folding.short,
@@ -62,6 +63,17 @@ def moment(value: object) -> Markup:
     if not isinstance(value, datetime.datetime):
         return Markup("")
     return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
+
+
+def ago(value: object) -> Markup:
+    """Return a moment as the time since then, with the exact one to be shown on demand."""
+    if not isinstance(value, datetime.datetime):
+        return Markup("")
+    seconds = (datetime.datetime.now(datetime.timezone.utc) - value).total_seconds()
+    text = "now" if seconds < 1 else f"{output.largest_unit(seconds)} ago"
+    return Markup('<time class="ago" datetime="{}" title="{} UTC">{}</time>').format(
+        output.plain(value), output.shown(value), text
+    )
 
 
 def digest(value: Any) -> str:

@@ -187,6 +187,14 @@ class Statistics:
             wanted["pipeline"] = {"$in": named}
         return list(self._db[RUNS].find(wanted, sort=[("ended", -1)], limit=limit))
 
+    def run_times(self, job_uuids: Iterable[str]) -> dict[str, float]:
+        """Return how many seconds the last run took, by the UUIDs of jobs that have ended one."""
+        found = self._db[RUNS].find(
+            {"uuid": {"$in": [*job_uuids]}}, {"uuid": 1, "seconds": 1, "ended": 1}
+        )
+        runs = sorted(found, key=lambda run: run["ended"])
+        return {run["uuid"]: run["seconds"] for run in runs}
+
 
 def merged(figures: Iterable[Figures]) -> Figures:
     """Return what happened in all of them."""

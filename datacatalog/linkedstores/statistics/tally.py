@@ -80,7 +80,7 @@ class Tally:
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing."""
         indexes.ensure(self._cells, [IndexModel([("span", 1), ("since", 1)])])
-        indexes.ensure(self._runs, [IndexModel("ended")])
+        indexes.ensure(self._runs, [IndexModel("ended"), IndexModel("uuid")])
         indexes.ensure(self._refused, [IndexModel("since")])
 
     def is_there(self) -> bool:

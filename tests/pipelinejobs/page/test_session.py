@@ -230,7 +230,7 @@ def test_levels(
         assert stranger.get("/").status_code == 403
         assert job.uuid not in stranger.get(f"/jobs/{job.uuid}").text
     reader = user("rita", "READ")
-    assert job.uuid in reader.get("/").text
+    assert job.uuid in reader.get("/jobs").text
     assert "may look, not send events" in reader.get(f"/jobs/{job.uuid}").text
     for path in (
         f"/jobs/{job.uuid}/events",
