@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # it looks for maps among the plugins at each import of anything, in a way that Python has given up
 sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, pygal.PluginImportFixer)]
-WIDTH, HEIGHT = 900, 260
+WIDTH, HEIGHT = 640, 240
 _DROPPED = ("style", "script", "desc", "title", "defs")
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 _MOST_LABELS = 8
@@ -42,17 +42,24 @@ def lines(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
 
 
 def scatter(
-    series: Mapping[str, Sequence[Any]], x_labels: Mapping[float, str], **more: Any
+    series: Mapping[str, Sequence[Any]],
+    x_labels: Mapping[float, str],
+    y_labels: Mapping[float, str],
 ) -> Markup:
     """Return points.
 
     Args:
         series: by their names: `value` (x and y), `label` and `xlink` of each.
-        x_labels: what to write at which x.
-        more: what pygal has for it.
+        x_labels: what to write at which x, from the least to the most.
+        y_labels: what to write at which y, likewise.
     """
-    marks = [{"value": x, "label": label} for x, label in x_labels.items()]
-    return _drawn(pygal.XY, marks, series, stroke=False, dots_size=3, **more)
+    xs, ys = (
+        [{"value": place, "label": label} for place, label in labels.items()]
+        for labels in (x_labels, y_labels)
+    )
+    xrange, yrange = ((min(labels), max(labels)) for labels in (x_labels, y_labels))
+    more = {"xrange": xrange, "range": yrange, "y_labels": ys}
+    return _drawn(pygal.XY, xs, series, stroke=False, dots_size=3, **more)
 
 
 def _drawn(
@@ -67,6 +74,8 @@ def _drawn(
         show_minor_x_labels=False,
         legend_at_bottom=True,
         legend_box_size=10,
+        truncate_label=-1,
+        max_scale=8,
         margin=6,
         no_data_text="Nothing has happened",
         **more,

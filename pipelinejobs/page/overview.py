@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -35,6 +36,8 @@ _MOST_QUIET = 500
 _LEAST_KNOWN = 5
 """How often jobs of a pipeline must have left a state, for others to be called slow."""
 _NEWS_SECONDS = 5
+_MARKS = (0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86_400, 10 * 86_400, 100 * 86_400, 1000 * 86_400)
+"""Durations, in seconds, at which a chart may have a line."""
 _NONE = "none yet"
 _OWN = ("period", "from", "to", "of", "format")
 
@@ -247,28 +250,38 @@ def _runs(view: View, period: Period, pipelines: Sequence[str]) -> Chart:
     for run in found:
         took = output.duration(run["seconds"])
         point = {
-            "value": ((run["ended"] - period.since).total_seconds(), max(run["seconds"], 0.01)),
+            "value": ((run["ended"] - period.since).total_seconds(), _height(run["seconds"])),
             "label": f"{run['state']} after {took}, {output.shown(run['ended'])}",
             "xlink": f"/jobs/{run['uuid']}",
         }
         series.setdefault(run["state"], []).append(point)
-    length = (period.until - period.since).total_seconds()
     marks = [period.since + (period.until - period.since) * part / 4 for part in range(5)]
     drawing = charts.scatter(
         {state: series.get(state, []) for state in _up_to_last(series)},
         {(mark - period.since).total_seconds(): _moment(period, mark) for mark in marks},
-        logarithmic=bool(found),
-        y_title=None,
-        xrange=(0, length),
-        value_formatter=output.duration,
+        _durations([run["seconds"] for run in found]),
     )
     rows = [
         [Link(run["uuid"], f"/jobs/{run['uuid']}"), run["state"], run["ended"], run["seconds"]]
         for run in found
     ]
-    note = f"The newest {MOST_POINTS}." if len(found) == MOST_POINTS else ""
+    note = f"The newest {MOST_POINTS} runs." if len(found) == MOST_POINTS else ""
     columns = ("Job", "State after it", "Ended", "Seconds")
     return Chart("runs", "How long runs took", drawing, columns, rows, note)
+
+
+def _height(seconds: float) -> float:
+    """Return how high a time is drawn: ten times as long is as much higher, wherever it is."""
+    return math.log10(max(seconds, _MARKS[0]))
+
+
+def _durations(found: Sequence[float]) -> dict[float, str]:
+    """Return the marks between which some times are, by their heights."""
+    longest = max(found, default=1)
+    last = next((i for i, mark in enumerate(_MARKS) if mark >= longest), len(_MARKS) - 1)
+    least = min(found, default=1)
+    first = max((i for i, mark in enumerate(_MARKS[:last]) if mark <= least), default=0)
+    return {_height(mark): output.duration(mark) for mark in _MARKS[first : last + 1]}
 
 
 def _moment(period: Period, date: datetime.datetime) -> str:
