@@ -394,3 +394,35 @@ def test_numbers_are_bounded(operator: Person, up: RunningGateway, job: Job) -> 
     many = "9" * 5000
     for path in (f"/jobs/{job.uuid}", f"/platform/{told(up, 'actor')}"):
         assert operator.get(path, params={"before": many}).status_code == 200
+
+
+def test_why_a_job_failed_is_at_the_top_of_its_page(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    job = make_job("run")
+    assert "Why it failed" not in operator.get(f"/jobs/{job.uuid}").text
+    trace = {"message": "no <tacos>", "traceback": "Traceback\n  line 3\nTacoError: no tacos\n"}
+    site.jobs.apply(site.jobs.load(job.uuid), "fail", trace)
+    text = operator.get(f"/jobs/{job.uuid}").text
+    section = text[text.index("Why it failed") : text.index("State machine")]
+    assert "no &lt;tacos&gt;" in section
+    assert "Traceback\n  line 3\nTacoError: no tacos</pre>" in section
+
+
+def test_a_job_is_called_by_what_its_data_or_session_say(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    pipeline = site.search.pipelines().rows[0]["name"]
+    names = [
+        ({"data": {"name": "Sample 7", "title": "other"}}, "Sample 7"),
+        ({"data": {"title": " Plate 3 "}}, "Plate 3"),
+        ({"data": {"name": 5, "n": 1}, "session": "tired-heron"}, "tired-heron"),
+        ({"data": {"nothing": 1}}, pipeline),
+    ]
+    for fields, name in names:
+        job = make_job(**fields)
+        text = html.unescape(operator.get("/jobs").text)
+        row = text[text.index(f'id="job-{job.uuid}"') :]
+        (shown,) = re.findall(r'class="title" href="[^"]*" title="([^\n]*)">', row)[:1]
+        assert shown.startswith(name)
+        assert f"<h1>{name}</h1>" in html.unescape(operator.get(f"/jobs/{job.uuid}").text)
