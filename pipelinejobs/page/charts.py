@@ -76,6 +76,7 @@ def _drawn(
         legend_box_size=10,
         truncate_label=-1,
         max_scale=8,
+        order_min=0,
         margin=6,
         no_data_text="Nothing has happened",
         **more,

@@ -305,8 +305,8 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
                     name: None if row[name] is None else output.duration(row[name])
                     for name in ("median_seconds", "p95_seconds", "wait_seconds")
                 },
-                "events": row["events"],
-                "refused": row["refused"],
+                "events": Link(row["events"], _to_jobs(period, one)),
+                "refused": Link(row["refused"], "/rejected"),
                 "trend": charts.sparkline(row["ended"]),
                 "ended": row["ended"],
             }

@@ -38,8 +38,6 @@ from datacatalog.tokens import InvalidAdminToken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pymongo.collection import Collection
-
     from datacatalog.mongo import Document
 
 MAX_OTHER_BYTES = 128 * 1024
@@ -55,7 +53,7 @@ OPTIONAL: dict[str, Any] = {
 
 
 REMOVED = "statistics_removed"
-"""The collection in which removed jobs are counted; what has happened to them stays counted elsewhere."""
+"""The collection in which removed jobs are counted by their states, pipeline for pipeline."""
 APPLIED = "it was applied"
 """Of an event that comes late: what happened to it in its own life."""
 
@@ -390,7 +388,11 @@ class PipelineJobStore(AppendingStore):
         """Remove a job after its last document and whole history are in the audit log."""
         super().remove(stored)
         self.histories.buckets.delete_many({"job_id": stored["_id"]})
-        count_removed(self.db[REMOVED], stored)
+        self.db[REMOVED].update_one(
+            {"_id": str(stored.get("pipeline_uuid"))},
+            {"$inc": {f"states.{stored.get('state')}": 1}},
+            upsert=True,
+        )
 
     def keep_removed(self, stored: Document) -> None:
         """Write a job that is about to be removed, with all of its history, to the audit log."""
@@ -410,12 +412,6 @@ class PipelineJobStore(AppendingStore):
         super().set_visible(stored, action, visible=visible)
         if visible:
             self.untold.disown(stored)
-
-
-def count_removed(collection: Collection[Document], job: Document) -> None:
-    """Count a job that was removed, by its pipeline and the state that it was in."""
-    change = {"$inc": {f"states.{job.get('state')}": 1}}
-    collection.update_one({"_id": str(job.get("pipeline_uuid"))}, change, upsert=True)
 
 
 def _data(event_doc: Mapping[str, Any]) -> Any:

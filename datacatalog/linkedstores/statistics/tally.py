@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pymongo import IndexModel, UpdateOne
@@ -24,12 +24,12 @@ from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED, REVISION, now
 from datacatalog.linkedstores.pipelinejob import history
-from datacatalog.linkedstores.pipelinejob.store import REMOVED, count_removed
+from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning, place_before
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
@@ -233,6 +233,9 @@ class Tally:
     def count_refused(self) -> None:
         """Count the refused events of the hours since the last look, each hour anew."""
         since, known = self._refusals
+        if since == _BEGINNING:
+            newest = self._refused.find_one(sort=[("since", -1)])
+            since = since if newest is None else newest["since"] - _LATE
         wanted = {"date": {"$gte": since}}
         count = self._jobs.rejected.count_documents(wanted)
         if count == known:
@@ -273,13 +276,13 @@ class Tally:
         self._cells.delete_many({})
         self._runs.delete_many({})
         self._refused.delete_many({})
-        self._removed.delete_many({})
         self._refusals = (_BEGINNING, -1)
-        sums, ahead = Sums(), {}
+        sums, ahead, seen = Sums(), {}, set()
         every = Listing(self._untold.jobs, CREATED, projection=_NEEDED).all()
         jobs = itertools.chain(every, self._untold.jobs.find({CREATED: None}, _NEEDED))
         while some := [*itertools.islice(jobs, _BATCH)]:
             for job in some:
+                seen.add(job["_id"])
                 end = self._count_job(sums, job, 0)
                 if UNTOLD in job:
                     ahead[job["_id"]] = end
@@ -287,8 +290,7 @@ class Tally:
             sums.runs.clear()
             if not goes_on():
                 return False
-        for row in self._untold.updates.find({"action": "remove"}):
-            ahead |= self._count_removed_long_ago(sums, row)
+        ahead |= self._count_removed_long_ago(sums, seen)
         self._write_runs(sums.runs)
         cells = [
             {"_id": cell.key, **cell._asdict(), "batch": 0, **_nested(added)}
@@ -306,18 +308,31 @@ class Tally:
         self.count_refused()
         return True
 
-    def _count_removed_long_ago(self, sums: Sums, row: Document) -> dict[Any, int]:
-        """Count a job as the audit log has it; return how far, where it was not handed out."""
-        job = row["document"]
-        if "history" not in job or self._untold.jobs.find_one({"_id": job["_id"]}, {"_id": 1}):
-            return {}  # a document of another store, or a removal that was not completed
-        moved = [
-            entry for each in self._untold.buckets_of_removed(job) for entry in each["entries"]
-        ]
-        entries = [*moved, *history.recent(job)]
-        self._count_listed(sums, job, entries, 0)
-        count_removed(self._removed, job)
-        return {job["_id"]: len(entries)} if UNTOLD in job else {}
+    def _count_removed_long_ago(self, sums: Sums, seen: Container[Any]) -> dict[Any, int]:
+        """Count removed jobs as the audit log has them; return how far, where they were not handed out.
+
+        Args:
+            sums: to which they are added.
+            seen: jobs that were counted while they were still there.
+        """
+        ahead, states = {}, defaultdict[str, Counter[str]](Counter)
+        for row in self._untold.updates.find({"action": "remove"}):
+            job = row["document"]
+            if "history" not in job or self._untold.jobs.find_one({"_id": job["_id"]}, {"_id": 1}):
+                continue  # a document of another store, or a removal that was not completed
+            states[str(job.get("pipeline_uuid"))][str(job.get("state"))] += 1
+            if job["_id"] in seen:
+                continue
+            buckets = self._untold.buckets_of_removed(job)
+            moved = [entry for each in buckets for entry in each["entries"]]
+            entries = [*moved, *history.recent(job)]
+            self._count_listed(sums, job, entries, 0)
+            if UNTOLD in job:
+                ahead[job["_id"]] = len(entries)
+        self._removed.delete_many({})
+        if states:
+            self._removed.insert_many({"_id": key, "states": dict(n)} for key, n in states.items())
+        return ahead
 
     def _write_runs(self, runs: Sequence[Document]) -> None:
         for begin in range(0, len(runs), _MANY):

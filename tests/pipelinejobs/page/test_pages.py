@@ -413,7 +413,7 @@ def test_a_job_is_called_by_what_its_data_or_session_say(
     operator: Person, make_job: Callable[..., Job], site: Site
 ) -> None:
     pipeline = site.search.pipelines().rows[0]["name"]
-    names = [
+    names: list[tuple[dict[str, Any], str]] = [
         ({"data": {"name": "Sample 7", "title": "other"}}, "Sample 7"),
         ({"data": {"title": " Plate 3 "}}, "Plate 3"),
         ({"data": {"name": 5, "n": 1}, "session": "tired-heron"}, "tired-heron"),
