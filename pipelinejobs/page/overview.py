@@ -13,10 +13,11 @@ from starlette.responses import RedirectResponse, Response
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, REJECTED, RESET, merged
-from datacatalog.linkedstores.statistics.sums import HOUR, quantile
+from datacatalog.linkedstores.statistics.sums import HOUR
 from pipelinejobs import figures, output, subscribing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import charts, listing, periods
+from pipelinejobs.page.stuck import Stuck
 from pipelinejobs.page.view import SEE_OTHER, Problem
 
 if TYPE_CHECKING:
@@ -25,20 +26,15 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from datacatalog.linkedstores.statistics.reader import Figures, Period
-    from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
-ACTIVE = ("CREATED", "RUNNING", "INDEXING", "VALIDATING")
-"""States in which a job is not to stay."""
-MOST_POINTS, MOST_STUCK = 200, 20
-_MOST_QUIET = 500
-_LEAST_KNOWN = 5
-"""How often jobs of a pipeline must have left a state, for others to be called slow."""
+MOST_POINTS = 200
 _NEWS_SECONDS = 5
 _MARKS = (0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86_400, 10 * 86_400, 100 * 86_400, 1000 * 86_400)
 """Durations, in seconds, at which a chart may have a line."""
 _NONE = "none yet"
+_stuck = Stuck()
 _OWN = ("period", "from", "to", "of", "format")
 
 
@@ -96,7 +92,7 @@ def show(view: View) -> Response:
         tiles=_tiles(view, period, pipelines, total),
         charts=_charts(view, period, pipelines, cells),
         table=_pipelines(period, rows),
-        stuck=_stuck(view, pipelines),
+        stuck=_stuck.jobs(view.site, pipelines),
         now=now(),
     )
 
@@ -312,34 +308,6 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
             }
         )
     return shown
-
-
-def _stuck(view: View, pipelines: Sequence[str]) -> list[Document]:
-    """Return jobs that have been quiet for longer than 95 % of their pipeline's stay in that state."""
-    usual: dict[tuple[str, str], float] = {}
-    for pipeline, found in view.site.statistics.ever().items():
-        for state in ACTIVE:
-            histogram = found.in_state(state)
-            longest = quantile(histogram, 0.95)
-            if longest is not None and histogram.total() >= _LEAST_KNOWN:
-                usual[pipeline, state] = longest
-    if pipelines:
-        usual = {place: seconds for place, seconds in usual.items() if place[0] in pipelines}
-    if not usual:
-        return []
-    moment = now()
-    since = moment - datetime.timedelta(seconds=min(usual.values()))
-    states = sorted({state for _, state in usual})
-    found_quiet = view.site.search.quiet(states, since, _MOST_QUIET)
-    stuck = []
-    for job in found_quiet:
-        longest = usual.get((str(job.get("pipeline_uuid")), str(job.get("state"))))
-        quiet = (moment - job["updated"]).total_seconds()
-        if longest is not None and quiet > longest:
-            stuck.append({**job, "quiet": quiet, "usual": longest})
-        if len(stuck) == MOST_STUCK:
-            break
-    return listing.titled(view.site, stuck)
 
 
 def _csv(

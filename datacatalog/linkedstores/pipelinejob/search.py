@@ -250,6 +250,17 @@ class JobSearch:
         found = self._jobs.db["pipelines"].find(query, {"uuid": 1, "name": 1})
         return {row["uuid"]: str(row.get("name")) for row in found}
 
+    def named_pipelines(self, limit: int) -> list[Document]:
+        """Return `uuid`, `id` and `name` of visible pipelines, by their names.
+
+        Args:
+            limit: how many at most.
+        """
+        names = ("uuid", "id", "name")
+        query = {VISIBLE: {"$ne": False}}
+        found = self._jobs.db["pipelines"].find(query, dict.fromkeys(names, 1), limit=limit)
+        return sorted((_public(row, names) for row in found), key=lambda row: str(row.get("name")))
+
     def rejected(
         self,
         *,

@@ -6,6 +6,7 @@ import datetime
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT, FIRST_STATE
 from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, beginning, quantile
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 BY_HOUR = datetime.timedelta(days=2)
 """The longest time of which the hours are looked at; of a longer one, the days."""
 FINISHED, FAILED, REJECTED, RESET = "FINISHED", "FAILED", "REJECTED", "RESET"
+ENDED = "ended"
+"""Where a run has the moment of its end."""
 _RUN_ENDS = (FINISHED, FAILED)
 
 
@@ -182,10 +185,11 @@ class Statistics:
             limit: how many at most.
             pipelines: UUIDs; none for all.
         """
-        wanted: Document = {"ended": _between(period)}
-        if named := [*pipelines]:
-            wanted["pipeline"] = {"$in": named}
-        return list(self._db[RUNS].find(wanted, sort=[("ended", -1)], limit=limit))
+        named = [*pipelines]
+        rest = {"pipeline": {"$in": named}} if named else {}
+        # a server may sort all that is in a range, so it is asked for a part of it at first
+        listing = Listing(self._db[RUNS], ENDED, rest=rest, after=period.since, before=period.until)
+        return listing.page(None, limit).rows
 
     def run_times(self, job_uuids: Iterable[str]) -> dict[str, float]:
         """Return how many seconds the last run took, by the UUIDs of jobs that have ended one."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelinejobs.page import overview
+from pipelinejobs.page import stuck
 from pipelinejobs.site import Site
 from tests.abaco.running import eventually
 from tests.pipelinejobs.page.conftest import Job, Person
@@ -110,9 +110,9 @@ def test_old_addresses_of_the_list_lead_to_it(operator: Person) -> None:
 
 
 def test_jobs_that_are_quiet_for_unusually_long_are_listed(
-    operator: Person, make_job: Callable[..., Job], site: Site, monkeypatch: pytest.MonkeyPatch
+    operator: Person, make_job: Callable[..., Job]
 ) -> None:
-    for _ in range(overview._LEAST_KNOWN):
+    for _ in range(stuck.LEAST_KNOWN):
         make_job("run", "finish")
     slow = make_job("run", session="slow-worm")
 
