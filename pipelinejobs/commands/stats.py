@@ -66,9 +66,9 @@ def stats(
     pipelines: common.Pipelines = None,
     output_format: output.Output = Format.table,
 ) -> None:
-    """Show how the pipelines do: what started, finished and failed, and how long it took.
+    """Show how the pipelines are doing: what started, finished and failed, and how long it took.
 
-    Of up to two days the hours are counted, of a longer time the days. `--by hour` shows each.
+    A time of up to two days is divided into hours, a longer one into days; `--by hour` shows each of them.
     """
     if context.invoked_subcommand is not None:
         return
