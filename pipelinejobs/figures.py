@@ -42,9 +42,15 @@ def by_pipeline(cells: Cells, period: Period) -> dict[str, tuple[Figures, list[i
     }
 
 
-def pipeline_rows(site: Site, cells: Cells, period: Period) -> list[dict[str, Any]]:
-    """Return a row for each pipeline, the one with the most events first."""
-    found = by_pipeline(cells, period)
+def pipeline_rows(
+    site: Site, found: Mapping[str, tuple[Figures, list[int]]]
+) -> list[dict[str, Any]]:
+    """Return a row for each pipeline, the one with the most events first.
+
+    Args:
+        site: where they are.
+        found: as `by_pipeline` returned it.
+    """
     names = site.search.pipeline_names(found)
     ordered = sorted(found.items(), key=lambda item: -item[1][0].events.total())
     return [

@@ -79,7 +79,7 @@ def stats(
     uuids = [site.pipeline_uuid(name) for name in pipelines or []]
     cells = site.statistics.cells(period, uuids)
     if by is By.pipeline:
-        rows = figures.pipeline_rows(site, cells, period)
+        rows = figures.pipeline_rows(site, figures.by_pipeline(cells, period))
     elif by is By.hour:
         rows = figures.span_rows(cells, period)
     else:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from datacatalog.linkedstores.pipelinejob import fsm
 from pipelinejobs import output, values
 from pipelinejobs.page import folding
+from pipelinejobs.page.links import Link
 
 FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -35,6 +36,7 @@ def environment() -> Environment:
         at=values.at,
         moment=moment,
         ago=ago,
+        cell=cell,
         duration=output.duration,
         folded=folding.folded,
         short=folding.short,
@@ -74,6 +76,17 @@ def ago(value: object) -> Markup:
     return Markup('<time class="ago" datetime="{}" title="{} UTC">{}</time>').format(
         output.plain(value), output.shown(value), text
     )
+
+
+def cell(value: Any) -> Markup:
+    """Return a value in a table: a link, a moment, or a text."""
+    if isinstance(value, Link):
+        text = escape(output.shown(value.text))
+        # many of them are on a page, and Markup.format takes its time
+        return Markup(f'<a href="{escape(value.path)}">{text}</a>')  # noqa: S704 - escaped here
+    if isinstance(value, datetime.datetime):
+        return moment(value)
+    return escape(output.shown(value))
 
 
 def digest(value: Any) -> str:

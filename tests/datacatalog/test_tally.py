@@ -222,6 +222,17 @@ def test_what_something_else_has_written_into_a_history_is_left_out(
     assert ever(db)["events"] == {"create": 1, "run": 1}
 
 
+def test_a_job_that_cannot_be_read_keeps_no_other_from_being_counted(
+    jobs: PipelineJobStore, tally: Tally, job: Document, pipeline: Document, db: Db
+) -> None:
+    jobs.create(fields(pipeline, data={"other": 1}))
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history": {"moved": "tacos"}}})
+    hand_out(jobs, tally)
+    assert ever(db)["events"] == {"create": 1}
+    assert tally.rebuild()
+    assert ever(db)["events"] == {"create": 1}
+
+
 @pytest.mark.parametrize("seconds", [0.0004, 0.02, 1.0, 75.0, 86_400.0, 40_000_000.0])
 def test_a_quantile_is_at_most_five_percent_off(seconds: float) -> None:
     found = sums.quantile({sums.bucket(seconds): 3}, 0.5)
@@ -262,6 +273,7 @@ def test_refusals_are_counted_by_hour_and_pipeline(
         (figures,) = Statistics(db).cells(period).values()
         assert figures.refused == number
     db["rejected_events"].update_one({}, {"$set": {"date": now() - datetime.timedelta(hours=5)}})
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
     tally.rebuild()
     found = Statistics(db).cells(period)
     assert [each.refused for each in found.values() if each.refused] == [1, 1]

@@ -89,7 +89,7 @@ class Sums:
         number: int,
         place: Callable[[], tuple[str, datetime.datetime | None]],
     ) -> None:
-        """Count entries of the history of a job.
+        """Count entries of the history of a job; all of them, or none if one cannot be read.
 
         Args:
             job: with `_id`, `uuid` and `pipeline_uuid`.
@@ -98,13 +98,15 @@ class Sums:
             place: returns the state of the job before them, and since when it was in it.
         """
         pipeline = str(job.get("pipeline_uuid"))
+        found: list[tuple[datetime.datetime, str]] = []
+        runs: list[Document] = []
         state: str | None = None
         since: datetime.datetime | None = None
         for position, entry in enumerate(entries, start=number):
             if not _is_readable(entry):
                 continue
             name, date = entry["name"], entry["date"]
-            self._add(pipeline, date, f"events.{name}")
+            found.append((date, f"events.{name}"))
             after = state_after(entry)
             if state is None and position:
                 state, since = place()
@@ -112,12 +114,12 @@ class Sums:
                 continue
             if state:
                 seconds = max(0.0, (date - since).total_seconds()) if since else 0.0
-                self._add(pipeline, date, f"moves.{state}>{after}.{bucket(seconds)}")
+                found.append((date, f"moves.{state}>{after}.{bucket(seconds)}"))
                 if state == RUN:
-                    self.runs.append(
+                    runs.append(
                         {
                             "_id": f"{job['_id']}:{position}",
-                            "uuid": job["uuid"],
+                            "uuid": str(job.get("uuid")),
                             "pipeline": pipeline,
                             "state": after,
                             "ended": date,
@@ -125,10 +127,10 @@ class Sums:
                         }
                     )
             state, since = after, date
-
-    def _add(self, pipeline: str, date: datetime.datetime, path: str) -> None:
-        for span in SPANS:
-            self.cells[Cell(span, beginning(span, date), pipeline)][path] += 1
+        for date, path in found:
+            for span in SPANS:
+                self.cells[Cell(span, beginning(span, date), pipeline)][path] += 1
+        self.runs += runs
 
 
 def state_after(entry: Mapping[str, Any]) -> str | None:

@@ -24,6 +24,7 @@ from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED, REVISION, now
 from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning, place_before
@@ -120,7 +121,7 @@ class Tally:
             heads: as `Untold.fresh` returned them.
 
         Returns:
-            The jobs as they were counted, without those that were removed.
+            The jobs as they were counted, without those that were removed or cannot be read.
         """
         if not heads:
             return []
@@ -139,13 +140,17 @@ class Tally:
         gone = {head["_id"]: head for head in heads if head.get("_removed")}
         jobs = list(self._untold.jobs.find({"_id": {"$in": there}}, _NEEDED)) if there else []
         sums, ahead = Sums(), dict(self._ahead)
+        read = []
         for job in jobs:
-            first = max(ahead.get(job["_id"], 0), job.get(UNTOLD, total(job)))
-            ahead[job["_id"]] = self._count_job(sums, job, first)
+            with contextlib.suppress(*DAMAGE):
+                first = max(ahead.get(job["_id"], 0), job.get(UNTOLD, total(job)))
+                ahead[job["_id"]] = self._count_job(sums, job, first)
+                read.append(job)
         for head in self._untold.removed.find({"_id": {"$in": [*gone]}}) if gone else ():
-            first = max(ahead.get(head["_id"], 0), head.get(UNTOLD, total(head)))
-            ahead[head["_id"]] = self._count_removed(sums, head, first)
-        return jobs, sums, ahead
+            with contextlib.suppress(*DAMAGE):
+                first = max(ahead.get(head["_id"], 0), head.get(UNTOLD, total(head)))
+                ahead[head["_id"]] = self._count_removed(sums, head, first)
+        return read, sums, ahead
 
     def was_handed_out(self, ends: Mapping[Any, int]) -> None:
         """Note up to which entry jobs were handed out, by their `_id`."""
@@ -241,12 +246,9 @@ class Tally:
         if count == known:
             return
         rows = list(self._jobs.rejected.find(wanted, {"uuid": 1, "date": 1}))
-        uuids = sorted({str(row.get("uuid")) for row in rows})
-        names = {"uuid": 1, "pipeline_uuid": 1}
-        found = self._untold.jobs.find({"uuid": {"$in": uuids}}, names)
-        pipelines = {job["uuid"]: str(job.get("pipeline_uuid")) for job in found}
+        pipelines = self._pipelines({str(row.get("uuid")) for row in rows})
         cells = Counter(
-            Cell(HOUR, beginning(HOUR, row["date"]), pipelines.get(row.get("uuid"), ""))
+            Cell(HOUR, beginning(HOUR, row["date"]), pipelines.get(str(row.get("uuid")), ""))
             for row in rows
         )
         updates = [
@@ -262,6 +264,18 @@ class Tally:
         following = max(since, beginning(HOUR, now() - _LATE))
         # where the hours change, one more look tells how many there are
         self._refusals = (following, count if following == since else -1)
+
+    def _pipelines(self, job_uuids: set[str]) -> dict[str, str]:
+        """Return the pipelines of jobs, removed ones too, by their UUIDs."""
+        names = {"uuid": 1, "pipeline_uuid": 1}
+        there = list(self._untold.jobs.find({"uuid": {"$in": sorted(job_uuids)}}, names))
+        gone = sorted(job_uuids - {job["uuid"] for job in there})
+        found = [*there]
+        if gone:
+            wanted = {"uuid": {"$in": gone}, "action": "remove"}
+            shown = {f"document.{name}": 1 for name in names}
+            found += [row["document"] for row in self._untold.updates.find(wanted, shown)]
+        return {job["uuid"]: str(job.get("pipeline_uuid")) for job in found}
 
     # Counting anew
 
@@ -283,9 +297,10 @@ class Tally:
         while some := [*itertools.islice(jobs, _BATCH)]:
             for job in some:
                 seen.add(job["_id"])
-                end = self._count_job(sums, job, 0)
-                if UNTOLD in job:
-                    ahead[job["_id"]] = end
+                with contextlib.suppress(*DAMAGE):
+                    end = self._count_job(sums, job, 0)
+                    if UNTOLD in job:
+                        ahead[job["_id"]] = end
             self._write_runs(sums.runs)
             sums.runs.clear()
             if not goes_on():
@@ -323,12 +338,13 @@ class Tally:
             states[str(job.get("pipeline_uuid"))][str(job.get("state"))] += 1
             if job["_id"] in seen:
                 continue
-            buckets = self._untold.buckets_of_removed(job)
-            moved = [entry for each in buckets for entry in each["entries"]]
-            entries = [*moved, *history.recent(job)]
-            self._count_listed(sums, job, entries, 0)
-            if UNTOLD in job:
-                ahead[job["_id"]] = len(entries)
+            with contextlib.suppress(*DAMAGE):
+                buckets = self._untold.buckets_of_removed(job)
+                moved = [entry for each in buckets for entry in each["entries"]]
+                entries = [*moved, *history.recent(job)]
+                self._count_listed(sums, job, entries, 0)
+                if UNTOLD in job:
+                    ahead[job["_id"]] = len(entries)
         self._removed.delete_many({})
         if states:
             self._removed.insert_many({"_id": key, "states": dict(n)} for key, n in states.items())
