@@ -38,7 +38,8 @@ _SECONDS = 600.0
 _NOTE = (
     f"The page of a gateway, asked by one browser after the other, the pages in turn. The jobs are of {PIPELINES}"
     f" pipelines and of the last {AGE.days} days, {ACTIVE} of them run; they are made in bulk. All of them"
-    " are counted anew when the gateway starts, which is what the last column says."
+    " are counted anew when the gateway starts, which is what the last column says. Nothing happens meanwhile, so"
+    " after the first time the charts are not drawn again: p99 has them."
 )
 
 

@@ -8,7 +8,9 @@ for the eye and the mouse; each has a table beside it, which everybody can read 
 
 from __future__ import annotations
 
+import json
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -24,6 +26,8 @@ WIDTH, HEIGHT = 640, 240
 _DROPPED = ("style", "script", "desc", "title", "defs")
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 _MOST_LABELS = 8
+_MOST_KEPT = 64
+"""Charts that were drawn, of some ten thousand bytes each."""
 
 
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
@@ -65,6 +69,18 @@ def scatter(
 def _drawn(
     kind: Any, labels: Sequence[Any], series: Mapping[str, Sequence[Any]], **more: Any
 ) -> Markup:
+    return _draw(kind, json.dumps([labels, series, more]))
+
+
+@lru_cache(_MOST_KEPT)
+def _draw(kind: Any, shown: str) -> Markup:
+    """Draw a chart; one that shows what a former one has shown is not drawn again.
+
+    Args:
+        kind: of chart.
+        shown: labels, series and settings, as JSON.
+    """
+    labels, series, more = json.loads(shown)
     chart = kind(
         width=WIDTH,
         height=HEIGHT,

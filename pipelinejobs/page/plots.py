@@ -131,7 +131,9 @@ def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
             "xlink": f"/jobs/{run['uuid']}",
         }
         series.setdefault(run["state"], []).append(point)
-    marks = [period.since + (period.until - period.since) * part / 4 for part in range(5)]
+    # to the end of an hour or day, so that the chart stays as it is while nothing happens
+    length = len(period.spans()) * period.step
+    marks = [period.since + length * part / 4 for part in range(5)]
     drawing = charts.scatter(
         {state: series.get(state, []) for state in _up_to_last(series)},
         {(mark - period.since).total_seconds(): _moment(period, mark) for mark in marks},
