@@ -32,6 +32,8 @@ DRAIN_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
 REBUILD_SECONDS = 600.0
 _REFRESH_SECONDS, _LEASE_SECONDS = 1.0, 5.0
+_AGAIN_SECONDS = 60.0
+"""After which everything is counted anew that could not be counted."""
 _MOST_COUNTED = 500
 """Jobs at once, where nobody is told anything."""
 
@@ -160,10 +162,14 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
     """Hand out, and count, for as long as we have the lease."""
     subscriptions = Subscriptions(jobs.db)
     desk = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
-    refreshed = 0.0
+    refreshed = again = 0.0
     is_served = False
+
+    def goes_on() -> bool:
+        return not is_over() and lease.keep()
+
     try:
-        while not is_over() and lease.keep():
+        while goes_on():
             moment = time.monotonic()
             if moment - refreshed >= _REFRESH_SECONDS:
                 refreshed = moment
@@ -171,8 +177,9 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                 desk.serve(subscribers, kept)
                 desk.report()
                 is_served = _is_anybody_told(subscribers, kept)
-                if not desk.tally.is_there():
-                    _count_anew(jobs, desk.tally, lambda: not is_over() and lease.keep(), is_served)
+                is_due = moment >= again and not desk.tally.is_there()
+                if is_due and not _can_count_anew(rx, jobs, desk.tally, goes_on, is_served):
+                    again = moment + _AGAIN_SECONDS
                 desk.tally.count_refused()
                 if not is_served:
                     _count_all(jobs, desk.tally, lease)
@@ -188,6 +195,22 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
 def _is_anybody_told(subscribers: list[Subscriber], kept: Mapping[str, Document]) -> bool:
     """Tell whether there are subscribers, of this process or of others."""
     return bool(subscribers) or any("ended" not in each for each in kept.values())
+
+
+def _can_count_anew(
+    rx: Reactor,
+    jobs: PipelineJobStore,
+    tally: Tally,
+    goes_on: Callable[[], bool],
+    is_served: bool,
+) -> bool:
+    """Count everything anew; tell whether the database has let us: the subscribers need not wait for it."""
+    try:
+        _count_anew(jobs, tally, goes_on, is_served)
+    except mongo.DatabaseError as error:
+        rx.logger.warning("what happened could not be counted: %s", type(error).__name__)
+        return False
+    return True
 
 
 def _count_anew(

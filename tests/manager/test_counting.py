@@ -99,3 +99,17 @@ def test_what_could_not_be_read_is_told_and_counted_later(
             until(lambda: receiver.names() == ["create", "run"])
     assert failed
     assert events(actor) == {"create": 1, "run": 1}
+
+
+def test_nobody_waits_for_a_count_that_fails(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> bool:
+        raise AutoReconnect
+
+    monkeypatch.setattr(Tally, "rebuild", fail)
+    with Receiver() as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: receiver.names() == ["create", "run"])

@@ -286,10 +286,9 @@ class Tally:
             goes_on: whether this process is still the one who may, asked again and again.
         """
         self.forget()
+        for collection in (self._cells, self._runs, self._refused):
+            collection.drop()
         self.ensure_indexes()
-        self._cells.delete_many({})
-        self._runs.delete_many({})
-        self._refused.delete_many({})
         self._refusals = (_BEGINNING, -1)
         sums, ahead, seen = Sums(), {}, set()
         every = Listing(self._untold.jobs, CREATED, projection=_NEEDED).all()
@@ -331,7 +330,9 @@ class Tally:
             seen: jobs that were counted while they were still there.
         """
         ahead, states = {}, defaultdict[str, Counter[str]](Counter)
-        for row in self._untold.updates.find({"action": "remove"}):
+        # little by little: there is no index that leads to them
+        removals = Listing(self._untold.updates, "date", rest={"action": "remove"})
+        for row in removals.all():
             job = row["document"]
             if "history" not in job or self._untold.jobs.find_one({"_id": job["_id"]}, {"_id": 1}):
                 continue  # a document of another store, or a removal that was not completed
