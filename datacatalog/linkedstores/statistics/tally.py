@@ -24,6 +24,7 @@ from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED, REVISION, now
 from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.reader import REMOVAL
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
@@ -272,7 +273,7 @@ class Tally:
         gone = sorted(job_uuids - {job["uuid"] for job in there})
         found = [*there]
         if gone:
-            wanted = {"uuid": {"$in": gone}, "action": "remove"}
+            wanted = {"uuid": {"$in": gone}, **REMOVAL}
             shown = {f"document.{name}": 1 for name in names}
             found += [row["document"] for row in self._untold.updates.find(wanted, shown)]
         return {job["uuid"]: str(job.get("pipeline_uuid")) for job in found}
@@ -331,7 +332,7 @@ class Tally:
         """
         ahead, states = {}, defaultdict[str, Counter[str]](Counter)
         # little by little: there is no index that leads to them
-        removals = Listing(self._untold.updates, "date", rest={"action": "remove"})
+        removals = Listing(self._untold.updates, "date", rest=REMOVAL)
         for row in removals.all():
             job = row["document"]
             if "history" not in job or self._untold.jobs.find_one({"_id": job["_id"]}, {"_id": 1}):
