@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
-from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, Figures, merged
+from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
 from datacatalog.linkedstores.statistics.sums import quantile
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Mapping, Sequence
 
-    from datacatalog.linkedstores.statistics.reader import Period
+    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
     from pipelinejobs.site import Site
 
 _BARS = "▁▂▃▄▅▆▇█"
-Cells = dict[tuple["datetime.datetime", str], Figures]
 
 
 def over_time(cells: Cells, period: Period) -> list[tuple[datetime.datetime, Figures]]:

@@ -21,7 +21,7 @@ from pipelinejobs.page.view import SEE_OTHER, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from datacatalog.linkedstores.statistics.reader import Figures, Period
+    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
     from pipelinejobs.page.view import View
 
 _NEWS_SECONDS = 5
@@ -140,9 +140,7 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
     return shown
 
 
-def _csv(
-    view: View, period: Period, pipelines: Sequence[str], cells: figures.Cells, name: str
-) -> Response:
+def _csv(view: View, period: Period, pipelines: Sequence[str], cells: Cells, name: str) -> Response:
     """Return the table behind a chart, or that of the pipelines, as CSV."""
     if name in ("", "pipelines"):
         rows = figures.pipeline_rows(view.site, figures.by_pipeline(cells, period))

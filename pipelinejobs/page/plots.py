@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from datacatalog.linkedstores.statistics.reader import Figures, Period
+    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
     from pipelinejobs.site import Site
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
@@ -48,9 +48,7 @@ class Slot(NamedTuple):
     """to the jobs to which something happened in it"""
 
 
-def drawn(
-    site: Site, period: Period, pipelines: Sequence[str], cells: figures.Cells
-) -> list[Chart]:
+def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) -> list[Chart]:
     """Return the charts of a period.
 
     Args:

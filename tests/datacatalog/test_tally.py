@@ -301,6 +301,49 @@ def test_figures_say_how_pipelines_do(
     assert len(statistics.runs(period, 2)) == 2
 
 
+def test_what_is_kept_of_a_period_is_what_a_new_reader_finds(
+    jobs: PipelineJobStore, tally: Tally, pipeline: Document, db: Db
+) -> None:
+    statistics, period = Statistics(db), Period.of(now() - datetime.timedelta(hours=5), now())
+    job = jobs.create(fields(pipeline))
+
+    def events(reader: Statistics) -> list[dict[str, int]]:
+        return [dict(figures.events) for figures in reader.cells(period).values()]
+
+    for event in ("run", "update", "finish"):
+        jobs.handle({"uuid": job["uuid"], "name": event}, job["_update_token"])
+        hand_out(jobs, tally)
+        assert events(statistics) == events(Statistics(db)) == events(statistics) != []
+    with pytest.raises(EventRefused):
+        jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
+    tally.count_refused()
+    for _ in range(2):
+        assert [figures.refused for figures in statistics.cells(period).values()] == [1]
+    db["jobs"].delete_many({})
+    tally.rebuild()
+    assert events(statistics) == events(Statistics(db))
+
+
+def test_what_did_not_change_is_not_read_again(
+    recorded_jobs: PipelineJobStore, recorder: Recorder, pipeline: Document
+) -> None:
+    tally = Tally(recorded_jobs)
+    tally.rebuild()
+    recorded_jobs.create(fields(pipeline))
+    hand_out(recorded_jobs, tally)
+    recorded_jobs.create(fields(pipeline, data={"other": 1}))
+    hand_out(recorded_jobs, tally)
+    statistics = Statistics(recorded_jobs.db)
+    period = Period.of(now() - datetime.timedelta(hours=5), now())
+    statistics.cells(period)
+    recorder.events.clear()
+    statistics.cells(period)
+    (query,) = [
+        each.command["filter"] for each in recorder.events if each.command.get("find") == CELLS
+    ]
+    assert next(iter(query.items())) == ("batch", {"$gt": 1})
+
+
 def test_a_period_has_whole_hours_or_days() -> None:
     moment = datetime.datetime(2026, 11, 28, 13, 40, tzinfo=datetime.timezone.utc)
     day = Period.of(moment - datetime.timedelta(days=1), moment)

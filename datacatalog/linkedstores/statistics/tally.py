@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
+import secrets
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ class Tally:
 
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing."""
-        indexes.ensure(self._cells, [IndexModel([("span", 1), ("since", 1)])])
+        indexes.ensure(self._cells, [IndexModel([("span", 1), ("since", 1)]), IndexModel("batch")])
         indexes.ensure(self._runs, [IndexModel("ended"), IndexModel("uuid")])
         indexes.ensure(self._refused, [IndexModel("since")])
 
@@ -314,7 +315,14 @@ class Tally:
         for begin in range(0, len(cells), _MANY):
             self._cells.insert_many(cells[begin : begin + _MANY], ordered=False)
         kept = [[job, number] for job, number in ahead.items()]
-        first = {"batch": 0, "date": now(), "ahead": kept, "cells": [], "runs": []}
+        first = {
+            "batch": 0,
+            "generation": secrets.token_hex(8),
+            "date": now(),
+            "ahead": kept,
+            "cells": [],
+            "runs": [],
+        }
         try:
             self._journal.insert_one({"_id": _JOURNAL_ID, **first})
         except DuplicateKeyError:
