@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -327,21 +328,23 @@ def test_what_is_kept_of_a_period_is_what_a_new_reader_finds(
 def test_what_did_not_change_is_not_read_again(
     recorded_jobs: PipelineJobStore, recorder: Recorder, pipeline: Document
 ) -> None:
-    tally = Tally(recorded_jobs)
-    tally.rebuild()
-    recorded_jobs.create(fields(pipeline))
-    hand_out(recorded_jobs, tally)
-    recorded_jobs.create(fields(pipeline, data={"other": 1}))
-    hand_out(recorded_jobs, tally)
-    statistics = Statistics(recorded_jobs.db)
+    tally, statistics = Tally(recorded_jobs), Statistics(recorded_jobs.db)
     period = Period.of(now() - datetime.timedelta(hours=5), now())
-    statistics.cells(period)
-    recorder.events.clear()
-    statistics.cells(period)
-    (query,) = [
-        each.command["filter"] for each in recorder.events if each.command.get("find") == CELLS
-    ]
-    assert next(iter(query.items())) == ("batch", {"$gt": 1})
+    recorded_jobs.create(fields(pipeline))
+    tally.rebuild()
+    numbers = itertools.count()
+    for batch in (0, 0, 1):
+        statistics.cells(period)
+        recorder.events.clear()
+        statistics.cells(period)
+        (query,) = [
+            event.command["filter"]
+            for event in recorder.events
+            if event.command.get("find") == CELLS
+        ]
+        assert next(iter(query.items())) == ("batch", {"$gt": batch})
+        recorded_jobs.create(fields(pipeline, data={"number": next(numbers)}))
+        hand_out(recorded_jobs, tally)
 
 
 def test_a_period_has_whole_hours_or_days() -> None:

@@ -189,8 +189,9 @@ class Statistics:
             figures.add(cell)
             found[cell["since"], cell["pipeline"]] = figures
         if journal:
-            # the last batch may not be in all of its cells yet
-            self._kept[key] = _Kept(journal.get("generation"), journal["batch"] - 1, dict(found))
+            # the last batch may not be in all of its cells yet; what a rebuild has counted is
+            batch = max(0, journal["batch"] - 1)
+            self._kept[key] = _Kept(journal.get("generation"), batch, dict(found))
             while len(self._kept) > _MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)), None)
         return found
