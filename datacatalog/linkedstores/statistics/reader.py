@@ -182,8 +182,8 @@ class Statistics:
             wanted["pipeline"] = {"$in": named}
         found: Cells = {}
         if kept is not None and kept.generation == journal.get("generation"):
-            # first what leads to few
-            wanted, found = {"batch": {"$gt": kept.batch}, **wanted}, dict(kept.cells)
+            # after what has an index
+            wanted, found = {**wanted, "batch": {"$gt": kept.batch}}, dict(kept.cells)
         for cell in self._db[CELLS].find(wanted):
             figures = Figures()
             figures.add(cell)

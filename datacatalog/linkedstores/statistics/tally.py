@@ -82,7 +82,7 @@ class Tally:
 
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing."""
-        indexes.ensure(self._cells, [IndexModel([("span", 1), ("since", 1)]), IndexModel("batch")])
+        indexes.ensure(self._cells, [IndexModel([("span", 1), ("since", 1)])])
         indexes.ensure(self._runs, [IndexModel("ended"), IndexModel("uuid")])
         indexes.ensure(self._refused, [IndexModel("since")])
 
