@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 from collections import Counter
 from typing import Any
 
@@ -300,51 +299,6 @@ def test_figures_say_how_pipelines_do(
     assert len(statistics.runs(period, 9, [pipeline["uuid"]])) == 4
     assert statistics.cells(period, ["of another"]) == {}
     assert len(statistics.runs(period, 2)) == 2
-
-
-def test_what_is_kept_of_a_period_is_what_a_new_reader_finds(
-    jobs: PipelineJobStore, tally: Tally, pipeline: Document, db: Db
-) -> None:
-    statistics, period = Statistics(db), Period.of(now() - datetime.timedelta(hours=5), now())
-    job = jobs.create(fields(pipeline))
-
-    def events(reader: Statistics) -> list[dict[str, int]]:
-        return [dict(figures.events) for figures in reader.cells(period).values()]
-
-    for event in ("run", "update", "finish"):
-        jobs.handle({"uuid": job["uuid"], "name": event}, job["_update_token"])
-        hand_out(jobs, tally)
-        assert events(statistics) == events(Statistics(db)) == events(statistics) != []
-    with pytest.raises(EventRefused):
-        jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
-    tally.count_refused()
-    for _ in range(2):
-        assert [figures.refused for figures in statistics.cells(period).values()] == [1]
-    db["jobs"].delete_many({})
-    tally.rebuild()
-    assert events(statistics) == events(Statistics(db))
-
-
-def test_what_did_not_change_is_not_read_again(
-    recorded_jobs: PipelineJobStore, recorder: Recorder, pipeline: Document
-) -> None:
-    tally, statistics = Tally(recorded_jobs), Statistics(recorded_jobs.db)
-    period = Period.of(now() - datetime.timedelta(hours=5), now())
-    recorded_jobs.create(fields(pipeline))
-    tally.rebuild()
-    numbers = itertools.count()
-    for batch in (0, 0, 1):
-        statistics.cells(period)
-        recorder.events.clear()
-        statistics.cells(period)
-        (query,) = [
-            event.command["filter"]
-            for event in recorder.events
-            if event.command.get("find") == CELLS
-        ]
-        assert query["batch"] == {"$gt": batch}
-        recorded_jobs.create(fields(pipeline, data={"number": next(numbers)}))
-        hand_out(recorded_jobs, tally)
 
 
 def test_a_period_has_whole_hours_or_days() -> None:

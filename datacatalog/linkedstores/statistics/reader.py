@@ -13,7 +13,7 @@ from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, begin
 from datacatalog.linkedstores.statistics.tally import CELLS, JOURNAL, REFUSED, RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from datacatalog.mongo import Db, Document
 
@@ -22,8 +22,6 @@ BY_HOUR = datetime.timedelta(days=2)
 FINISHED, FAILED, REJECTED, RESET = "FINISHED", "FAILED", "REJECTED", "RESET"
 ENDED = "ended"
 """Where a run has the moment of its end."""
-_MOST_KEPT = 16
-"""Periods of which cells are kept."""
 _RUN_ENDS = (FINISHED, FAILED)
 
 
@@ -127,16 +125,6 @@ Cells = dict[tuple[datetime.datetime, str], Figures]
 """What happened, by the beginning of a span of time and the pipeline."""
 
 
-class _Kept(NamedTuple):
-    """Cells that were read."""
-
-    generation: str | None
-    """of what was counted; a rebuild begins another"""
-    batch: int
-    """all of which is in them"""
-    cells: Cells
-
-
 class Statistics:
     """What was counted in a database.
 
@@ -146,7 +134,6 @@ class Statistics:
 
     def __init__(self, db: Db) -> None:
         self._db = db
-        self._kept: dict[Any, _Kept] = {}
 
     def counted(self) -> datetime.datetime | None:
         """Return when something was counted last; None where everything has to be counted anew."""
@@ -160,40 +147,16 @@ class Statistics:
             period: which spans.
             pipelines: UUIDs; none for all.
         """
-        named = sorted(pipelines)
-        found = self._counted(period, named)
-        of_refused: Document = {"since": _between(period)}
-        if named:
-            of_refused["pipeline"] = {"$in": named}
-        for cell in self._db[REFUSED].find(of_refused):
-            place = beginning(period.span, cell["since"]), cell["pipeline"]
-            # what is kept stays as it is
-            found[place] = merged([found[place]] if place in found else [])
-            found[place].refused += cell["count"]
-        return found
-
-    def _counted(self, period: Period, named: Sequence[str]) -> Cells:
-        """Return the cells of a period; of those that were read before, what has changed is read again."""
-        journal = self._db[JOURNAL].find_one({}, {"batch": 1, "generation": 1}) or {}
-        key = (period.span, period.since, period.spans()[-1], *named)
-        kept = self._kept.get(key)
         wanted: Document = {"span": period.span, "since": _between(period)}
-        if named:
-            wanted["pipeline"] = {"$in": named}
-        found: Cells = {}
-        if kept is not None and kept.generation == journal.get("generation"):
-            # after what has an index
-            wanted, found = {**wanted, "batch": {"$gt": kept.batch}}, dict(kept.cells)
+        of_refused: Document = {"since": _between(period)}
+        if named := [*pipelines]:
+            wanted["pipeline"] = of_refused["pipeline"] = {"$in": named}
+        found: Cells = defaultdict(Figures)
         for cell in self._db[CELLS].find(wanted):
-            figures = Figures()
-            figures.add(cell)
-            found[cell["since"], cell["pipeline"]] = figures
-        if journal:
-            # the last batch may not be in all of its cells yet; what a rebuild has counted is
-            batch = max(0, journal["batch"] - 1)
-            self._kept[key] = _Kept(journal.get("generation"), batch, dict(found))
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.pop(next(iter(self._kept)), None)
+            found[cell["since"], cell["pipeline"]].add(cell)
+        for cell in self._db[REFUSED].find(of_refused):
+            since = beginning(period.span, cell["since"])
+            found[since, cell["pipeline"]].refused += cell["count"]
         return found
 
     def ever(self) -> dict[str, Figures]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import secrets
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -317,7 +316,6 @@ class Tally:
         kept = [[job, number] for job, number in ahead.items()]
         first = {
             "batch": 0,
-            "generation": secrets.token_hex(8),
             "date": now(),
             "ahead": kept,
             "cells": [],
