@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from bench import actors, gateway, handle, history, jobs, process, start, subscribers
+from bench import actors, gateway, handle, history, jobs, page, process, start, subscribers
 from bench.measuring import Bench, arguments, progress
 from bench.running import ROOT
 
-PARTS = (gateway, handle, process, history, jobs, actors, start, subscribers)
+PARTS = (gateway, handle, process, history, jobs, actors, page, start, subscribers)
 RESULTS = Path(__file__).parent / "RESULTS.md"
 MAX_OTHERS = 10
 """Percent of the machine that others may use before the times are doubtful."""

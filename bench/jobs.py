@@ -72,7 +72,7 @@ def _measure(
 ) -> Seconds:
     rounds, request = bench.many(20, 2), up.update(job, wait=True)
     events = closed_loop(up.port, [[request]], bench.many(3.0, 0.1), COMMITTED)
-    page = _median(lambda: browser.get("/").raise_for_status(), rounds)
+    page = _median(lambda: browser.get("/jobs").raise_for_status(), rounds)
     bare = _median(lambda: newest(jobs), rounds)
     return Seconds(events.at(0.5), page, bare)
 

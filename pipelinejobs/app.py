@@ -32,6 +32,7 @@ from pipelinejobs.commands import (
     pipelines,
     rejected,
     reporting,
+    stats,
     subscriptions,
     tokens,
     transferring,
@@ -118,6 +119,7 @@ for _noun, _help, _commands in (
     for _module in _commands:
         _module.register(_group)
     app.add_typer(_group)
+app.add_typer(stats.group)
 for _module in (verifying, transferring, checkup, dispatching, page, reporting):
     _module.register(app)
 

@@ -45,6 +45,7 @@ STYLES = {
     "RESET": "yellow",
 }
 """The colours of states."""
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _UNBOUNDED = 10_000
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 """DEL and the C1 controls, which JSON lets stand as they are."""
@@ -147,6 +148,24 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units, such as `2 h 5 min`."""
+    left = round(seconds)
+    if left < 1:
+        return "under 1 s"
+    parts = []
+    for size, unit in _UNITS:
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2])
+
+
+def largest_unit(seconds: float) -> str:
+    """Return a time of at least a second in its largest unit, such as `2 h`."""
+    return next(f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size)
+
+
 def plain(value: Any) -> str:
     """Return what JSON has no form for as a string; moments in ISO 8601."""
     if isinstance(value, datetime.datetime):
@@ -207,13 +226,15 @@ def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
     writer.writeheader()
     count = 0
     for row in () if first is None else chain([first], iterator):
-        writer.writerow({name: _csv_cell(row.get(name)) for name in names})
+        cells = {name: csv_cell(row.get(name)) for name in names}
+        if sys.stdout.isatty():
+            cells = {name: printable(text) for name, text in cells.items()}
+        writer.writerow(cells)
         count += 1
     return count
 
 
-def _csv_cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
+    """Return a value as CSV has it: no spreadsheet takes a text for a formula."""
     text = plain(value) if isinstance(value, datetime.datetime) else shown(value)
-    if isinstance(value, str) and text.startswith(_FORMULA):
-        text = f"'{text}"
-    return printable(text) if sys.stdout.isatty() else text
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

@@ -18,6 +18,7 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
+from datacatalog.linkedstores.statistics.reader import Statistics
 from datacatalog.settings import CatalogSettings
 from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
@@ -173,6 +174,11 @@ class Site:
     def search(self) -> JobSearch:
         """What is looked for among the jobs."""
         return JobSearch(self.jobs)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What was counted of them."""
+        return Statistics(self.jobs.db)
 
     @cached_property
     def pipelines(self) -> PipelineStore:

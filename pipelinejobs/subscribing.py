@@ -82,6 +82,12 @@ def overview(site: Site) -> list[Health]:
     return found
 
 
+def behind(site: Site) -> list[str]:
+    """Return the names of the subscribers that have yet to be told something."""
+    kept = Subscriptions(site.jobs.db).kept()
+    return [name for name in sorted(kept) if site.jobs.untold.is_behind(name)]
+
+
 def _places(site: Site) -> dict[str, tuple[str, str]]:
     rx = site.reactor()
     found = {each.name: (_shown(each.url), SETTINGS) for each in definition.of_settings(rx)}

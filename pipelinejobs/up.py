@@ -25,7 +25,7 @@ from local.demo import TACOBOT
 from local.exceptions import LocalDatabaseError
 from pipelinejobs.attendant import Attendant
 from pipelinejobs.keeper import Keeper, explain, look
-from pipelinejobs.measures import Subscriptions
+from pipelinejobs.measures import Measures
 from pipelinejobs.page.application import address_with, make_page
 from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Site
 from pipelinejobs.site import DATABASE as DATABASE_NAME
@@ -73,7 +73,7 @@ def prepare(platform: Platform) -> Prepared:
             environment[DISPATCHER] = "true"
             lines = _register(platform, environment)
             site = Site(platform.data.parent, environment)
-            page, collector = make_page(platform, site), Subscriptions(site)
+            page, collector = make_page(platform, site), Measures(site)
             attendant = Attendant(
                 platform.data.parent,
                 {

@@ -12,7 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
+from datacatalog.linkedstores.statistics.tally import Tally
 from manager.subscriptions.handout import Handout
 from manager.subscriptions.line import Limits, Line
 
@@ -57,6 +59,8 @@ class Dispatcher:
         seconds: float | None = None,
     ) -> None:
         self.untold = jobs.untold
+        self.tally = Tally(jobs)
+        """what is handed out is counted before it counts as handed out"""
         self.logger = logger
         self.limits = limits
         self.stopping = False
@@ -193,7 +197,15 @@ class Dispatcher:
                 self._handouts[head["_id"]] = handout
                 new.append(handout)
         jobs = [handout.job for handout in new]
-        for handout, entries in zip(new, self.untold.next_entries(jobs, _ENTRIES), strict=True):
+        try:
+            found = self.untold.next_entries(jobs, _ENTRIES)
+            self.tally.count(jobs)
+        except mongo.DatabaseError:
+            # as if nobody had looked: what is in hand and waits for nobody would count as told
+            for job in jobs:
+                del self._handouts[job["_id"]]
+            raise
+        for handout, entries in zip(new, found, strict=True):
             handout.load(entries)
         with self.lock:
             for handout in new:
@@ -218,6 +230,7 @@ class Dispatcher:
         self.untold.advance(
             [(job, number, number >= each.end and each.is_all) for job, number, each in moves]
         )
+        self.tally.was_handed_out({job["_id"]: number for job, number, _ in moves})
         with self.lock:
             for job, number, handout in moves:
                 for name in handout.left:

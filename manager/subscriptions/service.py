@@ -1,4 +1,4 @@
-"""Who hands out, and for how long: an execution for a second, a drain to the end, a dispatcher always."""
+"""Who hands out and counts, and for how long: an execution for a second, a drain to the end, a dispatcher always."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from datacatalog import mongo
+from datacatalog.linkedstores.pipelinejob.untold import total
+from datacatalog.linkedstores.statistics.reader import Statistics
+from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from manager.exceptions import InvalidSettings
 from manager.settings import section_of
@@ -17,15 +20,22 @@ from manager.subscriptions.dispatcher import POLL_SECONDS, Dispatcher
 from manager.subscriptions.line import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
     from datacatalog.linkedstores.pipelinejob.untold import Untold
+    from datacatalog.mongo import Document
+    from manager.subscriptions.subscriber import Subscriber
     from reactors.runtime import Reactor
 
 DRAIN_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
-_REFRESH_SECONDS, _LEASE_SECONDS, _FORGET_SECONDS = 1.0, 5.0, 10.0
+REBUILD_SECONDS = 600.0
+_REFRESH_SECONDS, _LEASE_SECONDS = 1.0, 5.0
+_AGAIN_SECONDS = 60.0
+"""After which everything is counted anew that could not be counted."""
+_MOST_COUNTED = 500
+"""Jobs at once, where nobody is told anything."""
 
 
 class Lease:
@@ -149,29 +159,110 @@ def dispatch(rx: Reactor, jobs: PipelineJobStore, is_over: Callable[[], bool]) -
 
 
 def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[], bool]) -> None:
-    """Hand out for as long as we have the lease."""
+    """Hand out, and count, for as long as we have the lease."""
     subscriptions = Subscriptions(jobs.db)
     desk = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
-    refreshed = forgot = 0.0
+    refreshed = again = 0.0
     is_served = False
+
+    def goes_on() -> bool:
+        return not is_over() and lease.keep()
+
     try:
-        while not is_over() and lease.keep():
+        while goes_on():
             moment = time.monotonic()
             if moment - refreshed >= _REFRESH_SECONDS:
                 refreshed = moment
                 subscribers, kept = roster.read(rx, jobs, subscriptions)
                 desk.serve(subscribers, kept)
                 desk.report()
-                is_served = bool(subscribers) or any("ended" not in each for each in kept.values())
+                is_served = _is_anybody_told(subscribers, kept)
+                is_due = moment >= again and not desk.tally.is_there()
+                if is_due and not _can_count_anew(rx, jobs, desk.tally, goes_on, is_served):
+                    again = moment + _AGAIN_SECONDS
+                desk.tally.count_refused()
+                if not is_served:
+                    _count_all(jobs, desk.tally, lease)
             if is_served:
                 desk.step()
                 continue
-            if moment - forgot >= _FORGET_SECONDS:
-                forgot = moment
-                jobs.untold.forget_all()
             time.sleep(_REFRESH_SECONDS / 4)
     finally:
         desk.finish()
+        lease.give_back()
+
+
+def _is_anybody_told(subscribers: list[Subscriber], kept: Mapping[str, Document]) -> bool:
+    """Tell whether there are subscribers, of this process or of others."""
+    return bool(subscribers) or any("ended" not in each for each in kept.values())
+
+
+def _can_count_anew(
+    rx: Reactor,
+    jobs: PipelineJobStore,
+    tally: Tally,
+    goes_on: Callable[[], bool],
+    is_served: bool,
+) -> bool:
+    """Count everything anew; tell whether the database has let us: the subscribers need not wait for it."""
+    try:
+        _count_anew(jobs, tally, goes_on, is_served)
+    except mongo.DatabaseError as error:
+        rx.logger.warning("what happened could not be counted: %s", type(error).__name__)
+        return False
+    return True
+
+
+def _count_anew(
+    jobs: PipelineJobStore, tally: Tally, goes_on: Callable[[], bool], is_served: bool
+) -> bool:
+    """Count everything anew; tell whether it was done."""
+    if not is_served:
+        # how far each of them was counted need not be remembered then
+        jobs.untold.forget_all()
+    return tally.rebuild(goes_on)
+
+
+def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
+    """Count what is new, of which nobody is to be told."""
+    while lease.keep() and (heads := jobs.untold.fresh(_MOST_COUNTED)):
+        counted = tally.count(heads)
+        gone = [head for head in heads if head.get("_removed")]
+        handed_out = [(job, total(job), True) for job in [*counted, *gone]]
+        if not handed_out:
+            return
+        jobs.untold.advance(handed_out)
+        tally.was_handed_out({job["_id"]: number for job, number, _ in handed_out})
+
+
+def catch_up(rx: Reactor, jobs: PipelineJobStore, *, anew: bool = False) -> bool:
+    """Count what is new where no dispatcher does; tell whether everything is counted.
+
+    Args:
+        rx: with the settings.
+        jobs: what happens.
+        anew: count everything anew; where a dispatcher runs, have that do it.
+    """
+    lease, tally, statistics = Lease(jobs.untold), Tally(jobs), Statistics(jobs.db)
+    if anew:
+        tally.forget()
+    end = time.monotonic() + REBUILD_SECONDS
+    while not lease.take():
+        if statistics.counted() is not None or time.monotonic() > end:
+            return statistics.counted() is not None
+        time.sleep(_REFRESH_SECONDS / 4)
+    try:
+        subscribers, kept = roster.read(rx, jobs, Subscriptions(jobs.db))
+        is_served = _is_anybody_told(subscribers, kept)
+        if not tally.is_there() and not _count_anew(jobs, tally, lease.keep, is_served):
+            return False
+        tally.count_refused()
+        if is_served:
+            # who tells them counts
+            return jobs.untold.fresh(1) == []
+        _count_all(jobs, tally, lease)
+        return True
+    finally:
         lease.give_back()
 
 

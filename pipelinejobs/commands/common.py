@@ -82,7 +82,7 @@ def filters(
         pipelines=tuple(site.pipeline_uuid(name) for name in pipelines or []),
         created_after=values.moment(newer),
         created_before=values.moment(older),
-        idle_since=values.moment(idle),
+        updated_before=values.moment(idle),
         text=text,
         hidden=hidden,
     )

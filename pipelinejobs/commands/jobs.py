@@ -16,7 +16,7 @@ from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import drawing, graph, output, values
+from pipelinejobs import drawing, failures, graph, output, values
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import command, site_of
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -151,7 +151,9 @@ def _details(site: Site, stored: Document) -> output.Row:
             **{name: public.get(name) for name in links},
             "data": public.get("data"),
         }
-        return {**_row(public, names), **more}
+        failure = failures.of(stored, reversed(public["history"]))
+        why = {} if failure is None else {"failure": failure.message, "trace": failure.trace}
+        return {**_row(public, names), **why, **more}
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.linkedstores.transfer import BUCKETS, Item, Transfer
 from pipelinejobs import output
 from pipelinejobs.commands.common import command, site_of
@@ -97,6 +98,8 @@ def import_(context: typer.Context, file: File) -> None:
     for text in conflicts[:_MAX_SHOWN]:
         output.note(text)
     left = len(conflicts)
+    # what has come in may have been handed out, and so counted, where it comes from
+    Tally(site.jobs).forget()
     output.note(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
     if conflicts:
         raise typer.Exit(FAILED)

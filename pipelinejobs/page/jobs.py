@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
-from datacatalog.linkedstores.pipelinejob.search import Filters
-from pipelinejobs import drawing, graph, values
+from datacatalog.linkedstores.pipelinejob.search import title_of
+from pipelinejobs import drawing, failures, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import folding, live, rendering, timeline
 from pipelinejobs.page.view import Problem
@@ -23,104 +21,25 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from datacatalog.linkedstores.changes import Changes
     from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
     from pipelinejobs.site import Site
 
 PAGE = 50
-"""Jobs in a list; entries of a history."""
-AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
-IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
-_SEARCH_SECONDS = 0.5
+"""Entries of a history."""
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MAX_LINKED = 100
 _MAX_REJECTED = 20
-_COUNT_SECONDS = 2.0
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of a history that something else has written."""
 _DAMAGED = "The history of this job cannot be read: `pipelinejobs verify` says why."
 _SHOWN_PRIVATE = ("_admin", "_properties", VISIBLE)
 
 
-def version_of_all(view: View) -> object:
-    """Return what changes with any job or pipeline, or when an event is refused."""
-    return view.changes.total()
-
-
 def version(view: View) -> object:
     """Return what changes with a job."""
     return view.changes.of(_uuid(view))
-
-
-def show_all(view: View) -> Response:
-    """List jobs."""
-    problem, rows, cursor = "", [], None
-    try:
-        wanted = _filters(view)
-        page = view.site.search.jobs(
-            wanted,
-            cursor=view.query.get("cursor") or None,
-            limit=PAGE,
-            seconds=_SEARCH_SECONDS if wanted.text else None,
-        )
-        rows, cursor = page.rows, page.cursor
-    except CommandError as error:
-        problem = str(error)
-    names = view.site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in rows)
-    return view.render(
-        "jobs.html",
-        "Jobs",
-        400 if problem else 200,
-        problem=problem,
-        rows=rows,
-        names=names,
-        cursor=cursor,
-        chosen=view.query.get("state", "").upper(),
-        ages=AGES,
-        idle=IDLE,
-    )
-
-
-def counts(view: View) -> Response:
-    """Count the jobs in each state; asked for by a script, since it looks at every job."""
-    return JSONResponse(_counter.counts(view.site, view.changes))
-
-
-class _Counter:
-    """Counts again only where something has changed, and not all the time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: tuple[Changes, int, float, dict[str, int]] | None = None
-
-    def counts(self, site: Site, changes: Changes) -> dict[str, int]:
-        with self._lock:
-            total = changes.total()
-            if self._known is not None and self._known[0] is changes:
-                _, then, moment, found = self._known
-                if then == total or time.monotonic() - moment < _COUNT_SECONDS:
-                    return found
-            found = site.search.counts()
-            self._known = (changes, total, time.monotonic(), found)
-            return found
-
-
-_counter = _Counter()
-
-
-def _filters(view: View) -> Filters:
-    query: Mapping[str, str] = view.query
-    state, pipeline = query.get("state", ""), query.get("pipeline", "").strip()
-    return Filters(
-        states=values.states([state]) if state else (),
-        pipelines=(view.site.pipeline_uuid(pipeline),) if pipeline else (),
-        created_after=values.moment(query.get("created") or None),
-        idle_since=values.moment(query.get("idle") or None),
-        text=query.get("text", "").strip(),
-        hidden=query.get("hidden") == "yes",
-    )
 
 
 def show(view: View) -> Response:
@@ -134,17 +53,21 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
     past = _past(view, stored)
+    pipeline = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
+    named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
     rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
     return view.render(
         "job.html",
-        f"Job {stored['uuid']}",
+        f"{named:.60} {stored['uuid'][:8]}",
         status,
+        named=named,
+        failure=_failure(view, stored),
         notice=notice,
         problem=problem or past.problem,
         data=view.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
-        pipeline=site.search.pipeline_names([str(stored.get("pipeline_uuid"))]),
+        pipeline=pipeline,
         parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MAX_LINKED]],
         children=site.search.children(stored["uuid"], _MAX_LINKED),
         files=FileStore(site.jobs.db, catalog=site.catalog).query(
@@ -162,6 +85,12 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         rejected=rejected.rows,
         waiting=view.site.jobs.untold.waiting_of(stored),
     )
+
+
+def _failure(view: View, stored: Document) -> failures.Failure | None:
+    """Return why a job failed, by the entries that are in its document."""
+    entries = view.site.jobs.public(stored)["history"]
+    return failures.of(stored, reversed(entries))
 
 
 class _Past(NamedTuple):
@@ -274,7 +203,7 @@ def delete(view: View) -> Response:
         view.api.send(body)
     except CommandError as error:
         return _refused(view, error)
-    return view.go("/" if force else f"/jobs/{uuid}")
+    return view.go("/jobs" if force else f"/jobs/{uuid}")
 
 
 def _refused(view: View, error: CommandError) -> Response:

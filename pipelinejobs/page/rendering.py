@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from datacatalog.linkedstores.pipelinejob import fsm
 from pipelinejobs import output, values
 from pipelinejobs.page import folding
+from pipelinejobs.page.links import Link
 
 FOLDER = Path(__file__).parent
 STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @cache
@@ -35,7 +35,9 @@ def environment() -> Environment:
     made.filters.update(
         at=values.at,
         moment=moment,
-        duration=duration,
+        ago=ago,
+        cell=cell,
+        duration=output.duration,
         folded=folding.folded,
         short=folding.short,
         shown=output.shown,
@@ -65,17 +67,26 @@ def moment(value: object) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
 
 
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units, such as `2 h 5 min`."""
-    left = round(seconds)
-    if left < 1:
-        return "under 1 s"
-    parts = []
-    for size, unit in _UNITS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2])
+def ago(value: object) -> Markup:
+    """Return a moment as the time since then, with the exact one to be shown on demand."""
+    if not isinstance(value, datetime.datetime):
+        return Markup("")
+    seconds = (datetime.datetime.now(datetime.timezone.utc) - value).total_seconds()
+    text = "now" if seconds < 1 else f"{output.largest_unit(seconds)} ago"
+    return Markup('<time class="ago" datetime="{}" title="{} UTC">{}</time>').format(
+        output.plain(value), output.shown(value), text
+    )
+
+
+def cell(value: Any) -> Markup:
+    """Return a value in a table: a link, a moment, or a text."""
+    if isinstance(value, Link):
+        text = escape(output.shown(value.text))
+        # many of them are on a page, and Markup.format takes its time
+        return Markup(f'<a href="{escape(value.path)}">{text}</a>')  # noqa: S704 - escaped here
+    if isinstance(value, datetime.datetime):
+        return moment(value)
+    return escape(output.shown(value))
 
 
 def digest(value: Any) -> str:

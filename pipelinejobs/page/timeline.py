@@ -8,7 +8,6 @@ from xml.sax.saxutils import escape
 
 from datacatalog.linkedstores.pipelinejob import fsm
 from pipelinejobs import output
-from pipelinejobs.page import rendering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +66,7 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
         total = sum(_seconds(spell, end) for spell in mine)
         if total or state != path.current:
             x = _LABELS + width + 10
-            yield f'<text class="time" x="{x}" y="{y + 15}">{rendering.duration(total)}</text>'
+            yield f'<text class="time" x="{x}" y="{y + 15}">{output.duration(total)}</text>'
         yield "</g>"
     base = height - 6
     yield f'<text class="axis" x="{_LABELS}" y="{base}">{output.shown(begin)}</text>'
@@ -82,7 +81,7 @@ def describe(path: Path, now: datetime.datetime) -> str:
     """Return in words what the drawing shows."""
     spells = path.spells[-_MAX_NAMED:]
     end = now if path.current in _AT_WORK else spells[-1].since
-    parts = [f"{spell.state} for {rendering.duration(_seconds(spell, end))}" for spell in spells]
+    parts = [f"{spell.state} for {output.duration(_seconds(spell, end))}" for spell in spells]
     if path.current not in _AT_WORK:
         parts[-1] = f"{path.current} since {output.shown(end)} UTC"
     return "The job was " + ", then ".join(parts)
@@ -93,7 +92,7 @@ _MAX_NAMED = 12
 
 def _describe(spell: Spell, end: datetime.datetime) -> str:
     until = spell.until or end
-    time = rendering.duration(_seconds(spell, end))
+    time = output.duration(_seconds(spell, end))
     return escape(f"{spell.state}: {output.shown(spell.since)} to {output.shown(until)}, {time}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -11,7 +12,7 @@ from abaco.store.permissions import EXECUTE, LEVELS, UPDATE
 from pipelinejobs.page import folding, rendering, session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 SEE_OTHER = 303
 NAVIGATION = (
-    ("/", "Jobs"),
+    ("/", "Overview"),
+    ("/jobs", "Jobs"),
     ("/pipelines", "Pipelines"),
     ("/rejected", "Rejected"),
     ("/subscriptions", "Subscriptions"),
@@ -114,15 +116,20 @@ class View:
     @property
     def _section(self) -> str:
         """The entry of the navigation under which this address is."""
-        noun = self.request.url.path.split("/")[1]
-        return "/" if noun == "jobs" else f"/{noun}"
+        return "/" + self.request.url.path.split("/")[1]
 
-    def link(self, **changed: str | None) -> str:
-        """Return this address with other parameters; None takes one away."""
-        url = self.request.url.remove_query_params([*changed, "sent", "cursor"])
-        url = url.replace(path=self.at or url.path)
-        url = url.include_query_params(**{k: v for k, v in changed.items() if v is not None})
-        return url.path + (f"?{url.query}" if url.query else "")
+    def every(self, name: str) -> list[str]:
+        """Return all values that the URL has for a parameter."""
+        return self.request.query_params.getlist(name)
+
+    def link(self, **changed: str | Sequence[str] | None) -> str:
+        """Return this address with other parameters; None or nothing takes one away."""
+        left_out = (*changed, "sent", "cursor")
+        kept = [(k, v) for k, v in self.request.query_params.multi_items() if k not in left_out]
+        for name, value in changed.items():
+            values = [value] if isinstance(value, str) else value or ()
+            kept += [(name, each) for each in values]
+        return (self.at or self.request.url.path) + (f"?{urlencode(kept)}" if kept else "")
 
     def json(self, value: Any) -> Response:
         """Return data as indented JSON."""

@@ -75,8 +75,8 @@ def test_jobs_are_filtered(search: JobSearch, made: list[str], pipeline: Documen
     assert found(search, created_after=ago) == [made[4], made[3]]
     assert found(search, created_before=ago) == [made[2], made[1], made[0]]
     assert found(search, created_before=ago, created_after=ago - HOUR) == [made[2]]
-    assert found(search, idle_since=ago) == [made[1], made[0]]
-    assert found(search, idle_since=ago, states=("CREATED",)) == [made[0]]
+    assert found(search, updated_before=ago) == [made[1], made[0]]
+    assert found(search, updated_before=ago, states=("CREATED",)) == [made[0]]
 
 
 @pytest.mark.parametrize(

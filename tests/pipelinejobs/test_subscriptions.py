@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ import psutil
 import pytest
 
 from tests.abaco.running import RunningGateway
+from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, until
 from tests.pipelinejobs.running import Run
 
@@ -53,11 +56,33 @@ def test_a_subscriber_is_told_and_counted(
         return int(row["delivered"])
 
     until(lambda: delivered() >= 1)
-    text = httpx.get(f"{here.url}/metrics", trust_env=False).text
+
+    def metrics() -> str:
+        return httpx.get(f"{here.url}/metrics", trust_env=False).text
+
+    until(lambda: "pipelinejobs_events_total{event=" in metrics())
+    text = metrics()
+    for name in ("jobs{", "wait_seconds_bucket{le=", "refused_events_total"):
+        assert f"pipelinejobs_{name}" in text
     assert 'pipelinejobs_deliveries_total{subscription="lab"} ' in text
     assert 'pipelinejobs_lag_events{subscription="lab"} 0.0' in text
     assert bare("subscriptions", "dead", "lab").err == "there are no dead letters\n"
     assert bare("subscriptions", "replay", "lab", "-o", "json").rows == {"told": 0, "left": 0}
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(here: RunningGateway) -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+    text = httpx.get(f"{here.url}/metrics", trust_env=False).text
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    suffixes = {"histogram": ("_bucket", "_count", "_sum")}
+    known = {name + end for name, kind in kinds.items() for end in suffixes.get(kind, ("",))}
+    panels = dashboard["panels"]
+    asked = " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    asked += " ".join(each["query"]["query"] for each in dashboard["templating"]["list"][1:])
+    named = set(re.findall(r"\b(?:abaco|pipelinejobs)_\w+", asked))
+    assert len(named) > 8
+    assert named <= known
+    assert len({panel["id"] for panel in panels}) == len(panels) > 10
 
 
 def test_a_dispatcher_that_is_killed_is_started_again(

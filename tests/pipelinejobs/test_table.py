@@ -26,7 +26,7 @@ def table(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]
     """Yield the commands with their names."""
     for name, member in getattr(command, "commands", {}).items():
         yield from table(member, (*path, name))
-    if not hasattr(command, "commands"):
+    if not hasattr(command, "commands") or command.invoke_without_command:
         yield " ".join(path), command
 
 

@@ -11,10 +11,11 @@ import sys
 from typing import Any
 
 from datacatalog.linkedstores.pipelinejob.untold import Untold
+from datacatalog.linkedstores.statistics.tally import Tally
 from manager.subscriptions.webhook import Webhook
 from pipelinejobs import app
 
-_STEPS: dict[str, type] = {"Untold": Untold, "Webhook": Webhook}
+_STEPS: dict[str, type] = {"Tally": Tally, "Untold": Untold, "Webhook": Webhook}
 
 
 def die_at(point: str, count: int) -> None:

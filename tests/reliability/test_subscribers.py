@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.statistics.reader import Statistics, merged
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
 from tests.abaco.running import SECONDS, eventually
@@ -36,6 +38,8 @@ POINTS = (
     "Untold.note_told before",
     "Untold.caught_up before",
     "Untold.caught_up after",
+    "Tally._add before",
+    "Tally._add after",
 )
 """Where a dispatcher is killed: before or after a step of it."""
 
@@ -187,4 +191,8 @@ def test_a_dispatcher_that_is_killed_anywhere_has_told_all_in_order(
     assert problems(record, found) == []
     told = {each.way: each.announced for each in subscribers}
     assert [*announcement_problems(found, told)] == []
+    # what was told was counted, each entry once
+    histories = [list(jobs.histories.read(each.document, 0, None)) for each in found]
+    happened = Counter(entry["name"] for entries in histories for entry in entries)
+    assert merged(Statistics(db).ever().values()).events == happened
     note(14, "kills of a dispatcher", kills, record=record)

@@ -43,7 +43,7 @@ _PRIVATE = (
 )
 
 
-_REMOVALS = [DELETE, "remove"]
+REMOVAL = {"action": {"$in": [DELETE, "remove"]}, "document": {"$exists": True}}
 """What the rows of removals are called, and were in a former version."""
 _HEAD = (
     *("uuid", "state", "last_event", "updated", "history.uuid", "_history"),
@@ -192,7 +192,7 @@ class JobReader(LinkedStore):
         Raises:
             UnknownJob: there is none.
         """
-        removal = {"uuid": job_uuid, "action": {"$in": _REMOVALS}, "document": {"$exists": True}}
+        removal = {"uuid": job_uuid, **REMOVAL}
         found = self.updates.find_one(removal, sort=[("date", -1)])
         if found is None:
             message = f"No job was removed with UUID {job_uuid}"

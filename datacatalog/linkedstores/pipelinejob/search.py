@@ -39,6 +39,9 @@ _SHOWN = (
     "_properties",
     VISIBLE,
 )
+_TITLES = ("name", "title")
+"""Where the data of a job may have what it is called."""
+_TITLED = (*_SHOWN, *(f"data.{name}" for name in _TITLES))
 FEW = 200
 """Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
@@ -54,7 +57,9 @@ class Filters:
     """UUIDs, any of these"""
     created_after: datetime.datetime | None = None
     created_before: datetime.datetime | None = None
-    idle_since: datetime.datetime | None = None
+    updated_after: datetime.datetime | None = None
+    """something has happened since"""
+    updated_before: datetime.datetime | None = None
     """nothing has happened since"""
     text: str = ""
     """in the uuid, session, agent, task, archive path, last event or data, in any case"""
@@ -82,7 +87,7 @@ class JobSearch:
         limit: int = 50,
         seconds: float | None = None,
     ) -> Page:
-        """Return jobs, newest first, without their data and history.
+        """Return jobs, newest first, without their data and history, and with their `title`.
 
         Args:
             filters: which ones; by default all visible ones.
@@ -98,7 +103,7 @@ class JobSearch:
         """
         filters = filters or Filters()
         keep: Callable[[Document], bool] | None = None
-        names: tuple[str, ...] = _SHOWN
+        names: tuple[str, ...] = _TITLED
         if filters.text:
             wanted = filters.text.casefold()
             keep, names = (lambda row: wanted in _searchable(row)), (*_SHOWN, "data")
@@ -119,7 +124,7 @@ class JobSearch:
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
             self._newest[field] = Position.of(page.rows[0], field).moment
-        return Page([_public(row, _SHOWN) for row in page.rows], page.cursor)
+        return Page([_titled(row) for row in page.rows], page.cursor)
 
     def _found_in_few(self, filters: Filters) -> Document:
         """Return the first of the filters that only few of all jobs fit, if there is one."""
@@ -135,6 +140,19 @@ class JobSearch:
             if len(list(found)) <= FEW:
                 return condition
         return {}
+
+    def quiet(self, states: Iterable[str], since: datetime.datetime, limit: int) -> list[Document]:
+        """Return visible jobs in some states to which nothing has happened since, the longest ago first.
+
+        Args:
+            states: which; the price is that of the jobs in them.
+            since: when.
+            limit: how many at most.
+        """
+        query = {"state": {"$in": [*states]}, UPDATED: {"$lt": since}, VISIBLE: {"$ne": False}}
+        names = dict.fromkeys(_TITLED, 1)
+        found = self._jobs.coll.find(query, names, sort=[(UPDATED, 1)], limit=limit)
+        return [_titled(row) for row in found]
 
     def counts(self, filters: Filters | None = None) -> dict[str, int]:
         """Count jobs by state, every state of the state machine included; looks at all of them.
@@ -232,6 +250,17 @@ class JobSearch:
         found = self._jobs.db["pipelines"].find(query, {"uuid": 1, "name": 1})
         return {row["uuid"]: str(row.get("name")) for row in found}
 
+    def named_pipelines(self, limit: int) -> list[Document]:
+        """Return `uuid`, `id` and `name` of visible pipelines, by their names.
+
+        Args:
+            limit: how many at most.
+        """
+        names = ("uuid", "id", "name")
+        query = {VISIBLE: {"$ne": False}}
+        found = self._jobs.db["pipelines"].find(query, dict.fromkeys(names, 1), limit=limit)
+        return sorted((_public(row, names) for row in found), key=lambda row: str(row.get("name")))
+
     def rejected(
         self,
         *,
@@ -298,6 +327,10 @@ class JobSearch:
         """Estimate how many jobs there are, hidden ones too."""
         return self._jobs.coll.estimated_document_count()
 
+    def count_rejected(self) -> int:
+        """Estimate how many events were refused, also those that were applied later on."""
+        return self._jobs.rejected.estimated_document_count()
+
     def everything(self) -> Iterator[Document]:
         """Yield all jobs as they are stored, hidden ones too, the newest first."""
         yield from Listing(self._jobs.coll, CREATED).all()
@@ -309,12 +342,24 @@ def _public(row: Document, names: Iterable[str]) -> Document:
     return shown
 
 
+def title_of(job: Document) -> str | None:
+    """Return what a job is called: by `name` or `title` in its data, else by its session."""
+    data = job.get("data")
+    named = [data.get(name) for name in _TITLES] if isinstance(data, dict) else []
+    texts = (text.strip() for text in (*named, job.get("session")) if isinstance(text, str))
+    return next(filter(None, texts), None)
+
+
+def _titled(row: Document) -> Document:
+    return {**_public(row, _SHOWN), "title": title_of(row)}
+
+
 def _bounds(filters: Filters) -> dict[str, _Bounds]:
     bounds: dict[str, _Bounds] = {}
     if filters.created_after or filters.created_before:
         bounds[CREATED] = (filters.created_after, filters.created_before)
-    if filters.idle_since:
-        bounds[UPDATED] = (None, filters.idle_since)
+    if filters.updated_after or filters.updated_before:
+        bounds[UPDATED] = (filters.updated_after, filters.updated_before)
     return bounds
 
 

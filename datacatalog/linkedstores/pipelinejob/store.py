@@ -51,6 +51,8 @@ OPTIONAL: dict[str, Any] = {
 }
 
 
+REMOVED = "statistics_removed"
+"""The collection in which removed jobs are counted by their states, pipeline for pipeline."""
 APPLIED = "it was applied"
 """Of an event that comes late: what happened to it in its own life."""
 
@@ -384,6 +386,11 @@ class PipelineJobStore(AppendingStore):
         """Remove a job after its last document and whole history are in the audit log."""
         super().remove(stored)
         self.histories.buckets.delete_many({"job_id": stored["_id"]})
+        self.db[REMOVED].update_one(
+            {"_id": str(stored.get("pipeline_uuid"))},
+            {"$inc": {f"states.{stored.get('state')}": 1}},
+            upsert=True,
+        )
 
     def keep_removed(self, stored: Document) -> None:
         """Write a job that is about to be removed, with all of its history, to the audit log."""

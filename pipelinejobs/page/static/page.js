@@ -18,8 +18,21 @@
 
   // Local times beside the UTC that the server writes
   const localize = (root) => {
-    for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
-      time.title = new Date(time.dateTime).toLocaleString();
+    for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
+      const local = new Date(time.dateTime).toLocaleString();
+      time.dataset.local = local;
+      time.title = time.title ? `${time.title}\n${local}` : local;
+    }
+    for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+  };
+
+  // What was "2 min ago" becomes older while somebody looks
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const grow = () => {
+    for (const time of document.querySelectorAll("time.ago:not(.exact)")) {
+      const seconds = (Date.now() - new Date(time.dateTime)) / 1000;
+      const unit = UNITS.find(([size]) => seconds >= size);
+      time.textContent = unit ? `${Math.floor(seconds / unit[0])} ${unit[1]} ago` : "now";
     }
   };
 
@@ -179,6 +192,23 @@
     }
   });
 
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) {
+      navigator.clipboard?.writeText(button.dataset.copy).then(() => {
+        button.textContent = "copied";
+        setTimeout(() => (button.textContent = "copy"), 1500);
+      });
+    }
+    // who cannot hover sees the exact time by a touch
+    const time = event.target.closest("time.ago");
+    if (time) {
+      time.classList.toggle("exact");
+      if (time.classList.contains("exact")) time.textContent = time.title.split("\n")[0];
+      else grow();
+    }
+  });
+
   // Empty filters do not belong into the address
   document.addEventListener("formdata", (event) => {
     if (!event.target.matches("form[data-filters]")) return;
@@ -191,5 +221,6 @@
   localize(document);
   showCurrent();
   count();
+  setInterval(grow, 30000);
   if (main) follow();
 })();

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import axe_core_python
 import httpx
 import pytest
 from selenium import webdriver
@@ -62,6 +64,14 @@ class Browser:
         """Return the text of elements, at one moment."""
         script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"
         found: list[str] = self.driver.execute_script(script, selector)
+        return found
+
+    def jobs(self) -> list[str]:
+        """Return the uuids of the jobs in the list."""
+        script = (
+            "return [...document.querySelectorAll('tr[id^=job-]')].map((each) => each.id.slice(4))"
+        )
+        found: list[str] = self.driver.execute_script(script)
         return found
 
     def until(self, condition: Callable[[], Any]) -> None:
@@ -143,7 +153,8 @@ def post(up: RunningGateway) -> Callable[..., int]:
 def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: RunningGateway) -> None:
     browser.driver.get(new_address(up))
     assert browser.driver.current_url == f"{up.url}/"
-    assert told(up, "job") in browser.texts("tbody th")
+    browser.open("/jobs")
+    assert told(up, "job") in browser.jobs()
     assert told(up, "token") not in browser.driver.page_source
     # no script gets to see it
     assert browser.driver.execute_script("return document.cookie") == ""
@@ -157,7 +168,7 @@ def test_the_list_shows_what_happens(
         return shown == {state: str(count) for state, count in site.search.counts().items()}
 
     job = make_job("run", session="first-light")
-    browser.open("/?text=first-light")
+    browser.open("/jobs?text=first-light")
     row = f"#job-{job.uuid}"
     browser.until(counts_are_right)
     assert browser.one(f"{row} .state").text == "RUNNING"
@@ -165,21 +176,22 @@ def test_the_list_shows_what_happens(
     browser.until(lambda: browser.texts(f"{row} .state") == ["FINISHED"])
     browser.until(counts_are_right)
     other = make_job(session="first-light")
-    browser.until(lambda: browser.texts("tbody th") == [other.uuid, job.uuid])
+    browser.until(lambda: browser.jobs() == [other.uuid, job.uuid])
     assert browser.was_not_loaded_again
 
 
 def test_filters_work_without_a_mouse(browser: Browser, make_job: Callable[..., Job]) -> None:
     failed, running = make_job("run", "fail", session="dusk"), make_job("run", session="dusk")
-    browser.open("/")
+    browser.open("/jobs")
     browser.one("input[name=text]").send_keys("dusk", Keys.ENTER)
-    browser.until(lambda: set(browser.texts("tbody th")) == {failed.uuid, running.uuid})
-    assert browser.driver.current_url.endswith("/?text=dusk")
+    browser.until(lambda: set(browser.jobs()) == {failed.uuid, running.uuid})
+    assert browser.driver.current_url.endswith("/jobs?text=dusk")
     browser.press(".counts a[title^='did not complete']")
-    browser.until(lambda: browser.texts("tbody th") == [failed.uuid])
+    browser.until(lambda: browser.jobs() == [failed.uuid])
     assert browser.one(".counts [aria-current]").text.startswith("FAILED")
     browser.one("tbody th a").send_keys(Keys.ENTER)
-    browser.until(lambda: browser.one("h1").text == failed.uuid)
+    browser.until(lambda: failed.uuid in browser.driver.current_url)
+    assert failed.uuid in browser.one("main").text
 
 
 def test_an_event_that_is_posted_changes_everything_that_is_shown(
@@ -245,8 +257,8 @@ def test_a_job_is_deleted_after_a_question(browser: Browser, job: Job) -> None:
     browser.press("#h-delete ~ details button")
     browser.driver.switch_to.alert.accept()
     browser.until(lambda: browser.texts("#headline .state") == ["CREATED", "HIDDEN"])
-    browser.open("/")
-    assert job.uuid not in browser.texts("tbody th")
+    browser.open("/jobs")
+    assert job.uuid not in browser.jobs()
 
 
 def test_the_log_of_an_execution(browser: Browser, job: Job, post: Callable[..., int]) -> None:
@@ -265,7 +277,7 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
     run("Emulation.setEmulatedMedia", dark)
     run("Emulation.setDeviceMetricsOverride", phone)
     try:
-        for path in ("/", f"/jobs/{job.uuid}", "/platform", "/rejected"):
+        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/platform", "/rejected"):
             browser.open(path)
             widths = "return [document.documentElement.scrollWidth, innerWidth]"
             needed, there = browser.driver.execute_script(widths)
@@ -281,6 +293,7 @@ def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., J
     job = make_job("run", "finish")
     for path in (
         "/",
+        "/jobs",
         f"/jobs/{job.uuid}",
         "/rejected",
         "/subscriptions",
@@ -308,13 +321,66 @@ def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., J
     assert label == "The job is FINISHED, after CREATED → RUNNING → FINISHED"
 
 
+AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_breaks_a_rule_of_accessibility(
+    browser: Browser, make_job: Callable[..., Job], site: Site, scheme: str
+) -> None:
+    make_job("run", "finish")
+    failed = make_job("run", session="dawn")
+    trace = {"message": "no tacos", "traceback": "Traceback\n  line 1\nTacoError: no tacos\n"}
+    site.jobs.apply(site.jobs.load(failed.uuid), "fail", trace)
+    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+    paths = ["/", "/?period=month", "/jobs", f"/jobs/{failed.uuid}"]
+    paths += ["/pipelines", "/rejected", "/subscriptions", "/platform"]
+    try:
+        for path in paths:
+            browser.open(path)
+            for details in browser.driver.find_elements(By.CSS_SELECTOR, "details"):
+                browser.driver.execute_script("arguments[0].open = true", details)
+            browser.driver.execute_script(AXE)
+            broken = browser.driver.execute_async_script(
+                "const done = arguments[0]; axe.run().then((found) => done(found.violations.map("
+                "(each) => [each.id, each.nodes.map((node) => node.html)])))"
+            )
+            assert broken == [], path
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[..., Job]) -> None:
+    long = make_job("run", session="a session whose name is longer than anybody has room for" * 3)
+    short = make_job("run")
+    browser.open("/jobs")
+    heights = [
+        browser.driver.execute_script("return arguments[0].offsetHeight", browser.one(row))
+        for row in (f"#job-{long.uuid}", f"#job-{short.uuid}")
+    ]
+    assert abs(heights[0] - heights[1]) <= 2
+    assert max(heights) < 45
+    widths = (
+        "const list = document.querySelector('#list'); return [list.scrollWidth, list.clientWidth]"
+    )
+    needed, there = browser.driver.execute_script(widths)
+    assert needed <= there
+    (time, *_) = browser.driver.find_elements(By.CSS_SELECTOR, f"#job-{long.uuid} time")
+    assert "UTC" in str(time.get_attribute("title"))
+    time.click()
+    assert time.text == str(time.get_attribute("title")).splitlines()[0]
+
+
 def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job]) -> None:
     for events in (("run", "fail"), ("run", "update"), ("run", "finish", "index"), ("run",)):
         make_job(*events)
     job = make_job("run", "update", "finish", "index", "indexed", "validate", "validated")
-    browser.open("/")
+    browser.open("/jobs")
     browser.until(lambda: browser.one("[data-count=RUNNING]").text)
     browser.picture("jobs", 760)
+    browser.open("/")
+    browser.picture("overview", 1200)
     browser.open(f"/jobs/{job.uuid}")
     states = ["CREATED", "RUNNING", "FINISHED", "INDEXING", "VALIDATING", "VALIDATED"]
     assert browser.texts(".timeline .row .state") == states

@@ -148,7 +148,14 @@ def test_lists_shorten_what_somebody_has_made_long(
          "components": [{"id": "long", "parameters": {"many": [long] * 3}}]}
     )  # fmt: skip
     pipeline = site.pipeline_uuid("long")
-    paths = ["/", "/?text=long", f"/jobs/{uuids[0]}", f"/jobs/{parent.uuid}", "/pipelines"]
+    paths = [
+        "/",
+        "/jobs",
+        "/jobs?text=long",
+        f"/jobs/{uuids[0]}",
+        f"/jobs/{parent.uuid}",
+        "/pipelines",
+    ]
     for path in (*paths, f"/pipelines/{pipeline}"):
         assert len(operator.get(path).content) < MAX_PAGE, path
     document = operator.get(link(operator.get(f"/pipelines/{pipeline}").text, "all of it")).json()

@@ -53,18 +53,20 @@ def test_who_looks_at_one_job_is_not_told_of_another(
     operator: Person, make_job: Callable[..., Job]
 ) -> None:
     one, other = make_job(), make_job()
-    version_of(operator, "/")
+    version_of(operator, "/jobs")
     time.sleep(0.6)
     before = version_of(operator, f"/jobs/{one.uuid}")
-    listed = version_of(operator, "/")
+    listed = version_of(operator, "/jobs")
     time.sleep(0.6)  # an answer holds for half a second
     operator.submit(f"/jobs/{other.uuid}/events", event="run", token=other.token)
     time.sleep(0.6)
     assert version_of(operator, f"/jobs/{one.uuid}") == before
-    assert version_of(operator, "/") != listed
+    assert version_of(operator, "/jobs") != listed
 
 
-@pytest.mark.parametrize("path", ["/", "/rejected", "/pipelines", "/subscriptions", "/platform"])
+@pytest.mark.parametrize(
+    "path", ["/", "/jobs", "/rejected", "/pipelines", "/subscriptions", "/platform"]
+)
 def test_lists_can_be_followed(path: str, operator: Person) -> None:
     with following(operator, path) as version:
         assert version() == f"data: {version_of(operator, path)}"
@@ -86,7 +88,7 @@ def test_the_gateway_ends_at_once_although_somebody_looks(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     gateway = gateway_in(tmp_path_factory.mktemp("ending")).start()
-    with Person(gateway, told(gateway, "token")) as person, following(person, "/") as version:
+    with Person(gateway, told(gateway, "token")) as person, following(person, "/jobs") as version:
         version()
         began = time.monotonic()
         assert gateway.stop() == 0
@@ -112,7 +114,7 @@ def test_nobody_takes_the_streams_of_others(up: RunningGateway, operator: Person
         for _ in range(MAX_OF_ONE):
             stack.enter_context(following(greedy, "/"))()
         assert greedy.get("/", headers=STREAM).status_code == 503
-        with following(operator, "/") as version:
+        with following(operator, "/jobs") as version:
             assert version()
 
 

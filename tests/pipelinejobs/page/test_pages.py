@@ -14,7 +14,7 @@ from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from pipelinejobs import subscribing
-from pipelinejobs.page import jobs as pages
+from pipelinejobs.page import listing
 from pipelinejobs.page.application import ADDRESSES
 from pipelinejobs.site import Site
 from tests.abaco.running import RunningGateway, eventually
@@ -30,7 +30,7 @@ def row_uuids(text: str) -> list[str]:
 
 def test_jobs_are_listed_the_newest_first(operator: Person, make_job: Callable[..., Job]) -> None:
     made = [make_job() for _ in range(3)]
-    shown = row_uuids(operator.get("/").text)
+    shown = row_uuids(operator.get("/jobs").text)
     assert shown[:3] == [job.uuid for job in reversed(made)]
 
 
@@ -38,15 +38,18 @@ def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Jo
     running = make_job("run", session="waxing-moon")
     failed = make_job("run", "fail", session="waxing-moon")
     text = {"text": "waxing-moon"}
-    assert set(row_uuids(operator.get("/", params=text).text)) == {running.uuid, failed.uuid}
-    one = operator.get("/", params={**text, "state": "failed"}).text
+    assert set(row_uuids(operator.get("/jobs", params=text).text)) == {running.uuid, failed.uuid}
+    one = operator.get("/jobs", params={**text, "state": "failed"}).text
     assert row_uuids(one) == [failed.uuid]
     assert 'value="waxing-moon"' in one
-    # what leads to another state keeps the text
-    assert html.escape("/?text=waxing-moon&state=RUNNING") in one
-    assert row_uuids(operator.get("/", params={**text, "pipeline": "tacobot:9000"}).text)
-    assert not row_uuids(operator.get("/", params={**text, "idle": "1d"}).text)
-    assert not row_uuids(operator.get("/", params={**text, "hidden": "yes"}).text)
+    # what adds another state keeps the text, and what takes it away as well
+    both = "/jobs?text=waxing-moon&state=FAILED&state=RUNNING"
+    assert html.escape(both) in one
+    assert set(row_uuids(operator.get(both).text)) == {running.uuid, failed.uuid}
+    assert html.escape("/jobs?text=waxing-moon&state=RUNNING") in operator.get(both).text
+    assert row_uuids(operator.get("/jobs", params={**text, "pipeline": "tacobot:9000"}).text)
+    assert not row_uuids(operator.get("/jobs", params={**text, "idle": "1d"}).text)
+    assert not row_uuids(operator.get("/jobs", params={**text, "hidden": "yes"}).text)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Jo
 def test_what_a_filter_cannot_be_is_said(
     parameters: dict[str, str], said: str, operator: Person
 ) -> None:
-    reply = operator.get("/", params=parameters)
+    reply = operator.get("/jobs", params=parameters)
     assert reply.status_code == 400
     assert said in html.unescape(reply.text)
     assert NASTY not in reply.text
@@ -70,11 +73,11 @@ def test_what_a_filter_cannot_be_is_said(
 def test_pages_follow_one_another(
     operator: Person, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = {make_job(session="paging").uuid for _ in range(pages.PAGE + 3)}
-    first = operator.get("/", params={"text": "paging"}).text
-    (older,) = re.findall(r'href="(/\?[^"]*cursor=[^"]*)">Older', first)
+    made = {make_job(session="paging").uuid for _ in range(listing.PAGE + 3)}
+    first = operator.get("/jobs", params={"text": "paging"}).text
+    (older,) = re.findall(r'href="(/jobs\?[^"]*cursor=[^"]*)">Older', first)
     second = operator.get(html.unescape(older)).text
-    assert len(row_uuids(first)) == pages.PAGE
+    assert len(row_uuids(first)) == listing.PAGE
     assert set(row_uuids(first) + row_uuids(second)) == made
     assert "Older" not in second
 
@@ -147,9 +150,16 @@ def test_whatever_a_job_is_called_is_a_text(
     site.pipelines.add_update_document(
         {"name": NASTY, "id": NASTY, "components": [{"id": NASTY}], "processing_levels": ["1"]}
     )
-    for path in ("/", f"/jobs/{job.uuid}", "/pipelines", f"/?text={NASTY}", "/rejected"):
+    for path in (
+        "/",
+        "/jobs",
+        f"/jobs/{job.uuid}",
+        "/pipelines",
+        f"/jobs?text={NASTY}",
+        "/rejected",
+    ):
         assert NASTY not in operator.get(path).text
-    assert html.escape(NASTY, quote=False) in operator.get("/").text.replace("&#34;", '"')
+    assert html.escape(NASTY, quote=False) in operator.get("/jobs").text.replace("&#34;", '"')
     data = operator.get(f"/jobs/{job.uuid}/document")
     assert data.json()["data"] == {NASTY: NASTY}
 
@@ -194,10 +204,10 @@ def test_a_job_is_hidden_and_removed(operator: Person, job: Job) -> None:
     hidden = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token)
     assert hidden.headers["location"] == f"/jobs/{job.uuid}"
     assert "HIDDEN" in operator.get(f"/jobs/{job.uuid}").text
-    assert job.uuid not in operator.get("/").text
-    assert job.uuid in operator.get("/?hidden=yes").text
+    assert job.uuid not in operator.get("/jobs").text
+    assert job.uuid in operator.get("/jobs?hidden=yes").text
     removed = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token, force="yes")
-    assert removed.headers["location"] == "/"
+    assert removed.headers["location"] == "/jobs"
     assert operator.get(f"/jobs/{job.uuid}").status_code == 404
 
 
@@ -364,7 +374,8 @@ def test_a_document_that_something_else_has_written_is_shown_as_far_as_it_goes(
     change = {"$unset": missing} if missing else {"$set": given}
     site.jobs.coll.update_one({"uuid": job.uuid}, change)
     try:
-        for path in ("/", f"/jobs/{job.uuid}", f"/jobs/{job.uuid}/document"):
+        assert operator.get("/").status_code == 200
+        for path in ("/jobs", f"/jobs/{job.uuid}", f"/jobs/{job.uuid}/document"):
             reply = operator.get(path)
             assert reply.status_code == 200, path
             assert job.uuid in reply.text
@@ -383,3 +394,35 @@ def test_numbers_are_bounded(operator: Person, up: RunningGateway, job: Job) -> 
     many = "9" * 5000
     for path in (f"/jobs/{job.uuid}", f"/platform/{told(up, 'actor')}"):
         assert operator.get(path, params={"before": many}).status_code == 200
+
+
+def test_why_a_job_failed_is_at_the_top_of_its_page(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    job = make_job("run")
+    assert "Why it failed" not in operator.get(f"/jobs/{job.uuid}").text
+    trace = {"message": "no <tacos>", "traceback": "Traceback\n  line 3\nTacoError: no tacos\n"}
+    site.jobs.apply(site.jobs.load(job.uuid), "fail", trace)
+    text = operator.get(f"/jobs/{job.uuid}").text
+    section = text[text.index("Why it failed") : text.index("State machine")]
+    assert "no &lt;tacos&gt;" in section
+    assert "Traceback\n  line 3\nTacoError: no tacos</pre>" in section
+
+
+def test_a_job_is_called_by_what_its_data_or_session_say(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    pipeline = site.search.pipelines().rows[0]["name"]
+    names: list[tuple[dict[str, Any], str]] = [
+        ({"data": {"name": "Sample 7", "title": "other"}}, "Sample 7"),
+        ({"data": {"title": " Plate 3 "}}, "Plate 3"),
+        ({"data": {"name": 5, "n": 1}, "session": "tired-heron"}, "tired-heron"),
+        ({"data": {"nothing": 1}}, pipeline),
+    ]
+    for fields, name in names:
+        job = make_job(**fields)
+        text = html.unescape(operator.get("/jobs").text)
+        row = text[text.index(f'id="job-{job.uuid}"') :]
+        (shown,) = re.findall(r'class="title" href="[^"]*" title="([^\n]*)">', row)[:1]
+        assert shown.startswith(name)
+        assert f"<h1>{name}</h1>" in html.unescape(operator.get(f"/jobs/{job.uuid}").text)

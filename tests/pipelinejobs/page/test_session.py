@@ -35,7 +35,7 @@ def test_the_address_that_is_printed_signs_in_once(up: RunningGateway) -> None:
         assert (reply.status_code, reply.headers["location"]) == (303, "/")
         assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie_of(reply).split("; "))
         assert told(up, "token") not in cookie_of(reply)
-        shown = browser.get(up.url)
+        shown = browser.get(f"{up.url}/jobs")
         # from the history of the browser
         again = browser.get(address)
     assert shown.status_code == 200
@@ -53,7 +53,7 @@ def test_a_new_address_is_printed_by_a_command(here: RunningGateway, bare: Run) 
     assert (printed.code, printed.err) == (0, "it signs in once, within ten minutes\n")
     with httpx.Client() as browser:
         assert browser.get(printed.out.strip()).status_code == 303
-        assert told(here, "job") in browser.get(here.url).text
+        assert told(here, "job") in browser.get(f"{here.url}/jobs").text
 
 
 @pytest.mark.parametrize("shown", [{}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}])
@@ -230,7 +230,7 @@ def test_levels(
         assert stranger.get("/").status_code == 403
         assert job.uuid not in stranger.get(f"/jobs/{job.uuid}").text
     reader = user("rita", "READ")
-    assert job.uuid in reader.get("/").text
+    assert job.uuid in reader.get("/jobs").text
     assert "may look, not send events" in reader.get(f"/jobs/{job.uuid}").text
     for path in (
         f"/jobs/{job.uuid}/events",

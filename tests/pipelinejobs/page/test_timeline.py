@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from pipelinejobs import output
 from pipelinejobs.graph import Path, Spell
-from pipelinejobs.page import rendering, timeline
+from pipelinejobs.page import timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
@@ -77,4 +78,4 @@ def test_it_is_told_in_words() -> None:
     [(0.2, "under 1 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert rendering.duration(seconds) == text
+    assert output.duration(seconds) == text

@@ -1,0 +1,1 @@
+"""What happened to jobs, counted by hour, day and pipeline."""

@@ -1,0 +1,217 @@
+"""Reads what was counted: the price depends on the spans of time and the pipelines, not on the jobs."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from datacatalog.linkedstores.basestore.paging import Listing
+from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT, FIRST_STATE
+from datacatalog.linkedstores.pipelinejob.store import REMOVED
+from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, beginning, quantile
+from datacatalog.linkedstores.statistics.tally import CELLS, JOURNAL, REFUSED, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from datacatalog.mongo import Db, Document
+
+BY_HOUR = datetime.timedelta(days=2)
+"""The longest time of which the hours are looked at; of a longer one, the days."""
+FINISHED, FAILED, REJECTED, RESET = "FINISHED", "FAILED", "REJECTED", "RESET"
+ENDED = "ended"
+"""Where a run has the moment of its end."""
+_RUN_ENDS = (FINISHED, FAILED)
+
+
+class Period(NamedTuple):
+    """A time that is looked at: whole hours, or whole days."""
+
+    since: datetime.datetime
+    until: datetime.datetime
+    span: str
+
+    @classmethod
+    def of(cls, since: datetime.datetime, until: datetime.datetime) -> Period:
+        """Return the hours or days in which a time lies."""
+        span = HOUR if until - since <= BY_HOUR else DAY
+        return cls(beginning(span, since), until, span)
+
+    @property
+    def step(self) -> datetime.timedelta:
+        """The length of each span."""
+        return datetime.timedelta(hours=1) if self.span == HOUR else datetime.timedelta(days=1)
+
+    def spans(self) -> list[datetime.datetime]:
+        """Return when each hour or day begins."""
+        count = -((self.since - self.until) // self.step)
+        return [self.since + number * self.step for number in range(max(1, count))]
+
+
+class Figures:
+    """What happened in some cells."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.refused = 0
+        self.moves: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+        """by the states before and after: how many jobs had been in the first for how long"""
+
+    def add(self, cell: Mapping[str, Any]) -> None:
+        """Add what is in a cell."""
+        self.events.update(cell.get("events") or {})
+        for name, histogram in (cell.get("moves") or {}).items():
+            before, _, after = name.partition(">")
+            self.moves[before, after].update({int(key): n for key, n in histogram.items()})
+
+    @property
+    def created(self) -> int:
+        """How many jobs were created."""
+        return self.events[FIRST_EVENT]
+
+    @property
+    def started(self) -> int:
+        """How many runs began."""
+        return sum(n.total() for (_, after), n in self.moves.items() if after == RUN)
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """How many runs ended in which state; and what failed or was rejected before or after one."""
+        found: Counter[str] = Counter()
+        for (before, after), histogram in self.moves.items():
+            if after in (FAILED, REJECTED) or (before == RUN and after in (FINISHED, RESET)):
+                found[after] += histogram.total()
+        return {state: found[state] for state in (FINISHED, FAILED, REJECTED, RESET)}
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Which share of what finished or failed has failed."""
+        ended = self.ended
+        count = ended[FINISHED] + ended[FAILED]
+        return ended[FAILED] / count if count else None
+
+    @property
+    def runs(self) -> Counter[int]:
+        """The histogram of how long the runs took that finished or failed."""
+        found: Counter[int] = Counter()
+        for end in _RUN_ENDS:
+            found.update(self.moves.get((RUN, end), {}))
+        return found
+
+    @property
+    def waits(self) -> Counter[int]:
+        """The histogram of how long jobs waited to be started."""
+        return self.moves.get((FIRST_STATE, RUN), Counter())
+
+    def in_state(self, state: str) -> Counter[int]:
+        """Return the histogram of how long jobs were in a state that they have left."""
+        found: Counter[int] = Counter()
+        for (before, _), histogram in self.moves.items():
+            if before == state:
+                found.update(histogram)
+        return found
+
+    def run_time(self, share: float) -> float | None:
+        """Return the seconds that such a share of the runs did not exceed."""
+        return quantile(self.runs, share)
+
+    def waiting_time(self, share: float) -> float | None:
+        """Return the seconds that such a share of the jobs did not wait longer than."""
+        return quantile(self.waits, share)
+
+
+Cells = dict[tuple[datetime.datetime, str], Figures]
+"""What happened, by the beginning of a span of time and the pipeline."""
+
+
+class Statistics:
+    """What was counted in a database.
+
+    Args:
+        db: the database.
+    """
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+
+    def counted(self) -> datetime.datetime | None:
+        """Return when something was counted last; None where everything has to be counted anew."""
+        found = self._db[JOURNAL].find_one({}, {"date": 1})
+        return None if found is None else found["date"]
+
+    def cells(self, period: Period, pipelines: Iterable[str] = ()) -> Cells:
+        """Return what happened, by the beginning of each span of time and the pipeline.
+
+        Args:
+            period: which spans.
+            pipelines: UUIDs; none for all.
+        """
+        wanted: Document = {"span": period.span, "since": _between(period)}
+        of_refused: Document = {"since": _between(period)}
+        if named := [*pipelines]:
+            wanted["pipeline"] = of_refused["pipeline"] = {"$in": named}
+        found: Cells = defaultdict(Figures)
+        for cell in self._db[CELLS].find(wanted):
+            found[cell["since"], cell["pipeline"]].add(cell)
+        for cell in self._db[REFUSED].find(of_refused):
+            since = beginning(period.span, cell["since"])
+            found[since, cell["pipeline"]].refused += cell["count"]
+        return found
+
+    def ever(self) -> dict[str, Figures]:
+        """Return all that happened to the jobs of each pipeline."""
+        found: dict[str, Figures] = defaultdict(Figures)
+        for cell in self._db[CELLS].find({"span": EVER}):
+            found[cell["pipeline"]].add(cell)
+        return found
+
+    def states(self) -> dict[str, Counter[str]]:
+        """Return how many jobs are in which state, hidden ones too, by pipeline."""
+        found: dict[str, Counter[str]] = {}
+        for pipeline, figures in self.ever().items():
+            states = Counter({FIRST_STATE: figures.created})
+            for (before, after), histogram in figures.moves.items():
+                states[after] += histogram.total()
+                states[before] -= histogram.total()
+            found[pipeline] = states
+        for removed in self._db[REMOVED].find():
+            found.setdefault(removed["_id"], Counter()).subtract(removed.get("states") or {})
+        return {pipeline: +states for pipeline, states in found.items()}
+
+    def runs(self, period: Period, limit: int, pipelines: Iterable[str] = ()) -> list[Document]:
+        """Return runs that ended, the newest first: `uuid`, `pipeline`, `state`, `ended`, `seconds`.
+
+        Args:
+            period: when.
+            limit: how many at most.
+            pipelines: UUIDs; none for all.
+        """
+        named = [*pipelines]
+        rest = {"pipeline": {"$in": named}} if named else {}
+        # a server may sort all that is in a range, so it is asked for a part of it at first
+        listing = Listing(self._db[RUNS], ENDED, rest=rest, after=period.since, before=period.until)
+        return listing.page(None, limit).rows
+
+    def run_times(self, job_uuids: Iterable[str]) -> dict[str, float]:
+        """Return how many seconds the last run took, by the UUIDs of jobs that have ended one."""
+        found = self._db[RUNS].find(
+            {"uuid": {"$in": [*job_uuids]}}, {"uuid": 1, "seconds": 1, "ended": 1}
+        )
+        runs = sorted(found, key=lambda run: run["ended"])
+        return {run["uuid"]: run["seconds"] for run in runs}
+
+
+def merged(figures: Iterable[Figures]) -> Figures:
+    """Return what happened in all of them."""
+    made = Figures()
+    for each in figures:
+        made.events.update(each.events)
+        made.refused += each.refused
+        for move, histogram in each.moves.items():
+            made.moves[move].update(histogram)
+    return made
+
+
+def _between(period: Period) -> Document:
+    return {"$gte": period.since, "$lt": period.until}

@@ -1,0 +1,133 @@
+"""`stats`, `stats rebuild`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.statistics.reader import Period
+from pipelinejobs import figures, output, values
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import FAILED
+from pipelinejobs.output import Column, Format
+
+if TYPE_CHECKING:
+    from pipelinejobs.site import Site
+
+_TIMES = ("median_seconds", "p95_seconds", "wait_seconds")
+_COUNTS = tuple(Column(name, whole=True) for name in ("created", "started", "finished", "failed"))
+_MORE = (
+    Column("failure_rate", "FAILED %", whole=True),
+    Column("median_seconds", "MEDIAN", whole=True),
+    Column("p95_seconds", "P95", whole=True),
+    Column("wait_seconds", "WAIT", whole=True),
+    Column("events", whole=True),
+    Column("refused", whole=True),
+)
+
+
+class By(str, Enum):
+    """What is counted apart."""
+
+    pipeline = "pipeline"
+    state = "state"
+    hour = "hour"
+
+
+_COLUMNS = {
+    By.pipeline: (Column("pipeline"), *_COUNTS, *_MORE, Column("ended", whole=True)),
+    By.hour: (Column("since", whole=True), *_COUNTS, *_MORE),
+    By.state: (
+        Column("state", whole=True),
+        Column("jobs", "JOBS NOW", whole=True),
+        Column("came", whole=True),
+        Column("left", whole=True),
+        Column("median_seconds", "MEDIAN", whole=True),
+        Column("p95_seconds", "P95", whole=True),
+    ),
+}
+group = typer.Typer(
+    name="stats",
+    invoke_without_command=True,
+    epilog="Example: `pipelinejobs stats --since 7d`",
+)
+
+
+@group.callback()
+def stats(
+    context: typer.Context,
+    by: Annotated[By, typer.Option(help="What is counted apart.")] = By.pipeline,
+    since: Annotated[str, typer.Option(metavar="AGE", help="How far back, such as 7d.")] = "1d",
+    pipelines: common.Pipelines = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Show how the pipelines are doing: what started, finished and failed, and how long it took.
+
+    A time of up to two days is divided into hours, a longer one into days; `--by hour` shows each of them.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    site = site_of(context)
+    _catch_up(site)
+    end = now()
+    period = Period.of(values.moment(since) or end, end)
+    uuids = [site.pipeline_uuid(name) for name in pipelines or []]
+    cells = site.statistics.cells(period, uuids)
+    if by is By.pipeline:
+        rows = figures.pipeline_rows(site, figures.by_pipeline(cells, period))
+    elif by is By.hour:
+        rows = figures.span_rows(cells, period)
+    else:
+        every = site.statistics.states().items()
+        there = [states for uuid, states in every if not uuids or uuid in uuids]
+        rows = figures.state_rows(cells, sum(there, Counter()))
+    if output_format is Format.table:
+        rows = [_for_people(row) for row in rows]
+    output.listing(rows, _COLUMNS[by], output_format)
+    if not rows:
+        output.note("nothing has happened since")
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    shown = dict(row)
+    for name in _TIMES:
+        if row.get(name) is not None:
+            shown[name] = output.duration(row[name])
+    if row.get("failure_rate") is not None:
+        shown["failure_rate"] = figures.share(row["failure_rate"])
+    if "ended" in row:
+        shown["ended"] = figures.sparkline(row["ended"])
+    return shown
+
+
+def _catch_up(site: Site) -> None:
+    from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
+
+    if not service.catch_up(site.reactor(), site.jobs):
+        output.note("not everything is counted yet")
+
+
+def rebuild(context: typer.Context, output_format: output.Output = Format.table) -> None:
+    """Count everything anew, from the histories of all jobs.
+
+    It is never needed; use it when you doubt a number. Where a dispatcher runs, it does the counting, and
+    tells subscribers what has happened meanwhile afterwards.
+    """
+    from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
+
+    site = site_of(context)
+    done = service.catch_up(site.reactor(), site.jobs, anew=True)
+    counted = site.statistics.ever().values()
+    jobs, events = sum(each.created for each in counted), sum(e.events.total() for e in counted)
+    output.record({"jobs": jobs, "events": events}, output_format)
+    if not done:
+        output.note("not everything is counted yet: try again later")
+        raise typer.Exit(FAILED)
+
+
+command(group, "rebuild", "stats rebuild")(rebuild)

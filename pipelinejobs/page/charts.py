@@ -1,0 +1,147 @@
+"""Charts as SVG that a page can hold: drawn by pygal, coloured by the style sheet of the page.
+
+Pygal is small, has no dependency that counts, and needs no browser to draw; Vega's renderer is 33 MB. It
+is used as it comes, under the LGPL. What it writes for viewers of its own is taken out: a style sheet
+and a script, which the content policy of the page forbids, and positions for its tooltips. A chart is
+for the eye and the mouse; each has a table beside it, which everybody can read and follow with the keyboard.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pygal
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# it looks for maps among the plugins at each import of anything, in a way that Python has given up
+sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, pygal.PluginImportFixer)]
+WIDTH, HEIGHT = 640, 240
+_DROPPED = ("style", "script", "desc", "title", "defs")
+_SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
+_MOST_LABELS = 8
+_MOST_KEPT = 64
+"""Charts that were drawn, of some ten thousand bytes each."""
+
+
+def bars(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
+    """Return bars that are stacked.
+
+    Args:
+        labels: of the bars.
+        series: by their names: a number for each bar, or `value`, `label` and `xlink` of each.
+    """
+    return _drawn(pygal.StackedBar, labels, series)
+
+
+def lines(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
+    """Return lines; arguments as for `bars`."""
+    return _drawn(pygal.Line, labels, series, dots_size=2)
+
+
+def scatter(
+    series: Mapping[str, Sequence[Any]],
+    x_labels: Mapping[float, str],
+    y_labels: Mapping[float, str],
+) -> Markup:
+    """Return points.
+
+    Args:
+        series: by their names: `value` (x and y), `label` and `xlink` of each.
+        x_labels: what to write at which x, from the least to the most.
+        y_labels: what to write at which y, likewise.
+    """
+    xs, ys = (
+        [{"value": place, "label": label} for place, label in labels.items()]
+        for labels in (x_labels, y_labels)
+    )
+    xrange, yrange = ((min(labels), max(labels)) for labels in (x_labels, y_labels))
+    more = {"xrange": xrange, "range": yrange, "y_labels": ys}
+    return _drawn(pygal.XY, xs, series, stroke=False, dots_size=3, **more)
+
+
+def _drawn(
+    kind: Any, labels: Sequence[Any], series: Mapping[str, Sequence[Any]], **more: Any
+) -> Markup:
+    return _draw(kind, json.dumps([labels, series, more]))
+
+
+@lru_cache(_MOST_KEPT)
+def _draw(kind: Any, shown: str) -> Markup:
+    """Draw a chart; one that shows what a former one has shown is not drawn again.
+
+    Args:
+        kind: of chart.
+        shown: labels, series and settings, as JSON.
+    """
+    labels, series, more = json.loads(shown)
+    chart = kind(
+        width=WIDTH,
+        height=HEIGHT,
+        css=[],
+        js=[],
+        disable_xml_declaration=True,
+        show_minor_x_labels=False,
+        legend_at_bottom=True,
+        legend_box_size=10,
+        truncate_label=-1,
+        max_scale=8,
+        order_min=0,
+        margin=6,
+        no_data_text="Nothing has happened",
+        **more,
+    )
+    chart.x_labels = labels
+    chart.x_labels_major_every = max(1, -(-len(labels) // _MOST_LABELS))
+    for name, values in series.items():
+        chart.add(name, values)
+    root = chart.render_tree()
+    _clean(root)
+    root.set("class", "chart")
+    root.set("aria-hidden", "true")
+    root.attrib.pop("id", None)
+    # pygal has escaped what it was given
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - it is XML that was made here
+
+
+def _clean(element: Any) -> None:
+    """Leave what is drawn, its links, and a text to show for each thing that is pointed at."""
+    shown = [child.text or "" for child in element if child.get("class") in ("label", "value")]
+    for child in [*element]:
+        if _is_dropped(child):
+            element.remove(child)
+            continue
+        for name in ("style", "id"):
+            child.attrib.pop(name, None)
+        _clean(child)
+    if element.get("xlink:href"):
+        element.attrib.pop("target", None)
+        element.set("tabindex", "-1")
+    if shown:
+        ET.SubElement(element, "title").text = shown[0]
+
+
+def _is_dropped(element: Any) -> bool:
+    is_comment = not isinstance(element.tag, str)
+    if is_comment or element.tag.rpartition("}")[2] in _DROPPED:
+        return True
+    return "tooltip-overlay" in (element.get("class") or "")
+
+
+def sparkline(numbers: Sequence[float]) -> Markup:
+    """Return a line without axes; the highest number reaches the top."""
+    most, last = max(numbers, default=0) or 1, max(1, len(numbers) - 1)
+    points = " ".join(
+        f"{number * _SPARK_WIDTH / last:.1f},{_SPARK_HEIGHT - 1 - value * (_SPARK_HEIGHT - 3) / most:.1f}"
+        for number, value in enumerate(numbers)
+    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true">'
+        '<polyline points="{}"/></svg>'
+    ).format(_SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_WIDTH, _SPARK_HEIGHT, points)

@@ -1,0 +1,173 @@
+"""How the pipelines are doing: a period in numbers and charts, each of which leads to what it counts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
+from pipelinejobs import figures, output, subscribing
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.page import charts, links, listing, periods, plots
+from pipelinejobs.page.links import Link
+from pipelinejobs.page.stuck import Stuck
+from pipelinejobs.page.view import SEE_OTHER, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
+    from pipelinejobs.page.view import View
+
+_NEWS_SECONDS = 5
+_NONE = "none yet"
+_stuck = Stuck()
+_OWN = ("period", "from", "to", "of", "format")
+
+
+def version(view: View) -> object:
+    """Return what changes when something was counted, every few seconds at most."""
+    counted = view.site.statistics.counted()
+    return None if counted is None else int(counted.timestamp()) // _NEWS_SECONDS
+
+
+def show(view: View) -> Response:
+    """Show a period; an address that this page had when it was the list leads to the list."""
+    query = view.query
+    if query and not any(name in query for name in _OWN):
+        return RedirectResponse(f"/jobs?{view.request.url.query}", SEE_OTHER)
+    problem = ""
+    try:
+        period, pipelines = periods.read(query), listing.pipelines(view)
+    except CommandError as error:
+        period, pipelines, problem = periods.read({}), (), str(error)
+    cells = view.site.statistics.cells(period, pipelines)
+    name = query.get("of", "")
+    if query.get("format") == "csv":
+        return _csv(view, period, pipelines, cells, name)
+    found = figures.by_pipeline(cells, period)
+    total = merged(own for own, _ in found.values())
+    return view.render(
+        "overview.html",
+        "Overview",
+        400 if problem else 200,
+        problem=problem,
+        counted=view.site.statistics.counted(),
+        period=period,
+        chosen=periods.chosen(query),
+        lengths=[*periods.LENGTHS],
+        picker=listing.picker(view),
+        pipelines=pipelines,
+        tiles=_tiles(view, period, pipelines, total),
+        charts=plots.drawn(view.site, period, pipelines, cells),
+        table=_pipelines(period, figures.pipeline_rows(view.site, found)),
+        stuck=_stuck.jobs(view.site, pipelines),
+        now=now(),
+    )
+
+
+def _tiles(
+    view: View, period: Period, pipelines: Sequence[str], total: Figures
+) -> list[tuple[str, Link, str]]:
+    """Return the numbers of a period: what each is, the number, and what is said beside it."""
+    ended = total.ended
+    own = {"pipeline": [*pipelines]} if pipelines else {}
+    born = {
+        "created_from": periods.plain(period.since),
+        "created_to": links.minute_after(period.until),
+    }
+    behind = subscribing.behind(view.site)
+    times = {
+        name: _NONE if seconds is None else output.duration(seconds)
+        for name, seconds in (
+            ("median", total.run_time(0.5)),
+            ("p95", total.run_time(0.95)),
+            ("wait", total.waiting_time(0.5)),
+            ("wait95", total.waiting_time(0.95)),
+        )
+    }
+    finished = links.to_jobs(period, pipelines, state=[FINISHED, FAILED])
+    every = links.to_jobs(period, pipelines)
+    return [
+        ("Created", Link(total.created, "/jobs?" + urlencode({**born, **own}, doseq=True)), ""),
+        ("Started", Link(total.started, every), ""),
+        ("Finished", Link(ended[FINISHED], links.to_jobs(period, pipelines, state=FINISHED)), ""),
+        (
+            "Failed",
+            Link(ended[FAILED], links.to_jobs(period, pipelines, state=FAILED)),
+            figures.share(total.failure_rate),
+        ),
+        ("Run time, median", Link(times["median"], finished), f"95 % within {times['p95']}"),
+        (
+            "Wait in CREATED, median",
+            Link(times["wait"], links.to_jobs(period, pipelines, state="CREATED")),
+            f"95 % within {times['wait95']}",
+        ),
+        ("Events", Link(total.events.total(), every), ""),
+        ("Refused events", Link(total.refused, "/rejected"), ""),
+        ("Subscribers behind", Link(len(behind), "/subscriptions"), ", ".join(behind[:3])),
+    ]
+
+
+def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each pipeline, whose numbers are links."""
+    shown = []
+    for row in rows:
+        one = (row["pipeline_uuid"],)
+        shown.append(
+            {
+                "name": row["pipeline"],
+                "uuid": row["pipeline_uuid"],
+                "started": Link(row["started"], links.to_jobs(period, one)),
+                "finished": Link(row["finished"], links.to_jobs(period, one, state=FINISHED)),
+                "failed": Link(row["failed"], links.to_jobs(period, one, state=FAILED)),
+                "rate": figures.share(row["failure_rate"]),
+                **{
+                    name: None if row[name] is None else output.duration(row[name])
+                    for name in ("median_seconds", "p95_seconds", "wait_seconds")
+                },
+                "events": Link(row["events"], links.to_jobs(period, one)),
+                "refused": Link(row["refused"], "/rejected"),
+                "trend": charts.sparkline(row["ended"]),
+                "ended": row["ended"],
+            }
+        )
+    return shown
+
+
+def _csv(view: View, period: Period, pipelines: Sequence[str], cells: Cells, name: str) -> Response:
+    """Return the table behind a chart, or that of the pipelines, as CSV."""
+    if name in ("", "pipelines"):
+        rows = figures.pipeline_rows(view.site, figures.by_pipeline(cells, period))
+        columns = [key for key in (rows[0] if rows else {"pipeline": ""}) if key != "ended"]
+        lines = [[row[key] for key in columns] for row in rows]
+    else:
+        chart = next(
+            (
+                each
+                for each in plots.drawn(view.site, period, pipelines, cells)
+                if each.name == name
+            ),
+            None,
+        )
+        if chart is None:
+            message = f"There is no chart {name:.40}."
+            raise Problem(message, 404)
+        columns, lines = [*chart.columns], [[*row] for row in chart.rows]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for line in lines:
+        values = [cell.text if isinstance(cell, Link) else cell for cell in line]
+        writer.writerow([output.csv_cell(value) for value in values])
+    file = f"{name or 'pipelines'}.csv"
+    return Response(
+        text.getvalue(),
+        media_type="text/csv",
+        headers={"Content-Disposition": f'attachment; filename="{file}"'},
+    )

@@ -1,0 +1,164 @@
+"""What the overview draws: what started and ended over time, events, and how long runs took."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, REJECTED, RESET
+from datacatalog.linkedstores.statistics.sums import HOUR
+from pipelinejobs import figures, output
+from pipelinejobs.page import charts, links
+from pipelinejobs.page.links import Link
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Collection, Sequence
+
+    from markupsafe import Markup
+
+    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
+    from pipelinejobs.site import Site
+
+ENDS = (FINISHED, FAILED, REJECTED, RESET)
+MOST_POINTS = 200
+_MARKS = (0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86_400, 10 * 86_400, 100 * 86_400, 1000 * 86_400)
+"""Durations, in seconds, at which a chart may have a line."""
+
+
+class Chart(NamedTuple):
+    """A chart, and the table behind it."""
+
+    name: str
+    title: str
+    drawing: Markup
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+class Slot(NamedTuple):
+    """An hour or a day."""
+
+    since: datetime.datetime
+    label: str
+    figures: Figures
+    ended: dict[str, int]
+    path: str
+    """to the jobs to which something happened in it"""
+
+
+def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) -> list[Chart]:
+    """Return the charts of a period.
+
+    Args:
+        site: where the jobs are.
+        period: which.
+        pipelines: UUIDs; none for all.
+        cells: what happened.
+    """
+    slots = []
+    for since, found in figures.over_time(cells, period):
+        within = period._replace(since=since, until=since + period.step)
+        path = links.to_jobs(within, pipelines)
+        label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
+        slots.append(Slot(since, label, found, found.ended, path))
+    return [_ends(slots), _begins(slots), _events(slots), _runs(site, period, pipelines)]
+
+
+def _ends(slots: Sequence[Slot]) -> Chart:
+    def point(slot: Slot, state: str) -> dict[str, Any]:
+        number = slot.ended[state]
+        label = f"{number} {state}, {slot.label}"
+        return {"value": number or None, "label": label, "xlink": f"{slot.path}&state={state}"}
+
+    shown = _up_to_last({state for slot in slots for state, number in slot.ended.items() if number})
+    series = {state: [point(slot, state) for slot in slots] for state in shown}
+    drawing = charts.bars([slot.label for slot in slots], series)
+    rows = [
+        [
+            slot.since,
+            *(Link(slot.ended[state], f"{slot.path}&state={state}") for state in ENDS),
+        ]
+        for slot in slots
+    ]
+    return Chart("ended", "Runs that ended", drawing, ("Since", *ENDS), rows)
+
+
+def _up_to_last(found: Collection[str]) -> Sequence[str]:
+    """Return ends of runs, each in its place and so in its colour, as far as there are any."""
+    return ENDS[: max((ENDS.index(state) + 1 for state in found if state in ENDS), default=2)]
+
+
+def _begins(slots: Sequence[Slot]) -> Chart:
+    numbers = [(slot.figures.created, slot.figures.started) for slot in slots]
+    series = {
+        "created": [created for created, _ in numbers],
+        "started": [started for _, started in numbers],
+    }
+    drawing = charts.lines([slot.label for slot in slots], series)
+    rows = [
+        [slot.since, *(Link(number, slot.path) for number in both)]
+        for slot, both in zip(slots, numbers, strict=True)
+    ]
+    title = "Jobs that were created and started"
+    return Chart("started", title, drawing, ("Since", "created", "started"), rows)
+
+
+def _events(slots: Sequence[Slot]) -> Chart:
+    numbers = [(slot.figures.events.total(), slot.figures.refused) for slot in slots]
+    series = {"events": [events or None for events, _ in numbers]}
+    if any(refused for _, refused in numbers):
+        series["refused"] = [refused or None for _, refused in numbers]
+    drawing = charts.bars([slot.label for slot in slots], series)
+    rows = [
+        [slot.since, Link(events, slot.path), Link(refused, "/rejected")]
+        for slot, (events, refused) in zip(slots, numbers, strict=True)
+    ]
+    return Chart("events", "Events", drawing, ("Since", "events", "refused"), rows)
+
+
+def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
+    found = site.statistics.runs(period, MOST_POINTS, pipelines)
+    series: dict[str, list[dict[str, Any]]] = {}
+    for run in found:
+        took = output.duration(run["seconds"])
+        point = {
+            "value": ((run["ended"] - period.since).total_seconds(), _height(run["seconds"])),
+            "label": f"{run['state']} after {took}, {output.shown(run['ended'])}",
+            "xlink": f"/jobs/{run['uuid']}",
+        }
+        series.setdefault(run["state"], []).append(point)
+    # to the end of an hour or day, so that the chart stays as it is while nothing happens
+    length = len(period.spans()) * period.step
+    marks = [period.since + length * part / 4 for part in range(5)]
+    drawing = charts.scatter(
+        {state: series.get(state, []) for state in _up_to_last(series)},
+        {(mark - period.since).total_seconds(): _moment(period, mark) for mark in marks},
+        _durations([run["seconds"] for run in found]),
+    )
+    rows = [
+        [Link(run["uuid"], f"/jobs/{run['uuid']}"), run["state"], run["ended"], run["seconds"]]
+        for run in found
+    ]
+    note = f"The newest {MOST_POINTS} runs." if len(found) == MOST_POINTS else ""
+    columns = ("Job", "State after it", "Ended", "Seconds")
+    return Chart("runs", "How long runs took", drawing, columns, rows, note)
+
+
+def _height(seconds: float) -> float:
+    """Return how high a time is drawn: ten times as long is as much higher, wherever it is."""
+    return math.log10(max(seconds, _MARKS[0]))
+
+
+def _durations(found: Sequence[float]) -> dict[float, str]:
+    """Return the marks between which some times are, by their heights."""
+    longest = max(found, default=1)
+    last = next((i for i, mark in enumerate(_MARKS) if mark >= longest), len(_MARKS) - 1)
+    least = min(found, default=1)
+    first = max((i for i, mark in enumerate(_MARKS[:last]) if mark <= least), default=0)
+    return {_height(mark): output.duration(mark) for mark in _MARKS[first : last + 1]}
+
+
+def _moment(period: Period, date: datetime.datetime) -> str:
+    return f"{date:%H:%M}" if period.span == HOUR else f"{date:%d %b %H:%M}"

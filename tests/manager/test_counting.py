@@ -1,0 +1,115 @@
+"""What happens is counted by whoever hands it out, and by nobody else."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from datacatalog.linkedstores.pipelinejob.untold import Untold
+from datacatalog.linkedstores.statistics.reader import Statistics, merged
+from datacatalog.linkedstores.statistics.tally import Tally
+from datacatalog.mongo import Document
+from manager.subscriptions import service
+from reactors.runtime import Reactor
+from tests.actor import Actor
+from tests.conftest import ROOT
+from tests.manager.receiving import Receiver, until
+from tests.manager.test_subscriptions import define, dispatching, send
+
+
+def events(actor: Actor) -> dict[str, int]:
+    return dict(merged(Statistics(actor.jobs.db).ever().values()).events)
+
+
+def reactor(actor: Actor) -> Reactor:
+    return Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
+
+
+def test_the_dispatcher_counts_although_nobody_is_told(actor: Actor, job: Document) -> None:
+    send(actor, job, "run")
+    with dispatching(actor):
+        until(lambda: events(actor) == {"create": 1, "run": 1})
+        send(actor, job, "update", "finish", "index")
+        counted = {"create": 1, "run": 1, "update": 1, "finish": 1, "index": 1}
+        until(lambda: events(actor) == counted)
+        until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_what_is_told_is_counted_once_and_counted_anew_on_demand(
+    actor: Actor, job: Document
+) -> None:
+    with Receiver() as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run", *["update"] * 5, "finish")
+            until(lambda: len(receiver.names()) == 8)
+            counted = {"create": 1, "run": 1, "update": 5, "finish": 1}
+            until(lambda: events(actor) == counted)
+            assert service.catch_up(reactor(actor), actor.jobs, anew=True)
+            assert events(actor) == counted
+            send(actor, job, "index")
+            until(lambda: events(actor) == {**counted, "index": 1})
+
+
+def test_where_no_dispatcher_runs_who_looks_catches_up(actor: Actor, job: Document) -> None:
+    send(actor, job, "run")
+    assert service.catch_up(reactor(actor), actor.jobs)
+    assert events(actor) == {"create": 1, "run": 1}
+    send(actor, job, "finish")
+    assert service.catch_up(reactor(actor), actor.jobs)
+    assert events(actor) == {"create": 1, "run": 1, "finish": 1}
+    assert actor.jobs.untold.holder() is None
+
+
+def test_an_execution_that_tells_subscribers_counts_what_it_tells(
+    actor: Actor, job: Document
+) -> None:
+    assert Tally(actor.jobs).rebuild()
+    with Receiver() as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        send(actor, job, "run", "finish")
+        assert receiver.names() == ["create", "run", "finish"]
+    assert events(actor) == {"create": 1, "run": 1, "finish": 1}
+
+
+@pytest.mark.parametrize("method", ["next_entries", "count"])
+def test_what_could_not_be_read_is_told_and_counted_later(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A database that does not answer once costs no subscriber an event."""
+    owner = Untold if method == "next_entries" else Tally
+    right = getattr(owner, method)
+    failed: list[Any] = []
+
+    def fail_once(self: Any, *given: Any) -> Any:
+        if not failed:
+            failed.append(given)
+            raise AutoReconnect
+        return right(self, *given)
+
+    assert Tally(actor.jobs).rebuild()
+    monkeypatch.setattr(owner, method, fail_once)
+    with Receiver() as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: receiver.names() == ["create", "run"])
+    assert failed
+    assert events(actor) == {"create": 1, "run": 1}
+
+
+def test_nobody_waits_for_a_count_that_fails(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> bool:
+        raise AutoReconnect
+
+    monkeypatch.setattr(Tally, "rebuild", fail)
+    with Receiver() as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: receiver.names() == ["create", "run"])

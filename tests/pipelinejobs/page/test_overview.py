@@ -1,0 +1,125 @@
+"""The overview: what happened in a period, in numbers that lead to what they count."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pipelinejobs.page import stuck
+from pipelinejobs.site import Site
+from tests.abaco.running import eventually
+from tests.pipelinejobs.page.conftest import Job, Person
+
+
+def tiles(text: str) -> dict[str, tuple[str, str]]:
+    """Return the numbers by their names, each with the address to which it leads."""
+    found = re.findall(r'<dt>(.*?)</dt><dd><a href="([^"]*)">(.*?)</a>', text)
+    return {name: (number, html.unescape(path)) for name, path, number in found}
+
+
+def counted(operator: Person, **wanted: int) -> dict[str, tuple[str, str]]:
+    """Wait until the overview shows these numbers; return all."""
+
+    def shows() -> bool:
+        shown = tiles(operator.get("/").text)
+        return all(shown[name][0] == str(number) for name, number in wanted.items())
+
+    eventually(shows)
+    return tiles(operator.get("/").text)
+
+
+@pytest.fixture(scope="module")
+def before(operator: Person, site: Site) -> dict[str, int]:
+    """What the overview shows of the job that `make up` has made."""
+    eventually(lambda: tiles(operator.get("/").text)["Created"][0] == "1")
+    return {name: int(n) for name, (n, _) in tiles(operator.get("/").text).items() if n.isdigit()}
+
+
+def test_numbers_lead_to_the_jobs_that_they_count(
+    before: dict[str, int], operator: Person, make_job: Callable[..., Job]
+) -> None:
+    failed, finished = make_job("run", "fail"), make_job("run", "finish")
+    running = make_job("run")
+    shown = counted(operator, Created=before["Created"] + 3, Started=3, Finished=1, Failed=1)
+    for name, jobs in (("Failed", {failed}), ("Finished", {finished})):
+        rows = re.findall(r'<tr id="job-([^"]+)"', operator.get(shown[name][1]).text)
+        assert set(rows) == {job.uuid for job in jobs}
+    rows = re.findall(r'<tr id="job-([^"]+)"', operator.get(shown["Created"][1]).text)
+    assert {failed.uuid, finished.uuid, running.uuid} < set(rows)
+    text = operator.get("/").text
+    assert "50 %" in text
+    assert f'xlink:href="/jobs/{failed.uuid}"' in text
+
+
+def test_charts_have_tables_and_can_be_had_as_csv(operator: Person, job: Job) -> None:
+    text = operator.get("/?period=week").text
+    for name in ("ended", "started", "events", "runs"):
+        assert f'id="table-{name}"' in text
+        reply = operator.get(f"/?period=week&of={name}&format=csv")
+        assert reply.headers["content-type"].startswith("text/csv")
+        header, *rows = csv.reader(io.StringIO(reply.text))
+        assert header[0] in ("Since", "Job")
+        assert len(rows) == 8 or name == "runs"
+    (header, *rows) = csv.reader(io.StringIO(operator.get("/?format=csv").text))
+    assert header[:2] == ["pipeline", "pipeline_uuid"]
+    assert operator.get("/?of=tacos&format=csv").status_code == 404
+
+
+def test_a_page_holds_no_style_or_script_that_its_policy_forbids(operator: Person) -> None:
+    text = operator.get("/").text
+    assert "<style" not in text
+    assert " style=" not in text
+    assert len(re.findall("<script", text)) == 1
+    ids = re.findall(r' id="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("from=yesterday", "is not a date and time"),
+        ("from=2026-01-02T00:00&to=2026-01-01T00:00", "begins before it ends"),
+        ("from=2020-01-01T00:00&to=2026-01-01T00:00", "not longer than a year"),
+        ("period=day&pipeline=tacos", "no pipeline has the uuid or id"),
+    ],
+)
+def test_what_a_period_cannot_be_is_said(operator: Person, query: str, said: str) -> None:
+    reply = operator.get(f"/?{query}")
+    assert reply.status_code == 400
+    assert said in html.unescape(reply.text)
+
+
+def test_a_period_and_a_pipeline_are_in_the_address(operator: Person, site: Site) -> None:
+    (pipeline, *_) = site.search.pipelines().rows
+    shown = operator.get(f"/?period=month&pipeline={pipeline['uuid']}").text
+    assert f'<option value="{pipeline["uuid"]}" selected>' in shown
+    assert f"pipeline={pipeline['uuid']}" in tiles(shown)["Failed"][1]
+    past = operator.get("/?from=2020-01-01T00:00&to=2020-01-03T00:00").text
+    assert tiles(past)["Created"][0] == "0"
+    assert "Nothing has happened in this time." in past
+
+
+def test_old_addresses_of_the_list_lead_to_it(operator: Person) -> None:
+    reply = operator.get("/?state=FAILED&text=a%20b")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/jobs?state=FAILED&text=a%20b")
+
+
+def test_jobs_that_are_quiet_for_unusually_long_are_listed(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    for _ in range(stuck.LEAST_KNOWN):
+        make_job("run", "finish")
+    slow = make_job("run", session="slow-worm")
+
+    def is_listed() -> bool:
+        text = operator.get("/").text
+        section = text[text.index('id="h-stuck"') :]
+        return f'href="/jobs/{slow.uuid}"' in section and "slow-worm" in section
+
+    # the others were quick: this one is late at once
+    eventually(is_listed)
