@@ -38,7 +38,7 @@ _SECONDS = 600.0
 _NOTE = (
     f"The page of a gateway, asked by one browser after the other, the pages in turn. The jobs are of {PIPELINES}"
     f" pipelines and of the last {AGE.days} days, {ACTIVE} of them run; they are made in bulk. All of them"
-    " are counted anew when the gateway starts, which is what the last column says. Nothing happens meanwhile, so"
+    " are counted again when the gateway starts, which is what the last column says. Nothing happens meanwhile, so"
     " after the first time the charts are not drawn again: p99 has them."
 )
 
@@ -60,7 +60,7 @@ def measure(bench: Bench) -> list[Table]:
         for path, seconds in found.items():
             wanted = at_most(statistics.median(seconds) * 1000, MOST_MS) if path != "/jobs" else ""
             rows.append([f"`{path}`", f"{size:,}", *median_p99(seconds), wanted, f"{counted:.1f}"])
-    columns = ["page", "jobs", "median ms", "p99 ms", "wanted of median ms", "counted anew, s"]
+    columns = ["page", "jobs", "median ms", "p99 ms", "wanted of median ms", "recount, s"]
     return [Table("The page", columns, rows, _NOTE)]
 
 

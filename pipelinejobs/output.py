@@ -235,6 +235,6 @@ def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
 
 
 def csv_cell(value: Any) -> str:
-    """Return a value as CSV has it: no spreadsheet takes a text for a formula."""
+    """Return a value as CSV has it: no spreadsheet takes text for a formula."""
     text = plain(value) if isinstance(value, datetime.datetime) else shown(value)
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

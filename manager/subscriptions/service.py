@@ -33,7 +33,7 @@ HANDOVER_SECONDS = 10.0
 REBUILD_SECONDS = 600.0
 _REFRESH_SECONDS, _LEASE_SECONDS = 1.0, 5.0
 _AGAIN_SECONDS = 60.0
-"""After which everything is counted anew that could not be counted."""
+"""After which everything is counted again that could not be counted."""
 _MOST_COUNTED = 500
 """Jobs at once, where nobody is told anything."""
 
@@ -178,7 +178,7 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                 desk.report()
                 is_served = _is_anybody_told(subscribers, kept)
                 is_due = moment >= again and not desk.tally.is_there()
-                if is_due and not _can_count_anew(rx, jobs, desk.tally, goes_on, is_served):
+                if is_due and not _can_rebuild(rx, jobs, desk.tally, goes_on, is_served):
                     again = moment + _AGAIN_SECONDS
                 desk.tally.count_refused()
                 if not is_served:
@@ -197,26 +197,26 @@ def _is_anybody_told(subscribers: list[Subscriber], kept: Mapping[str, Document]
     return bool(subscribers) or any("ended" not in each for each in kept.values())
 
 
-def _can_count_anew(
+def _can_rebuild(
     rx: Reactor,
     jobs: PipelineJobStore,
     tally: Tally,
     goes_on: Callable[[], bool],
     is_served: bool,
 ) -> bool:
-    """Count everything anew; tell whether the database has let us: the subscribers need not wait for it."""
+    """Count everything again; tell whether the database has let us: the subscribers need not wait for it."""
     try:
-        _count_anew(jobs, tally, goes_on, is_served)
+        _rebuild(jobs, tally, goes_on, is_served)
     except mongo.DatabaseError as error:
         rx.logger.warning("what happened could not be counted: %s", type(error).__name__)
         return False
     return True
 
 
-def _count_anew(
+def _rebuild(
     jobs: PipelineJobStore, tally: Tally, goes_on: Callable[[], bool], is_served: bool
 ) -> bool:
-    """Count everything anew; tell whether it was done."""
+    """Count everything again; tell whether it was done."""
     if not is_served:
         # how far each of them was counted need not be remembered then
         jobs.untold.forget_all()
@@ -235,16 +235,16 @@ def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
         tally.was_handed_out({job["_id"]: number for job, number, _ in handed_out})
 
 
-def catch_up(rx: Reactor, jobs: PipelineJobStore, *, anew: bool = False) -> bool:
+def catch_up(rx: Reactor, jobs: PipelineJobStore, *, rebuild: bool = False) -> bool:
     """Count what is new where no dispatcher does; tell whether everything is counted.
 
     Args:
         rx: with the settings.
         jobs: what happens.
-        anew: count everything anew; where a dispatcher runs, have that do it.
+        rebuild: count everything again; where a dispatcher runs, have that do it.
     """
     lease, tally, statistics = Lease(jobs.untold), Tally(jobs), Statistics(jobs.db)
-    if anew:
+    if rebuild:
         tally.forget()
     end = time.monotonic() + REBUILD_SECONDS
     while not lease.take():
@@ -254,7 +254,7 @@ def catch_up(rx: Reactor, jobs: PipelineJobStore, *, anew: bool = False) -> bool
     try:
         subscribers, kept = roster.read(rx, jobs, Subscriptions(jobs.db))
         is_served = _is_anybody_told(subscribers, kept)
-        if not tally.is_there() and not _count_anew(jobs, tally, lease.keep, is_served):
+        if not tally.is_there() and not _rebuild(jobs, tally, lease.keep, is_served):
             return False
         tally.count_refused()
         if is_served:

@@ -113,7 +113,7 @@ def _catch_up(site: Site) -> None:
 
 
 def rebuild(context: typer.Context, output_format: output.Output = Format.table) -> None:
-    """Count everything anew, from the histories of all jobs.
+    """Count everything again, from the histories of all jobs.
 
     It is never needed; use it when you doubt a number. Where a dispatcher runs, it does the counting, and
     tells subscribers what has happened meanwhile afterwards.
@@ -121,7 +121,7 @@ def rebuild(context: typer.Context, output_format: output.Output = Format.table)
     from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
 
     site = site_of(context)
-    done = service.catch_up(site.reactor(), site.jobs, anew=True)
+    done = service.catch_up(site.reactor(), site.jobs, rebuild=True)
     counted = site.statistics.ever().values()
     jobs, events = sum(each.created for each in counted), sum(e.events.total() for e in counted)
     output.record({"jobs": jobs, "events": events}, output_format)

@@ -111,7 +111,7 @@ def _draw(kind: Any, shown: str) -> Markup:
 
 
 def _clean(element: Any) -> None:
-    """Leave what is drawn, its links, and a text to show for each thing that is pointed at."""
+    """Leave what is drawn, its links, and the text to show for each thing that is pointed at."""
     shown = [child.text or "" for child in element if child.get("class") in ("label", "value")]
     for child in [*element]:
         if _is_dropped(child):

@@ -160,7 +160,7 @@ def counts(view: View) -> Response:
 
 
 class _Counter:
-    """Counts anew only where something has changed, and not all the time."""
+    """Counts again only where something has changed, and not all the time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

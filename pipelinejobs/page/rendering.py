@@ -79,7 +79,7 @@ def ago(value: object) -> Markup:
 
 
 def cell(value: Any) -> Markup:
-    """Return a value in a table: a link, a moment, or a text."""
+    """Return a value in a table: a link, a moment, or text."""
     if isinstance(value, Link):
         text = escape(output.shown(value.text))
         # many of them are on a page, and Markup.format takes its time

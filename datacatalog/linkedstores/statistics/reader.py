@@ -136,7 +136,7 @@ class Statistics:
         self._db = db
 
     def counted(self) -> datetime.datetime | None:
-        """Return when something was counted last; None where everything has to be counted anew."""
+        """Return when something was counted last; None where everything has to be counted again."""
         found = self._db[JOURNAL].find_one({}, {"date": 1})
         return None if found is None else found["date"]
 

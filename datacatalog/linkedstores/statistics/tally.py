@@ -6,7 +6,7 @@ counted; then it is added to the cells, each of which knows the number of the la
 batch that a crash has interrupted is added again, to the cells that lack it. How far a job was counted
 is kept until it was handed out as far; after that, its mark says it.
 
-Without a journal, everything is counted anew: that is what a new database, an import and `rebuild` do.
+Without a journal, everything is counted again: that is what a new database, an import and `rebuild` do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ JOURNAL = "statistics_journal"
 _JOURNAL_ID = "the last batch"
 _DUPLICATE_KEY = 11000
 _BATCH = 500
-"""Jobs that are counted anew at once."""
+"""Jobs that are counted again at once."""
 _ATTEMPTS = 3
 _BEGINNING = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _LATE = datetime.timedelta(hours=1)
@@ -86,14 +86,14 @@ class Tally:
         indexes.ensure(self._refused, [IndexModel("since")])
 
     def is_there(self) -> bool:
-        """Look whether there is anything to add to, or all has to be counted anew."""
+        """Look whether there is anything to add to, or all has to be counted again."""
         if self._journal.find_one({"_id": _JOURNAL_ID}, {"_id": 1}) is None:
             self._batch = None
             return False
         return True
 
     def forget(self) -> None:
-        """Have everything counted anew by whoever counts next."""
+        """Have everything counted again by whoever counts next."""
         self._journal.delete_one({"_id": _JOURNAL_ID})
         self._batch = None
 
@@ -116,7 +116,7 @@ class Tally:
         return True
 
     def count(self, heads: Sequence[Document]) -> list[Document]:
-        """Count what is new of some jobs; where everything has to be counted anew, nothing.
+        """Count what is new of some jobs; where everything has to be counted again, nothing.
 
         Args:
             heads: as `Untold.fresh` returned them.
@@ -237,7 +237,7 @@ class Tally:
     # What was refused
 
     def count_refused(self) -> None:
-        """Count the refused events of the hours since the last look, each hour anew."""
+        """Count the refused events of the hours since the last look, each hour again."""
         since, known = self._refusals
         if since == _BEGINNING:
             newest = self._refused.find_one(sort=[("since", -1)])
@@ -278,10 +278,10 @@ class Tally:
             found += [row["document"] for row in self._untold.updates.find(wanted, shown)]
         return {job["uuid"]: str(job.get("pipeline_uuid")) for job in found}
 
-    # Counting anew
+    # Counting again
 
     def rebuild(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Count everything anew, the jobs that were removed as well; tell whether it was done.
+        """Count everything again, the jobs that were removed as well; tell whether it was done.
 
         Args:
             goes_on: whether this process is still the one who may, asked again and again.
