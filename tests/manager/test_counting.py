@@ -38,7 +38,7 @@ def test_the_dispatcher_counts_although_nobody_is_told(actor: Actor, job: Docume
         until(lambda: actor.jobs.untold.count() == 0)
 
 
-def test_what_is_told_is_counted_once_and_counted_anew_on_demand(
+def test_what_is_told_is_counted_once_and_counted_again_on_demand(
     actor: Actor, job: Document
 ) -> None:
     with Receiver() as receiver:
@@ -48,7 +48,7 @@ def test_what_is_told_is_counted_once_and_counted_anew_on_demand(
             until(lambda: len(receiver.names()) == 8)
             counted = {"create": 1, "run": 1, "update": 5, "finish": 1}
             until(lambda: events(actor) == counted)
-            assert service.catch_up(reactor(actor), actor.jobs, anew=True)
+            assert service.catch_up(reactor(actor), actor.jobs, rebuild=True)
             assert events(actor) == counted
             send(actor, job, "index")
             until(lambda: events(actor) == {**counted, "index": 1})
