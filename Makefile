@@ -67,7 +67,9 @@ browser:  ## install the browser that the tests of the page drive, on Debian
 	$$sudo apt-get update --quiet=2 && \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install --yes --quiet=2 --no-install-recommends chromium chromium-driver
 
-test: lint  ## run the linters and all tests
+test: lint pytest  ## run the linters and all tests (with --jobs, side by side)
+
+pytest: $(INSTALLED)
 	$(BIN)/pytest
 
 lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfile and the English
@@ -109,4 +111,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test lint check soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test pytest lint check soak bench audit mutate format stop clean

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FAILED = "FAILED"
 _MESSAGES = ("message", "error", "reason", "exception", "detail", "status_message", "lastMessage")
 _TRACES = ("traceback", "stack_trace", "stacktrace", "stderr", "trace")
-MOST_LINES, MOST_LETTERS = 12, 2000
+MAX_LINES, MAX_LETTERS = 12, 2000
 _DEPTH = 3
 
 
@@ -45,8 +45,8 @@ def of(job: Mapping[str, Any], newest_first: Iterable[Document]) -> Failure | No
         message = lines[-1].strip()
     if not message:
         message = _outcome(data)
-    end = "\n".join(lines[-MOST_LINES:])
-    return Failure(message.strip()[:MOST_LETTERS], end[-MOST_LETTERS:], entry)
+    end = "\n".join(lines[-MAX_LINES:])
+    return Failure(message.strip()[:MAX_LETTERS], end[-MAX_LETTERS:], entry)
 
 
 def _find(data: Any, names: Iterable[str], depth: int = _DEPTH) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,29 @@ from local.database import LocalDatabase
 from tests.conftest import ROOT
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("demo")
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "local.demo", "--folder", str(folder)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        LocalDatabase(folder).stop()
+def run_demo(folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "local.demo", "--folder", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the demonstrations have their database."""
+    folder = tmp_path_factory.mktemp("demo")
+    yield folder
+    LocalDatabase(folder).stop()
+
+
+@pytest.fixture(scope="module")
+def demo(folder: Path) -> str:
+    return run_demo(folder)
 
 
 def answers(demo: str) -> list[dict[str, object]]:
@@ -79,11 +88,5 @@ def test_the_history_comes_last_as_a_table_with_each_event_once(demo: str) -> No
     ]
 
 
-def test_a_second_demonstration_on_the_same_database_works_too(tmp_path: Path) -> None:
-    folder = tmp_path / "local"
-    command = [sys.executable, "-m", "local.demo", "--folder", str(folder)]
-    try:
-        for _ in range(2):
-            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    finally:
-        LocalDatabase(folder).stop()
+def test_a_second_demonstration_on_the_same_database_works_too(demo: str, folder: Path) -> None:
+    assert len(answers(run_demo(folder))) == len(answers(demo))

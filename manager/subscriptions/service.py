@@ -34,7 +34,7 @@ REBUILD_SECONDS = 600.0
 _REFRESH_SECONDS, _LEASE_SECONDS = 1.0, 5.0
 _AGAIN_SECONDS = 60.0
 """After which everything is counted again that could not be counted."""
-_MOST_COUNTED = 500
+_MAX_COUNTED = 500
 """Jobs at once, where nobody is told anything."""
 
 
@@ -225,7 +225,7 @@ def _rebuild(
 
 def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
     """Count what is new, of which nobody is to be told."""
-    while lease.keep() and (heads := jobs.untold.fresh(_MOST_COUNTED)):
+    while lease.keep() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
         counted = tally.count(heads)
         gone = [head for head in heads if head.get("_removed")]
         handed_out = [(job, total(job), True) for job in [*counted, *gone]]

@@ -25,8 +25,8 @@ sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, pygal
 WIDTH, HEIGHT = 640, 240
 _DROPPED = ("style", "script", "desc", "title", "defs")
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
-_MOST_LABELS = 8
-_MOST_KEPT = 64
+_MAX_LABELS = 8
+_MAX_KEPT = 64
 """Charts that were drawn, of some ten thousand bytes each."""
 
 
@@ -72,7 +72,7 @@ def _drawn(
     return _draw(kind, json.dumps([labels, series, more]))
 
 
-@lru_cache(_MOST_KEPT)
+@lru_cache(_MAX_KEPT)
 def _draw(kind: Any, shown: str) -> Markup:
     """Draw a chart; one that shows what a former one has shown is not drawn again.
 
@@ -98,7 +98,7 @@ def _draw(kind: Any, shown: str) -> Markup:
         **more,
     )
     chart.x_labels = labels
-    chart.x_labels_major_every = max(1, -(-len(labels) // _MOST_LABELS))
+    chart.x_labels_major_every = max(1, -(-len(labels) // _MAX_LABELS))
     for name, values in series.items():
         chart.add(name, values)
     root = chart.render_tree()

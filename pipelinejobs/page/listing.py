@@ -27,7 +27,7 @@ PAGE = 50
 """Jobs in a list."""
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
 IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
-MOST_PICKED = 200
+MAX_PICKED = 200
 """Pipelines that can be picked; others are in the list of pipelines."""
 _SEARCH_SECONDS = 0.5
 _COUNT_SECONDS = 2.0
@@ -126,7 +126,7 @@ def pipelines(view: View) -> tuple[str, ...]:
 def picker(view: View) -> list[Choice]:
     """Return the pipelines that can be picked, those that are chosen in any case."""
     chosen = {name.strip() for name in view.every("pipeline")} - {""}
-    rows = view.site.search.named_pipelines(MOST_PICKED)
+    rows = view.site.search.named_pipelines(MAX_PICKED)
     found = [
         Choice(
             row["uuid"], str(row.get("name")), not chosen.isdisjoint({row["uuid"], row.get("id")})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
-MOST_POINTS = 200
+MAX_POINTS = 200
 _MARKS = (0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86_400, 10 * 86_400, 100 * 86_400, 1000 * 86_400)
 """Durations, in seconds, at which a chart may have a line."""
 
@@ -119,7 +119,7 @@ def _events(slots: Sequence[Slot]) -> Chart:
 
 
 def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
-    found = site.statistics.runs(period, MOST_POINTS, pipelines)
+    found = site.statistics.runs(period, MAX_POINTS, pipelines)
     series: dict[str, list[dict[str, Any]]] = {}
     for run in found:
         took = output.duration(run["seconds"])
@@ -141,7 +141,7 @@ def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
         [Link(run["uuid"], f"/jobs/{run['uuid']}"), run["state"], run["ended"], run["seconds"]]
         for run in found
     ]
-    note = f"The newest {MOST_POINTS} runs." if len(found) == MOST_POINTS else ""
+    note = f"The newest {MAX_POINTS} runs." if len(found) == MAX_POINTS else ""
     columns = ("Job", "State after it", "Ended", "Seconds")
     return Chart("runs", "How long runs took", drawing, columns, rows, note)
 

@@ -25,7 +25,7 @@ LEAST_KNOWN = 5
 SECONDS = 10.0
 """For how long an answer holds: the price of one is that of all jobs in these states."""
 _SHARE = 0.95
-_MOST_QUIET = 500
+_MAX_QUIET = 500
 
 
 class Stuck:
@@ -67,7 +67,7 @@ def _find(site: Site) -> list[Document]:
     moment = now()
     since = moment - datetime.timedelta(seconds=min(usual.values()))
     stuck = []
-    for job in site.search.quiet(sorted({state for _, state in usual}), since, _MOST_QUIET):
+    for job in site.search.quiet(sorted({state for _, state in usual}), since, _MAX_QUIET):
         longest = usual.get((str(job.get("pipeline_uuid")), str(job.get("state"))))
         quiet = (moment - job["updated"]).total_seconds()
         if longest is not None and quiet > longest:

@@ -25,7 +25,7 @@ def reason(data: Any, state: str = "FAILED") -> failures.Failure | None:
         ({"error": {"message": "deep"}}, "deep", 0),
         ({"exit_code": 3, "stderr": ["one\n", "two\n"]}, "two", 2),
         ({"exit_code": 137, "signal": "SIGKILL", "stderr": []}, "exit code 137, signal SIGKILL", 0),
-        ({"stderr": "\n".join(map(str, range(99)))}, "98", failures.MOST_LINES),
+        ({"stderr": "\n".join(map(str, range(99)))}, "98", failures.MAX_LINES),
         ({"tacos": 3}, "", 0),
         (["not", "an", "object"], "", 0),
         (None, "", 0),
@@ -47,7 +47,7 @@ def test_a_job_that_did_not_fail_has_no_reason() -> None:
 def test_what_somebody_made_long_is_cut() -> None:
     found = reason({"message": "x" * 99_999, "stderr": "y" * 99_999})
     assert found is not None
-    assert len(found.message) == len(found.trace) == failures.MOST_LETTERS
+    assert len(found.message) == len(found.trace) == failures.MAX_LETTERS
 
 
 def test_the_command_line_says_it(cli: Run, job: dict[str, Any], jobs: Any) -> None:
