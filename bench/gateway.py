@@ -31,8 +31,9 @@ _ACCEPT_NOTE = (
     " (floor_accept.py) parses the body and writes two rows, in one transaction for all that wait."
 )
 _COMMIT_NOTE = (
-    "POSTs whose senders wait until the update is in the database of jobs: all on one job, so one after the"
-    " other, and on a job for each sender. The floor is `update_one` alone, by as many threads of one client."
+    "POSTs whose senders wait until the update is in the database of jobs: all on one job, whose waiting"
+    " events are written together, and on a job for each sender. The floor is `update_one` alone, by as many"
+    " threads of one client."
 )
 _PROCESSOR_NOTE = (
     "Processor time per update that was committed, by process; of the floor, that of the database."

@@ -19,7 +19,7 @@ from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
 from abaco.workers.mailboxes import Mailboxes
 from abaco.workers.processes import end_left
-from abaco.workers.worker import BUSY, Worker
+from abaco.workers.worker import Worker
 from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Pool:
 
     def busy(self) -> int:
         """Return how many workers are running a message."""
-        return sum(worker.status == BUSY for each in self._workers.values() for worker in each)
+        return sum(worker.is_busy for each in self._workers.values() for worker in each)
 
     # For the workers
 

@@ -147,6 +147,11 @@ class Worker:
         """Whether it takes no further message."""
         return self._retired or self.task.done()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it runs a message, or several."""
+        return self.running is not None or self.status == BUSY
+
     def wake(self) -> None:
         """Say that there may be a message."""
         self._wanted.set()

@@ -17,6 +17,7 @@ from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.conftest import hang_up
 from tests.pipelinejobs.running import Result, Run, gateway_in
+from tests.site import Site
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,12 @@ def cli(bare: Run, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return bare
+
+
+@pytest.fixture
+def work(site: Site) -> Document:
+    """A job whose work is to be reported."""
+    return site.job()
 
 
 @pytest.fixture(scope="module")

@@ -32,12 +32,6 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def work(site: Site) -> Document:
-    """A job whose work is to be reported."""
-    return site.job()
-
-
-@pytest.fixture
 def url(site: Site, work: Document) -> str:
     return site.callback(work)
 

@@ -50,12 +50,6 @@ def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def work(site: Site) -> Document:
-    """A job whose work is to be reported."""
-    return site.job()
-
-
-@pytest.fixture
 def variables(site: Site, work: Document) -> dict[str, str]:
     """What names the job."""
     return environment({VARIABLE: site.callback(work)})
