@@ -224,7 +224,11 @@ def _rebuild(
 
 
 def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
-    """Count what is new, of which nobody is to be told."""
+    """Count what is new, of which nobody is to be told.
+
+    What comes meanwhile is counted next time, with what comes until then: each count costs the database
+    as much as some events.
+    """
     while lease.keep() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
         counted = tally.count(heads)
         gone = [head for head in heads if head.get("_removed")]
@@ -233,6 +237,8 @@ def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
             return
         jobs.untold.advance(handed_out)
         tally.was_handed_out({job["_id"]: number for job, number, _ in handed_out})
+        if len(heads) < _MAX_COUNTED:
+            return
 
 
 def catch_up(rx: Reactor, jobs: PipelineJobStore, *, rebuild: bool = False) -> bool:

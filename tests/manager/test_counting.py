@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -36,6 +37,28 @@ def test_the_dispatcher_counts_although_nobody_is_told(actor: Actor, job: Docume
         counted = {"create": 1, "run": 1, "update": 1, "finish": 1, "index": 1}
         until(lambda: events(actor) == counted)
         until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_what_comes_while_it_is_counted_waits_for_the_next_time(
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, tally, count = actor.jobs, Tally(actor.jobs), Tally.count
+    assert tally.rebuild()
+    send(actor, job, "run")
+    counts: list[int] = []
+
+    def count_while_more_comes(self: Tally, heads: Sequence[Document]) -> list[Document]:
+        counts.append(len(heads))
+        counted = count(self, heads)
+        send(actor, job, "update")
+        return counted
+
+    monkeypatch.setattr(Tally, "count", count_while_more_comes)
+    lease = service.Lease(jobs.untold)
+    assert lease.take()
+    service._count_all(jobs, tally, lease)
+    assert counts == [1]
+    assert events(actor) == {"create": 1, "run": 1}
 
 
 def test_what_is_told_is_counted_once_and_counted_again_on_demand(
