@@ -41,6 +41,9 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _AUTHENTICATION_FAILED = 18
+_PORTS = 5
+"""How many are tried that are free, and taken before the server listens there."""
+_TAKEN = "Address already in use"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,13 @@ class LocalDatabase:
             raise LocalDatabaseError(message) from error
 
     def _bring_up(self, port: int) -> Server:
+        """Start the server; again where another program has taken a port that was just free."""
+        for _ in range(_PORTS - 1):
+            with contextlib.suppress(_PortTaken):
+                return self._begin(port)
+        return self._begin(port)
+
+    def _begin(self, port: int) -> Server:
         """Start the server; make its owner where it has none, or none with the password kept."""
         if users.read_password(self.password_file) is not None and self.data.exists():
             with contextlib.suppress(_WrongPassword):
@@ -252,7 +262,8 @@ class LocalDatabase:
         deadline = time.monotonic() + START_SECONDS
         while (state := look()) is _State.SILENT:
             if not self._lives(server.pid):
-                raise LocalDatabaseError(self._complaint("ended at once"))
+                complaint = self._complaint("ended at once")
+                raise (_PortTaken if _TAKEN in complaint else LocalDatabaseError)(complaint)
             if self._is_interrupted():
                 message = "the start of the local database was interrupted"
                 raise LocalDatabaseError(message)
@@ -330,6 +341,10 @@ class _State(enum.Enum):
     SILENT = enum.auto()
     BROKEN = enum.auto()
     REFUSES = enum.auto()
+
+
+class _PortTaken(LocalDatabaseError):
+    """Another program listens where the server is to."""
 
 
 class _WrongPassword(LocalDatabaseError):

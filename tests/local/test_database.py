@@ -368,3 +368,20 @@ def test_an_unknown_command_names_those_that_exist() -> None:
     assert done.returncode == 2
     for name in ("start", "status", "uri", "stop"):
         assert name in done.stderr
+
+
+def test_a_port_that_somebody_takes_just_before_is_left_to_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_port = local.processes.free_port
+    with socket.socket() as other:
+        other.bind((local.processes.HOST, 0))
+        other.listen()
+        taken = [other.getsockname()[1]] * 2
+        monkeypatch.setattr(
+            local.processes, "free_port", lambda port: taken.pop() if taken else free_port(port)
+        )
+        server = LocalDatabase(folder).start()
+        assert taken == []
+        assert server.port != other.getsockname()[1]
+    assert LocalDatabase(folder).status() == server
