@@ -377,7 +377,7 @@ def test_a_port_that_somebody_takes_just_before_is_left_to_them(
     with socket.socket() as other:
         other.bind((local.processes.HOST, 0))
         other.listen()
-        taken = [other.getsockname()[1]] * 2
+        taken = [other.getsockname()[1]]
         monkeypatch.setattr(
             local.processes, "free_port", lambda port: taken.pop() if taken else free_port(port)
         )
