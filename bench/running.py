@@ -29,6 +29,7 @@ SECONDS = 120.0
 ACCEPTED, COMMITTED = b'"success"', b'"RUNNING"'
 """What is in the answer to an update: to one that is only accepted, and to one that is waited for."""
 _FIRST = f"The gateway is at http://{processes.HOST}:"
+_LAST = "Ctrl-C stops it.\n"
 
 
 class Gateway:
@@ -136,8 +137,7 @@ def _running(
 def _lines(log: Path) -> list[str]:
     """Return what a gateway has printed, when it is all of it."""
     text = log.read_text()
-    # all that it has to say is written at once
-    return text.splitlines() if text.startswith(_FIRST) and text.endswith("\n") else []
+    return text.splitlines() if text.startswith(_FIRST) and text.endswith(_LAST) else []
 
 
 def _expect(condition: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
