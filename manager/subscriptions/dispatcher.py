@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from manager.subscriptions.subscriber import Subscriber
 
-POLL_SECONDS, BUSY_POLL_SECONDS = 0.05, 0.1
-"""Between two looks for what is new; longer while there is something, so that one does for more."""
+POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
+"""Between two looks for what is new."""
+_REST = 12
+"""After what is new was taken, the database is left to the events for so many times as long as it took."""
 GRACE_SECONDS, MAX_GRACE_SECONDS = 0.1, 1.0
 """For which all others wait for the slowest of them, before the next entry of the same job: that it
 takes longer than most, and that it takes at all."""
@@ -176,7 +178,7 @@ class Dispatcher:
                 removed=self._turns % _TURNS_WITHOUT_REMOVED == 1,
             )
             heads = [head for head in heads if head["_id"] not in self._handouts]
-            self._wait = BUSY_POLL_SECONDS if heads else POLL_SECONDS
+            self._wait = POLL_SECONDS
             if not heads:
                 return
             behind = self.untold.laggards({head["uuid"] for head in heads})
@@ -207,6 +209,8 @@ class Dispatcher:
             raise
         for handout, entries in zip(new, found, strict=True):
             handout.load(entries)
+        taken = time.monotonic() - self._polled
+        self._wait = min(max(POLL_SECONDS, _REST * taken), MAX_POLL_SECONDS)
         with self.lock:
             for handout in new:
                 handout.offer(self._lines)
