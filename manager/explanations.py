@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import strictjson
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from manager.kinds import (
     AGAVE,
@@ -22,7 +23,6 @@ from manager.kinds import (
     title,
     validator,
 )
-from reactors.message import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def explain(rx: Reactor, value: Any) -> str:
     if value is None:
         return 'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}'
     if isinstance(value, str):
-        place = locate(value)
+        place = strictjson.locate(value)
         reason = f" ({place})" if place else ""
         return f"the message is not valid JSON{reason}, and the URL names no job and event"
     if not isinstance(value, dict):

@@ -6,11 +6,11 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import strictjson
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from manager.exceptions import InvalidMessage
 from manager.kinds import masked, parameter, show
-from reactors import message
 
 if TYPE_CHECKING:
     from reactors.message import Parsed
@@ -116,7 +116,7 @@ def _data(rx: Reactor, parsed: Parsed | None, status: str) -> dict[str, Any]:
 
 def _unread(rx: Reactor) -> dict[str, Any]:
     """Return a body that cannot be read as it came."""
-    text = rx.context.raw_message.removeprefix(message.MARK)
+    text = rx.context.raw_message.removeprefix(strictjson.MARK)
     if text:
         return {"value": masked(text)}
     return {"data_base64": base64.b64encode(rx.get_binary_message()).decode()}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import strictjson
 import yamlfiles
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
@@ -145,9 +146,9 @@ def document(file: Path) -> dict[str, Any]:
     """
     text = sys.stdin.read() if str(file) == "-" else read(file)
     try:
-        is_json = text.removeprefix(message.MARK).lstrip().startswith("{") and not message.locate(
-            text
-        )
+        is_json = text.removeprefix(strictjson.MARK).lstrip().startswith(
+            "{"
+        ) and not strictjson.locate(text)
         value = message.read_json(text) if is_json else yamlfiles.load(text, plain=True)
     except MessageError as error:
         problem = f"{file}: {error}"

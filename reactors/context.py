@@ -7,6 +7,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import strictjson
 from reactors import clock, logs, message, tenant
 from reactors import settings as settings_files
 from reactors.attrdict import AttrDict
@@ -73,7 +74,7 @@ class Context:
             MessageError: it cannot be read.
         """
         text = self._text()
-        if not text.removeprefix(message.MARK).strip():
+        if not text.removeprefix(strictjson.MARK).strip():
             return None
         declared = self._content_type or message.JSON
         if "MSG" in self.environ and declared == message.BINARY:

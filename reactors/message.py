@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 import re
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
+import strictjson
 from reactors.exceptions import MessageError
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -23,9 +23,6 @@ MAX_REPR_BYTES = 3 * 1024 * 1024
 MAX_DEPTH = 64
 JSON, TEXT, BINARY = "application/json", "str", "application/octet-stream"
 """What the platform says that a message is."""
-MARK = "\ufeff"
-"""A byte order mark, as it is read."""
-_MAX_DIGITS = 400
 
 # What `repr` writes in another way than JSON: strings, constants; and what neither of them writes
 _TOKEN = re.compile(
@@ -63,7 +60,7 @@ def parse(text: str, declared: str = JSON) -> Parsed:
         MessageError: it is too large or too deep, has a number beyond all bounds, or says two
             things at once.
     """
-    text = text.removeprefix(MARK)
+    text = text.removeprefix(strictjson.MARK)
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
         message = f"the message is larger than {MAX_BYTES:,} bytes"
@@ -102,27 +99,12 @@ def read_json(text: str) -> Any:
         MessageError: it is not valid JSON, too large or too deep, has a number beyond all bounds,
             or says two things at once.
     """
-    text = text.removeprefix(MARK)
     try:
-        return _loads(text).value
-    except json.JSONDecodeError:
-        raise MessageError(locate(text)) from None
-    except MessageError as error:
-        raise MessageError(str(error).replace("the message", "it", 1)) from None
-
-
-def locate(text: str) -> str:
-    """Return where a string is not valid JSON; empty if it is, or is too deep to tell."""
-    try:
-        json.loads(text.removeprefix(MARK))
+        return strictjson.loads(text.removeprefix(strictjson.MARK), max_depth=MAX_DEPTH)
     except json.JSONDecodeError as error:
-        where = f"{error.msg} at line {error.lineno} column {error.colno}"
-        if error.pos >= len(error.doc):
-            return f"{where}, where it ends"
-        return f"{where}, where {error.doc[error.pos]!r} is"
-    except (RecursionError, ValueError):
-        pass
-    return ""
+        raise MessageError(strictjson.place_of(error)) from None
+    except strictjson.ReadingError as error:
+        raise MessageError(str(error)) from None
 
 
 def decode(content: bytes) -> str:
@@ -137,72 +119,9 @@ def decode(content: bytes) -> str:
 
 def _loads(text: str) -> Parsed:
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
-    except RecursionError:
-        raise MessageError(_TOO_DEEP) from None
-    _check_depth(value)
-    return Parsed(value, structured=True)
-
-
-_TOO_DEEP = f"the message is nested more than {MAX_DEPTH} levels deep"
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        containers = [member for member in level if isinstance(member, dict | list)]
-        if not containers:
-            return
-        level = []
-        for container in containers:
-            level.extend(container.values() if isinstance(container, dict) else container)
-    raise MessageError(_TOO_DEEP)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        _check_keys([name for name, _ in pairs])
-    return value
-
-
-def _check_keys(names: list[Any]) -> None:
-    seen: set[Any] = set()
-    for name in names:
-        if name in seen:
-            message = f"the message has the key {name!r:.60} twice in one object"
-            raise MessageError(message)
-        seen.add(name)
-
-
-def _constant(name: str) -> Any:
-    message = f"the message has the value {name}, which JSON does not have"
-    raise MessageError(message)
-
-
-def _float(digits: str) -> float:
-    _check_number(digits)
-    return float(digits)
-
-
-def _int(digits: str) -> int:
-    _check_number(digits)
-    return int(digits)
-
-
-def _check_number(digits: str) -> None:
-    if len(digits) > _MAX_DIGITS:
-        message = f"the message has a number of {len(digits):,} digits"
-        raise MessageError(message)
-    if not math.isfinite(float(digits)):
-        message = f"the message has the number {digits:.20}, which is too large"
-        raise MessageError(message)
+        return Parsed(strictjson.loads(text, max_depth=MAX_DEPTH), structured=True)
+    except strictjson.ReadingError as error:
+        raise MessageError(str(error).replace("it", "the message", 1)) from None
 
 
 def _to_json(token: re.Match[str]) -> str:

@@ -9,14 +9,13 @@ import codecs
 import contextlib
 import io
 import json
-import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
 
+import strictjson
 from abaco.exceptions import BadRequest
 from abaco.http import query, texts
 
@@ -28,8 +27,7 @@ MAX_FIELDS = 1000
 NOT_JSON = "The request body is not valid JSON: "
 _TRUE = ("true", "1")
 _FALSE = ("false", "0")
-_MAX_DIGITS = 400
-_MAX_LEVELS = 100
+_MAX_DEPTH = 100
 """Of nesting; beyond some more, actors cannot read it (Python's parser), nor databases keep it."""
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -59,24 +57,13 @@ def read_json(body: bytes) -> Any:
         BadRequest: it is malformed, too deep, or says two things at once.
     """
     try:
-        content = json.loads(
-            body,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_number,
-            parse_int=_integer,
-        )
-        if body.count(b"[") + body.count(b"{") > _MAX_LEVELS:
-            _check_levels(content)
-        return content
-    except RecursionError:
-        reason = "it is nested too deep"
-    except _Ambiguous as error:
+        return strictjson.loads(body, max_depth=_MAX_DEPTH)
+    except strictjson.ReadingError as error:
         reason = str(error)
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x})"
     except json.JSONDecodeError as error:
-        reason = texts.place_of(error)
+        reason = strictjson.place_of(error)
     message = f"{NOT_JSON}{reason}."
     raise BadRequest(message)
 
@@ -263,51 +250,3 @@ def _to_boolean(given: Any) -> bool:
     if text in _FALSE:
         return False
     raise ValueError
-
-
-def _check_levels(content: Any) -> None:
-    # as it was parsed just now, everything is of one of few types
-    level = [content]
-    for _ in range(_MAX_LEVELS):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if type(node) is dict else node)
-            if type(child) is list or type(child) is dict
-        ]
-        if not level:
-            return
-    raise RecursionError
-
-
-class _Ambiguous(Exception):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        message = f"it has the key {twice!r:.60} twice in one object"
-        raise _Ambiguous(message)
-    return content
-
-
-def _constant(name: str) -> Any:
-    message = f"it has the value {name}, which JSON does not have"
-    raise _Ambiguous(message)
-
-
-def _number(digits: str) -> float:
-    number = float(digits)
-    if len(digits) > _MAX_DIGITS or not math.isfinite(number):
-        message = f"it has the number {digits:.20}, which is too large"
-        raise _Ambiguous(message)
-    return number
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
-        message = f"it has the number {digits:.20}, which is too large"
-        raise _Ambiguous(message)
-    return int(digits)

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import codecs
 from email.message import Message
-from typing import TYPE_CHECKING
 
 from abaco.exceptions import BadRequest
 
-if TYPE_CHECKING:
-    import json
-
-MARK = "\ufeff"
-"""A byte order mark, as it is read."""
 _WIDE_MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -74,18 +68,3 @@ def decode(body: bytes, charset: str) -> str:
         message = f"The charset {charset!r:.40} of the request body is not known."
         raise BadRequest(message)
     return text
-
-
-def place_of(error: json.JSONDecodeError) -> str:
-    """Return what is wrong with a JSON text, where, and what to do about a frequent mistake."""
-    where = f"{error.msg} at line {error.lineno} column {error.colno}"
-    if error.pos >= len(error.doc):
-        return f"{where}, where it ends"
-    character = error.doc[error.pos]
-    where = f"{where}, where {character!r} is"
-    if character == "\\" and error.doc[error.pos + 1 : error.pos + 2] in ("\n", "\r"):
-        where += (
-            ". Within quotes a shell keeps a backslash at the end of a line: "
-            "leave such backslashes out of the JSON"
-        )
-    return where

@@ -226,7 +226,10 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
             ("[" * 40 + "]" * 39, "Expecting ',' delimiter at line 1 column 80, where it ends"),
             (
                 '{"uuid": "x", \\\n "name": "run"}',
-                f"{NO_NAME} at line 1 column 15, where '\\\\' is",
+                (
+                    f"{NO_NAME} at line 1 column 15, where '\\\\' is. Within quotes a shell keeps a backslash"
+                    " at the end of a line: leave such backslashes out of the JSON"
+                ),
             ),
         )
     ),

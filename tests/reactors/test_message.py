@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactors.exceptions import MessageError
-from reactors.message import BINARY, JSON, MAX_BYTES, TEXT, Parsed, locate, parse
+from reactors.message import BINARY, JSON, MAX_BYTES, TEXT, Parsed, parse
 from tests.conftest import ROOT
 
 SCALARS = (
@@ -137,23 +137,6 @@ def test_a_binary_message_is_read_as_json_alone(text: str, value: Any) -> None:
 def test_a_byte_order_mark_is_no_part_of_a_message(declared: str) -> None:
     assert parse('\ufeff{"a": 1}', declared) == Parsed({"a": 1}, structured=True)
     assert parse("\ufeffsalsa", declared) == Parsed("salsa", structured=False)
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        (
-            "{'a': 1}",
-            'Expecting property name enclosed in double quotes at line 1 column 2, where "\'" is',
-        ),
-        ('{"a":\n1', "Expecting ',' delimiter at line 2 column 2, where it ends"),
-        ("[" * 200_000, ""),
-        ("{}", ""),
-    ],
-    ids=range(4),
-)
-def test_where_a_text_is_not_json_is_told(text: str, place: str) -> None:
-    assert locate(text) == place
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+import strictjson
 from abaco import clock, identifiers
 from abaco.exceptions import BadRequest, NotFound, Unavailable
 from abaco.http import arguments, query, texts
@@ -230,7 +231,7 @@ def _interpret(call: Call) -> _Body:
     # an object that says more than its key `message` is the message
     named = None if not strict and _is_whole(call, kind) else _named(call, kind)
     if named not in (None, ""):
-        text = str(named).removeprefix(texts.MARK)
+        text = str(named).removeprefix(strictjson.MARK)
         return _Body(_encode(text), TEXT, text)
     if kind == BINARY:
         return _Body(call.body, BINARY, BINARY_OMITTED)
