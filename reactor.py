@@ -23,11 +23,9 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import PyMongoError
 
 from datacatalog import mongo
-from datacatalog.linkedstores.pipelinejob import Outdated, PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.settings import CatalogSettings
-from manager import announcements, patience, settings
-from manager.actions import act, keep_unread
-from manager.authorization import authorize
+from manager import actions, announcements, patience, settings
 from manager.exceptions import (
     FAILED,
     DatabaseUnavailable,
@@ -68,19 +66,14 @@ def process(rx: Reactor) -> dict[str, Any]:
     outcome = patience.wait_for_database(rx, lambda: handle(rx, message, jobs))
     rx.logger.info("%s", outcome.line)
     answer(rx, outcome.result)
-    announce(rx, jobs)
+    announcements.deliver(rx, jobs)
     return outcome.result
 
 
 def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
     """Do what a message says, if its sender may."""
     with database_errors(rx):
-        while True:
-            try:
-                return act(rx, message, authorize(rx, message, jobs), jobs)
-            except Outdated:
-                # it is remembered no longer, unless another thread has just done so again
-                continue
+        return actions.handle(rx, message, jobs)
 
 
 def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, list[str]]]:
@@ -120,21 +113,9 @@ def keep(rx: Reactor, report: UnreadableReport, jobs: PipelineJobStore) -> None:
 
     def attempt() -> None:
         with database_errors(rx):
-            keep_unread(rx, report, jobs)
+            actions.keep_unread(rx, report, jobs)
 
     patience.wait_for_database(rx, attempt)
-
-
-def announce(rx: Reactor, jobs: PipelineJobStore) -> None:
-    """Tell the subscribers, unless a dispatcher does; what that does not achieve is told later."""
-    try:
-        announcements.deliver(rx, jobs)
-    except PyMongoError as error:
-        rx.logger.warning(
-            "the subscribers were not told yet: the database: %s", type(error).__name__
-        )
-    except InvalidSettings as error:
-        rx.logger.warning("the subscribers were not told yet: %s", error)
 
 
 def drain(rx: Reactor) -> bool:

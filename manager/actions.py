@@ -10,12 +10,14 @@ from datacatalog import documents
 from datacatalog.documents import DocumentError, TooLargeError
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
+from datacatalog.linkedstores.basestore.store import revision_of
 from datacatalog.linkedstores.pipelinejob import (
     EventConflict,
     EventRefused,
     JobError,
     JobUpdateFailure,
     LateDelivery,
+    Outdated,
     UnknownJob,
     UnknownRejection,
 )
@@ -51,7 +53,21 @@ class Outcome(NamedTuple):
     job_uuid: str
 
 
-def act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
+def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
+    """Do what a message says, if its sender may.
+
+    Raises:
+        Refusal: it was not done.
+    """
+    while True:
+        try:
+            return _act(rx, message, authorization.authorize(rx, message, jobs), jobs)
+        except Outdated:
+            # it is remembered no longer, unless another thread has just done so again
+            continue
+
+
+def _act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) -> Outcome:
     """Do what a message says.
 
     Raises:
@@ -229,12 +245,12 @@ def outcome_of(message: Message, applied: Applied, note: str = "") -> Outcome:
     """Return what an event has brought about, with a note for the log."""
     result = {
         "uuid": message.uuid,
-        "state": applied.entry.get("_state", applied.job["state"]),
+        "state": applied.state,
         "last_event": applied.entry["name"],
-        "revision": applied.entry.get("_revision"),
+        "revision": applied.revision,
     }
     again = ", which an earlier delivery had applied" if applied.duplicate else ""
-    line = f"job {message.uuid}: {message.subject}{note}{again}, state {result['state']}, revision {result['revision']}"
+    line = f"job {message.uuid}: {message.subject}{note}{again}, state {applied.state}, revision {applied.revision}"
     return Outcome(result, line, message.uuid)
 
 
@@ -287,12 +303,7 @@ def _forward(
     except DeliveryError as error:
         text = f"{message.subject}: {error}"
         raise Unavailable(text, temporary=error.temporary) from error
-    result = {
-        "uuid": message.uuid,
-        "state": job["state"],
-        "last_event": job["last_event"],
-        "revision": job.get("_properties", {}).get("revision"),
-    }
+    result = _where_it_is(job)
     line = f"job {message.uuid}: {message.subject} forwarded to the indexer {indexer}"
     return Outcome(result, line, message.uuid)
 
@@ -330,12 +341,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     fields = {"session": rx.session[:MAX_SESSION_LENGTH], **message.body}
     execution = rx.environ.get("_abaco_execution_id")
     job, is_new = jobs.find_or_create(fields, owner=rx.username, key=execution)
-    result = {
-        "uuid": job["uuid"],
-        "state": job["state"],
-        "last_event": job["last_event"],
-        "revision": job.get("_properties", {}).get("revision"),
-    }
+    result = _where_it_is(job)
     if not job.get("_visible", True):
         text = f"create action: job {job['uuid']} exists and is hidden: bring it back with PipelineJobStore.undelete, or delete it with force"
         raise NotAuthorized(text)
@@ -366,6 +372,16 @@ def _may_have_token(rx: Reactor, permit: Permit, job: Document) -> bool:
         return True
     owner = (job.get("_admin") or {}).get("owner")
     return permit.role == authorization.BEARER and rx.username is not None and owner == rx.username
+
+
+def _where_it_is(job: Document) -> dict[str, Any]:
+    """Return what the sender of a message that applies no event is told of its job."""
+    return {
+        "uuid": job["uuid"],
+        "state": job["state"],
+        "last_event": job["last_event"],
+        "revision": revision_of(job),
+    }
 
 
 def _one_line(error: Exception) -> str:

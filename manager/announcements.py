@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import former_outbox
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from manager.exceptions import InvalidSettings
@@ -29,7 +30,7 @@ def names_subscribers(rx: Reactor) -> bool:
 
 
 def deliver(rx: Reactor, jobs: PipelineJobStore) -> None:
-    """Tell what is new, within a second; what that does not achieve is told later.
+    """Tell what is new, within a second; what that does not achieve is told later, and why is logged.
 
     Where a dispatcher does it, this does nothing; and where the settings name nobody, the database is
     not asked for others: these are told by a drain.
@@ -38,7 +39,14 @@ def deliver(rx: Reactor, jobs: PipelineJobStore) -> None:
         return
     from manager.subscriptions import service  # noqa: PLC0415 - an actor with a dispatcher does without
 
-    service.deliver(rx, jobs, seconds=BUDGET_SECONDS, failures=1)
+    try:
+        service.deliver(rx, jobs, seconds=BUDGET_SECONDS, failures=1)
+    except mongo.DatabaseError as error:
+        rx.logger.warning(
+            "the subscribers were not told yet: the database: %s", type(error).__name__
+        )
+    except InvalidSettings as error:
+        rx.logger.warning("the subscribers were not told yet: %s", error)
 
 
 def drain(rx: Reactor, jobs: PipelineJobStore) -> tuple[int, int]:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacatalog import mongo
 from manager import actions, announcements
-from manager.authorization import authorize
-from manager.exceptions import InvalidSettings
 
 if TYPE_CHECKING:
-    from datacatalog.linkedstores.pipelinejob import PipelineJobStore
-    from manager.actions import Outcome
     from manager.messages import Message
     from pipelinejobs.site import Site
-    from reactors.runtime import Reactor
 
 
 def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
@@ -29,8 +23,9 @@ def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
         Refusal: it was not done.
     """
     rx = site.reactor(**variables)
-    permit = authorize(rx, message, site.jobs)
-    return _announced(rx, site.jobs, actions.act(rx, message, permit, site.jobs))
+    outcome = actions.handle(rx, message, site.jobs)
+    announcements.deliver(rx, site.jobs)
+    return outcome.result
 
 
 def retry(site: Site, rejected_id: str, event: str | None = None) -> dict[str, Any]:
@@ -45,7 +40,9 @@ def retry(site: Site, rejected_id: str, event: str | None = None) -> dict[str, A
         Refusal: it is refused again.
     """
     rx = site.reactor()
-    return _announced(rx, site.jobs, actions.retry(rx, rejected_id, site.jobs, event))
+    outcome = actions.retry(rx, rejected_id, site.jobs, event)
+    announcements.deliver(rx, site.jobs)
+    return outcome.result
 
 
 def drain(site: Site) -> tuple[int, int]:
@@ -55,15 +52,3 @@ def drain(site: Site) -> tuple[int, int]:
         InvalidSettings: something waits, and nobody is named to announce it to.
     """
     return announcements.drain(site.reactor(), site.jobs)
-
-
-def _announced(rx: Reactor, jobs: PipelineJobStore, outcome: Outcome) -> dict[str, Any]:
-    try:
-        announcements.deliver(rx, jobs)
-    except mongo.DatabaseError as error:
-        rx.logger.warning(
-            "the subscribers were not told yet: the database: %s", type(error).__name__
-        )
-    except InvalidSettings as error:
-        rx.logger.warning("the subscribers were not told yet: %s", error)
-    return outcome.result

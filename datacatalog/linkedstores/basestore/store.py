@@ -309,7 +309,7 @@ class Store:
 
     def audit_change(self, stored: Mapping[str, Any], action: str) -> Document:
         """Return the row for the change that gave a document its revision, with a key of its own."""
-        revision = stored.get("_properties", {}).get("revision")
+        revision = revision_of(stored)
         return {**self.audit(stored, action), "_id": f"{stored['_id']}:{revision}"}
 
     def keep_row(self, row: Document) -> None:
@@ -328,9 +328,15 @@ class Store:
         indexes.ensure(self.updates, [IndexModel("uuid"), IndexModel("date")])
 
 
+def revision_of(stored: Mapping[str, Any]) -> int | None:
+    """Return how often a document has changed; None of one that no store of ours has written."""
+    revision: int | None = stored.get("_properties", {}).get("revision")
+    return revision
+
+
 def unchanged(stored: Document) -> Document:
     """Return the query that finds a document only if it still has the revision that was read."""
-    revision = stored.get("_properties", {}).get("revision")
+    revision = revision_of(stored)
     # `$exists` says nothing more; with it, the embedded server looks for fewer indexes to use, which
     # saves it a fifth of an update
     same = None if revision is None else {"$exists": True, "$eq": revision}
@@ -339,7 +345,7 @@ def unchanged(stored: Document) -> Document:
 
 def _next_properties(stored: Document, count: int = 1) -> Document:
     """Return what the next change of a document, or the next few, set in its `_properties`."""
-    revision = stored.get("_properties", {}).get("revision") or 0
+    revision = revision_of(stored) or 0
     return {"revision": revision + count, "modified_date": now()}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pymongo.errors import AutoReconnect
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.store import now, unchanged
+from datacatalog.linkedstores.basestore.store import now, revision_of, unchanged
 from datacatalog.linkedstores.pipelinejob import history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventRefused,
@@ -37,9 +37,19 @@ class Applied(NamedTuple):
     job: Document
     """the job as it is stored now"""
     entry: Document
-    """the event's entry in the history; `_state` and `_revision` are the job's after it"""
+    """the event's entry in the history, as it is stored"""
     duplicate: bool
     """whether an earlier delivery had applied it"""
+
+    @property
+    def state(self) -> str:
+        """The state of the job after the event."""
+        return str(self.entry.get("_state", self.job["state"]))
+
+    @property
+    def revision(self) -> int | None:
+        """How often the job had changed after the event; None if the original has written it."""
+        return self.entry.get("_revision")
 
 
 class Event(NamedTuple):
@@ -241,7 +251,7 @@ def next_entry(job: Document, event: Event) -> Document:
         event.data,
         date=max(now(), job.get("updated") or now()),
         state=next_state(job["state"], event.name),
-        revision=(job.get("_properties", {}).get("revision") or 0) + 1,
+        revision=(revision_of(job) or 0) + 1,
         event_digest=event.digest,
     )
 

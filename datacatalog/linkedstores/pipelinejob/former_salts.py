@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.linkedstores.basestore.store import revision_of
 from datacatalog.tokens import MAX_FORMER_SALTS
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def rotated(
         "_salt": job.get("_salt"),
         "until": until,
         "rotated": moment,
-        "revision": (job.get("_properties", {}).get("revision") or 0) + 1,
+        "revision": (revision_of(job) or 0) + 1,
     }
     earlier = [{**each, "until": min(each["until"], until)} for each in former(job)]
     keeping = [each for each in earlier if each["until"] > moment][1 - MAX_FORMER_SALTS :]

@@ -18,7 +18,7 @@ from pymongo import IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from datacatalog.linkedstores.basestore import indexes
-from datacatalog.linkedstores.basestore.store import REVISION, now
+from datacatalog.linkedstores.basestore.store import REVISION, now, revision_of
 from datacatalog.linkedstores.pipelinejob import history
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Untold:
                 self.removed.update_one({"_id": job["_id"]}, change)
                 self._let_removed_go(job["_id"])
             elif is_all:
-                revision = job.get("_properties", {}).get("revision")
+                revision = revision_of(job)
                 done.setdefault(revision, []).append(job["_id"])
             else:
                 moves.append(_move(job, number))
