@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 """Where `config.yml` is that the actor is shipped with; on the platform the root of its image."""
 USAGE = 2
-INTERRUPTED = 130  # as shells say it: 128 and the number of the signal
 
 
 def process(rx: Reactor) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         sys.stderr.write(f"ERROR {error}\n")
         return FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

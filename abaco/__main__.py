@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from abaco.settings import Settings
     from abaco.store.database import Database
 
-INTERRUPTED = 130
 MAX_PORT = 65_535
 _DAY = 86_400
 _EXAMPLES = """\
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from deployment import commands
 from deployment.clients import CHOICES
 from deployment.exceptions import DeploymentError
 
-INTERRUPTED = 130
 LEVELS = ("READ", "EXECUTE", "UPDATE")
 
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"ERROR {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -8,7 +8,7 @@ Exception
 
 from __future__ import annotations
 
-DONE, FAILED, WRONG_USE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, WRONG_USE, UNREACHABLE = 0, 1, 2, 3
 
 
 class CommandError(Exception):

@@ -14,7 +14,7 @@ import pymongo
 import pytest
 
 from datacatalog import mongo
-from datacatalog.linkedstores.basestore import store
+from datacatalog.linkedstores.basestore import contention
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
@@ -87,7 +87,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started = database.start()
     if shared:
         # what never gets its turn there is at fault, and not only late
-        store.CONTENTION_SECONDS = 5.0
+        contention.MAX_SECONDS = 5.0
         yield started
         return
     yield started

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 LENGTH = struct.Struct(">I")
 READ_BYTES = 65_536
-INTERRUPTED = 130
 _OUTPUTS = (1, 2)
 _MAX_CODE = 255
 _SET_CHILD_SUBREAPER = 36
@@ -98,7 +97,7 @@ def run(
     except SystemExit as error:
         result = error.code
     except KeyboardInterrupt:
-        result = INTERRUPTED
+        result = 128 + signal.SIGINT
     except BaseException:  # noqa: BLE001 - whatever it is, it ends one message, not the worker
         result, said = 1, traceback.format_exc()
     exit_code, last = code_of(result)

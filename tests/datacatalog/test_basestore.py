@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from datacatalog.linkedstores.basestore import CatalogUpdateFailure, strategies
-from datacatalog.linkedstores.basestore import store as basestore
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure, contention, strategies
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
@@ -115,7 +114,7 @@ def test_who_always_comes_too_late_is_told_to_try_again(
             self.coll.update_one({"_id": stored["_id"]}, {"$inc": {"_properties.revision": 1}})
             return super().commit(stored, *changes, **operators)
 
-    monkeypatch.setattr(basestore, "CONTENTION_SECONDS", 0.2)
+    monkeypatch.setattr(contention, "MAX_SECONDS", 0.2)
     event = {"uuid": job["uuid"], "name": "run"}
     with pytest.raises(CatalogUpdateFailure, match=r"^run event: other writers .* send it again$"):
         Overtaken(mongodb).handle(event, job["_update_token"])
@@ -125,15 +124,15 @@ def test_who_always_comes_too_late_is_told_to_try_again(
 
 
 def test_patience_does_not_depend_on_the_number_of_attempts(
-    jobs: PipelineJobStore, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pauses: list[float] = []
     # not time.sleep itself, which the threads of the database driver use as well
     clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(basestore, "time", clock)
-    for attempt in jobs.attempts("a change"):
-        if attempt == 1500:
-            break
+    monkeypatch.setattr(contention, "time", clock)
+    change = contention.Contention("a change")
+    for _ in range(1500):
+        change.pause()
     assert len(pauses) == 1500
     assert max(pauses) < 1
 

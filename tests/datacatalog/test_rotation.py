@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from datacatalog import tokens
-from datacatalog.linkedstores.basestore import store
-from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure, contention
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, UnknownJob
 from datacatalog.linkedstores.pipelinejob.former_salts import MAX_GRACE_SECONDS
@@ -169,7 +168,8 @@ def test_an_unknown_job_is_not_rotated_and_a_hidden_one_is(
 def test_a_rotation_that_never_gets_its_turn_says_so(
     jobs: PipelineJobStore, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "CONTENTION_SECONDS", 0.0)
+    monkeypatch.setattr(contention, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "commit", lambda *_: False)
     with pytest.raises(CatalogUpdateFailure) as failed:
         rotate(jobs, job)
     assert str(failed.value).startswith(

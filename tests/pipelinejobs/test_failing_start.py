@@ -15,8 +15,8 @@ import psutil
 import pytest
 import yaml
 
-from abaco.__main__ import INTERRUPTED
 from local.database import LocalDatabase
+from pipelinejobs.exceptions import FAILED
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import ROOT
 
@@ -132,6 +132,6 @@ def test_ctrl_c_ends_a_start_that_waits_for_the_database(folder: Path) -> None:
     eventually(lambda: any("sleeper" in line for line in left(folder)))
     start.process.send_signal(signal.SIGINT)
     code, said = start.end()
-    assert code in (1, INTERRUPTED)
+    assert code in (FAILED, 128 + signal.SIGINT)
     assert said == "ERROR the start of the local database was interrupted\n"
     assert left(folder) == []

@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from datacatalog import documents
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import strategies
+from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.linked import LinkedStore
 from datacatalog.linkedstores.basestore.store import VISIBLE, distinct, in_bson, unchanged
@@ -167,7 +168,8 @@ class DocumentStore(LinkedStore):
     ) -> Document:
         """Change a document, unless it is just as given already; return it as it is stored."""
         given = {**documents.encode(fields), "uuid": stored["uuid"]}
-        for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
+        contention = Contention(f"{self.noun} {stored['uuid']}")
+        while True:
             kept = stored
             if strategy == strategies.REPLACE:
                 kept = {
@@ -189,11 +191,12 @@ class DocumentStore(LinkedStore):
             if written is not None:
                 return written
             stored = self.load_deletable(stored["uuid"])
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
 
     def _merge(self, stored: Document, given: Document) -> Document:
         """Bring a document up to date for `record`."""
-        for _ in self.attempts(f"{self.noun} {stored['uuid']}"):
+        contention = Contention(f"{self.noun} {stored['uuid']}")
+        while True:
             links = {
                 link: distinct([*(stored.get(link) or []), *given.get(link, [])])
                 for link in self.links
@@ -205,7 +208,7 @@ class DocumentStore(LinkedStore):
             if written is not None:
                 return self.public(written)
             stored = self.load_deletable(stored["uuid"])
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
 
     def _replace(self, stored: Document, document: Document) -> Document | None:
         """Write a document over the stored one; return it, or None if another writer was faster."""

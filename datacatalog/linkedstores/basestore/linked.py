@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from datacatalog import documents
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.store import VISIBLE, Store, distinct, unchanged
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class LinkedStore(Store):
         It is hidden first, so that no change can come in between. Each step can be done again: a
         removal that was interrupted is completed by the next one.
         """
-        for _ in self.attempts(f"removal of {self.noun} {stored['uuid']}"):
+        contention = Contention(f"removal of {self.noun} {stored['uuid']}")
+        while True:
             self.set_visible(stored, HIDE, visible=False)
             current = self.coll.find_one({"_id": stored["_id"]})
             if current is None:
@@ -85,6 +87,7 @@ class LinkedStore(Store):
             if not current[VISIBLE] and self.coll.delete_one(unchanged(current)).deleted_count:
                 return
             stored = current
+            contention.pause()
 
     def keep_removed(self, stored: Document) -> None:
         """Write what is about to be removed to the audit log."""
@@ -93,17 +96,16 @@ class LinkedStore(Store):
 
     def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
         """Hide or show a document, and write that to the audit log."""
-        for attempt in self.attempts(f"{action} of {self.noun} {stored['uuid']}"):
-            if attempt:
-                stored.update(self.load_deletable(stored["uuid"]))
-            changed = stored.get(VISIBLE, True) is not visible
-            if changed and not self.commit(stored, {VISIBLE: visible}):
-                continue
-            stored[VISIBLE] = visible
-            if changed or not visible:
-                # what is hidden has not changed since: an earlier try may have died before its row
-                self.keep_row(self.audit_change(stored, action))
-            return
+        contention = Contention(f"{action} of {self.noun} {stored['uuid']}")
+        while changes := stored.get(VISIBLE, True) is not visible:
+            if self.commit(stored, {VISIBLE: visible}):
+                stored[VISIBLE] = visible
+                break
+            contention.pause()
+            stored.update(self.load_deletable(stored["uuid"]))
+        if changes or not visible:
+            # what is hidden has not changed since: an earlier try may have died before its row
+            self.keep_row(self.audit_change(stored, action))
 
     def write_key(self, uuid: str, key: str, value: Any, token: str | None = None) -> Document:
         """Write one field of a visible document.
@@ -123,14 +125,15 @@ class LinkedStore(Store):
             message = f"the field {key!r:.60} of a {self.noun} cannot be written by itself"
             raise ValueError(message)
         documents.check(value, key)
-        for _ in self.attempts(f"{key} of {self.noun} {uuid}"):
+        contention = Contention(f"{key} of {self.noun} {uuid}")
+        while True:
             stored = self.load(uuid)
             if self.guarded or self.catalog.enforce_tokens or token is not None:
                 self.validate_token(stored, token)
             if self.commit(stored, {key: documents.encode(value)}):
                 self.keep_row(self.audit_change(stored, "write"))
                 return self.public(self.load(uuid))
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
 
     # Links
 
@@ -193,7 +196,8 @@ class LinkedStore(Store):
         change: Callable[[list[str]], list[str]],
     ) -> Document:
         self._check_relation(relation)
-        for _ in self.attempts(f"{relation} of {self.noun} {uuid}"):
+        contention = Contention(f"{relation} of {self.noun} {uuid}")
+        while True:
             stored = self.load(uuid)
             if token is not None:
                 self.validate_token(stored, token)
@@ -204,7 +208,7 @@ class LinkedStore(Store):
             if self.commit(stored, {relation: after}):
                 self.keep_row(self.audit_change(stored, "link"))
                 return self.public({**stored, relation: after})
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
 
     def _check_relation(self, relation: str) -> None:
         if relation not in self.links:

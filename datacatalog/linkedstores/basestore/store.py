@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import random
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo import IndexModel
@@ -18,7 +16,7 @@ from datacatalog.paths import normalize
 from datacatalog.settings import CatalogSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from pymongo.database import Database
 
@@ -28,9 +26,7 @@ VISIBLE = "_visible"
 REVISION = "_properties.revision"
 CREATED = "_properties.created_date"
 """Where all documents of a store have the moment of their creation."""
-CONTENTION_SECONDS = 60.0
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE, _DOUBLINGS = 0.001, 6
 
 
 def now() -> datetime.datetime:
@@ -278,22 +274,6 @@ class Store:
     def next_properties(stored: Document) -> Document:
         """Return the `_properties` of a document after its next change."""
         return {**stored.get("_properties", {}), **_next_properties(stored)}
-
-    def attempts(self, what: str) -> Iterator[int]:
-        """Count the attempts at a change that other writers may win, with growing pauses.
-
-        Raises:
-            CatalogUpdateFailure: `CONTENTION_SECONDS` have passed.
-        """
-        deadline = time.monotonic() + CONTENTION_SECONDS
-        attempt = 0
-        while time.monotonic() < deadline:
-            yield attempt
-            longest = _FIRST_PAUSE * 2 ** min(attempt, _DOUBLINGS)
-            time.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
-            attempt += 1
-        message = f"{what}: other writers were faster for {CONTENTION_SECONDS:.0f} s; send it again"
-        raise CatalogUpdateFailure(message)
 
     # The audit log, and the indexes
 

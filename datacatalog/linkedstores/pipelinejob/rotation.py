@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import former_salts
 from datacatalog.linkedstores.pipelinejob.reader import JobReader
@@ -43,7 +44,8 @@ class RotatingStore(JobReader):
         if not 0 <= grace <= former_salts.MAX_GRACE_SECONDS:
             message = f"grace is {grace}: give 0 to {former_salts.MAX_GRACE_SECONDS:,} seconds"
             raise ValueError(message)
-        for _ in self.attempts(f"rotation of the token of job {job_uuid}"):
+        contention = Contention(f"rotation of the token of job {job_uuid}")
+        while True:
             stored = self.load_deletable(job_uuid)
             self.validate_token({**stored, former_salts.FORMER: []}, token)
             kept, dropped = former_salts.rotated(stored, now(), grace)
@@ -52,7 +54,7 @@ class RotatingStore(JobReader):
             if self.commit(stored, changes):
                 self._keep_rotations(stored, kept[-1:])
                 return self.with_token({**stored, **changes})
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
 
     def commit(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents, paths
+from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import history, lives
 from datacatalog.linkedstores.pipelinejob.appending import (
@@ -103,17 +104,15 @@ class PipelineJobStore(AppendingStore):
             given["archive_path"] = paths.absolute(given["archive_path"], paths.PRODUCTS)
         pipeline_uuid = self.check_pipeline(given["pipeline_uuid"])
         given["uuid"] = self.get_typeduuid({"child_of": [], **given})
-        for _ in self.attempts(f"create of job {given['uuid']}"):
-            existing = self.coll.find_one({"uuid": given["uuid"]})
-            if existing is None:
-                existing = self._insert(given, pipeline_uuid, owner, key)
-                if existing is not None:
-                    return existing, True
-                continue
-            if history.moved(existing) == 0 and "_revision" in existing["history"][0]:
-                self.keep_row(history.audit_row(existing, existing["history"][0]))
-            return existing, False
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+        contention = Contention(f"create of job {given['uuid']}")
+        while (existing := self.coll.find_one({"uuid": given["uuid"]})) is None:
+            created = self._insert(given, pipeline_uuid, owner, key)
+            if created is not None:
+                return created, True
+            contention.pause()
+        if history.moved(existing) == 0 and "_revision" in existing["history"][0]:
+            self.keep_row(history.audit_row(existing, existing["history"][0]))
+        return existing, False
 
     def _insert(
         self, given: dict[str, Any], pipeline_uuid: str, owner: str | None, key: str | None
@@ -255,9 +254,8 @@ class PipelineJobStore(AppendingStore):
     def _apply(self, job: Document, event: Event) -> Applied:
         load = self.load if history.is_whole(job) else self.load_head
         certain = event.first
-        for attempt in self.attempts(f"{event.name} event"):
-            if attempt:
-                job = load(job["uuid"])
+        contention = Contention(f"{event.name} event")
+        while True:
             try:
                 applied = self._attempt(job, event, only_recent=certain)
             except EventRefused as refusal:
@@ -275,7 +273,8 @@ class PipelineJobStore(AppendingStore):
             else:
                 if applied is not None:
                     return applied
-        raise AssertionError  # pragma: no cover - `attempts` ends by raising
+            contention.pause()
+            job = load(job["uuid"])
 
     def _apply_to_remembered(self, job: Document, event: Event) -> Applied:
         try:
