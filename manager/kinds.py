@@ -69,8 +69,7 @@ def validator(kind: str) -> Any:
 def fits(kind: str, body: dict[str, Any]) -> bool:
     """Tell whether a body is a message of a kind."""
     lowered = lower(kind, body)
-    # the validator is a third of an event: it decides only what these two leave open; compiled
-    # validators (fastjsonschema) would be a tenth of one to import, and take `$` for `\Z`
+    # the validator is a third of an event: it decides only what these two leave open
     forms = [
         form
         for form in forms_of(kind)

@@ -1,7 +1,7 @@
 """JSON from outside that says one thing, within bounds: no key twice, no NaN, no endless number, no deep nest.
 
 Python's parser takes the last of two keys, reads `NaN` and `1e999`, and spends seconds on a number of
-many digits; what one reader makes of such a text, the next one need not.
+many digits. Another parser may read something else.
 """
 
 from __future__ import annotations
@@ -66,11 +66,7 @@ def place_of(error: json.JSONDecodeError) -> str:
 
 
 def locate(text: str) -> str:
-    """Return what is wrong with a text that is not valid JSON, and where.
-
-    Returns:
-        An empty string if it is valid, or too deep to tell.
-    """
+    """Return why and where a string is not valid JSON; empty if it is, or is too deep to tell."""
     try:
         json.loads(text.removeprefix(MARK))
     except json.JSONDecodeError as error:

@@ -155,8 +155,7 @@ class Listing(NamedTuple):
             began = time.monotonic()
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
             yield self._find(within, limit, {}), lower if lower > oldest else None
-            taken = time.monotonic() - began
-            width = width * 4 if taken < _QUICK else width / 2 if taken > _SLOW else width
+            width = next_width(width, time.monotonic() - began)
             upper = lower
         if lower > oldest:
             yield self._find({"$lt": upper}, limit, {}), None
@@ -177,6 +176,13 @@ class Listing(NamedTuple):
             return {"_id": {"$lt": document_id}}
         # MongoDB compares with values of the same type only; of the others, strings come before
         return {"_id": {"$not": {"$gte": document_id}}}
+
+
+def next_width(width: datetime.timedelta, seconds: float) -> datetime.timedelta:
+    """Return how wide the next window is, from how long the documents of the last one took."""
+    if seconds < _QUICK:
+        return width * 4
+    return width / 2 if seconds > _SLOW else width
 
 
 def _value(row: Mapping[str, Any], field: str) -> Any:
