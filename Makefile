@@ -69,6 +69,8 @@ browser:  ## install the browser that the tests of the page drive, on Debian
 
 test: lint pytest  ## run the linters and all tests (with --jobs, side by side)
 
+# the tests start hundreds of processes, which would each compile the code again where a machine says so
+pytest: export PYTHONDONTWRITEBYTECODE =
 pytest: $(INSTALLED)
 	$(BIN)/pytest
 
