@@ -13,6 +13,7 @@ from manager.subscriptions.subscriber import News, moment_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.mongo import Document
     from manager.subscriptions.line import Line
 
@@ -36,14 +37,14 @@ class Handout:
         """those who could not be told it"""
         self.left: dict[str, Document] = {}
         """those who are to be told this and the others later"""
-        self._entries: list[Document] = []
+        self._entries: list[Entry] = []
         self._first = self.number
-        self._before: Document | None = None
+        self._before: Entry | None = None
         self._began = 0.0
         self._half = 0.0
         self._offered = 0
 
-    def load(self, entries: list[Document]) -> None:
+    def load(self, entries: list[Entry]) -> None:
         """Take the entries: the one before the first, if there is one, and those that are told."""
         if self._first and entries:
             self._before, *entries = entries

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import datetime
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.mongo import Document
 
 
@@ -17,8 +18,8 @@ class News(NamedTuple):
     """what has to be known of the job"""
     number: int
     """of the entry, in the history"""
-    entry: Document
-    before: Document | None
+    entry: Entry
+    before: Entry | None
     """the entry before it"""
 
 
@@ -52,7 +53,7 @@ def state_of(news: News) -> str:
     return str(news.entry.get("_state") or news.job.get("state"))
 
 
-def moment_of(entry: Document) -> datetime.datetime | None:
+def moment_of(entry: Entry) -> datetime.datetime | None:
     """Return when an event came."""
     date: Any = entry.get("date")
     return date if hasattr(date, "tzinfo") else None

@@ -163,10 +163,10 @@ def test_entries_of_a_version_that_did_not_count_move_without_a_row_of_the_audit
     assert numbers(jobs.history(job["uuid"])) == list(range(history.MAX_ENTRIES))
 
 
-def entries_of(*lengths: int) -> list[Document]:
+def entries_of(*lengths: int) -> list[history.Entry]:
     """Return entries that take so many bytes in BSON."""
-    entries: list[Document] = [
-        {"x": "." * (length - len(bson.encode({"x": ""})))} for length in lengths
+    entries: list[history.Entry] = [
+        {"name": "." * (length - len(bson.encode({"name": ""})))} for length in lengths
     ]
     assert [len(bson.encode(entry)) for entry in entries] == list(lengths)
     return entries

@@ -27,6 +27,7 @@ from jsonschema import Draft202012Validator
 
 from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
 from datacatalog.linkedstores.pipeline import PipelineStore
+from datacatalog.linkedstores.pipelinejob.history import Entry
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
 from manager import kinds, settings
 from manager.subscriptions import actor
@@ -300,7 +301,7 @@ def is_known_json(text: str) -> bool:
     ):
         return True
     if set(content) == {"job_uuid", "event_name", "job_state", "data"}:
-        entry = {"name": content["event_name"]}
+        entry: Entry = {"name": content["event_name"]}
         news = News({"uuid": content["job_uuid"]}, 1, entry, None)
         told = (content["job_state"], content["data"]["last_event"])
         return bool(content == actor._announcement(news, *told))

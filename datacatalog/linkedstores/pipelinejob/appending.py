@@ -36,7 +36,7 @@ class Applied(NamedTuple):
 
     job: Document
     """the job as it is stored now"""
-    entry: Document
+    entry: history.Entry
     """the event's entry in the history, as it is stored"""
     duplicate: bool
     """whether an earlier delivery had applied it"""
@@ -146,7 +146,7 @@ class AppendingStore(RotatingStore):
             Outdated: the job has changed meanwhile; nothing was applied.
             PyMongoError: the database failed; whether they were applied is unknown.
         """
-        entries: list[Document] = []
+        entries: list[history.Entry] = []
         # where it is full, room is made before
         ahead, taken = job, 0 if history.is_full(job) else history.counted(job) or 0
         for event in events:
@@ -171,7 +171,7 @@ class AppendingStore(RotatingStore):
         self.heads.keep(job)
         return [Applied(job, entry, duplicate=False) for entry in entries]
 
-    def _simply_next(self, job: Document, event: Event) -> Document | None:
+    def _simply_next(self, job: Document, event: Event) -> history.Entry | None:
         """Return the entry that an event adds to a job; None if there is more to it."""
         if not event.first or event.name == lives.BEGIN or history.has(job, event.uuid):
             return None
@@ -180,7 +180,7 @@ class AppendingStore(RotatingStore):
         except (EventRefused, LateDelivery):
             return None
 
-    def _append(self, job: Document, entries: list[Document]) -> bool:
+    def _append(self, job: Document, entries: list[history.Entry]) -> bool:
         """Write events; tell whether no other writer was faster.
 
         Raises:
@@ -225,7 +225,7 @@ class AppendingStore(RotatingStore):
         )
         return True
 
-    def append(self, job: Document, entry: Document) -> bool:
+    def append(self, job: Document, entry: history.Entry) -> bool:
         """Write an event; tell whether no other writer was faster.
 
         Raises:
@@ -237,7 +237,7 @@ class AppendingStore(RotatingStore):
             raise Uncertain from error
 
 
-def next_entry(job: Document, event: Event) -> Document:
+def next_entry(job: Document, event: Event) -> history.Entry:
     """Return the entry that an event adds to the history of a job.
 
     Raises:

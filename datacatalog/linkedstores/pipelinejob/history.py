@@ -15,7 +15,7 @@ its own would.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import bson
 from pymongo import IndexModel
@@ -28,7 +28,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from uuid import UUID
 
     from datacatalog.mongo import Db, Document
@@ -38,6 +38,21 @@ MOVED_ENTRIES = 20
 MAX_BYTES = 512 * 1024
 MAX_BUCKET_BYTES = 14 * 1024 * 1024
 _DUPLICATE_KEY = 11000
+
+
+class Entry(TypedDict, total=False):
+    """An entry as it is stored; one that the original has written lacks what begins with `_`."""
+
+    date: datetime.datetime
+    name: str
+    data: Any
+    uuid: str
+    _state: str
+    """of the job after the event"""
+    _revision: int
+    """of the job after the event"""
+    _digest: str
+    """of the event as it was sent"""
 
 
 class History:
@@ -53,14 +68,14 @@ class History:
             self.buckets, [IndexModel([("job_id", 1), ("first", 1)]), IndexModel("entries.uuid")]
         )
 
-    def find(self, job: Document, entry_uuid: str) -> Document | None:
+    def find(self, job: Document, entry_uuid: str) -> Entry | None:
         """Return a stored entry of a whole job, or None: one look-up if older entries have moved."""
-        for entry in reversed(recent(job)):
-            if isinstance(entry, dict) and entry.get("uuid") == entry_uuid:
-                return dict(entry)
+        found = [entry for entry in blanked(recent(job)) if entry.get("uuid") == entry_uuid]
+        if found:
+            return found[-1]
         return self.find_moved(job, entry_uuid)
 
-    def find_moved(self, job: Document, entry_uuid: str) -> Document | None:
+    def find_moved(self, job: Document, entry_uuid: str) -> Entry | None:
         """Return an entry that has moved from a job's document, or None."""
         if not moved(job):
             return None
@@ -72,7 +87,7 @@ class History:
             },
             {"entries.$": 1},
         )
-        return None if bucket is None else dict(bucket["entries"][0])
+        return None if bucket is None else cast("Entry", bucket["entries"][0])
 
     def has_any(self, job: Document, entry_uuids: list[str]) -> bool:
         """Tell whether a job, whole or not, has one of some entries, wherever it is."""
@@ -86,7 +101,7 @@ class History:
 
     def read(
         self, job: Document, skip: int, limit: int | None, *, data: bool = True
-    ) -> Iterator[Document]:
+    ) -> Iterator[Entry]:
         """Yield stored entries, oldest first, without the first `skip`, at most `limit`.
 
         Without `data`, that of entries in buckets is left where it is.
@@ -158,11 +173,7 @@ class History:
 
     def audit(self, job: Document, entries: list[Any]) -> None:
         """Write the rows of the audit log for entries that leave a job's document; again, if need be."""
-        rows = [
-            audit_row(job, entry)
-            for entry in entries
-            if isinstance(entry, dict) and "_revision" in entry
-        ]
+        rows = [audit_row(job, entry) for entry in blanked(entries) if "_revision" in entry]
         if not rows:
             return
         try:
@@ -198,9 +209,14 @@ def recent(job: Document) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
+def blanked(entries: Iterable[object]) -> list[Entry]:
+    """Return entries, with an empty one in the place of what others have written that is none."""
+    return [cast("Entry", entry) if isinstance(entry, dict) else {} for entry in entries]
+
+
 def has(job: Document, entry_uuid: str) -> bool:
     """Tell whether an entry is in the document of a job, whole or not."""
-    return any(isinstance(entry, dict) and entry.get("uuid") == entry_uuid for entry in recent(job))
+    return any(entry.get("uuid") == entry_uuid for entry in blanked(recent(job)))
 
 
 def counted(job: Document) -> int | None:
@@ -219,7 +235,7 @@ def is_full(job: Document) -> bool:
     return known is None or known >= MAX_BYTES or len(recent(job)) >= MAX_ENTRIES
 
 
-def size(entries: list[Document]) -> int:
+def size(entries: Sequence[Entry]) -> int:
     """Return how many bytes entries take in a document, about."""
     return len(bson.encode({"entries": entries}))
 
@@ -233,7 +249,7 @@ def new_entry(
     state: str,
     revision: int,
     event_digest: str,
-) -> Document:
+) -> Entry:
     """Return an entry as it is stored."""
     return {
         "date": date,
@@ -268,7 +284,7 @@ def digest(name: str, canonical_data: str) -> str:
     return hashlib.sha256(f"{name}:{canonical_data}".encode()).hexdigest()[:32]
 
 
-def audit_row(job: Document, entry: Document) -> Document:
+def audit_row(job: Document, entry: Entry) -> Document:
     """Return the row of the audit log for an entry; its `_id` makes a second write harmless."""
     return {
         "_id": f"{job['_id']}:{entry['_revision']}",
@@ -282,7 +298,7 @@ def audit_row(job: Document, entry: Document) -> Document:
     }
 
 
-def _surplus(entries: list[Document]) -> int:
+def _surplus(entries: list[Entry]) -> int:
     """Count the oldest entries that have to move before another one comes."""
     if size(entries) < MAX_BYTES:
         # of many that were written together, as many stay as of others

@@ -9,6 +9,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import LateDelivery
 if TYPE_CHECKING:
     import datetime
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.mongo import Document
 
 LIFE = "_life"
@@ -28,7 +29,7 @@ def since(job: Document) -> datetime.datetime | None:
     return found
 
 
-def changes(job: Document, entry: Document) -> dict[str, Any]:
+def changes(job: Document, entry: Entry) -> dict[str, Any]:
     """Return what an event changes about the life of a job: nothing, if it begins none."""
     if entry["name"] != BEGIN:
         return {}

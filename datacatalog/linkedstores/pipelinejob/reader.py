@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
@@ -160,7 +161,7 @@ class JobReader(LinkedStore):
         events = [entry["name"] for entry in self.history(uuid)]
         return base64.b64encode(picture.png(f"job {uuid}", events))
 
-    def find_entry(self, job: Document, key: str) -> Document | None:
+    def find_entry(self, job: Document, key: str) -> Entry | None:
         """Return the entry, as it is stored, of the event that came with a key in this life, or None."""
         return self.histories.find(job, self.entry_uuid(job, key, lives.number(job)))
 
@@ -183,7 +184,7 @@ class JobReader(LinkedStore):
         former = former_salts.holding(stored, now())
         return [*super().salts(stored), *(each["_salt"] for each in former)]
 
-    def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Document]:
+    def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Entry]:
         return list(self.histories.read(stored, skip, limit))
 
     def load_removed(self, job_uuid: str) -> Document:

@@ -25,6 +25,7 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
 
@@ -76,7 +77,7 @@ def _verify_as_it_is_now(jobs: JobReader, job: Document) -> Verified:
 
 
 def _verify(jobs: JobReader, job: Document) -> Verified:
-    entries: list[Document] = []
+    entries: list[Entry] = []
     problems = [*_bucket_problems(jobs, job, entries)]
     problems += _order_problems(entries)
     problems += _event_problems(job, entries)
@@ -87,7 +88,7 @@ def _verify(jobs: JobReader, job: Document) -> Verified:
     return Verified(job["uuid"], len(entries), problems)
 
 
-def _bucket_problems(jobs: JobReader, job: Document, entries: list[Document]) -> Iterator[str]:
+def _bucket_problems(jobs: JobReader, job: Document, entries: list[Entry]) -> Iterator[str]:
     """Collect the entries of a job; yield what is wrong with how they are kept."""
     expected, mark = 0, moved(job)
     for bucket in jobs.histories.of(job):
@@ -105,7 +106,7 @@ def _bucket_problems(jobs: JobReader, job: Document, entries: list[Document]) ->
     entries += job.get("history", [])
 
 
-def _order_problems(entries: list[Document]) -> Iterator[str]:
+def _order_problems(entries: list[Entry]) -> Iterator[str]:
     for position, (before, entry) in enumerate(pairwise(entries), start=1):
         if entry["date"] < before["date"]:
             yield f"entry {position} ({entry['name']}) is dated before the entry before it"
@@ -116,7 +117,7 @@ def _order_problems(entries: list[Document]) -> Iterator[str]:
         seen.add(entry["uuid"])
 
 
-def _event_problems(job: Document, entries: list[Document]) -> Iterator[str]:
+def _event_problems(job: Document, entries: list[Entry]) -> Iterator[str]:
     if not entries:
         yield "the history is empty"
         return
@@ -147,7 +148,7 @@ def _following(state: str, event: str, position: int) -> str | None:
         return None
 
 
-def _revision_problems(jobs: JobReader, job: Document, entries: list[Document]) -> Iterator[str]:
+def _revision_problems(jobs: JobReader, job: Document, entries: list[Entry]) -> Iterator[str]:
     if any("_revision" not in entry for entry in entries):
         # by a version that did not count
         return

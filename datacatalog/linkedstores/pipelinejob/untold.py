@@ -24,6 +24,7 @@ from datacatalog.linkedstores.pipelinejob import history
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.mongo import Db, Document
 
 UNTOLD = "_untold"
@@ -157,17 +158,16 @@ class Untold:
             return found
         return {"_id": job_id, **self.kept_of_removed(row["document"]), "_removed": True}
 
-    def entries(self, job: Document, first: int, limit: int) -> list[Document]:
+    def entries(self, job: Document, first: int, limit: int) -> list[Entry]:
         """Return entries of a job's history as they are stored, the first of them by its number."""
         if job.get("_removed"):
             return self._entries_of_removed(job, first, limit)
         whole = self.jobs.find_one({"_id": job["_id"]}, {"uuid": 1, "history": 1, "_history": 1})
         if whole is None:
             return []
-        found = self.histories.read(whole, first, limit)
-        return [entry if isinstance(entry, dict) else {} for entry in found]
+        return history.blanked(self.histories.read(whole, first, limit))
 
-    def next_entries(self, jobs: Sequence[Document], limit: int) -> list[list[Document]]:
+    def next_entries(self, jobs: Sequence[Document], limit: int) -> list[list[Entry]]:
         """Return of each job the entry before the first that was not handed out, and those after it.
 
         The histories of jobs that are small are read at once.
@@ -188,11 +188,10 @@ class Untold:
             if (whole := read.get(job["_id"])) is None:
                 found.append(self.entries(job, first, limit + 1))
             else:
-                entries = self.histories.read(whole, first, limit + 1)
-                found.append([entry if isinstance(entry, dict) else {} for entry in entries])
+                found.append(history.blanked(self.histories.read(whole, first, limit + 1)))
         return found
 
-    def _entries_of_removed(self, job: Document, first: int, limit: int) -> list[Document]:
+    def _entries_of_removed(self, job: Document, first: int, limit: int) -> list[Entry]:
         row = self.updates.find_one({"_id": f"remove:{job['_id']}"})
         if row is None:
             return []
@@ -204,7 +203,7 @@ class Untold:
                 if bucket["last"] >= first:
                     found += bucket["entries"][max(0, first - bucket["first"]) :]
         found += history.recent(document)[max(0, first - mark) :]
-        return [entry if isinstance(entry, dict) else {} for entry in found[:limit]]
+        return history.blanked(found[:limit])
 
     def buckets_of_removed(self, job: Document) -> list[Document]:
         """Return the buckets of the history of a removed job, from the audit log."""
