@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
 """Between two looks for what is new."""
-_REST = 12
-"""After what is new was taken, the database is left to the events for so many times as long as it took."""
+_REST, _MAX_SPARE = 12, 0.1
+"""While events come in, the database is left to them for so many times as long as it takes to take what is
+new; but for so many seconds of taking, which after a rest it has to spare."""
 GRACE_SECONDS, MAX_GRACE_SECONDS = 0.1, 1.0
 """For which all others wait for the slowest of them, before the next entry of the same job: that it
 takes longer than most, and that it takes at all."""
@@ -78,6 +79,7 @@ class Dispatcher:
         self._handouts: dict[object, Handout] = {}
         self._polled = 0.0
         self._wait = POLL_SECONDS
+        self._spare = _MAX_SPARE
         self._turns = 0
 
     def seconds_left(self) -> float:
@@ -166,7 +168,9 @@ class Dispatcher:
 
     def _take(self) -> None:
         """Take what is new of some jobs."""
-        self._polled = time.monotonic()
+        moment = time.monotonic()
+        self._spare = min(_MAX_SPARE, self._spare + (moment - self._polled) / _REST)
+        self._polled = moment
         self._turns += 1
         new: list[Handout] = []
         with self.gate:
@@ -209,8 +213,8 @@ class Dispatcher:
             raise
         for handout, entries in zip(new, found, strict=True):
             handout.load(entries)
-        taken = time.monotonic() - self._polled
-        self._wait = min(max(POLL_SECONDS, _REST * taken), MAX_POLL_SECONDS)
+        self._spare -= time.monotonic() - self._polled
+        self._wait = min(max(POLL_SECONDS, -self._spare * _REST), MAX_POLL_SECONDS)
         with self.lock:
             for handout in new:
                 handout.offer(self._lines)
