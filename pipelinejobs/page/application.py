@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
@@ -57,6 +58,8 @@ DOWN_SECONDS = 2.0
 """For how long nobody waits for a database that has just not answered."""
 MAX_STREAMS, MAX_OF_ONE = 200, 20
 _API = "/actors"
+_PLATFORM = "/platform"
+_MIN_COMPRESSED, _COMPRESSION = 1024, 5
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -91,7 +94,7 @@ class Address(NamedTuple):
     @property
     def waits_for(self) -> str:
         """Whether the handler asks the database or the API: a key of `THREADS`."""
-        return "api" if self.path.startswith("/platform") else "database"
+        return "api" if self.path.startswith(_PLATFORM) else "database"
 
 
 _JOB = "/jobs/{uuid}"
@@ -224,6 +227,9 @@ class _Open:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        if not request.url.path.startswith(_PLATFORM):
+            # nonces stand in those pages: their sizes are to tell nothing of what is in them
+            response = GZipMiddleware(response, _MIN_COMPRESSED, _COMPRESSION)
         await response(scope, receive, send_with_headers)
 
 

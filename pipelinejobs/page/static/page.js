@@ -57,15 +57,17 @@
 
   // What the server wrote, before anybody opened a part of it or a script added to it
   const written = new WeakMap();
+  // The secret of a form is written differently each time, and stays the same
+  const htmlOf = (part) => part.innerHTML.replace(/(name="csrf" value=)"[0-9a-f]+"/g, "$1");
   const remember = (root) => {
     for (const live of root.querySelectorAll("[data-live]")) {
-      written.set(live, live.innerHTML);
-      for (const child of live.children) written.set(child, child.innerHTML);
+      written.set(live, htmlOf(live));
+      for (const child of live.children) written.set(child, htmlOf(child));
     }
   };
 
   const replace = (known, wanted) => {
-    const html = wanted.innerHTML;
+    const html = htmlOf(wanted);
     if (written.get(known) === html) return;
     const open = [...known.querySelectorAll("details")].map((details) => details.open);
     wanted.querySelectorAll("details").forEach((details, index) => {
@@ -86,7 +88,7 @@
         if (known !== place) list.insertBefore(known, place);
         else place = place.nextElementSibling;
       } else {
-        written.set(wanted, wanted.innerHTML);
+        written.set(wanted, htmlOf(wanted));
         wanted.classList.add("new");
         list.insertBefore(wanted, place);
       }

@@ -205,6 +205,30 @@ def test_no_form_of_another_site_changes_anything(path: str, operator: Person, j
     assert "CREATED" in operator.get(f"/jobs/{job.uuid}").text
 
 
+def test_pages_are_compressed_but_not_those_with_nonces(operator: Person, up: RunningGateway) -> None:
+    for path in ("/", "/jobs", "/rejected", "/static/page.js", "/static/page.css"):
+        assert operator.get(path).headers["content-encoding"] == "gzip", path
+    platform = operator.get(f"/platform/{told(up, 'actor')}")
+    assert "content-encoding" not in platform.headers
+    plain = operator.get("/jobs", headers={"Accept-Encoding": "identity"})
+    assert ("content-encoding" in plain.headers, "<h1>Jobs</h1>" in plain.text) == (False, True)
+
+
+def test_the_secret_of_forms_is_not_the_same_in_two_pages(operator: Person, job: Job) -> None:
+    # so its letters cannot be guessed from the size of a compressed page (BREACH)
+    secrets = [
+        re.findall(r'name="csrf" value="([0-9a-f]+)"', operator.get("/jobs").text)[0]
+        for _ in range(2)
+    ]
+    assert secrets[0] != secrets[1]
+    for secret in secrets:
+        fields = {"csrf": secret, "event": "update", "token": job.token}
+        assert operator.post(f"/jobs/{job.uuid}/events", data=fields).status_code == 303
+    mixed = secrets[0][:64] + secrets[1][64:]
+    fields = {"csrf": mixed, "event": "update", "token": job.token}
+    assert operator.post(f"/jobs/{job.uuid}/events", data=fields).status_code == 403
+
+
 def test_even_with_the_secret_another_site_is_refused(operator: Person, job: Job) -> None:
     operator.headers["Sec-Fetch-Site"] = "cross-site"
     try:
