@@ -18,7 +18,13 @@ from pipelinejobs.page import folding
 from pipelinejobs.page.links import Link
 
 FOLDER = Path(__file__).parent
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "theme.js": "text/javascript",
+    "keys.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @cache

@@ -16,15 +16,22 @@
     }
   };
 
-  // Local times beside the UTC that the server writes
+  // Times are written in UTC: the local one is beside it, or the other way round
   const localize = (root) => {
-    for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
-      const local = new Date(time.dateTime).toLocaleString();
-      time.dataset.local = local;
-      time.title = time.title ? `${time.title}\n${local}` : local;
+    const local = document.getElementById("zone")?.value === "local";
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      if (!time.dataset.utc) {
+        time.dataset.utc = time.title || `${time.textContent} UTC`;
+        time.dataset.text = time.textContent;
+      }
+      const here = new Date(time.dateTime).toLocaleString("sv");
+      const texts = [time.dataset.utc, `${here} local time`];
+      time.title = (local ? texts.reverse() : texts).join("\n");
+      if (!time.classList.contains("ago")) time.textContent = local ? here : time.dataset.text;
     }
-    for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
+    for (const name of document.querySelectorAll("[data-zone]")) name.textContent = local ? "local" : "UTC";
   };
+  document.addEventListener("zone", () => localize(document));
 
   // What was "2 min ago" becomes older while somebody looks
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
@@ -194,14 +201,22 @@
     }
   });
 
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-copy]");
-    if (button) {
-      navigator.clipboard?.writeText(button.dataset.copy).then(() => {
-        button.textContent = "copied";
-        setTimeout(() => (button.textContent = "copy"), 1500);
-      });
+  // The text itself, or what is at an address
+  const copy = async (button) => {
+    const label = (button.dataset.label ??= button.textContent);
+    try {
+      const { copy: text, copyFrom } = button.dataset;
+      await navigator.clipboard.writeText(text ?? (await (await fetch(copyFrom)).text()));
+      button.textContent = "copied";
+    } catch {
+      button.textContent = "not copied";
     }
+    setTimeout(() => (button.textContent = label), 1500);
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy], [data-copy-from]");
+    if (button) copy(button);
     // who cannot hover sees the exact time by a touch
     const time = event.target.closest("time.ago");
     if (time) {

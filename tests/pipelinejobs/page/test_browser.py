@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ import axe_core_python
 import httpx
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from pipelinejobs.site import Site
@@ -380,6 +382,91 @@ def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[...,
     assert "UTC" in str(time.get_attribute("title"))
     time.click()
     assert time.text == str(time.get_attribute("title")).splitlines()[0]
+
+
+def test_who_wants_the_dark_gets_it_without_an_account(browser: Browser) -> None:
+    background = "return getComputedStyle(document.body).backgroundColor"
+    browser.open("/jobs")
+    assert browser.driver.execute_script(background) == "rgb(246, 248, 250)"
+    theme = Select(browser.one("#theme"))
+    theme.select_by_visible_text("Dark")
+    assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
+    browser.open("/pipelines")
+    assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
+    Select(browser.one("#theme")).select_by_visible_text("System")
+    assert browser.driver.execute_script(background) == "rgb(246, 248, 250)"
+
+
+def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) -> None:
+    zone = {"timezoneId": "Asia/Tokyo"}
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
+    try:
+        browser.open(f"/jobs/{job.uuid}")
+        utc = browser.one("#headline time").text
+        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        there = datetime.datetime.fromisoformat(utc) + datetime.timedelta(hours=9)
+        assert browser.one("#headline time").text == str(there)
+        assert browser.texts("#headline [data-zone]") == ["local"]
+        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        assert browser.one("#headline time").text == utc
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
+def test_the_list_is_used_by_keys_alone(browser: Browser, make_job: Callable[..., Job]) -> None:
+    older, newer = make_job(session="keys-1"), make_job(session="keys-2")
+    browser.open("/jobs")
+
+    def press(*keys: str) -> str:
+        ActionChains(browser.driver).send_keys(*keys).perform()
+        script = "return document.activeElement.name || document.activeElement.textContent"
+        return str(browser.driver.execute_script(script))
+
+    assert press("j") == "keys-2"
+    assert press("j") == "keys-1"
+    assert press("k") == "keys-2"
+    press("?")
+    assert browser.one("#keys").is_displayed()
+    press(Keys.ESCAPE)
+    assert not browser.one("#keys").is_displayed()
+    assert press("/") == "text"
+    # in a field they are letters
+    press("j?")
+    assert browser.one("input[name=text]").get_attribute("value") == "j?"
+    assert older.uuid in browser.jobs()
+    assert newer.uuid in browser.jobs()
+
+
+def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    browser.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
+    browser.open("/jobs")
+    browser.press(f"#job-{job.uuid} [data-copy]")
+    browser.until(lambda: browser.texts(f"#job-{job.uuid} [data-copy]") == ["copied"])
+    read = "navigator.clipboard.readText().then(arguments[0])"
+    assert browser.driver.execute_async_script(read) == job.uuid
+
+
+def test_nothing_moves_while_a_page_appears(browser: Browser, make_job: Callable[..., Job]) -> None:
+    job = make_job("run", "fail")
+    tablet = {"width": 768, "height": 1024, "deviceScaleFactor": 1, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", tablet)
+    shifts = (
+        "const done = arguments[0]; new PerformanceObserver((list) => done(list.getEntries()"
+        ".filter((each) => !each.hadRecentInput).reduce((sum, each) => sum + each.value, 0)))"
+        ".observe({ type: 'layout-shift', buffered: true }); setTimeout(() => done(0), 300)"
+    )
+    widths = "return [document.documentElement.scrollWidth, innerWidth]"
+    try:
+        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/rejected", "/platform", "/pipelines"):
+            browser.open(path)
+            browser.until(lambda: "" not in browser.texts("[data-count]"))
+            assert browser.driver.execute_async_script(shifts) < 0.05, path
+            needed, there = browser.driver.execute_script(widths)
+            assert needed <= there, path
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job]) -> None:
