@@ -220,6 +220,7 @@ def event_of(
         sent=message.data,
         happened=message.happened,
         execution_id=rx.environ.get("_abaco_execution_id"),
+        sender=authorization.user_of(rx),
     )
 
 

@@ -76,9 +76,15 @@ def _by_nonce(rx: Reactor) -> bool:
     return "x-nonce" in rx.environ
 
 
+def user_of(rx: Reactor) -> str | None:
+    """Return who has sent a message; None for whoever has a nonce, which is not a person."""
+    return None if _by_nonce(rx) else rx.username
+
+
 def _is_trusted(rx: Reactor) -> bool:
     users = section_of(rx.settings, "authorization").get("trusted_users") or []
-    return not _by_nonce(rx) and rx.username is not None and rx.username in users
+    user = user_of(rx)
+    return user is not None and user in users
 
 
 def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:

@@ -68,6 +68,8 @@ class Event(NamedTuple):
     lasting: bool = False
     """whether its key stands for one event in all lives"""
     happened: datetime.datetime | None = None
+    sender: str | None = None
+    """the user who sent it, where that is known"""
 
 
 class Uncertain(Exception):
@@ -94,6 +96,7 @@ class AppendingStore(RotatingStore):
         sent: Any = None,
         happened: datetime.datetime | None = None,
         execution_id: str | None = None,
+        sender: str | None = None,
     ) -> Event:
         """Return an event of a job.
 
@@ -109,6 +112,7 @@ class AppendingStore(RotatingStore):
             sent: what tells events with the same key apart, by default `data`.
             happened: when, where its sender says so.
             execution_id: of the execution that brought the event, for the record of a refusal.
+            sender: the user who sent it, where that is known.
 
         Raises:
             JobUpdateFailure: the data cannot be stored.
@@ -127,6 +131,7 @@ class AppendingStore(RotatingStore):
             key,
             lasting,
             happened,
+            sender,
         )
 
     def apply_together(self, job: Document, events: Sequence[Event]) -> list[Applied]:
@@ -253,6 +258,7 @@ def next_entry(job: Document, event: Event) -> history.Entry:
         state=next_state(job["state"], event.name),
         revision=(revision_of(job) or 0) + 1,
         event_digest=event.digest,
+        sender=event.sender,
     )
 
 

@@ -5,7 +5,8 @@ document lets go of its entries, and only buckets below that mark are read: so a
 leaves nothing lost and nothing double, and the next move writes the same bucket again.
 
 A stored entry has, beside what callers see, the job's state and revision after the event, and the
-digest of the event as it was sent, by which a second delivery is told from a second event.
+digest of the event as it was sent, by which a second delivery is told from a second event; and the
+name of its sender, where that is a user and not whoever has a nonce.
 
 An entry is the record of its event. Its row of the audit log follows from it, and is written when
 the entry leaves the document: many rows in one insert, which costs an event a tenth of what a row of
@@ -53,6 +54,8 @@ class Entry(TypedDict, total=False):
     """of the job after the event"""
     _digest: str
     """of the event as it was sent"""
+    _sender: str
+    """the user who has sent it; lacks where somebody with a nonce has"""
 
 
 class History:
@@ -249,9 +252,10 @@ def new_entry(
     state: str,
     revision: int,
     event_digest: str,
+    sender: str | None = None,
 ) -> Entry:
     """Return an entry as it is stored."""
-    return {
+    made: Entry = {
         "date": date,
         "name": name,
         "data": documents.encode(data),
@@ -260,6 +264,9 @@ def new_entry(
         "_revision": revision,
         "_digest": event_digest,
     }
+    if sender is not None:
+        made["_sender"] = sender
+    return made
 
 
 def public(entry: Any) -> Document:
