@@ -19,6 +19,7 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.linkedstores.statistics.reader import Statistics
+from datacatalog.linkedstores.views import Views
 from datacatalog.settings import CatalogSettings
 from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
@@ -107,6 +108,13 @@ class Site:
         given = settings.section_of(self._settings, "pipelines")
         return given.get("job_manager_id") or ALIAS
 
+    @cached_property
+    def trusted_users(self) -> tuple[str, ...]:
+        """Who may change every job without its token."""
+        return tuple(
+            settings.section_of(self._settings, "authorization").get("trusted_users") or ()
+        )
+
     def reactor(self, **variables: str) -> Reactor:
         """Return a Reactor with the settings, as the actor itself has.
 
@@ -179,6 +187,11 @@ class Site:
     def statistics(self) -> Statistics:
         """What was counted of them."""
         return Statistics(self.jobs.db)
+
+    @cached_property
+    def views(self) -> Views:
+        """The views of the list that are saved."""
+        return Views(self.jobs.db)
 
     @cached_property
     def pipelines(self) -> PipelineStore:

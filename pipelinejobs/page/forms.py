@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import ImmutableMultiDict
+
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -16,10 +18,12 @@ SIGN_IN_BYTES = 16 * 1024
 """Of a form that anybody may send."""
 _SECONDS = 30.0
 _MAX_FIELDS = 100
+Form = ImmutableMultiDict[str, str]
+"""Of several fields of one name, it gives the last one; `getlist` gives all."""
 _FORM = "application/x-www-form-urlencoded"
 
 
-async def read(request: Request, most: int = MAX_BYTES) -> dict[str, str]:
+async def read(request: Request, most: int = MAX_BYTES) -> Form:
     """Return the fields of a form.
 
     Args:
@@ -41,7 +45,7 @@ async def read(request: Request, most: int = MAX_BYTES) -> dict[str, str]:
     except ValueError:
         message = "The form cannot be read."
         raise Problem(message, 400) from None
-    return dict(pairs)
+    return Form(pairs)
 
 
 async def _read(request: Request, most: int) -> bytes:

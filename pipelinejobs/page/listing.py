@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import TYPE_CHECKING, NamedTuple
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, Response
 
-from datacatalog.linkedstores.pipelinejob.fsm import STATES
+from datacatalog.linkedstores.basestore.paging import Page
+from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
+from datacatalog.linkedstores.pipelinejob.history import MAX_ENTRIES
 from datacatalog.linkedstores.pipelinejob.search import Filters
-from pipelinejobs import values
+from pipelinejobs import progress, values
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import periods
+from pipelinejobs.page import columns, periods
+from pipelinejobs.page.counting import Counter
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from datacatalog.linkedstores.changes import Changes
     from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
     from pipelinejobs.site import Site
 
+T = TypeVar("T")
 PAGE = 50
 """Jobs in a list."""
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
@@ -30,10 +33,16 @@ IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for
 MAX_PICKED = 200
 """Pipelines that can be picked; others are in the list of pipelines."""
 _SEARCH_SECONDS = 0.5
-_COUNT_SECONDS = 2.0
 _SHORT = 8
-KEPT = ("created_from", "created_to")
-"""Filters that have no field of their own, and stay when others change."""
+_WORKING = "RUNNING"
+_LOOKED_AT = 4
+"""Of the newest events of a job, where its progress is looked for."""
+KEPT = ("created_from", "created_to", "sort", "order")
+"""Parameters that have no field of their own, and stay when others change."""
+FILTERS = ("state", "pipeline", "text", "created", "idle", "from", "to", "hidden", *KEPT, "columns")
+"""All parameters that a view of the list is made of."""
+_NO_FILTERS = ("sort", "order", "columns")
+_counter = Counter()
 
 
 class Choice(NamedTuple):
@@ -51,32 +60,84 @@ def version(view: View) -> object:
 
 def show(view: View) -> Response:
     """List jobs."""
-    problem, rows, cursor = "", [], None
-    try:
-        wanted = _filters(view)
+    return shown(view)
+
+
+def shown(view: View, *, problem: str = "", status: int = 200, **more: object) -> Response:
+    """Return the list.
+
+    Args:
+        view: the request.
+        problem: why something else was not done, from which this leads back.
+        status: of the answer.
+        more: for the template.
+    """
+    mistakes: dict[str, str] = {}
+    wanted, sorting = _filters(view, mistakes), columns.sorting(view)
+    page = Page([], None)
+    if not mistakes:
         page = view.site.search.jobs(
             wanted,
+            order=sorting.column,
+            oldest_first=sorting.oldest_first,
             cursor=view.query.get("cursor") or None,
+            back=view.query.get("back") == "yes",
             limit=PAGE,
             seconds=_SEARCH_SECONDS if wanted.text else None,
         )
-        rows, cursor = page.rows, page.cursor
-    except CommandError as error:
-        problem = str(error)
+    rows = titled(view.site, page.rows)
+    names = columns.chosen(view)
+    if "progress" in names:
+        rows = _with_progress(view.site, rows)
     return view.render(
         "jobs.html",
         "Jobs",
-        400 if problem else 200,
-        problem=problem,
-        rows=titled(view.site, rows),
-        cursor=cursor,
+        400 if mistakes else status,
+        problem=problem or mistakes.get("state", ""),
+        mistakes=mistakes,
+        rows=rows,
+        **_neighbours(view, len(rows), page.cursor, page.back),
         chosen=_states(view),
         toggled={state: _toggled(view, state) for state in STATES},
         picker=picker(view),
         ages=AGES,
         idle=IDLE,
         kept=KEPT,
+        columns=columns.COLUMNS,
+        names=names,
+        usual=columns.USUAL,
+        sorting=sorting,
+        sorted_by=columns.sorted_by(view),
+        events=MESSAGE_EVENTS,
+        searched=MAX_ENTRIES,
+        address=saved(view),
+        views=view.site.views.all(),
+        **more,
     )
+
+
+def _neighbours(view: View, count: int, cursor: str | None, back: str | None) -> dict[str, object]:
+    """Return where the pages before and after this one are, and the numbers of the jobs in it."""
+    before = values.number(view.query.get("place")) or 0
+    if back is None and (view.query.get("back") or not view.query.get("cursor")):
+        before = 0
+    onward = view.link(cursor=cursor, place=str(before + count)) if cursor else ""
+    behind = ""
+    if back is not None:
+        behind = view.link(cursor=back, back="yes", place=str(max(0, before - PAGE)))
+    return {"first": before + 1, "last": before + count, "onward": onward, "behind": behind}
+
+
+def saved(view: View) -> str:
+    """Return the filters, columns and order of an address, without its place in the list."""
+    pairs = view.request.query_params.multi_items()
+    return urlencode([(name, value) for name, value in pairs if name in FILTERS and value])
+
+
+def _with_progress(site: Site, rows: Sequence[Document]) -> list[Document]:
+    working = [row["uuid"] for row in rows if row.get("state") == _WORKING]
+    found = site.search.newest_data(working, _LOOKED_AT) if working else {}
+    return [{**row, "progress": progress.of(found.get(row["uuid"], ()))} for row in rows]
 
 
 def _states(view: View) -> list[str]:
@@ -90,17 +151,35 @@ def _toggled(view: View, state: str) -> str:
     return view.link(state=rest if state in chosen else [*chosen, state])
 
 
-def _filters(view: View) -> Filters:
+def _filters(view: View, mistakes: dict[str, str]) -> Filters:
+    """Return which jobs an address is about.
+
+    Args:
+        view: the request.
+        mistakes: is given what is wrong, by the names of the parameters.
+    """
     query = view.query
-    idle, until = values.moment(query.get("idle") or None), periods.moment(query.get("to"))
+
+    def read(name: str, how: Callable[[], T], otherwise: T) -> T:
+        try:
+            return how()
+        except CommandError as error:
+            mistakes[name] = str(error)
+            return otherwise
+
+    def age(name: str) -> datetime.datetime | None:
+        return read(name, lambda: values.moment(query.get(name) or None), None)
+
+    def moment(name: str) -> datetime.datetime | None:
+        return read(name, lambda: periods.moment(query.get(name)), None)
+
     return Filters(
-        states=values.states(_states(view)),
-        pipelines=pipelines(view),
-        created_after=values.moment(query.get("created") or None)
-        or periods.moment(query.get("created_from")),
-        created_before=periods.moment(query.get("created_to")),
-        updated_after=periods.moment(query.get("from")),
-        updated_before=_earlier(idle, until),
+        states=read("state", lambda: values.states(_states(view)), ()),
+        pipelines=read("pipeline", lambda: pipelines(view), ()),
+        created_after=age("created") or moment("created_from"),
+        created_before=moment("created_to"),
+        updated_after=moment("from"),
+        updated_before=_earlier(age("idle"), moment("to")),
         text=query.get("text", "").strip(),
         hidden=query.get("hidden") == "yes",
     )
@@ -155,27 +234,16 @@ def titled(site: Site, rows: Sequence[Document]) -> list[Document]:
 
 
 def counts(view: View) -> Response:
-    """Count the jobs in each state; asked for by a script, since it looks at every job."""
-    return JSONResponse(_counter.counts(view.site, view.changes))
+    """Count the jobs that the other filters leave in each state; asked for by a script.
 
-
-class _Counter:
-    """Counts again only where something has changed, and not all the time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: tuple[Changes, int, float, dict[str, int]] | None = None
-
-    def counts(self, site: Site, changes: Changes) -> dict[str, int]:
-        with self._lock:
-            total = changes.total()
-            if self._known is not None and self._known[0] is changes:
-                _, then, moment, found = self._known
-                if then == total or time.monotonic() - moment < _COUNT_SECONDS:
-                    return found
-            found = site.search.counts()
-            self._known = (changes, total, time.monotonic(), found)
-            return found
-
-
-_counter = _Counter()
+    The state that is chosen leaves nothing out, so that the others can be told as well.
+    """
+    mistakes: dict[str, str] = {}
+    filters = dataclasses.replace(_filters(view, mistakes), states=())
+    if any(name != "state" for name in mistakes):
+        return JSONResponse(mistakes, 400)
+    pairs = view.request.query_params.multi_items()
+    left_out = (*_NO_FILTERS, "state")
+    key = sorted(pair for pair in pairs if pair[0] in FILTERS and pair[0] not in left_out)
+    found, is_whole = _counter.counts(view.site, view.changes, urlencode(key), filters)
+    return JSONResponse({"counts": found, "whole": is_whole})

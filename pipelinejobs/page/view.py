@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from abaco.store.permissions import EXECUTE, LEVELS, UPDATE
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 SEE_OTHER = 303
+_PLACE = ("cursor", "back", "place")
+"""Where in a list an address is; another order or other filters begin at its first page."""
 NAVIGATION = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
@@ -66,7 +69,7 @@ class View:
     address: str
     version: str = ""
     at: str = ""
-    form: Mapping[str, str] = field(default_factory=dict)
+    form: ImmutableMultiDict[str, str] = field(default_factory=ImmutableMultiDict)
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -81,6 +84,11 @@ class View:
     def may(self, level: str) -> bool:
         """Tell whether whoever is signed in has a level on the manager, or a higher one."""
         return LEVELS.index(self.visitor.level) >= LEVELS.index(level)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the settings of the manager trust whoever is signed in, so that they need no token."""
+        return self.visitor.user in self.site.trusted_users
 
     def require(self, level: str) -> None:
         """Refuse whoever has no such level on the manager.
@@ -106,7 +114,9 @@ class View:
                 csrf=session.csrf_token(self.session),
                 may_execute=self.may(EXECUTE),
                 may_update=self.may(UPDATE),
+                trusted=self.is_trusted,
                 query=self.query,
+                form=self.form,
                 link=self.link,
                 **values,
             ),
@@ -124,7 +134,7 @@ class View:
 
     def link(self, **changed: str | Sequence[str] | None) -> str:
         """Return this address with other parameters; None or nothing takes one away."""
-        left_out = (*changed, "sent", "cursor")
+        left_out = (*changed, "sent", *_PLACE)
         kept = [(k, v) for k, v in self.request.query_params.multi_items() if k not in left_out]
         for name, value in changed.items():
             values = [value] if isinstance(value, str) else value or ()

@@ -45,6 +45,13 @@ def test_the_pages_put_together_are_the_whole_in_its_order(rows: Listing, limit:
     assert [row["_id"] for row in rows.all()] == in_order(rows)
 
 
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_the_oldest_may_come_first(rows: Listing, limit: int) -> None:
+    for near in (None, NOW - datetime.timedelta(seconds=AGES[-1])):
+        pages = walk(rows._replace(oldest_first=True, near=near), limit)
+        assert [row["_id"] for page in pages for row in page.rows] == in_order(rows)[::-1]
+
+
 def test_a_full_last_page_has_no_cursor(rows: Listing) -> None:
     (page,) = walk(rows, len(AGES) + 1)
     assert (len(page.rows), page.cursor) == (len(AGES) + 1, None)

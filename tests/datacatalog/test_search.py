@@ -97,6 +97,40 @@ def test_a_text_is_found_in_any_case_also_in_the_data(
     assert all("data" not in row for row in search.jobs(Filters(text=text)).rows)
 
 
+def test_a_text_is_found_in_the_data_of_events(
+    search: JobSearch, made: list[str], jobs: PipelineJobStore
+) -> None:
+    said = {"message": "The plate has 95 wells", "traceback": "ValueError: ünlikely"}
+    jobs.apply(jobs.load(made[1]), "fail", said)
+    for text in ("95 WELLS", "valueerror: Ünlikely"):
+        assert found(search, text=text) == [made[1]]
+    counts, is_whole = search.counts(Filters(text="95 wells"))
+    assert (counts["FAILED"], sum(counts.values()), is_whole) == (1, 1, True)
+    assert search.newest_data([made[1]], 2)[made[1]][0] == said
+
+
+@pytest.mark.parametrize("order", ["created", "updated"])
+@pytest.mark.parametrize("states", [(), ("RUNNING", "CREATED", "FINISHED", "FAILED")])
+def test_pages_lead_on_and_back_in_both_directions(
+    search: JobSearch, made: list[str], order: str, states: tuple[str, ...]
+) -> None:
+    filters = Filters(states=states)
+    for oldest_first, expected in ((False, made[4::-1]), (True, made[:5])):
+        asked: dict[str, Any] = {"order": order, "oldest_first": oldest_first, "limit": 2}
+        pages = [search.jobs(filters, **asked)]
+        while pages[-1].cursor is not None:
+            pages.append(search.jobs(filters, cursor=pages[-1].cursor, **asked))
+        listed = [[row["uuid"] for row in page.rows] for page in pages]
+        assert listed == [expected[:2], expected[2:4], expected[4:]]
+        assert pages[0].back is None
+        page = pages[-1]
+        for before in listed[-2::-1]:
+            page = search.jobs(filters, cursor=page.back, back=True, **asked)
+            assert [row["uuid"] for row in page.rows] == before
+        assert page.back is None
+        assert search.jobs(filters, cursor=page.cursor, **asked).rows[0]["uuid"] == expected[2]
+
+
 def test_pages_stay_as_they_are_while_jobs_are_added_and_changed(
     search: JobSearch, made: list[str], jobs: PipelineJobStore, pipeline: Document
 ) -> None:
@@ -117,7 +151,7 @@ def test_pages_stay_as_they_are_while_jobs_are_added_and_changed(
 
 
 def test_jobs_are_counted_by_state(search: JobSearch, made: list[str]) -> None:
-    counts = search.counts()
+    counts, _ = search.counts()
     assert {state: count for state, count in counts.items() if count} == {
         "CREATED": 1,
         "RUNNING": 2,
@@ -125,8 +159,8 @@ def test_jobs_are_counted_by_state(search: JobSearch, made: list[str]) -> None:
         "FAILED": 1,
     }
     assert counts["RETIRED"] == 0
-    assert search.counts(Filters(hidden=True))["RUNNING"] == 1
-    assert sum(search.counts(Filters(created_after=now() - 3.5 * HOUR)).values()) == 2
+    assert search.counts(Filters(hidden=True))[0]["RUNNING"] == 1
+    assert sum(search.counts(Filters(created_after=now() - 3.5 * HOUR))[0].values()) == 2
 
 
 def test_entries_have_their_place_and_state_across_buckets(

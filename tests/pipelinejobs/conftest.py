@@ -16,7 +16,7 @@ from local.database import LocalDatabase
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.conftest import hang_up
-from tests.pipelinejobs.running import Result, Run, gateway_in
+from tests.pipelinejobs.running import TRUSTED, Result, Run, gateway_in
 from tests.site import Site
 
 
@@ -85,7 +85,8 @@ def work(site: Site) -> Document:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """The gateway of `make up`, with a database and everything in a folder of its own."""
-    gateway = gateway_in(tmp_path_factory.mktemp("up")).start()
+    trusted = {"_REACTOR_AUTHORIZATION_TRUSTED_USERS": f'["{TRUSTED}"]'}
+    gateway = gateway_in(tmp_path_factory.mktemp("up"), **trusted).start()
     database = LocalDatabase(gateway.folder / ".local")
     yield gateway
     assert gateway.stop() == 0, gateway.log.read_text()

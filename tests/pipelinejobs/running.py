@@ -17,6 +17,8 @@ import yaml
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 
+TRUSTED = "trudy"
+"""A user whom the manager of the gateway that is up trusts."""
 COMMAND = [sys.executable, "-m", "pipelinejobs"]
 
 

@@ -1,6 +1,6 @@
-"""Pages of a collection, newest first, that stay the same while documents are added.
+"""Pages of a collection, by their date, that stay the same while documents are added.
 
-A page is looked for in windows of time, from the newest backwards: each is a range of an indexed
+A page is looked for in windows of time, from the newest backwards or from the oldest on: each is a range of an indexed
 date, so that no query has more to look at than it needs, however many documents there are. The width
 of the windows follows from how long they take.
 """
@@ -41,6 +41,8 @@ class Page(NamedTuple):
     rows: list[Document]
     cursor: str | None
     """None on the last page"""
+    back: str | None = None
+    """the same for the page before, where a listing goes both ways; None on the first page"""
 
 
 class Position(NamedTuple):
@@ -98,7 +100,8 @@ class Listing(NamedTuple):
     before: datetime.datetime | None = None
     """before this"""
     near: datetime.datetime | None = None
-    """where the newest are likely to be found, by default now"""
+    """where the newest are likely to be found, by default now; the oldest, where they come first"""
+    oldest_first: bool = False
 
     def page(self, cursor: str | None, limit: int, seconds: float | None = None) -> Page:
         """Return a page.
@@ -111,20 +114,21 @@ class Listing(NamedTuple):
         Raises:
             InvalidCursor: the cursor is not valid.
         """
-        position = None if self.before is None else Position(self.before)
+        position = None if self.before is None or self.oldest_first else Position(self.before)
         if cursor is not None:
             position = Position.read(cursor)
         began = time.monotonic()
         rows: list[Document] = []
-        for found, lower in self._windows(position, limit + 1):
+        windows = self._forwards if self.oldest_first else self._windows
+        for found, edge in windows(position, limit + 1):
             for row in found:
                 if self.keep is not None and not self.keep(row):
                     continue
                 if len(rows) == limit:
                     return Page(rows, str(Position.of(rows[-1], self.field)))
                 rows.append(row)
-            if lower and seconds is not None and time.monotonic() - began > seconds:
-                return Page(rows, str(Position(lower)))
+            if edge and seconds is not None and time.monotonic() - began > seconds:
+                return Page(rows, str(Position(edge)))
         return Page(rows, None)
 
     def all(self, cursor: str | None = None) -> Iterator[Document]:
@@ -160,22 +164,48 @@ class Listing(NamedTuple):
         if lower > oldest:
             yield self._find({"$lt": upper}, limit, {}), None
 
+    def _forwards(
+        self, position: Position | None, limit: int
+    ) -> Iterator[tuple[Iterator[Document], datetime.datetime | None]]:
+        """Yield what `_windows` yields, from the oldest on."""
+        end = {} if self.before is None else {"$lt": self.before}
+        lower, above = self.after or self.near or _EPOCH, "$gte"
+        if position is not None:
+            lower = position.moment
+            if position.document_id is not None:
+                yield self._find(lower, limit, self._behind(position.document_id)), None
+                above = "$gt"
+        if self.first:
+            yield self._find({above: lower, **end}, limit, {}), None
+            return
+        newest, width = self.before or datetime.datetime.now(_UTC), _FIRST_WIDTH
+        while width <= _MAX_WIDTH and lower < newest:
+            upper = min(lower + width, newest)
+            began = time.monotonic()
+            more = upper if upper < newest else None
+            yield self._find({above: lower, "$lt": upper}, limit, {}), more
+            width = next_width(width, time.monotonic() - began)
+            lower, above = upper, "$gte"
+        if self.before is None or lower < self.before:
+            yield self._find({above: lower, **end}, limit, {}), None
+
     def _find(self, moments: Any, limit: int, more: Mapping[str, Any]) -> Iterator[Document]:
         # the range comes before the rest: a server may take the first condition that has an index
         query = {**self.first, self.field: moments, **more, **self.rest}
+        order = 1 if self.oldest_first else -1
         yield from self.collection.find(
             query,
             self.projection,
-            sort=[(self.field, -1), ("_id", -1)],
+            sort=[(self.field, order), ("_id", order)],
             limit=0 if self.keep else limit,
         )
 
-    @staticmethod
-    def _behind(document_id: str | ObjectId) -> Document:
+    def _behind(self, document_id: str | ObjectId) -> Document:
+        behind, ahead = ("$gt", "$lte") if self.oldest_first else ("$lt", "$gte")
         if isinstance(document_id, str):
-            return {"_id": {"$lt": document_id}}
+            return {"_id": {behind: document_id}}
         # MongoDB compares with values of the same type only; of the others, strings come before
-        return {"_id": {"$not": {"$gte": document_id}}}
+        return {"_id": {"$not": {ahead: document_id}}}
 
 
 def next_width(width: datetime.timedelta, seconds: float) -> datetime.timedelta:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     _Bounds = tuple[datetime.datetime | None, datetime.datetime | None]
 
 ORDERS = {"created": CREATED, "updated": UPDATED}
-"""Newest first in either; a job that is changed meanwhile moves to the front of the second."""
+"""Newest first in either, unless the oldest are to come first; a job that is changed meanwhile moves to the front of the second."""
 _SHOWN = (
     "uuid",
     "state",
@@ -42,6 +42,8 @@ _SHOWN = (
 _TITLES = ("name", "title")
 """Where the data of a job may have what it is called."""
 _TITLED = (*_SHOWN, *(f"data.{name}" for name in _TITLES))
+MAX_COUNTED = 100_000
+"""Jobs in which a text was found."""
 FEW = 200
 """Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
@@ -62,7 +64,8 @@ class Filters:
     updated_before: datetime.datetime | None = None
     """nothing has happened since"""
     text: str = ""
-    """in the uuid, session, agent, task, archive path, last event or data, in any case"""
+    """in the uuid, session, agent, task, archive path, last event or data, or in the data of the
+    newest events, as far as they are in the job's document (`history.MAX_ENTRIES`), in any case"""
     hidden: bool = False
     """the hidden ones instead of the visible ones"""
 
@@ -76,14 +79,16 @@ class JobSearch:
 
     def __init__(self, jobs: JobReader) -> None:
         self._jobs = jobs
-        self._newest: dict[str, datetime.datetime] = {}
+        self._ends: dict[tuple[str, bool], datetime.datetime] = {}
 
     def jobs(
         self,
         filters: Filters | None = None,
         *,
         order: str = "created",
+        oldest_first: bool = False,
         cursor: str | None = None,
+        back: bool = False,
         limit: int = 50,
         seconds: float | None = None,
     ) -> Page:
@@ -93,7 +98,9 @@ class JobSearch:
             filters: which ones; by default all visible ones.
             order: a key of `ORDERS`. In the order of creation, the pages that a cursor leads to stay
                 as they are while jobs are added and changed.
+            oldest_first: in the opposite order.
             cursor: of the page before.
+            back: the cursor is the `back` of a page, and leads to the one before it.
             limit: how many at most.
             seconds: after how many to return what was found, with a cursor for the rest. A search
                 for text has to look at every job.
@@ -102,14 +109,11 @@ class JobSearch:
             InvalidCursor: the cursor is not valid.
         """
         filters = filters or Filters()
-        keep: Callable[[Document], bool] | None = None
-        names: tuple[str, ...] = _TITLED
-        if filters.text:
-            wanted = filters.text.casefold()
-            keep, names = (lambda row: wanted in _searchable(row)), (*_SHOWN, "data")
+        names, keep = _wanted(filters, _TITLED)
         field = ORDERS[order]
         bounds = _bounds(filters)
         after, before = bounds.pop(field, (None, None))
+        upwards = oldest_first != back
         listing = Listing(
             self._jobs.coll,
             field,
@@ -119,12 +123,18 @@ class JobSearch:
             keep=keep,
             after=after,
             before=before,
-            near=self._newest.get(field),
+            near=self._ends.get((field, upwards)),
+            oldest_first=upwards,
         )
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
-            self._newest[field] = Position.of(page.rows[0], field).moment
-        return Page([_titled(row) for row in page.rows], page.cursor)
+            self._ends[field, upwards] = Position.of(page.rows[0], field).moment
+        rows, onward, behind = page.rows, page.cursor, None
+        if rows and back:
+            rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
+        elif rows and cursor is not None:
+            behind = str(Position.of(rows[0], field))
+        return Page([_titled(row) for row in rows], onward, behind)
 
     def _found_in_few(self, filters: Filters) -> Document:
         """Return the first of the filters that only few of all jobs fit, if there is one."""
@@ -141,6 +151,11 @@ class JobSearch:
                 return condition
         return {}
 
+    def these(self, job_uuids: Iterable[str]) -> dict[str, Document]:
+        """Return jobs, hidden ones too, as `jobs` does, by their UUIDs; those that there are."""
+        found = self._jobs.coll.find({"uuid": {"$in": [*job_uuids]}}, dict.fromkeys(_TITLED, 1))
+        return {row["uuid"]: _titled(row) for row in found}
+
     def quiet(self, states: Iterable[str], since: datetime.datetime, limit: int) -> list[Document]:
         """Return visible jobs in some states to which nothing has happened since, the longest ago first.
 
@@ -154,20 +169,66 @@ class JobSearch:
         found = self._jobs.coll.find(query, names, sort=[(UPDATED, 1)], limit=limit)
         return [_titled(row) for row in found]
 
-    def counts(self, filters: Filters | None = None) -> dict[str, int]:
+    def counts(
+        self, filters: Filters | None = None, seconds: float | None = None
+    ) -> tuple[dict[str, int], bool]:
         """Count jobs by state, every state of the state machine included; looks at all of them.
 
         Args:
-            filters: which ones; text is not looked for.
+            filters: which ones.
+            seconds: for how long to look for text, from the newest job on.
+
+        Returns:
+            The counts, and whether these are all: there may be more where the time was over.
         """
         filters = filters or Filters()
+        found = dict.fromkeys(STATES, 0)
+        if filters.text:
+            return self._counted(filters, found, seconds)
         counted = self._jobs.coll.aggregate(
             [
                 {"$match": _conditions(filters, _bounds(filters))},
                 {"$group": {"_id": "$state", "count": {"$sum": 1}}},
             ]
         )
-        return {**dict.fromkeys(STATES, 0), **{row["_id"]: row["count"] for row in counted}}
+        return {**found, **{row["_id"]: row["count"] for row in counted}}, True
+
+    def _counted(
+        self, filters: Filters, found: dict[str, int], seconds: float | None
+    ) -> tuple[dict[str, int], bool]:
+        names, keep = _wanted(filters, ("state",))
+        bounds = _bounds(filters)
+        after, before = bounds.pop(CREATED, (None, None))
+        page = Listing(
+            self._jobs.coll,
+            CREATED,
+            first=self._found_in_few(filters),
+            rest=_conditions(filters, bounds),
+            projection=dict.fromkeys(names, 1),
+            keep=keep,
+            after=after,
+            before=before,
+        ).page(None, MAX_COUNTED, seconds)
+        for row in page.rows:
+            if row.get("state") in found:
+                found[row["state"]] += 1
+        return found, page.cursor is None
+
+    def newest_data(self, job_uuids: Iterable[str], entries: int) -> dict[str, list[Any]]:
+        """Return the data of the newest events of jobs, the newest first, by the UUIDs of the jobs.
+
+        Args:
+            job_uuids: whose.
+            entries: how many of each at most.
+        """
+        query = {"uuid": {"$in": [*job_uuids]}}
+        names = {"uuid": 1, "history": {"$slice": -entries}}
+        return {
+            row["uuid"]: [each.get("data") for each in map(history.public, history.recent(row))][
+                ::-1
+            ]
+            for row in self._jobs.coll.find(query, names)
+        }
 
     def entries(
         self, job: Document, skip: int = 0, limit: int | None = None, *, data: bool = True
@@ -182,7 +243,8 @@ class JobSearch:
 
         Yields:
             `date`, `name`, `data` and `uuid`; `position` (0 is the first), and the job's `state` and
-            `revision` after the event, None where they were not written.
+            `revision` after the event, None where they were not written; `sender`, the user who
+            sent it, where that is known.
         """
         stored = self._jobs.histories.read(job, skip, limit, data=data)
         for position, entry in enumerate(stored, start=skip):
@@ -191,6 +253,7 @@ class JobSearch:
                 **history.public(entry),
                 "state": entry.get("_state"),
                 "revision": entry.get("_revision"),
+                "sender": entry.get("_sender"),
             }
 
     def entry(self, job: Document, uuid: str) -> dict[str, Any] | None:
@@ -376,10 +439,25 @@ def _conditions(filters: Filters, bounds: Mapping[str, _Bounds]) -> Document:
     return conditions
 
 
+def _wanted(
+    filters: Filters, names: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[Document], bool] | None]:
+    """Return the fields that have to be read of jobs, and what tells which have the text."""
+    if not filters.text:
+        return names, None
+    text = filters.text.casefold()
+    return (*_SHOWN, "data", "history.data"), lambda row: text in _searchable(row)
+
+
 def _searchable(row: Document) -> str:
     texts = [str(row.get(name) or "") for name in _SEARCHED]
-    data = json.dumps(documents.decode(row.get("data")), ensure_ascii=False, default=str)
-    return "\n".join([*texts, data]).casefold()
+    events = [each.get("data") for each in history.recent(row) if isinstance(each, dict)]
+    written = [
+        json.dumps(documents.decode(data), ensure_ascii=False, default=str)
+        for data in (row.get("data"), *events)
+        if data
+    ]
+    return "\n".join([*texts, *written]).casefold()
 
 
 def _rejected(row: Document) -> Document:

@@ -51,15 +51,17 @@
     return fillCounts().catch(() => {});
   };
   const fillCounts = async () => {
-    const places = document.querySelectorAll("[data-count]");
+    const places = [...document.querySelectorAll("[data-count]")];
     if (!places.length) return;
-    const reply = await fetch("/counts", { headers: { Accept: "application/json" } });
+    const reply = await fetch(`/counts${location.search}`, { headers: { Accept: "application/json" } });
     if (!reply.ok) return;
-    const counts = await reply.json();
+    const { counts, whole } = await reply.json();
+    const said = (count) => count.toLocaleString("en") + (whole ? "" : "+");
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    for (const place of places) {
-      place.textContent = (counts[place.dataset.count] ?? all).toLocaleString("en");
-    }
+    for (const place of places) place.textContent = said(counts[place.dataset.count] ?? all);
+    const chosen = places.filter((place) => place.closest("[aria-current]"));
+    const total = chosen.reduce((sum, place) => sum + (counts[place.dataset.count] ?? all), 0);
+    for (const place of document.querySelectorAll("[data-total]")) place.textContent = said(total);
   };
 
   // What the server wrote, before anybody opened a part of it or a script added to it
@@ -80,6 +82,9 @@
     wanted.querySelectorAll("details").forEach((details, index) => {
       details.open ||= open[index] ?? false;
     });
+    for (const box of known.querySelectorAll("input[type=checkbox]:checked")) {
+      for (const same of wanted.querySelectorAll("input[type=checkbox]")) same.checked ||= same.value === box.value;
+    }
     known.replaceChildren(...wanted.childNodes);
     written.set(known, html);
   };
@@ -196,6 +201,10 @@
     if (question && !window.confirm(question)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {
+    const { all } = event.target.dataset;
+    if (all) {
+      for (const box of document.querySelectorAll(`input[name="${CSS.escape(all)}"]`)) box.checked = event.target.checked;
+    }
     if (event.target.matches("form[data-filters] select, form[data-filters] input[type=checkbox]")) {
       event.target.form.requestSubmit();
     }
@@ -232,6 +241,7 @@
     for (const [name, value] of [...event.formData]) {
       if (!value) event.formData.delete(name);
     }
+    if (event.formData.getAll("columns").join() === event.target.dataset.usual) event.formData.delete("columns");
   });
 
   remember(document);

@@ -41,7 +41,7 @@ class Person(httpx.Client):
             assert (reply.status_code, reply.headers["location"]) == (303, "/")
         return self
 
-    def submit(self, path: str, at: str = "/", **fields: str) -> httpx.Response:
+    def submit(self, path: str, at: str = "/", **fields: str | list[str]) -> httpx.Response:
         """Send a form, as it stands in the page at an address."""
         (secret,) = set(re.findall(r'name="csrf" value="([0-9a-f]+)"', self.get(at).text))
         return self.post(path, data={"csrf": secret, **fields})

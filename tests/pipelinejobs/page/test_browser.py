@@ -20,6 +20,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
+from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs.site import Site
 from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
@@ -165,9 +166,13 @@ def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: Runn
 def test_the_list_shows_what_happens(
     browser: Browser, make_job: Callable[..., Job], post: Callable[..., int], site: Site
 ) -> None:
+    wanted = Filters(text="first-light")
+
     def counts_are_right() -> bool:
         shown = dict(zip(STATES, browser.texts(".counts [data-count]")[1:], strict=True))
-        return shown == {state: str(count) for state, count in site.search.counts().items()}
+        return shown == {
+            state: str(count) for state, count in site.search.counts(wanted)[0].items()
+        }
 
     job = make_job("run", session="first-light")
     browser.open("/jobs?text=first-light")

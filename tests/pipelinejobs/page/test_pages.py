@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from datacatalog.linkedstores.file import FileStore
-from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from pipelinejobs import subscribing
-from pipelinejobs.page import listing
 from pipelinejobs.page.application import ADDRESSES
 from pipelinejobs.site import Site
 from tests.abaco.running import RunningGateway, eventually
@@ -68,25 +66,6 @@ def test_what_a_filter_cannot_be_is_said(
     assert reply.status_code == 400
     assert said in html.unescape(reply.text)
     assert NASTY not in reply.text
-
-
-def test_pages_follow_one_another(
-    operator: Person, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = {make_job(session="paging").uuid for _ in range(listing.PAGE + 3)}
-    first = operator.get("/jobs", params={"text": "paging"}).text
-    (older,) = re.findall(r'href="(/jobs\?[^"]*cursor=[^"]*)">Older', first)
-    second = operator.get(html.unescape(older)).text
-    assert len(row_uuids(first)) == listing.PAGE
-    assert set(row_uuids(first) + row_uuids(second)) == made
-    assert "Older" not in second
-
-
-def test_counts(operator: Person, make_job: Callable[..., Job]) -> None:
-    make_job("run", "finish")
-    counts = operator.get("/counts").json()
-    assert list(counts) == list(STATES)
-    assert counts["FINISHED"] >= 1
 
 
 def test_a_job_is_shown_with_all_that_belongs_to_it(

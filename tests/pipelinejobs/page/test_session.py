@@ -205,7 +205,9 @@ def test_no_form_of_another_site_changes_anything(path: str, operator: Person, j
     assert "CREATED" in operator.get(f"/jobs/{job.uuid}").text
 
 
-def test_pages_are_compressed_but_not_those_with_nonces(operator: Person, up: RunningGateway) -> None:
+def test_pages_are_compressed_but_not_those_with_nonces(
+    operator: Person, up: RunningGateway
+) -> None:
     for path in ("/", "/jobs", "/rejected", "/static/page.js", "/static/page.css"):
         assert operator.get(path).headers["content-encoding"] == "gzip", path
     platform = operator.get(f"/platform/{told(up, 'actor')}")

@@ -1,0 +1,111 @@
+"""Jobs that are moved or deleted together: first shown with what would be refused, then done."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import EventRefused, fsm
+from pipelinejobs import values
+from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.page import listing
+from pipelinejobs.page.view import Problem
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from datacatalog.mongo import Document
+    from pipelinejobs.page.view import View
+
+HIDE = "hide"
+_MAX_KEY = 64
+
+
+def preview(view: View) -> Response:
+    """Show what an action would do to each of the selected jobs, and which would be refused, and why."""
+    action, rows = _action(view), _selected(view)
+    for row in rows:
+        row["outcome"], row["refusal"] = _expected(row, action)
+    return _render(view, rows)
+
+
+def apply(view: View) -> Response:
+    """Do it to each of the selected jobs, in the name of whoever is signed in."""
+    action, rows, token = _action(view), _selected(view), view.form.get("token", "").strip()
+    if not token and not view.is_trusted:
+        for row in rows:
+            row["outcome"], row["refusal"] = _expected(row, action)
+        return _render(view, rows, 400, mistake="A token is needed here.")
+    shown = {"token": token} if token else {}
+    for row in rows:
+        row["outcome"], row["refusal"] = _done(view, {"uuid": row["uuid"], **shown}, action)
+    return _render(view, rows, done=True)
+
+
+def _render(
+    view: View, rows: list[Document], status: int = 200, *, mistake: str = "", done: bool = False
+) -> Response:
+    action = _action(view)
+    return view.render(
+        "selection.html",
+        "Selected jobs",
+        status,
+        rows=rows,
+        action=action,
+        accepted=sum(not row["refusal"] for row in rows),
+        administrative=action in fsm.TRANSITIONS and fsm.TRANSITIONS[action].administrative,
+        mistake=mistake,
+        done=done,
+        # a second press on the button is a second delivery of the same events
+        key=view.form.get("key") or secrets.token_hex(8),
+        address=listing.saved(view),
+    )
+
+
+def _action(view: View) -> str:
+    wanted = view.form.get("do", "")
+    try:
+        return wanted if wanted == HIDE else values.event(wanted)
+    except UsageError as error:
+        raise Problem(str(error), 400) from error
+
+
+def _selected(view: View) -> list[Document]:
+    """Return the jobs that a form names, as the list shows them."""
+    named = dict.fromkeys(view.form.getlist("job"))
+    found = view.site.search.these(named)
+    for name in named:
+        if name not in found:
+            message = f"There is no job {name:.60}."
+            raise Problem(message, 404)
+    rows = [found[name] for name in named]
+    if not rows:
+        message = "Select at least one job in the list first."
+        raise Problem(message, 400)
+    return listing.titled(view.site, rows)
+
+
+def _expected(row: Document, action: str) -> tuple[str, str]:
+    """Return the state that an action would lead to, and why it would be refused instead."""
+    if row.get(VISIBLE) is False:
+        return "", "the job is hidden already" if action == HIDE else "the job is hidden"
+    if action == HIDE:
+        return "HIDDEN", ""
+    try:
+        return fsm.next_state(str(row.get("state")), action), ""
+    except EventRefused as refusal:
+        return "", str(refusal)
+
+
+def _done(view: View, body: dict[str, Any], action: str) -> tuple[str, str]:
+    """Send a message; return the state it has led to, and why it was refused instead."""
+    try:
+        if action == HIDE:
+            view.api.send({**body, "action": "delete"})
+            return "HIDDEN", ""
+        key = f"{view.form.get('key', '')[:_MAX_KEY]}:{body['uuid']}"
+        answer = view.api.send({**body, "name": action, "data": {}}, {"event_id": key})
+    except CommandError as error:
+        return "", str(error)
+    return str(answer.get("state", "")), ""
