@@ -72,15 +72,16 @@ def prepare(platform: Platform) -> Prepared:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             environment[DISPATCHER] = "true"
             lines = _register(platform, environment)
-            site = Site(platform.data.parent, environment)
+            actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
+            site = Site(platform.data.parent, {**environment, **actor})
             page, collector = make_page(platform, site), Measures(site)
             attendant = Attendant(
                 platform.data.parent,
                 {
                     **environment,
+                    **actor,
                     SERVER: platform.listening,
                     TOKEN: _token(platform),
-                    ACTOR: (platform.data / ACTOR.lower()).read_text(),
                 },
             )
             stack.callback(attendant.close)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 * 1024
 """Of some data in a page, as HTML."""
 MAX_OF_LOG = 64 * 1024
+MAX_OF_DOCUMENT = 256 * 1024
 MAX_OF_TEXT = 200
 """Characters of a name or another short text, in a list."""
 _UNITS = ("bytes", "KiB", "MiB")
@@ -32,7 +33,7 @@ class Folded(NamedTuple):
 def folded(value: Any) -> Folded:
     """Return data as indented JSON, or the beginning of that."""
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=output.plain)
-    text = _beginning(encoder.iterencode(value), MAX_BYTES)
+    text = beginning(encoder.iterencode(value), MAX_BYTES)
     if text.whole:
         return Folded(text.part)
     compact = json.dumps(value, ensure_ascii=False, default=output.plain)
@@ -41,7 +42,7 @@ def folded(value: Any) -> Folded:
 
 def end_of(log: str) -> Folded:
     """Return a log, or the end of it, which begins with a line."""
-    text = _beginning([log[::-1]], MAX_OF_LOG)
+    text = beginning([log[::-1]], MAX_OF_LOG)
     if text.whole:
         return Folded(log)
     part = text.part[::-1]
@@ -63,12 +64,14 @@ def size(text: str) -> str:
     return f"{count:.{int(unit > 0)}f} {_UNITS[unit]}"
 
 
-class _Text(NamedTuple):
+class Beginning(NamedTuple):
+    """The beginning of a string."""
+
     part: str
     whole: bool
 
 
-def _beginning(chunks: Iterable[str], most: int) -> _Text:
+def beginning(chunks: Iterable[str], most: int) -> Beginning:
     """Return the beginning of a string that makes no more than some bytes of HTML."""
     text = ""
     for chunk in chunks:
@@ -78,7 +81,7 @@ def _beginning(chunks: Iterable[str], most: int) -> _Text:
     part = text[:most]
     while (found := _bytes(part)) > most:
         part = part[: len(part) * most // found]
-    return _Text(part, part == text)
+    return Beginning(part, part == text)
 
 
 def _bytes(text: str) -> int:

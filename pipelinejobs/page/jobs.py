@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from starlette.responses import Response, StreamingResponse
-
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import fsm
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from markupsafe import Markup
+    from starlette.responses import Response
 
     from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
@@ -49,7 +48,14 @@ def show(view: View) -> Response:
     return _show(view, notice=notice)
 
 
-def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200) -> Response:
+def _show(
+    view: View,
+    *,
+    notice: str = "",
+    problem: str = "",
+    status: int = 200,
+    mistakes: Mapping[str, str] | None = None,
+) -> Response:
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
     past = _past(view, stored)
@@ -61,9 +67,12 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         f"{named:.60} {stored['uuid'][:8]}",
         status,
         named=named,
+        address=view.address,
+        actor=site.actor,
         failure=_failure(view, stored),
         notice=notice,
         problem=problem or past.problem,
+        mistakes=mistakes or {},
         data=view.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
@@ -158,7 +167,7 @@ def document(view: View) -> Response:
         return view.json(shown)
     # one entry after the other: a history may be larger than the memory
     text = folding.document(shown, "history", _entries(view.site, stored))
-    return StreamingResponse(text, media_type="application/json")
+    return view.document(text)
 
 
 def _entries(site: Site, stored: Document) -> Iterator[Any]:
@@ -187,11 +196,14 @@ def send_event(view: View) -> Response:
     """Send an event to the manager, as any platform does."""
     uuid, form = _uuid(view), view.form
     try:
-        event = values.event(form.get("event", ""))
         data = values.parsed_object(form.get("data", "").strip() or "{}", "The data")
+    except UsageError as error:
+        return _refused(view, error, "data")
+    try:
+        event = values.event(form.get("event", ""))
         view.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
     except CommandError as error:
-        return _refused(view, error)
+        return _refused(view, error, "token" if "token" in str(error) else "")
     return view.go(f"/jobs/{uuid}?sent={event}")
 
 
@@ -206,9 +218,11 @@ def delete(view: View) -> Response:
     return view.go("/jobs" if force else f"/jobs/{uuid}")
 
 
-def _refused(view: View, error: CommandError) -> Response:
+def _refused(view: View, error: CommandError, field: str = "") -> Response:
+    """Show the job again, with what was typed; a mistake that belongs to a field is said there too."""
     view.at, view.version = f"/jobs/{_uuid(view)}", live.version(version(view))
-    return _show(view, problem=str(error), status=400 if isinstance(error, UsageError) else 409)
+    status = 400 if isinstance(error, UsageError) else 409
+    return _show(view, problem=str(error), status=status, mistakes={field: str(error)})
 
 
 def _token(form: Mapping[str, str]) -> dict[str, Any]:

@@ -1,19 +1,28 @@
-"""What is left over: events that were refused."""
+"""What is left over: events that were refused, and whether a retry can work now."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import fsm
 from manager.exceptions import Refusal
-from pipelinejobs import deeds
+from pipelinejobs import deeds, values
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.page import listing, live
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.responses import Response
 
+    from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
 
 PAGE = 50
+MAX_RETRIED = 500
+"""Events that are looked at by one press on the button for all."""
 _SEARCH_SECONDS = 3.0
 
 
@@ -23,21 +32,79 @@ def show_rejected(view: View) -> Response:
 
 
 def _show_rejected(view: View, problem: str = "", status: int = 200) -> Response:
-    page = view.site.search.rejected(
-        settled=view.query.get("settled") == "yes",
-        cursor=view.query.get("cursor") or None,
-        limit=PAGE,
-        seconds=_SEARCH_SECONDS,
-    )
+    mistakes: dict[str, str] = {}
+    rows, cursor = _found(view, view.query.get("cursor") or None, mistakes)
+    rows = _with_prospects(view, rows)
     return view.render(
         "rejected.html",
         "Rejected events",
-        status,
-        rows=page.rows,
-        cursor=page.cursor,
+        400 if mistakes else status,
+        rows=rows,
+        cursor=cursor,
         problem=problem,
-        notice="The event was applied." if view.query.get("retried") else "",
+        mistakes=mistakes,
+        notice=_notice(view),
+        events=fsm.MESSAGE_EVENTS,
+        most=MAX_RETRIED,
+        again=view.link(retried=None, left=None),
     )
+
+
+def _found(
+    view: View, cursor: str | None, mistakes: dict[str, str]
+) -> tuple[list[Document], str | None]:
+    """Return a page of the events that the filters leave, and where the next one begins."""
+    query = view.query
+    job, event = query.get("job", "").strip(), query.get("event", "")
+    try:
+        job = values.job_uuid(job) if job else ""
+    except CommandError as error:
+        mistakes["job"] = str(error)
+        return [], None
+    page = view.site.search.rejected(
+        job_uuid=job or None,
+        event=event or None,
+        settled=query.get("settled") == "yes",
+        cursor=cursor,
+        limit=PAGE,
+        seconds=_SEARCH_SECONDS,
+    )
+    return page.rows, page.cursor
+
+
+def _with_prospects(view: View, rows: Sequence[Document]) -> list[Document]:
+    """Return refused events with the state of their job now, whether a retry can work, and why not."""
+    jobs = view.site.search.these(str(row["uuid"]) for row in rows)
+    shown = []
+    for row in rows:
+        job = jobs.get(str(row["uuid"]), {})
+        obstacle = _obstacle(row, job)
+        can = not obstacle and row["applied"] is None
+        shown.append({**row, "now": job.get("state"), "obstacle": obstacle, "can": can})
+    return shown
+
+
+def _obstacle(row: Document, job: Document) -> str:
+    """Return why a retry would be refused; empty where it can work."""
+    if not job:
+        return "the job is gone"
+    if job.get(VISIBLE) is False:
+        return "the job is hidden"
+    if row["event"] not in fsm.TRANSITIONS:
+        return "the report does not say what happened: use `pipelinejobs rejected retry --as`"
+    state = str(job.get("state"))
+    if state not in fsm.TRANSITIONS[row["event"]].sources:
+        return f"not while the job is {state}"
+    return ""
+
+
+def _notice(view: View) -> str:
+    applied = values.number(view.query.get("retried"))
+    if applied is None:
+        return ""
+    left = values.number(view.query.get("left")) or 0
+    rest = f" {left} were refused again." if left else ""
+    return ("The event was applied." if applied == 1 else f"{applied} events were applied.") + rest
 
 
 def show_rejection(view: View) -> Response:
@@ -50,9 +117,35 @@ def show_rejection(view: View) -> Response:
 
 
 def retry(view: View) -> Response:
-    """Apply an event that was refused."""
+    """Apply an event that was refused, or all that the filters leave and the jobs allow now."""
+    if view.form.get("all") == "yes":
+        applied, left = _retry_all(view)
+        return view.go(view.link(retried=str(applied), left=str(left)))
     try:
         deeds.retry(view.site, view.form.get("id", ""))
     except Refusal as refusal:
+        view.at, view.version = "/rejected", live.version(listing.version(view))
         return _show_rejected(view, str(refusal), 409)
-    return view.go("/rejected?retried=yes")
+    return view.go(view.link(retried="1", left=None))
+
+
+def _retry_all(view: View) -> tuple[int, int]:
+    """Apply what can be applied, the oldest first; return how many were, and how many refused again."""
+    rows: list[Document] = []
+    cursor: str | None = None
+    while len(rows) < MAX_RETRIED:
+        found, cursor = _found(view, cursor, {})
+        rows += found
+        if cursor is None:
+            break
+    applied = left = 0
+    for row in reversed(rows):
+        # one event may allow the next one, so look again each time
+        if not _with_prospects(view, [row])[0]["can"]:
+            continue
+        try:
+            deeds.retry(view.site, row["id"])
+            applied += 1
+        except Refusal:
+            left += 1
+    return applied, left

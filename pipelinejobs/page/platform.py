@@ -14,6 +14,8 @@ from pipelinejobs.page import folding, live, rendering
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelinejobs.page.view import View
 
 PAGE = 50
@@ -63,7 +65,12 @@ def show_actor(view: View) -> Response:
 
 
 def _show_actor(
-    view: View, *, made: dict[str, Any] | None = None, problem: str = "", status: int = 200
+    view: View,
+    *,
+    made: dict[str, Any] | None = None,
+    problem: str = "",
+    status: int = 200,
+    mistakes: Mapping[str, str] | None = None,
 ) -> Response:
     name = view.path["actor"]
     if not view.version:
@@ -88,6 +95,7 @@ def _show_actor(
         hidden=hidden,
         made=made,
         problem=problem,
+        mistakes=mistakes or {},
         levels=NONCE_LEVELS,
         address=view.address,
         executions=executions[::-1],
@@ -119,16 +127,22 @@ def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
 
 def create_nonce(view: View) -> Response:
     """Make a nonce, and show it: once, since it is a credential."""
-    uses = values.number(view.form.get("uses", "").strip())
+    typed = view.form.get("uses", "").strip()
+    uses = values.number(typed)
+    if typed and not uses:
+        message = f"{typed!r:.40} is not a number of uses, such as 10: leave it out for any number"
+        return _show_actor(view, status=400, mistakes={"uses": message})
     wanted = {
         "level": view.form.get("level", ""),
-        "maxUses": -1 if uses is None else uses,
+        "maxUses": uses or -1,
         "description": view.form.get("description", "").strip(),
     }
     try:
         made = view.api.ask("POST", view.path["actor"], "nonces", json=wanted)
     except CommandError as error:
-        return _show_actor(view, problem=str(error), status=400)
+        # what the form says of its field, the API says of the key of the same meaning
+        field = "level" if "level" in str(error) else "description"
+        return _show_actor(view, status=400, mistakes={field: str(error)})
     return _show_actor(view, made=made)
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from starlette.datastructures import ImmutableMultiDict
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from abaco.store.permissions import EXECUTE, LEVELS, UPDATE
 from pipelinejobs.page import folding, rendering, session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 SEE_OTHER = 303
+_DONE = ("sent", "retried", "left")
+"""What an address says has just been done."""
 _PLACE = ("cursor", "back", "place")
 """Where in a list an address is; another order or other filters begin at its first page."""
 NAVIGATION = (
@@ -134,7 +136,7 @@ class View:
 
     def link(self, **changed: str | Sequence[str] | None) -> str:
         """Return this address with other parameters; None or nothing takes one away."""
-        left_out = (*changed, "sent", *_PLACE)
+        left_out = (*changed, *_DONE, *_PLACE)
         kept = [(k, v) for k, v in self.request.query_params.multi_items() if k not in left_out]
         for name, value in changed.items():
             values = [value] if isinstance(value, str) else value or ()
@@ -143,7 +145,16 @@ class View:
 
     def json(self, value: Any) -> Response:
         """Return data as indented JSON."""
-        return Response(folding.pretty(value), media_type="application/json")
+        return self.document([folding.pretty(value)])
+
+    def document(self, chunks: Iterable[str]) -> Response:
+        """Return JSON: in a page to who looks at it in a browser, with a link to it as it is."""
+        wants_page = "text/html" in self.request.headers.get("accept", "")
+        if not wants_page or "raw" in self.query:
+            return StreamingResponse(chunks, media_type="application/json")
+        shown = folding.beginning(chunks, folding.MAX_OF_DOCUMENT)
+        title = f"JSON of {self.request.url.path}"
+        return self.render("document.html", title, shown=shown, raw=self.link(raw="yes"))
 
     def go(self, path: str) -> Response:
         """Return what leads to another address, after a change."""

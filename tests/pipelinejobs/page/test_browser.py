@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs.site import Site
-from tests.abaco.running import SECONDS, RunningGateway
+from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import BROWSER, ROOT
 from tests.pipelinejobs.page.conftest import Job, new_address
 from tests.pipelinejobs.running import told
@@ -331,6 +333,7 @@ def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., J
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open = true; })"
 """In one step, between two of the page's updates."""
+OPEN_ONE = "document.querySelector('details').open = true"
 
 
 @pytest.mark.parametrize(
@@ -342,6 +345,7 @@ def test_no_page_breaks_a_rule_of_accessibility(
     browser: Browser,
     make_job: Callable[..., Job],
     site: Site,
+    up: RunningGateway,
     scheme: str,
     rules: dict[str, list[str]],
 ) -> None:
@@ -353,10 +357,13 @@ def test_no_page_breaks_a_rule_of_accessibility(
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
     paths = ["/", "/?period=month", "/jobs", f"/jobs/{failed.uuid}"]
     paths += ["/pipelines", "/rejected", "/subscriptions", "/platform"]
+    paths += [f"/platform/{told(up, 'actor')}", "/jobs?created=soon&text=dawn"]
+    still = ["/docs", f"/jobs/{failed.uuid}/document", "/nope", "/sign-in"]
     try:
-        for path in paths:
-            browser.open(path)
-            browser.driver.execute_script(OPEN_ALL)
+        for path in [*paths, *still]:
+            browser.open(path, live=path in paths)
+            # the operations of the API look alike, and there are many
+            browser.driver.execute_script(OPEN_ALL if path != "/docs" else OPEN_ONE)
             browser.driver.execute_script(AXE)
             broken = browser.driver.execute_async_script(
                 "const [rules, done] = arguments; axe.run(rules).then((found) => done(found.violations.map("
@@ -451,6 +458,30 @@ def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., 
     browser.until(lambda: browser.texts(f"#job-{job.uuid} [data-copy]") == ["copied"])
     read = "navigator.clipboard.readText().then(arguments[0])"
     assert browser.driver.execute_async_script(read) == job.uuid
+
+
+def test_the_callback_is_copied_as_a_command_that_works(
+    browser: Browser, make_job: Callable[..., Job], up: RunningGateway, site: Site
+) -> None:
+    job = make_job("run")
+    grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    browser.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
+    browser.open(f"/jobs/{job.uuid}")
+    browser.press("[data-copy^='curl']")
+    browser.until(lambda: browser.texts("[data-copy^='curl']") == ["copied"])
+    command = browser.driver.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0])"
+    )
+    secrets = {"NONCE": told(up, "nonce"), "TOKEN": job.token}
+    shell = ["sh", "-c", command]
+    subprocess.run(shell, check=True, capture_output=True, env={**os.environ, **secrets})
+    eventually(lambda: site.jobs.load(job.uuid)["last_event"] == "update")
+    browser.press("[data-copy-from]")
+    browser.until(lambda: browser.texts("[data-copy-from]") == ["copied"])
+    copied = browser.driver.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0])"
+    )
+    assert json.loads(copied)["uuid"] == job.uuid
 
 
 def test_nothing_moves_while_a_page_appears(browser: Browser, make_job: Callable[..., Job]) -> None:

@@ -177,6 +177,45 @@ def test_an_event_that_is_refused_is_explained(
     assert job.token not in reply.text
 
 
+def test_a_form_keeps_what_was_typed_and_says_the_mistake_where_it_is(
+    operator: Person, job: Job, up: RunningGateway
+) -> None:
+    for fields, name in (
+        ({"data": '{"a": '}, "data"),
+        ({"data": '{"a": 1}', "token": "0123456789abcdef"}, "token"),
+    ):
+        sent = {"event": "run", "token": job.token, **fields}
+        text = html.unescape(operator.submit(f"/jobs/{job.uuid}/events", **sent).text)
+        assert f'value="{fields["data"]}" placeholder' in text.replace("'", '"')
+        assert f'aria-describedby="mistake-{name}"' in text
+        assert re.findall(rf'id="mistake-{name}" role="alert">[^<]', text)
+        assert sent["token"] not in text
+    path = f"/platform/{told(up, 'actor')}"
+    typed = {"level": "READ", "uses": "many", "description": "a cluster"}
+    reply = operator.submit(f"{path}/nonces", **typed)
+    assert reply.status_code == 400
+    assert 'value="many" aria-invalid="true" aria-describedby="mistake-uses"' in reply.text
+    assert 'value="a cluster"' in reply.text
+    assert "<option selected>READ</option>" in reply.text
+
+
+def test_a_document_is_a_page_to_a_browser_and_json_to_a_program(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(data={NASTY: NASTY, "long": "x" * 400_000})
+    path = f"/jobs/{job.uuid}/document"
+    shown = operator.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert NASTY not in shown.text
+    assert "Below is its beginning." in shown.text
+    assert len(shown.content) < 300_000
+    for raw in (
+        operator.get(f"{path}?raw=yes", headers={"Accept": "text/html"}),
+        operator.get(path),
+    ):
+        assert raw.json()["data"][NASTY] == NASTY
+
+
 def test_a_job_is_hidden_and_removed(operator: Person, job: Job) -> None:
     refused = operator.submit(f"/jobs/{job.uuid}/delete", token="0123456789abcdef")
     assert refused.status_code == 409
@@ -209,12 +248,43 @@ def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Jo
     assert "not allowed in state CREATED" in again.text
     operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
     applied = operator.submit("/rejected", "/rejected", id=rejected_id)
-    assert applied.headers["location"] == "/rejected?retried=yes"
-    assert "The event was applied." in operator.get("/rejected?retried=yes").text
+    assert applied.headers["location"] == "/rejected?retried=1"
+    assert "The event was applied." in operator.get("/rejected?retried=1").text
     assert job.uuid not in operator.get("/rejected").text
     assert job.uuid in operator.get("/rejected?settled=yes").text
     assert "after <b>finish</b>" in operator.get(f"/jobs/{job.uuid}").text
     assert operator.submit("/rejected", id="nope").status_code == 409
+
+
+def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    # what one event allows, the next one needs
+    ready, stuck = make_job(), make_job()
+    for job, events in ((ready, ("finish", "index")), (stuck, ("reject",))):
+        for event in events:
+            sent = {"event": event, "token": job.token}
+            operator.submit(f"/jobs/{job.uuid}/events", **sent)
+    site.jobs.apply(site.jobs.load(ready.uuid), "run", {})
+    page = operator.get("/rejected", params={"job": ready.uuid}).text
+    rows = re.findall(r"<tr>\s*<th scope=\"row\">.*?</tr>", page, re.DOTALL)
+    index, finish = (re.sub(r"<[^>]*>", " ", row) for row in rows)
+    assert "CREATED" in finish
+    assert "RUNNING" in finish
+    assert "not allowed in state CREATED" in finish
+    assert "not while the job is RUNNING" in index
+    assert "not while" not in finish
+    only = operator.get("/rejected", params={"event": "reject", "job": stuck.uuid}).text
+    assert len(re.findall(r'form="retry"', only)) == 1
+    done = operator.submit(f"/rejected?job={ready.uuid}", "/rejected", all="yes")
+    assert done.headers["location"] == f"/rejected?job={ready.uuid}&retried=2&left=0"
+    assert "2 events were applied." in operator.get(done.headers["location"]).text
+    assert site.jobs.load(ready.uuid)["state"] == "INDEXING"
+    assert site.jobs.load(stuck.uuid)["state"] == "CREATED"
+    mistake = operator.get("/rejected", params={"job": "abc"})
+    assert mistake.status_code == 400
+    assert 'value="abc" placeholder="uuid" aria-invalid="true"' in mistake.text
+    assert "is not the uuid of a job" in mistake.text
 
 
 def test_subscriptions_are_tested_and_replayed(operator: Person, site: Site, job: Job) -> None:
