@@ -41,6 +41,7 @@ from pipelinejobs.page import (
     subscriptions,
 )
 from pipelinejobs.page.view import SEE_OTHER, Problem, View
+from pipelinejobs.site import ALIAS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -176,7 +177,7 @@ class _Parts:
         self._down = 0.0
 
     async def visitor(self, secret: str) -> Visitor | None:
-        return await self.in_thread("sign-in", self.platform.visitor, secret, self.site.actor)
+        return await self.in_thread("sign-in", self.platform.visitor, secret, ALIAS)
 
     async def in_thread(self, name: str, function: Callable[..., T], *args: Any) -> T:
         if name == "database" and time.monotonic() - self._down < DOWN_SECONDS:

@@ -43,7 +43,7 @@ _TITLES = ("name", "title")
 """Where the data of a job may have what it is called."""
 _TITLED = (*_SHOWN, *(f"data.{name}" for name in _TITLES))
 MAX_COUNTED = 100_000
-"""Jobs in which a text was found."""
+"""Jobs in which the text of a search was found."""
 FEW = 200
 """Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
