@@ -339,9 +339,7 @@ def test_what_a_process_cannot_tell_for_lack_of_settings_is_kept_for_who_can(
     assert sorted(names) == ["create", "finish", "finish", "run", "update", "update"]
 
 
-def test_a_new_event_is_told_soon(
-    actor: Actor, job: Document, receiver: Receiver
-) -> None:
+def test_a_new_event_is_told_soon(actor: Actor, job: Document, receiver: Receiver) -> None:
     define(actor, {"name": "lab", "url": receiver.url})
     waits = []
     with dispatching(actor):
