@@ -13,11 +13,11 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.search import title_of
 from pipelinejobs import drawing, failures, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import folding, live, rendering, timeline
+from pipelinejobs.page import folding, history, live, rendering, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from markupsafe import Markup
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pipelinejobs.page.view import View
     from pipelinejobs.site import Site
 
-PAGE = 50
-"""Entries of a history."""
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MAX_LINKED = 100
@@ -52,7 +50,7 @@ def show(view: View) -> Response:
 def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200) -> Response:
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
-    past = _past(view, stored)
+    found = _past(view, stored)
     pipeline = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
     named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
     rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
@@ -63,7 +61,7 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         named=named,
         failure=_failure(view, stored),
         notice=notice,
-        problem=problem or past.problem,
+        problem=problem or found.problem,
         data=view.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
@@ -77,8 +75,10 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
         ),
         most=_MAX_LINKED,
         most_rejected=_MAX_REJECTED,
-        page=PAGE,
-        past=past,
+        past=found,
+        choice=history.Choice.of(view.query),
+        orders=history.ORDERS,
+        event_names=[*fsm.TRANSITIONS],
         allowed=[
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
@@ -100,11 +100,7 @@ class _Past(NamedTuple):
     timeline: Markup
     drawn: int = 0
     total: int = 0
-    entries: Sequence[Document] = ()
-    """the newest first"""
-    older: int | None = None
-    newer: int | None = None
-    newest: bool = True
+    history: history.Pages = history.Pages()
     problem: str = ""
 
 
@@ -113,18 +109,15 @@ def _past(view: View, stored: Document) -> _Past:
     try:
         total = moved(stored) + len(stored.get("history", []))
         drawn = min(total, _MAX_STEPS)
-        path = graph.Path.of(search.path(stored, total - drawn))
-        end = _place(view.query.get("before"), total)
-        begin = max(0, end - PAGE)
+        steps = list(search.path(stored, total - drawn))
+        path = graph.Path.of(steps)
+        newest = [entry for _, _, entry in steps]
         return _Past(
             rendering.svg(drawing.svg(path, style=False)),
             rendering.svg(timeline.svg(path)),
             drawn,
             total,
-            list(search.entries(stored, begin, end - begin))[::-1],
-            begin or None,
-            end + PAGE if end + PAGE < total else None,
-            end == total,
+            history.pages(search, stored, history.Choice.of(view.query), total, newest),
         )
     except _UNREADABLE:
         machine = rendering.svg(drawing.svg(graph.Path(), style=False))
@@ -133,12 +126,6 @@ def _past(view: View, stored: Document) -> _Past:
 
 def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _place(text: str | None, total: int) -> int:
-    """Return the place in a history before which entries are shown."""
-    found = values.number(text)
-    return total if found is None else min(found, total)
 
 
 def document(view: View) -> Response:
