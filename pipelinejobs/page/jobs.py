@@ -13,7 +13,7 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.search import title_of
 from pipelinejobs import drawing, failures, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import folding, history, live, rendering, timeline
+from pipelinejobs.page import folding, history, live, numbers, rendering, tables, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def version(view: View) -> object:
 
 
 def show(view: View) -> Response:
-    """Show a job."""
+    """Show a job; with `format=csv`, the numbers of its updates."""
+    if view.query.get("format") == "csv":
+        return _csv(view)
     sent = view.query.get("sent", "")
     notice = f"The event {sent} was applied." if sent in fsm.MESSAGE_EVENTS else ""
     return _show(view, notice=notice)
@@ -87,6 +89,17 @@ def _show(view: View, *, notice: str = "", problem: str = "", status: int = 200)
     )
 
 
+def _csv(view: View) -> Response:
+    search, stored = view.site.search, view.site.jobs.load_deletable(_uuid(view))
+    try:
+        total = moved(stored) + len(stored.get("history", []))
+        newest = list(search.entries(stored, max(0, total - _MAX_STEPS), data=False))
+        found = numbers.table(numbers.read(search, stored, newest, total))
+    except _UNREADABLE as error:
+        raise Problem(_DAMAGED, 409) from error
+    return tables.csv_reply("numbers.csv", found.columns, found.rows)
+
+
 def _failure(view: View, stored: Document) -> failures.Failure | None:
     """Return why a job failed, by the entries that are in its document."""
     entries = view.site.jobs.public(stored)["history"]
@@ -101,6 +114,7 @@ class _Past(NamedTuple):
     drawn: int = 0
     total: int = 0
     history: history.Pages = history.Pages()
+    numbers: numbers.Numbers = numbers.Numbers()
     problem: str = ""
 
 
@@ -118,6 +132,7 @@ def _past(view: View, stored: Document) -> _Past:
             drawn,
             total,
             history.pages(search, stored, history.Choice.of(view.query), total, newest),
+            numbers.drawn(numbers.read(search, stored, newest, total)),
         )
     except _UNREADABLE:
         machine = rendering.svg(drawing.svg(graph.Path(), style=False))
