@@ -126,7 +126,8 @@ def _fewer(points: Sequence[tuple[datetime.datetime, float]]) -> list[tuple[Any,
 def _chart(key: str, points: Sequence[tuple[datetime.datetime, float]]) -> Markup:
     begin, end = points[0][0], points[-1][0]
     length = max(1.0, (end - begin).total_seconds())
-    labels: Mapping[float, str] = {0.0: output.shown(begin), length: output.shown(end)}
+    form = "%H:%M:%S" if begin.date() == end.date() else "%d %b %H:%M"
+    labels: Mapping[float, str] = {0.0: f"{begin:{form}}", length: f"{end:{form}}"}
     shown = [
         {
             "value": ((date - begin).total_seconds(), value),

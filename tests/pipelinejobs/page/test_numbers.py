@@ -35,7 +35,7 @@ def test_numbers_that_change_are_drawn_with_a_table_and_as_csv(
     text = operator.get(f"/jobs/{job.uuid}").text
     section = text[text.index('id="h-numbers"') : text.index('id="h-about"')]
     assert section.index("<h3>progress</h3>") < section.index("<h3>tacos</h3>")
-    # what stays the same is no line, nor what is not a number
+    # neither what stays the same nor what is not a number has a line
     assert section.count('class="chart"') == section.count("<h3>") == 2
     assert "From the data of 70 updates" in section
     assert "<td>4761</td>" in section
