@@ -45,6 +45,8 @@ class Path:
     spells: list[Spell] = field(default_factory=list)
     edges: Counter[Edge] = field(default_factory=Counter)
     """how often it went along each, those that lead back to the same state too"""
+    dates: list[datetime.datetime] = field(default_factory=list)
+    """when each of its events happened"""
 
     @classmethod
     def of(cls, steps: Iterable[tuple[str, str, dict[str, Any]]]) -> Path:
@@ -52,6 +54,7 @@ class Path:
         path = cls()
         for before, after, entry in steps:
             spells, event, date = path.spells, entry["name"], entry["date"]
+            path.dates.append(date)
             if spells and event != fsm.FIRST_EVENT:
                 path.edges[Edge(before, event, after)] += 1
             if spells and spells[-1].state == after:

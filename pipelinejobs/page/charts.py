@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, pygal.PluginImportFixer)]
 WIDTH, HEIGHT = 640, 240
 _DROPPED = ("style", "script", "desc", "title", "defs")
+_CURVE_WIDTH, _CURVE_HEIGHT = 440, 150
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 _MAX_LABELS = 8
 _MAX_KEPT = 64
@@ -66,6 +67,31 @@ def scatter(
     return _drawn(pygal.XY, xs, series, stroke=False, dots_size=3, **more)
 
 
+def curve(name: str, points: Sequence[Mapping[str, Any]], x_labels: Mapping[float, str]) -> Markup:
+    """Return a line through points.
+
+    Args:
+        name: of what it shows.
+        points: `value` (x and y) and `label` of each.
+        x_labels: what to write at which x, from the least to the most.
+    """
+    xs = [{"value": place, "label": label} for place, label in x_labels.items()]
+    heights = [point["value"][1] for point in points]
+    yrange = (min(heights), max(heights))
+    more = {
+        "width": _CURVE_WIDTH,
+        "height": _CURVE_HEIGHT,
+        "xrange": (min(x_labels), max(x_labels)),
+        "range": yrange,
+        "y_labels": [{"value": height, "label": f"{height:.4g}"} for height in yrange],
+        "show_legend": False,
+        # a label is as long on both sides of its place
+        "margin_left": 20,
+        "margin_right": 40,
+    }
+    return _drawn(pygal.XY, xs, {name: points}, dots_size=2, **more)
+
+
 def _drawn(
     kind: Any, labels: Sequence[Any], series: Mapping[str, Sequence[Any]], **more: Any
 ) -> Markup:
@@ -82,8 +108,6 @@ def _draw(kind: Any, shown: str) -> Markup:
     """
     labels, series, more = json.loads(shown)
     chart = kind(
-        width=WIDTH,
-        height=HEIGHT,
         css=[],
         js=[],
         disable_xml_declaration=True,
@@ -95,7 +119,7 @@ def _draw(kind: Any, shown: str) -> Markup:
         order_min=0,
         margin=6,
         no_data_text="Nothing has happened",
-        **more,
+        **{"width": WIDTH, "height": HEIGHT, **more},
     )
     chart.x_labels = labels
     chart.x_labels_major_every = max(1, -(-len(labels) // _MAX_LABELS))

@@ -18,6 +18,8 @@ MAX_OF_LOG = 64 * 1024
 MAX_OF_DOCUMENT = 256 * 1024
 MAX_OF_TEXT = 200
 """Characters of a name or another short text, in a list."""
+_MAX_OF_PREVIEW = 100
+"""Characters of data, on one line."""
 _UNITS = ("bytes", "KiB", "MiB")
 _THOUSAND = 1024
 
@@ -38,6 +40,17 @@ def folded(value: Any) -> Folded:
         return Folded(text.part)
     compact = json.dumps(value, ensure_ascii=False, default=output.plain)
     return Folded(text.part, size(compact))
+
+
+def preview(value: Any) -> str:
+    """Return data as one short line."""
+    encoder = json.JSONEncoder(ensure_ascii=False, default=output.plain)
+    text = ""
+    for chunk in encoder.iterencode(value):
+        text += chunk[:_MAX_OF_PREVIEW]
+        if len(text) > _MAX_OF_PREVIEW:
+            return f"{text[:_MAX_OF_PREVIEW]}…"
+    return text
 
 
 def end_of(log: str) -> Folded:

@@ -11,11 +11,11 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.search import title_of
 from pipelinejobs import drawing, failures, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import folding, live, rendering, timeline
+from pipelinejobs.page import folding, history, live, numbers, rendering, tables, timeline
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from markupsafe import Markup
     from starlette.responses import Response
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pipelinejobs.page.view import View
     from pipelinejobs.site import Site
 
-PAGE = 50
-"""Entries of a history."""
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MAX_LINKED = 100
@@ -42,7 +40,9 @@ def version(view: View) -> object:
 
 
 def show(view: View) -> Response:
-    """Show a job."""
+    """Show a job; with `format=csv`, the numbers of its updates."""
+    if view.query.get("format") == "csv":
+        return _csv(view)
     sent = view.query.get("sent", "")
     notice = f"The event {sent} was applied." if sent in fsm.MESSAGE_EVENTS else ""
     return _show(view, notice=notice)
@@ -58,7 +58,7 @@ def _show(
 ) -> Response:
     site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
     public = site.jobs.public(stored)
-    past = _past(view, stored)
+    found = _past(view, stored)
     pipeline = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
     named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
     rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
@@ -71,7 +71,7 @@ def _show(
         actor=site.actor,
         failure=_failure(view, stored),
         notice=notice,
-        problem=problem or past.problem,
+        problem=problem or found.problem,
         mistakes=mistakes or {},
         data=view.form.get("data", ""),
         job=public,
@@ -86,14 +86,27 @@ def _show(
         ),
         most=_MAX_LINKED,
         most_rejected=_MAX_REJECTED,
-        page=PAGE,
-        past=past,
+        past=found,
+        choice=history.Choice.of(view.query),
+        orders=history.ORDERS,
+        event_names=[*fsm.TRANSITIONS],
         allowed=[
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
         rejected=rejected.rows,
         waiting=view.site.jobs.untold.waiting_of(stored),
     )
+
+
+def _csv(view: View) -> Response:
+    search, stored = view.site.search, view.site.jobs.load_deletable(_uuid(view))
+    try:
+        total = moved(stored) + len(stored.get("history", []))
+        newest = list(search.entries(stored, max(0, total - _MAX_STEPS), data=False))
+        found = numbers.table(numbers.read(search, stored, newest, total))
+    except _UNREADABLE as error:
+        raise Problem(_DAMAGED, 409) from error
+    return tables.csv_reply("numbers.csv", found.columns, found.rows)
 
 
 def _failure(view: View, stored: Document) -> failures.Failure | None:
@@ -109,11 +122,8 @@ class _Past(NamedTuple):
     timeline: Markup
     drawn: int = 0
     total: int = 0
-    entries: Sequence[Document] = ()
-    """the newest first"""
-    older: int | None = None
-    newer: int | None = None
-    newest: bool = True
+    history: history.Pages = history.Pages()
+    numbers: numbers.Numbers = numbers.Numbers()
     problem: str = ""
 
 
@@ -122,18 +132,16 @@ def _past(view: View, stored: Document) -> _Past:
     try:
         total = moved(stored) + len(stored.get("history", []))
         drawn = min(total, _MAX_STEPS)
-        path = graph.Path.of(search.path(stored, total - drawn))
-        end = _place(view.query.get("before"), total)
-        begin = max(0, end - PAGE)
+        steps = list(search.path(stored, total - drawn))
+        path = graph.Path.of(steps)
+        newest = [entry for _, _, entry in steps]
         return _Past(
             rendering.svg(drawing.svg(path, style=False)),
             rendering.svg(timeline.svg(path)),
             drawn,
             total,
-            list(search.entries(stored, begin, end - begin))[::-1],
-            begin or None,
-            end + PAGE if end + PAGE < total else None,
-            end == total,
+            history.pages(search, stored, history.Choice.of(view.query), total, newest),
+            numbers.drawn(numbers.read(search, stored, newest, total)),
         )
     except _UNREADABLE:
         machine = rendering.svg(drawing.svg(graph.Path(), style=False))
@@ -142,12 +150,6 @@ def _past(view: View, stored: Document) -> _Past:
 
 def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _place(text: str | None, total: int) -> int:
-    """Return the place in a history before which entries are shown."""
-    found = values.number(text)
-    return total if found is None else min(found, total)
 
 
 def document(view: View) -> Response:

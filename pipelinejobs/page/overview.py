@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -13,7 +11,7 @@ from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
 from pipelinejobs import figures, output, subscribing
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import charts, links, listing, periods, plots
+from pipelinejobs.page import charts, links, listing, periods, plots, tables
 from pipelinejobs.page.links import Link
 from pipelinejobs.page.stuck import Stuck
 from pipelinejobs.page.view import SEE_OTHER, Problem
@@ -159,15 +157,4 @@ def _csv(view: View, period: Period, pipelines: Sequence[str], cells: Cells, nam
             message = f"There is no chart {name:.40}."
             raise Problem(message, 404)
         columns, lines = [*chart.columns], [[*row] for row in chart.rows]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for line in lines:
-        values = [cell.text if isinstance(cell, Link) else cell for cell in line]
-        writer.writerow([output.csv_cell(value) for value in values])
-    file = f"{name or 'pipelines'}.csv"
-    return Response(
-        text.getvalue(),
-        media_type="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{file}"'},
-    )
+    return tables.csv_reply(f"{name or 'pipelines'}.csv", columns, lines)

@@ -45,6 +45,7 @@ def environment() -> Environment:
         cell=cell,
         duration=output.duration,
         folded=folding.folded,
+        preview=folding.preview,
         short=folding.short,
         shown=output.shown,
     )

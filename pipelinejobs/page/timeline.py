@@ -1,8 +1,9 @@
-"""The times that a job was in its states, as bars in SVG."""
+"""The times that a job was in its states, as bars in SVG, and how dense its events were."""
 
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -10,7 +11,7 @@ from datacatalog.linkedstores.pipelinejob import fsm
 from pipelinejobs import output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipelinejobs.graph import Path, Spell
 
@@ -19,6 +20,8 @@ _LABELS, _TIMES, _ROW, _BAR = 100, 110, 26, 16
 _SHORTEST = 3
 _MAX_SPELLS = 500
 """Spells that are drawn: the newest."""
+_SLICES = 120
+"""Equal parts of the time, of each of which the events are counted."""
 _AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
 """States that a job is about to leave: their bar goes on until now."""
 
@@ -41,7 +44,10 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
     end = max(now, begin) if path.current in _AT_WORK else spells[-1].since
     length = max((end - begin).total_seconds(), 0.001)
     states = [state for state in fsm.STATES if any(spell.state == state for spell in spells)]
-    height = _ROW * len(states) + 24
+    dates = [date for date in path.dates if date >= begin]
+    # where every event has led to another state, the bars have said it all
+    is_dense = len(dates) > len(spells)
+    height = _ROW * (len(states) + is_dense) + 24
     width = WIDTH - _LABELS - _TIMES
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" '
@@ -68,6 +74,8 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
             x = _LABELS + width + 10
             yield f'<text class="time" x="{x}" y="{y + 15}">{output.duration(total)}</text>'
         yield "</g>"
+    if is_dense:
+        yield from _density(dates, begin, length, _ROW * len(states))
     base = height - 6
     yield f'<text class="axis" x="{_LABELS}" y="{base}">{output.shown(begin)}</text>'
     yield (
@@ -75,6 +83,31 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
         f"{'now' if path.current in _AT_WORK else output.shown(end)}</text>"
     )
     yield "</svg>"
+
+
+def _density(
+    dates: Sequence[datetime.datetime], begin: datetime.datetime, length: float, y: int
+) -> Iterator[str]:
+    """Yield a row with a bar for each slice of the time, as high as the events in it are many."""
+    width = (WIDTH - _LABELS - _TIMES) / _SLICES
+    counts = Counter(
+        min(_SLICES - 1, int((date - begin).total_seconds() / length * _SLICES)) for date in dates
+    )
+    most, seconds = max(counts.values()), length / _SLICES
+    yield '<g class="density">'
+    yield f'<text class="state" x="{_LABELS - 10}" y="{y + 15}">events</text>'
+    yield f'<path class="lane" d="M{_LABELS} {y + _BAR + 3} H{_LABELS + width * _SLICES:.0f}"/>'
+    for number, count in sorted(counts.items()):
+        high = max(2.0, _BAR * count / most)
+        since = begin + datetime.timedelta(seconds=number * seconds)
+        told = f"{count} event{'s' if count > 1 else ''} within {output.duration(seconds)} of {output.shown(since)}"
+        yield (
+            f'<rect x="{_LABELS + number * width:.1f}" y="{y + 3 + _BAR - high:.1f}" '
+            f'width="{width - 0.5:.1f}" height="{high:.1f}"><title>{escape(told)}</title></rect>'
+        )
+    x = WIDTH - _TIMES + 10
+    yield f'<text class="time" x="{x}" y="{y + 15}">{len(dates):,}</text>'
+    yield "</g>"
 
 
 def describe(path: Path, now: datetime.datetime) -> str:

@@ -29,7 +29,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from datacatalog.mongo import Db, Document
@@ -238,7 +238,7 @@ def is_full(job: Document) -> bool:
     return known is None or known >= MAX_BYTES or len(recent(job)) >= MAX_ENTRIES
 
 
-def size(entries: Sequence[Entry]) -> int:
+def size(entries: Sequence[Mapping[str, object]]) -> int:
     """Return how many bytes entries take in a document, about."""
     return len(bson.encode({"entries": entries}))
 

@@ -9,7 +9,7 @@
 
   // Where a drawing is wider than the window, what counts is shown
   const showCurrent = () => {
-    for (const drawing of document.querySelectorAll(".drawing")) {
+    for (const drawing of document.querySelectorAll(".drawing:not(#timeline)")) {
       const current = drawing.querySelector(".current")?.getBoundingClientRect();
       const frame = drawing.getBoundingClientRect();
       if (current && current.right > frame.right) drawing.scrollLeft += current.right - frame.right + 16;

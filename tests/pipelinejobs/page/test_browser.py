@@ -293,6 +293,9 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
             assert needed <= there, path
             background = "return getComputedStyle(document.body).backgroundColor"
             assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
+        browser.open(f"/jobs/{job.uuid}")
+        # the names of the states come first
+        assert browser.driver.execute_script("return timeline.scrollLeft") == 0
     finally:
         run("Emulation.clearDeviceMetricsOverride", {})
         run("Emulation.setEmulatedMedia", {"features": []})
@@ -351,6 +354,8 @@ def test_no_page_breaks_a_rule_of_accessibility(
 ) -> None:
     make_job("run", "finish")
     failed = make_job("run", session="dawn")
+    for progress in range(4):
+        site.jobs.apply(site.jobs.load(failed.uuid), "update", {"progress": progress})
     trace = {"message": "no tacos", "traceback": "Traceback\n  line 1\nTacoError: no tacos\n"}
     site.jobs.apply(site.jobs.load(failed.uuid), "fail", trace)
     wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}

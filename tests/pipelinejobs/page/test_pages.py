@@ -110,11 +110,11 @@ def test_a_long_history_is_shown_in_pages(
     job = make_job("run", *["update"] * 60)
     first = operator.get(f"/jobs/{job.uuid}").text
     entries = re.findall(r'<li id="entry-[^"]+" value="(\d+)"', first)
-    assert [int(entry) for entry in entries] == list(range(62, 12, -1))
+    assert [int(entry) for entry in entries] == list(range(61, 11, -1))
     (older,) = re.findall(r'href="([^"]*before=\d+[^"]*)">Older', first)
     second = operator.get(html.unescape(older)).text
     entries = re.findall(r'<li id="entry-[^"]+" value="(\d+)"', second)
-    assert [int(entry) for entry in entries] == list(range(12, 0, -1))
+    assert [int(entry) for entry in entries] == list(range(11, -1, -1))
     document = operator.get(f"/jobs/{job.uuid}/document")
     assert document.headers["content-type"] == "application/json"
     assert len(document.json()["history"]) == 62

@@ -65,6 +65,28 @@ def test_it_stays_bounded() -> None:
     assert timeline.svg(Path()) == ""
 
 
+def test_a_row_shows_how_dense_the_events_were() -> None:
+    quick = [NOON + n * datetime.timedelta(seconds=1) for n in range(400)]
+    spells = path(("CREATED", 0), ("RUNNING", 1))
+    spells.dates = [NOON, NOON + HOUR, *(date + 2 * HOUR for date in quick), NOON + 9 * HOUR]
+    drawing = timeline.svg(spells, NOON + 10 * HOUR)
+    root = ET.fromstring(drawing)  # noqa: S314 - our own
+    (row,) = (row for row in root.iter(f"{SVG}g") if row.get("class") == "density")
+    shown = [rect.findtext(f"{SVG}title", "") for rect in row.iter(f"{SVG}rect")]
+    counts = [int(told.split()[0]) for told in shown]
+    assert sum(counts) == 403
+    # the 400 updates are a burst of seven minutes in ten hours, the others stand alone
+    assert max(counts) > 100
+    assert counts.count(1) == 3
+    assert row[-1].text == "403"
+
+
+def test_a_job_without_repeated_events_needs_no_such_row() -> None:
+    spells = path(("CREATED", 0), ("RUNNING", 1))
+    spells.dates = [spell.since for spell in spells.spells]
+    assert "density" not in timeline.svg(spells, NOON + 4 * HOUR)
+
+
 def test_it_is_told_in_words() -> None:
     told = timeline.describe(path(("CREATED", 0), ("RUNNING", 1.25), ("FINISHED", 30)), NOON)
     assert told == (
