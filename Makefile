@@ -33,11 +33,11 @@ $(INSTALLED): pyproject.toml
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=)
 	@exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
 
-image: $(INSTALLED)  ## build the image of the actor with docker
-	@$(BIN)/python -m deployment image
+image: $(INSTALLED)  ## build the image of the actor with docker, podman or buildah (ENGINE=)
+	@$(BIN)/python -m deployment image $${ENGINE:+--engine="$$ENGINE"}
 
-deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=)
-	@$(BIN)/python -m deployment deploy $${DRY_RUN:+--dry-run} $${NO_PUSH:+--no-push} $${CLIENT:+--client="$$CLIENT"}
+deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=, ENGINE=)
+	@$(BIN)/python -m deployment deploy $${DRY_RUN:+--dry-run} $${NO_PUSH:+--no-push} $${CLIENT:+--client="$$CLIENT"} $${ENGINE:+--engine="$$ENGINE"}
 
 nonce: $(INSTALLED)  ## make a nonce of the deployed actor (LEVEL=EXECUTE, MAX_USES=, ACTOR=)
 	@$(BIN)/python -m deployment nonce $(OF_ACTOR) $${LEVEL:+--level="$$LEVEL"} $${MAX_USES:+--max-uses="$$MAX_USES"}
