@@ -22,7 +22,7 @@ _MAX_LENGTH = 255
 
 
 class NotAReference(Exception):
-    """A text that no registry has an image by."""
+    """What no registry has an image by."""
 
 
 class Reference(NamedTuple):

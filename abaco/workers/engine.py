@@ -99,7 +99,7 @@ class Engine:
 
 
 def remove(client: APIClient, container: str) -> None:
-    """Remove a container, whatever it does; one that is gone already is no fault."""
+    """Remove a container, whatever it does; it may be gone already."""
     try:
         client.remove_container(container, force=True, v=True)
     except NotFound:
