@@ -101,22 +101,20 @@ class Container:
         """There is nothing between messages."""
 
     def _run(self, environment: Mapping[str, str], log: int) -> Ending:
-        client = self._engine.connect()
         try:
-            self._create(client, environment)
-            try:
-                return self._follow(client, log)
-            finally:
-                with contextlib.suppress(*FAULTS):
-                    remove(client, self.cid)
+            with contextlib.closing(self._engine.connect()) as client:
+                self._create(client, environment)
+                try:
+                    return self._follow(client, log)
+                finally:
+                    with contextlib.suppress(*FAULTS):
+                        remove(client, self.cid)
         except FAULTS as error:
             if self._started:
                 # the engine is gone, and maybe the container with it: as if it was killed
                 return Ending(-signal.SIGKILL)
             message = f"the container does not start: {self._engine.explain(error)}"
             raise NotStarted(message) from error
-        finally:
-            client.close()
 
     def _create(self, client: APIClient, environment: Mapping[str, str]) -> None:
         binds, inside = {}, dict(environment)
@@ -196,23 +194,19 @@ class Container:
                 seconds = _SAMPLE_SECONDS
 
     def _look(self, container: str) -> None:
-        client = self._engine.connect()
         try:
-            stats = client.stats(container, stream=False, one_shot=True)
+            with contextlib.closing(self._engine.connect()) as client:
+                stats = client.stats(container, stream=False, one_shot=True)
         except FAULTS:
             return
-        finally:
-            client.close()
         self._cpu = max(self._cpu, int(stats["cpu_stats"]["cpu_usage"]["total_usage"]))
         networks = (stats.get("networks") or {}).values()
         self._io = max(self._io, sum(int(each["rx_bytes"]) for each in networks))
 
 
 def _kill(engine: Engine, container: str, number: signal.Signals) -> None:
-    client = engine.connect()
-    with contextlib.suppress(*FAULTS):
+    with contextlib.suppress(*FAULTS), contextlib.closing(engine.connect()) as client:
         client.kill(container, int(number))
-    client.close()
 
 
 def _write(log: int, content: bytes) -> None:

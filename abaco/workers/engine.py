@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 from docker import APIClient
@@ -42,10 +44,33 @@ class Engine:
         self.gateway = gateway
         self.location = f"unix://{settings.socket}"
 
-    def connect(self, seconds: float = _ANSWER_SECONDS) -> APIClient:
-        """Return a client, which is to be closed; an answer may take some seconds."""
-        # requests takes fractions, the annotation says otherwise
-        return APIClient(base_url=self.location, version=_VERSION, timeout=int(seconds))
+    def connect(self, seconds: int = _ANSWER_SECONDS) -> APIClient:
+        """Return a client, which is to be closed; an answer may take some seconds.
+
+        Raises:
+            DockerException: nobody listens.
+        """
+        try:
+            # the client would leave a connection open that is refused
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.settimeout(seconds)
+                knock.connect(self.settings.socket)
+        except OSError as error:
+            raise DockerException(error.strerror) from error
+        return APIClient(base_url=self.location, version=_VERSION, timeout=seconds)
+
+    def version(self) -> str:
+        """Return which version answers.
+
+        Raises:
+            NotStarted: none does.
+        """
+        try:
+            with contextlib.closing(self.connect()) as client:
+                version = client.version()["Version"]
+        except FAULTS as error:
+            raise NotStarted(self.explain(error)) from error
+        return f"{self.settings.engine} {version} at {self.settings.socket}"
 
     def fetch(self, name: str) -> None:
         """Fetch an image from its registry, if the settings say so.
@@ -55,8 +80,7 @@ class Engine:
         """
         whole = str(references.read(name))
         try:
-            client = self.connect(_PULL_SECONDS)
-            try:
+            with contextlib.closing(self.connect(_PULL_SECONDS)) as client:
                 if self.settings.pull != ALWAYS and _has(client, whole):
                     return
                 if self.settings.pull == NEVER:
@@ -66,8 +90,6 @@ class Engine:
                     if "error" in step:
                         message = f"the image {whole} cannot be fetched: {_short(step['error'])}"
                         raise NotStarted(message)
-            finally:
-                client.close()
         except FAULTS as error:
             message = f"the image {whole} cannot be fetched: {self.explain(error)}"
             raise NotStarted(message) from error
@@ -78,14 +100,11 @@ class Engine:
         Where the engine does not answer there may be some; its actors will not start either.
         """
         try:
-            client = self.connect()
-            try:
+            with contextlib.closing(self.connect()) as client:
                 mine = {"label": f"{GATEWAY_LABEL}={self.gateway}"}
                 left = client.containers(all=True, quiet=True, filters=mine)
                 for each in left:
                     remove(client, each["Id"])
-            finally:
-                client.close()
         except FAULTS as error:
             _logger.error("containers may be left: %s", self.explain(error))
             return 0

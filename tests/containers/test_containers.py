@@ -18,6 +18,8 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local import demo
 from local.database import Server
+from pipelinejobs.checks import examine
+from pipelinejobs.site import Site
 from tests.abaco.running import Client, RunningGateway, eventually
 from tests.conftest import ENGINES, TIMEOUT
 from tests.containers.engines import IMAGE, MANAGER, Engine, running
@@ -162,6 +164,16 @@ def test_memory_is_limited(ada: Client, probe: str, engine: Engine) -> None:
         assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 137)
         assert execution["finalState"]["OOMKilled"]
         assert "used more memory than it may" in log
+
+
+def test_doctor_says_which_engine_answers(
+    gateway: RunningGateway, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(gateway.folder)
+    (row,) = [each for each in examine(Site()) if each.subject == "containers"]
+    assert row.status == "ok"
+    assert row.found.startswith(f"{engine.name} ")
+    assert row.found.endswith(f" at {engine.socket}")
 
 
 def test_what_an_actor_may_use_is_what_its_description_says(
