@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -495,7 +495,7 @@ class Worker:
             cpu=ending.cpu,
             io=ending.io,
             exit_code=None if problem else exit_code,
-            final_state=_final_state(
+            final_state=endings.final_state(
                 claim.execution, moment, exit_code, problem, out_of_memory=ending.out_of_memory
             ),
             finish_time=moment,
@@ -585,27 +585,3 @@ def _drop(_result: bytes) -> None:
 def _last_line(log: str) -> str:
     lines = log.strip().splitlines()
     return lines[-1][-_MAX_REASON_LENGTH:] if lines else ""
-
-
-def _final_state(
-    execution: Record,
-    moment: datetime.datetime,
-    exit_code: int,
-    problem: str,
-    *,
-    out_of_memory: bool,
-) -> dict[str, Any]:
-    """Return what docker says of a container that has ended."""
-    return {
-        "Status": "exited",
-        "Running": False,
-        "Paused": False,
-        "Restarting": False,
-        "OOMKilled": out_of_memory,
-        "Dead": False,
-        "Pid": 0,
-        "ExitCode": exit_code,
-        "Error": problem,
-        "StartedAt": clock.iso(execution["start_time"]),
-        "FinishedAt": clock.iso(moment),
-    }
