@@ -6,6 +6,16 @@ INSTALLED := .venv/.installed
 # make hands its variables over in the environment: a shell reads them, and nothing in them
 OF_ACTOR = $${ACTOR:+--actor="$$ACTOR"}
 
+# says what it would do, and does it for root, or where SUDO says how to become root
+define from-debian
+install="apt-get install --yes --quiet=2 --no-install-recommends $(1)"; \
+echo "apt-get update && $$install"; \
+if [ "$$(id -u)" != 0 ] && [ -z "$$SUDO" ]; then \
+	echo 'Only root may do that: make $@ SUDO=sudo' >&2; exit 1; \
+fi; \
+$$SUDO apt-get update --quiet=2 && $$SUDO env DEBIAN_FRONTEND=noninteractive $$install
+endef
+
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -23,11 +33,11 @@ $(INSTALLED): pyproject.toml
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=)
 	@exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
 
-image: $(INSTALLED)  ## build the image of the actor with docker
-	@$(BIN)/python -m deployment image
+image: $(INSTALLED)  ## build the image of the actor with docker, podman or buildah (ENGINE=)
+	@$(BIN)/python -m deployment image $${ENGINE:+--engine="$$ENGINE"}
 
-deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=)
-	@$(BIN)/python -m deployment deploy $${DRY_RUN:+--dry-run} $${NO_PUSH:+--no-push} $${CLIENT:+--client="$$CLIENT"}
+deploy: $(INSTALLED)  ## push the image, create or update the actor (DRY_RUN=1, NO_PUSH=1, CLIENT=, ENGINE=)
+	@$(BIN)/python -m deployment deploy $${DRY_RUN:+--dry-run} $${NO_PUSH:+--no-push} $${CLIENT:+--client="$$CLIENT"} $${ENGINE:+--engine="$$ENGINE"}
 
 nonce: $(INSTALLED)  ## make a nonce of the deployed actor (LEVEL=EXECUTE, MAX_USES=, ACTOR=)
 	@$(BIN)/python -m deployment nonce $(OF_ACTOR) $${LEVEL:+--level="$$LEVEL"} $${MAX_USES:+--max-uses="$$MAX_USES"}
@@ -61,11 +71,13 @@ requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproje
 demo: $(INSTALLED)  ## run the actor on messages of every kind and show what happens
 	$(BIN)/python -m local.demo
 
-browser:  ## install the browser that the tests of the page drive, on Debian
+browser:  ## install the browser that the tests of the page drive, on Debian (SUDO=sudo)
 	@if command -v chromium && command -v chromedriver; then exit 0; fi; \
-	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-	$$sudo apt-get update --quiet=2 && \
-	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install --yes --quiet=2 --no-install-recommends chromium chromium-driver
+	$(call from-debian,chromium chromium-driver)
+
+engines:  ## install docker, podman and buildah, on Debian (SUDO=sudo)
+	@if command -v dockerd && command -v runc && command -v podman && command -v buildah; then exit 0; fi; \
+	$(call from-debian,docker.io containerd runc tini podman buildah)
 
 test: lint pytest  ## run the linters and all tests (with --jobs, side by side)
 
@@ -113,4 +125,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser test pytest lint check soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines test pytest lint check soak bench audit mutate format stop clean

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 import yamlfiles
+from abaco import references
 from abaco.exceptions import SettingsError
 from abaco.roles import ROLES
 
@@ -24,6 +25,12 @@ FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
 CAMEL, SNAKE = CASES = ("camel", "snake")
 """How the API spells the names in documents and of parameters: `actorId`, or `actor_id`."""
+NONE = "none"
+ENGINES = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
+"""What runs containers, each with the socket at which it usually listens."""
+PULLS = ALWAYS, MISSING, NEVER = ("always", "missing", "never")
+"""When an image is fetched from its registry."""
+CONTAINER = "container"
 _TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
 _NAMES = {"type": "array", "items": {"type": "string", "pattern": r"^[^\0*?\[]"}}
 """Names of variables, with `*` for any ending; one that begins with it would let everything in."""
@@ -34,6 +41,8 @@ _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
 _YEAR = 366 * 86_400
 _FUNCTION = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
+
+_SIZE = {"type": "string", "pattern": "^[1-9][0-9]{0,9}[kmg]$"}
 
 _LIMITS = {
     "body_bytes": _COUNT,
@@ -69,6 +78,22 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
         "strict_messages": {"type": "boolean"},
         "case": {"enum": list(CASES)},
+        "containers": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["engine"],
+            "properties": {
+                "engine": {"enum": [NONE, *ENGINES]},
+                "socket": _TEXT,
+                "registries": {"type": "array", "items": {"type": "string", "pattern": "^[^/]+$"}},
+                "pull": {"enum": list(PULLS)},
+                "network": _TEXT,
+                "user": {"type": "string", "pattern": "^[0-9]{1,9}(:[0-9]{1,9})?$"},
+                "memory": _SIZE,
+                "cpus": {"type": "number", "minimum": 0.01, "maximum": 1024},
+                "pids": _COUNT,
+            },
+        },
         "tenants": {
             "type": "object",
             "minProperties": 1,
@@ -101,11 +126,10 @@ IMAGES_SCHEMA: dict[str, Any] = {
     "additionalProperties": {
         "type": "object",
         "additionalProperties": False,
-        "required": ["folder", "command"],
         "properties": {
             "folder": _TEXT,
             "command": {"type": "array", "items": _TEXT, "minItems": 1},
-            "mode": {"enum": ["cold", "warm"]},
+            "mode": {"enum": ["cold", "warm", CONTAINER]},
             "handler": _FUNCTION,
             "batch": _FUNCTION,
             "environment": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -137,8 +161,17 @@ IMAGES_SCHEMA: dict[str, Any] = {
             "idempotency": _TEXT,
             "unavailable": {"type": "array", "items": _EXIT_CODE},
         },
-        "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
-        "then": {"required": ["handler"]},
+        "allOf": [
+            {
+                "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
+                "then": {"required": ["handler"]},
+            },
+            {
+                "if": {"properties": {"mode": {"const": CONTAINER}}, "required": ["mode"]},
+                "then": {"properties": {"folder": False, "handler": False, "batch": False}},
+                "else": {"required": ["folder", "command"]},
+            },
+        ],
         "dependentRequired": {"batch": ["handler", "ordered_by"]},
     },
 }
@@ -204,7 +237,9 @@ class Image:
     """What runs under the name of an image.
 
     Attributes:
-        command: of a cold worker, and what the actor is told that it is.
+        folder: the working directory; a container has its own.
+        command: of a cold worker, and what the actor is told that it is; of a container, in place
+            of the one that the image says.
         handler: of a warm worker, `module:function`; called for each message, without arguments,
             it returns the exit code.
         batch: of a warm worker, `module:function`; called with the environments of several messages
@@ -229,8 +264,8 @@ class Image:
     """
 
     name: str
-    folder: Path
-    command: tuple[str, ...]
+    folder: Path = Path("/")
+    command: tuple[str, ...] = ()
     mode: str = "cold"
     handler: str = ""
     batch: str = ""
@@ -247,6 +282,33 @@ class Image:
     ordered_by: str = ""
     idempotency: str = ""
     unavailable: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Containers:
+    """How actors run in containers.
+
+    Attributes:
+        engine: `docker`, `podman`, or `none` where there are no containers.
+        socket: where the engine listens.
+        registries: whose images may be registered, beside those that the file of images names.
+        pull: when an image is fetched: `always`, where it is `missing`, or `never`.
+        network: the name of the engine's network that a container is in.
+        user: `uid` or `uid:gid`; by default a uid by chance for each container.
+        memory: the most that a container may use, of an actor without `memLimit`.
+        cpus: likewise, of an actor without `maxCpus`.
+        pids: how many processes and threads it may have.
+    """
+
+    engine: str = NONE
+    socket: str = ""
+    registries: tuple[str, ...] = (references.HUB,)
+    pull: str = MISSING
+    network: str = "bridge"
+    user: str = ""
+    memory: str = "1g"
+    cpus: float = 1.0
+    pids: int = 256
 
 
 @dataclass(frozen=True)
@@ -277,6 +339,7 @@ class Settings:
     images_file: Path = Path("images.yml")
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    containers: Containers = field(default_factory=Containers)
 
     @property
     def default_tenant(self) -> str:
@@ -296,6 +359,8 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     """
     content = read_yaml(file)
     content.update({key: value for key, value in (overrides or {}).items() if value is not None})
+    if isinstance(content.get("containers"), str):
+        content["containers"] = {"engine": content["containers"]}
     _check(SETTINGS_SCHEMA, content, file)
     folder = file.resolve().parent
     data = folder / content.get("data", ".local/abaco")
@@ -316,6 +381,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         tenants=tenants,
         hosts=tuple(content.get("hosts", ())),
         limits=Limits(**content.get("limits", {})),
+        containers=_containers(content.get("containers", {"engine": NONE})),
         **plain,
     )
 
@@ -340,8 +406,8 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
     return {
         name: Image(
             name=name,
-            folder=(file.resolve().parent / entry["folder"]).resolve(),
-            command=tuple(entry["command"]),
+            folder=(file.resolve().parent / entry.get("folder", "/")).resolve(),
+            command=tuple(entry.get("command", ())),
             mode=entry.get("mode", "cold"),
             handler=entry.get("handler", ""),
             batch=entry.get("batch", ""),
@@ -397,6 +463,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
         message = f"{file}: holds a {type(content).__name__}, not keys with values"
         raise SettingsError(message)
     return content
+
+
+def _containers(section: dict[str, Any]) -> Containers:
+    socket = section.get("socket", ENGINES.get(section["engine"], ""))
+    registries = tuple(section.get("registries", Containers.registries))
+    return Containers(**{**section, "socket": socket, "registries": registries})
 
 
 def _tenant(name: str, section: dict[str, Any], folder: Path) -> Tenant:

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-from deployment import commands
+from deployment import commands, engine
 from deployment.clients import CHOICES
 from deployment.exceptions import DeploymentError
 
@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--dry-run", action="store_true", help="say what would be done")
     deploy.add_argument("--no-push", action="store_true", help="the registry has the image")
     deploy.add_argument("--client", choices=CHOICES, help="by default what is installed")
+    for name in ("image", "deploy"):
+        text = "what builds and pushes, by default the first that is installed"
+        found[name].add_argument("--engine", choices=engine.CHOICES, help=text)
     for name in ("nonce", "nonces", "alias", "logs"):
         text = "an id or alias, by default what was deployed"
         found[name].add_argument("--actor", help=text)

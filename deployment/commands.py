@@ -6,8 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from deployment import clients, engine, session
+from deployment import clients, session
 from deployment.clients import Api, Client
+from deployment.engine import Engine
 from deployment.exceptions import DeploymentError, Missing
 from deployment.settings import Reactor, Secrets, read_reactor, read_secrets
 from deployment.tenant import Tenant
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from deployment.session import Session
 
 
-def image(_options: argparse.Namespace) -> None:
+def image(options: argparse.Namespace) -> None:
     """Build the image."""
     reactor = _reactor()
-    python, size = engine.build(reactor.image, reactor.python)
+    python, size = Engine(options.engine).build(reactor.image, reactor.python)
     print(f"{reactor.image} is built, {size / 1e6:.0f} MB.")
     if python != reactor.python:
         print(f"To build on the same again, keep in reactor.rc: DOCKER_PYTHON={python}")
@@ -48,7 +49,7 @@ def deploy(options: argparse.Namespace) -> None:
         print("Nothing was done: this was a dry run.")
         return
     if pushed:
-        engine.push(reactor.image)
+        Engine(options.engine).push(reactor.image)
     if actor_id is None:
         actor_id = client.create(reactor, name)
         _remember(where, actor_id)

@@ -139,6 +139,18 @@ class Platform:
 
     def run(self, step: Step) -> Outcome:
         """Deliver a message and wait for the end of its execution."""
+        process = subprocess.run(
+            [sys.executable, "reactor.py"],
+            cwd=ROOT,
+            env=self.environment(step),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Outcome(process.returncode, process.stderr.strip(), self._answer())
+
+    def environment(self, step: Step) -> dict[str, str]:
+        """Return what the process of a message finds in its environment."""
         environ = {
             **step.parameters,
             "PATH": os.environ.get("PATH", os.defpath),
@@ -153,15 +165,7 @@ class Platform:
         if step.body is not None:
             # a JSON body reaches the actor as the repr of the object
             environ["MSG"] = repr(step.body)
-        process = subprocess.run(
-            [sys.executable, "reactor.py"],
-            cwd=ROOT,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Outcome(process.returncode, process.stderr.strip(), self._answer())
+        return environ
 
     def close(self) -> None:
         """Stop listening for results."""

@@ -8,8 +8,11 @@ import platform
 import shutil
 import stat
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from abaco import settings
+from abaco.exceptions import SettingsError
 from abaco.settings import MEBIBYTE, Limits
 from datacatalog import mongo
 from datacatalog.linkedstores import condition
@@ -21,7 +24,6 @@ from pipelinejobs.site import SECRETS, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import httpx
 
@@ -218,6 +220,25 @@ def _message(reply: httpx.Response) -> str:
         return f"HTTP status {reply.status_code}"
 
 
+def _containers(_site: Site, subject: str) -> Iterator[Finding]:
+    """Look at the engine that the configuration of a gateway in this folder names."""
+    try:
+        containers = settings.load(Path(settings.FILE_NAME)).containers
+    except SettingsError as error:
+        yield Finding(subject, BAD, str(error), f"correct it in {settings.FILE_NAME}")
+        return
+    if containers.engine == settings.NONE:
+        return
+    from abaco.workers.engine import Engine  # noqa: PLC0415 - most gateways do without
+    from abaco.workers.processes import NotStarted  # noqa: PLC0415 - as the engine
+
+    try:
+        yield Finding(subject, GOOD, Engine(containers, "").version())
+    except NotStarted as error:
+        remedy = f"start it, or correct `containers` in {settings.FILE_NAME}"
+        yield Finding(subject, BAD, str(error), remedy)
+
+
 def _disk(site: Site, subject: str) -> Iterator[Finding]:
     if not site.is_local or not site.folder.exists():
         return
@@ -272,6 +293,7 @@ _CHECKS: dict[str, Callable[[Site, str], Iterator[Finding]]] = {
     "indexes": _indexes,
     "subscriptions": _subscriptions,
     "gateway": _gateway,
+    "containers": _containers,
     "disk": _disk,
     "files": _files,
 }

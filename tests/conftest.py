@@ -24,6 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 20
 BROWSER = shutil.which("chromium") if shutil.which("chromedriver") else None
 """A real one, for the page; without it the tests in it are left out."""
+ENGINES = [
+    name
+    for name, programs in {"docker": ("dockerd", "runc"), "podman": ("podman", "runc")}.items()
+    if os.geteuid() == 0 and all(map(shutil.which, programs))
+]
+"""Those for containers that can be started here; the tests of those that cannot are left out."""
 ADMIN = {
     "CATALOG_ADMIN_TOKEN_KEY": "key-of-the-tests",
     "CATALOG_ADMIN_TOKEN_SECRET": "secret-of-the-tests",
@@ -162,4 +168,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "No chromium with chromedriver is found: the page was not tested in a browser. "
             "`make browser` installs them."
+        )
+    missing = [name for name in ("docker", "podman") if name not in ENGINES]
+    if missing:
+        terminalreporter.write_line(
+            f"{' and '.join(missing)} cannot be started: no container of it was tested. "
+            "`make engines` installs them, and root may start them."
         )

@@ -181,6 +181,8 @@ _SCHEMAS: dict[str, Schema] = {
         lastHealthCheckTime=_TEXT,
         image=_TEXT,
         chName=_TEXT,
+        location=_TEXT,
+        cid=_TEXT,
     ),
     "WorkersOrSearch": {"anyOf": [_list("Worker"), _reference("Search")]},
     "State": _object(state={}),

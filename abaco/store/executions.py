@@ -250,6 +250,7 @@ class End(NamedTuple):
         log_seconds: how long that is kept.
         runtime: seconds.
         cpu: nanoseconds.
+        io: bytes received.
     """
 
     execution: Record
@@ -258,6 +259,7 @@ class End(NamedTuple):
     log_seconds: int
     runtime: int
     cpu: int
+    io: int
     exit_code: int | None
     final_state: dict[str, Any]
     finish_time: datetime.datetime
@@ -294,7 +296,10 @@ _END = (
     .values(
         {
             name: bindparam(f"b_{name}")
-            for name in ("status", "runtime", "cpu", "exit_code", "final_state", "finish_time")
+            for name in (
+                *("status", "runtime", "cpu", "io"),
+                *("exit_code", "final_state", "finish_time"),
+            )
         }
     )
     .values(worker_id=bindparam("b_worker_id"), start_time=bindparam("b_start_time"))

@@ -1,21 +1,55 @@
-"""Who may register actors of an image, and which variables they may give them."""
+"""What an actor may be made of, who may register one, and which variables they may give it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from abaco.roles import ADMIN
+from abaco import references
+from abaco.roles import ADMIN, ROLES
+from abaco.settings import CONTAINER, NONE, Image, load_images
 from abaco.workers import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from abaco.settings import Image
+    from abaco.settings import Settings
     from abaco.store.registrations import Registrant
 
 
 class NotAdmitted(Exception):
     """An actor must not be registered so; the text says who may."""
+
+
+class ImageRefused(Exception):
+    """No actor can be made of an image, whoever registers it; the text says why."""
+
+
+def find(settings: Settings, name: str) -> Image | None:
+    """Return what is meant by the name of an image; None if it is not known.
+
+    Where there is an engine for containers, every image of the registries that are allowed is known.
+
+    Raises:
+        SettingsError: the file of images cannot be used.
+        ImageRefused: it is not the name of an image, or not of one of these registries.
+    """
+    known = load_images(settings.images_file)
+    if name in known or settings.containers.engine == NONE:
+        return known.get(name)
+    try:
+        registry = references.read(name).registry
+    except references.NotAReference as error:
+        message = f"{error}, and {settings.images_file.name} has none of that name."
+        raise ImageRefused(message) from None
+    if registry not in settings.containers.registries:
+        allowed = ", ".join(settings.containers.registries) or "no registry"
+        message = (
+            f"the image {name!r:.100} is of the registry {registry}; here images are of {allowed} "
+            "(containers.registries)."
+        )
+        raise ImageRefused(message)
+    # it can harm nothing but its own container, as with Abaco
+    return Image(name, mode=CONTAINER, roles=ROLES, variables=("*",))
 
 
 def check(image: Image, registrant: Registrant, variables: Iterable[str] = ()) -> None:

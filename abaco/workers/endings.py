@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from abaco import events
+from abaco import clock, events
 from abaco.store import actors, aliases, configs, executions
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
@@ -51,3 +52,27 @@ class End(NamedTuple):
         outcome = {} if end.exit_code is None else {"exit_code": end.exit_code}
         kind = events.EXECUTION_COMPLETE
         return events.emit(tx, self.actor, kind, self.api_server, **facts, **outcome)
+
+
+def final_state(
+    execution: Record,
+    moment: datetime.datetime,
+    exit_code: int,
+    problem: str,
+    *,
+    out_of_memory: bool,
+) -> dict[str, Any]:
+    """Return what docker says of a container that has ended."""
+    return {
+        "Status": "exited",
+        "Running": False,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": out_of_memory,
+        "Dead": False,
+        "Pid": 0,
+        "ExitCode": exit_code,
+        "Error": problem,
+        "StartedAt": clock.iso(execution["start_time"]),
+        "FinishedAt": clock.iso(moment),
+    }

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from abaco.settings import CONTAINER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 131_072 - 1
 """Of one variable, with its name: what Linux passes to a new program (MAX_ARG_STRLEN)."""
 
+WORK = "/work"
+"""The only folder of a container that can be written to, beside `/dev/shm`."""
 CONFIGS = "_actor_configs"
 STATE = "_abaco_actor_state"
 WORKER = "_abaco_worker_id"
@@ -147,13 +151,7 @@ def build(
         given: what the worker adds, `None` for what is not to be set.
     """
     layers: tuple[Mapping[str, Any], ...] = (
-        {
-            "PATH": _PATH,
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-        },
+        _lowest(image, folder),
         image.environment,
         actor["default_environment"],
         # the message may have waited for an image that was added or changed since
@@ -171,6 +169,19 @@ def build(
         given,
     )
     return dict(_strings(layers))
+
+
+def _lowest(image: Image, folder: Path) -> dict[str, str]:
+    """Return what every process gets; the image of a container says for itself where its programs are."""
+    if image.mode == CONTAINER:
+        return {"HOME": WORK, "TMPDIR": WORK}
+    return {
+        "PATH": _PATH,
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _strings(layers: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import events
 from abaco.exceptions import SettingsError
-from abaco.settings import load_images
+from abaco.settings import CONTAINER, NONE, load_images
 from abaco.store import actors, executions, registrations
 from abaco.workers import admission, threads
-from abaco.workers.admission import NotAdmitted
+from abaco.workers.admission import ImageRefused, NotAdmitted
 from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
 from abaco.workers.mailboxes import Mailboxes
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from abaco.store.executions import Accepted
     from abaco.store.records import Record
     from abaco.throttling import Throttle
+    from abaco.workers.containers import Container
+    from abaco.workers.engine import Engine
 
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
@@ -62,7 +64,12 @@ class Pool:
         self.database = database
         self.limits = settings.limits
         self.data = settings.data
-        self._images_file = settings.images_file
+        self._settings = settings
+        self._engine: Engine | None = None
+        if settings.containers.engine != NONE:
+            from abaco.workers.engine import Engine  # noqa: PLC0415 - most gateways do without
+
+            self._engine = Engine(settings.containers, prefix(settings.data))
         self.grants = Grants()
         self._api_server = api_server
         self.mailboxes = Mailboxes(database, settings.limits, throttle, self.wake)
@@ -121,7 +128,7 @@ class Pool:
                 return
             try:
                 image = await threads.run(self._find_image, actor)
-            except (UnknownImage, SettingsError) as error:
+            except (UnknownImage, ImageRefused, SettingsError) as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
                 return
             except NotAdmitted as error:
@@ -213,6 +220,15 @@ class Pool:
         """Return the base URL that an actor of a tenant is told."""
         return self._api_server(tenant)
 
+    def container(self, image: Image, worker_id: str) -> Container:
+        """Return what runs the messages of a worker in containers."""
+        from abaco.workers.containers import Container  # noqa: PLC0415 - as the engine
+
+        if self._engine is None:
+            message = f"{image.name} needs an engine for containers"
+            raise LookupError(message)
+        return Container(image, self._engine, worker_id)
+
     async def ready(self, worker: Worker) -> None:
         """Set the actor of a worker READY."""
         await self._set_status(worker.actor_id, actors.READY, " ", worker.revision)
@@ -267,6 +283,8 @@ class Pool:
 
     def _recover(self) -> tuple[list[Record], Iterable[Record]]:
         ended = end_left(GATEWAY, prefix(self.data))
+        if self._engine is not None:
+            ended += self._engine.remove_left()
         remove_left(self.data)
         with self.database.write() as tx:
             left = executions.recover(tx)
@@ -288,22 +306,29 @@ class Pool:
 
     def _images(self) -> Mapping[str, Image] | None:
         try:
-            return load_images(self._images_file)
+            return load_images(self._settings.images_file)
         except SettingsError:
             return None
 
     def _find_image(self, actor: Record) -> Image:
-        name, images = actor["image"], load_images(self._images_file)
-        if name not in images:
+        image = admission.find(self._settings, actor["image"])
+        if image is None:
             message = (
-                f"image {name:.200} is not known here: add it to {self._images_file} "
-                "with its folder and command, then update the actor"
+                f"image {actor['image']:.200} is not known here: add it to "
+                f"{self._settings.images_file} with its folder and command, then update the actor"
+            )
+            raise UnknownImage(message)
+        if image.mode == CONTAINER and self._engine is None:
+            message = (
+                f"image {image.name:.200} runs in containers: let `containers` in "
+                f"{self._settings.file} name an engine, start the gateway again, then update the "
+                "actor"
             )
             raise UnknownImage(message)
         with self.database.read() as tx:
             registrant = registrations.of(tx, actor)
-        admission.check(images[name], registrant, actor["default_environment"])
-        return images[name]
+        admission.check(image, registrant, actor["default_environment"])
+        return image
 
     def _no_longer_admitted(self, actor_ids: Iterable[str]) -> list[str]:
         found = []
@@ -314,7 +339,7 @@ class Pool:
                     self._find_image(actor)
             except NotAdmitted:
                 found.append(actor_id)
-            except (UnknownImage, SettingsError):
+            except (UnknownImage, ImageRefused, SettingsError):
                 # the workers go on with the image that they know
                 continue
         return found

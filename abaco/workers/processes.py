@@ -65,12 +65,16 @@ class Ending(NamedTuple):
         cpu: processor time in nanoseconds.
         goes_on: whether the process is there for the next message.
         clean: whether, then, nothing of this one is left: no thread, no process, no file in its folder.
+        io: bytes that it has received over a network of its own.
+        out_of_memory: whether it was ended since it used more memory than it may.
     """
 
     code: int
     cpu: int = 0
     goes_on: bool = False
     clean: bool = False
+    io: int = 0
+    out_of_memory: bool = False
 
 
 class Handled(NamedTuple):

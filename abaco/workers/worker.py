@@ -9,11 +9,12 @@ import logging
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
+from abaco.settings import CONTAINER
 from abaco.store import executions
 from abaco.store.known import NotKnown
 from abaco.workers import endings, environment, threads
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
     from abaco.store.executions import Message
     from abaco.store.records import Record
+    from abaco.workers.containers import Container
     from abaco.workers.grants import Grants
     from abaco.workers.mailbox import Entry
     from abaco.workers.mailboxes import Mailboxes
@@ -68,6 +70,9 @@ class Home(Protocol):
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
+
+    def container(self, image: Image, worker_id: str) -> Container:
+        """Return what runs the messages of a worker in containers."""
 
     async def ready(self, worker: Worker) -> None:
         """Take notice that a worker can run messages."""
@@ -125,11 +130,9 @@ class Worker:
         self.running: Running | None = None
         self._home = home
         self._workspace = Workspace(home.data)
-        self._process: Process = (
-            Warm(image, self.id, home.data, home.limits.growth_bytes)
-            if image.mode == "warm"
-            else Cold(image)
-        )
+        self.container = home.container(image, self.id) if image.mode == CONTAINER else None
+        """what runs its messages in containers, if that is how they run"""
+        self._process = self.container or self._make_process()
         self._wanted = asyncio.Event()
         self._retired = False
         self._aborted = False
@@ -197,6 +200,11 @@ class Worker:
         finally:
             await self._process.close()
             await self._workspace.close()
+
+    def _make_process(self) -> Process:
+        if self.image.mode == "warm":
+            return Warm(self.image, self.id, self._home.data, self._home.limits.growth_bytes)
+        return Cold(self.image)
 
     async def _prepare(self) -> None:
         if self._after:
@@ -305,6 +313,8 @@ class Worker:
         log, results = Log(limits.log_characters), _Results(self._home, claim.execution)
         running = self.running = Running(claim, log, results)
         token = self._grant(claim.actor, seconds)
+        if self.container is not None:
+            self.container.actor = claim.actor
         problem = ""
         ending = Ending(-signal.SIGKILL)
         try:
@@ -483,8 +493,11 @@ class Worker:
             log_seconds=self._log_seconds(claim.actor),
             runtime=round(time.monotonic() - began),
             cpu=ending.cpu,
+            io=ending.io,
             exit_code=None if problem else exit_code,
-            final_state=_final_state(claim.execution, moment, exit_code, problem),
+            final_state=endings.final_state(
+                claim.execution, moment, exit_code, problem, out_of_memory=ending.out_of_memory
+            ),
             finish_time=moment,
         )
         return endings.End(end, claim.actor, self._home.api_server(self.tenant))
@@ -572,22 +585,3 @@ def _drop(_result: bytes) -> None:
 def _last_line(log: str) -> str:
     lines = log.strip().splitlines()
     return lines[-1][-_MAX_REASON_LENGTH:] if lines else ""
-
-
-def _final_state(
-    execution: Record, moment: datetime.datetime, exit_code: int, problem: str
-) -> dict[str, Any]:
-    """Return what docker says of a container that has ended."""
-    return {
-        "Status": "exited",
-        "Running": False,
-        "Paused": False,
-        "Restarting": False,
-        "OOMKilled": False,
-        "Dead": False,
-        "Pid": 0,
-        "ExitCode": exit_code,
-        "Error": problem,
-        "StartedAt": clock.iso(execution["start_time"]),
-        "FinishedAt": clock.iso(moment),
-    }

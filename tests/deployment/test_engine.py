@@ -60,5 +60,12 @@ def test_a_step_that_fails_is_named(checkout: Checkout, step: str) -> None:
     assert checkout.make("image").error == f"`docker {step}` failed with 3"
 
 
-def test_without_docker_there_is_no_image(tmp_path: Path) -> None:
-    assert Checkout(tmp_path).make("image").error.startswith("docker is not installed")
+def test_without_an_engine_there_is_no_image(tmp_path: Path) -> None:
+    error = Checkout(tmp_path).make("image").error
+    assert error.startswith("neither docker nor podman nor buildah is installed")
+
+
+def test_an_engine_that_is_named_is_taken_or_missed(checkout: Checkout) -> None:
+    error = checkout.make("image", ENGINE="podman").error
+    assert error.startswith("podman is not installed")
+    assert checkout.calls("docker") == []

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA, Limits, load, load_images
+from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA, Containers, Limits, load, load_images
 from abaco.workers import environment
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.linkedstores.transfer import BUCKETS, COLLECTIONS
@@ -31,6 +31,7 @@ from tests.docs.pages import blocks, code, rows, section, text_of
 CONCEPTS = text_of("docs/concepts.md")
 HTTP = text_of("docs/http-api.md")
 SETTINGS = text_of("docs/settings.md")
+CONTAINERS = text_of("docs/containers.md")
 GATEWAY = text_of("docs/gateway.md")
 ARCHITECTURE = text_of("docs/architecture.md")
 JOB = "10763fe2-145a-58f3-9c95-d3a15d46e46c"
@@ -267,6 +268,18 @@ def test_the_table_of_limits_has_every_limit_with_its_default() -> None:
         code(first)[0]: float(default) for first, default, _ in rows(SETTINGS, "limit | default")
     }
     assert documented == {field.name: float(field.default) for field in fields(Limits)}  # type: ignore[arg-type]  # all are numbers
+
+
+# docs/containers.md
+
+
+def test_the_table_of_containers_has_every_setting_with_its_default() -> None:
+    table = rows(CONTAINERS, "container setting | default")
+    documented = {code(first)[0]: default for first, default, _ in table}
+    defaults = {field.name: field.default for field in fields(Containers)}
+    defaults["registries"] = ", ".join(Containers.registries)
+    assert documented == {name: str(default) for name, default in defaults.items()}
+    assert set(documented) == set(SETTINGS_SCHEMA["properties"]["containers"]["properties"])
 
 
 # docs/gateway.md

@@ -48,6 +48,18 @@ def test_files_that_others_may_read_are_named_with_the_command_that_mends_it(
     assert found(done)["files"]["remedy"] == f"chmod go-rwx {secret}"
 
 
+def test_an_engine_for_containers_that_does_not_answer_is_named(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = f"containers: {{engine: podman, socket: {tmp_path}/socket}}"
+    (tmp_path / "abaco.yml").write_text(section)
+    row = found(cli("doctor", "-o", "json"))["containers"]
+    assert row["status"] == "bad"
+    assert row["found"] == f"podman does not answer at {tmp_path}/socket"
+    assert "abaco.yml" in row["remedy"]
+
+
 def test_without_anything_each_line_says_what_to_do(bare: Run) -> None:
     done = bare("doctor", "-o", "json")
     rows = found(done)

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+import yaml
 
 from tests.abaco.running import RunningGateway
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, until
 from tests.pipelinejobs.running import Run
+
+ALERTS = ROOT / "deploy" / "alerts.yml"
 
 
 @pytest.fixture
@@ -70,19 +77,88 @@ def test_a_subscriber_is_told_and_counted(
     assert bare("subscriptions", "replay", "lab", "-o", "json").rows == {"told": 0, "left": 0}
 
 
-def test_the_dashboard_asks_for_metrics_that_there_are(here: RunningGateway) -> None:
-    dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text())
+def known(here: RunningGateway) -> set[str]:
+    """Return the names that the gateway's metrics have."""
     text = httpx.get(f"{here.url}/metrics", trust_env=False).text
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     suffixes = {"histogram": ("_bucket", "_count", "_sum")}
-    known = {name + end for name, kind in kinds.items() for end in suffixes.get(kind, ("",))}
+    return {name + end for name, kind in kinds.items() for end in suffixes.get(kind, ("",))}
+
+
+def named(expressions: str) -> set[str]:
+    """Return the names of metrics in expressions of Prometheus."""
+    return set(re.findall(r"\b(?:abaco|pipelinejobs)_\w+", expressions))
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(here: RunningGateway) -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text())
     panels = dashboard["panels"]
     asked = " ".join(target["expr"] for panel in panels for target in panel["targets"])
     asked += " ".join(each["query"]["query"] for each in dashboard["templating"]["list"][1:])
-    named = set(re.findall(r"\b(?:abaco|pipelinejobs)_\w+", asked))
-    assert len(named) > 8
-    assert named <= known
+    assert len(named(asked)) > 8
+    assert named(asked) <= known(here)
     assert len({panel["id"] for panel in panels}) == len(panels) > 10
+
+
+def test_the_alerts_ask_for_metrics_that_there_are_and_are_documented(here: RunningGateway) -> None:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    asked = " ".join(rule["expr"] for rule in group["rules"])
+    assert len(named(asked)) > 8
+    assert named(asked) <= known(here)
+    page = (ROOT / "docs" / "operating.md").read_text()
+    documented = re.findall(r"^\| `(PipelineJobs\w+)` \|", page, re.MULTILINE)
+    assert documented == [rule["alert"] for rule in group["rules"]]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not found: prometheus")
+def test_an_alert_is_raised_by_what_it_is_about_and_by_nothing_else(tmp_path: Path) -> None:
+    quiet = {
+        "abaco_ready": "1x60",
+        'abaco_actors{status="READY"}': "1x60",
+        "abaco_messages_postponed": "0x60",
+        'abaco_executions{status="SUBMITTED"}': "999x60",
+        'pipelinejobs_lag_seconds{subscription="lab"}': "899x60",
+        'pipelinejobs_dead_letters{subscription="lab"}': "0x60",
+    }
+    loud = {
+        "abaco_ready": ("0x60", "PipelineJobsNotReady"),
+        'abaco_actors{status="ERROR"}': ("1x60", "PipelineJobsActorFailed"),
+        "abaco_messages_postponed": ("1x60", "PipelineJobsMessagesPostponed"),
+        'abaco_executions{status="SUBMITTED"}': ("1001x60", "PipelineJobsMessagesWait"),
+        "abaco_throttled_messages_total": ("0+60x60", "PipelineJobsSendersRefused"),
+        'pipelinejobs_refused_events_total{event="run"}': ("0+10x60", "PipelineJobsEventsRefused"),
+        'pipelinejobs_lag_seconds{subscription="lab"}': ("901x60", "PipelineJobsSubscriberBehind"),
+        'pipelinejobs_dead_letters{subscription="lab"}': ("1x60", "PipelineJobsDeadLetters"),
+    }
+
+    def case(series: dict[str, str], raised: str) -> dict[str, Any]:
+        firing = 'count by (alertname) (ALERTS{alertstate="firing"})'
+        labels = f'{{alertname="{raised}"}}'
+        return {
+            "interval": "1m",
+            "input_series": [{"series": name, "values": each} for name, each in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": firing,
+                    "eval_time": "50m",
+                    "exp_samples": [{"labels": labels, "value": 1}] if raised else [],
+                }
+            ],
+        }
+
+    cases = [case(quiet, "")]
+    cases += [case({**quiet, name: values}, raised) for name, (values, raised) in loud.items()]
+    missing = {name: values for name, values in quiet.items() if name != "abaco_ready"}
+    cases += [case(missing, "PipelineJobsGone")]
+    file = tmp_path / "cases.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "tests": cases}))
+    done = subprocess.run(
+        [shutil.which("promtool") or "promtool", "test", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_dispatcher_that_is_killed_is_started_again(

@@ -10,7 +10,6 @@ from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
 from abaco.http.endpoints import description, search
-from abaco.settings import load_images
 from abaco.store import actors, executions, permissions
 from abaco.store.permissions import READ, UPDATE
 from abaco.workers import admission
@@ -158,11 +157,13 @@ def utilization(call: Call) -> Reply:
 
 def _check_image(call: Call, name: str, variables: Iterable[str]) -> None:
     """Refuse an image that the sender may not register; one that is not known yet is checked later."""
-    image = load_images(call.gateway.settings.images_file).get(name)
-    if image is None:
-        return
     try:
+        image = admission.find(call.gateway.settings, name)
+        if image is None:
+            return
         admission.check(image, call.principal.registrant, variables)
+    except admission.ImageRefused as error:
+        raise description.Invalid(str(error)) from None
     except admission.NotAdmitted as error:
         message = f"Not authorized -- {error}"
         raise BadRequest(message) from None

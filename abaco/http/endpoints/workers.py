@@ -13,6 +13,7 @@ from abaco.store import actors, executions
 from abaco.store.permissions import READ, UPDATE
 
 if TYPE_CHECKING:
+    from abaco.workers.containers import Container
     from abaco.workers.worker import Worker
 
 
@@ -84,7 +85,15 @@ def _show(worker: Worker) -> dict[str, Any]:
         "lastHealthCheckTime": "None",
         "image": worker.image.name,
         "chName": f"worker_{worker.id}",
+        **_place(worker.container),
     }
+
+
+def _place(container: Container | None) -> dict[str, str]:
+    """Return where the container of the present message is."""
+    if container is None:
+        return {}
+    return {"location": container.location, **({"cid": container.cid} if container.cid else {})}
 
 
 _PATH = "/actors/{actor}/workers"
