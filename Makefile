@@ -30,8 +30,8 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	touch $@
 
-up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=)
-	@exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
+up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=, DEMO=1 for something to see)
+	@PIPELINEJOBS_DEMO="$$DEMO" exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
 
 image: $(INSTALLED)  ## build the image of the actor with docker, podman or buildah (ENGINE=)
 	@$(BIN)/python -m deployment image $${ENGINE:+--engine="$$ENGINE"}

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Row = dict[str, Any]
 
@@ -46,6 +46,9 @@ STYLES = {
 }
 """The colours of states."""
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+WIDE = 150
+"""Columns of a terminal that shows UUIDs and dates in full."""
+_SHORT = 13
 _UNBOUNDED = 10_000
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 """DEL and the C1 controls, which JSON lets stand as they are."""
@@ -60,6 +63,49 @@ class Column(NamedTuple):
     title: str = ""
     whole: bool = False
     """is never broken into lines"""
+    brief: Callable[[Any], str] | None = None
+    """how a terminal that is not `WIDE` shows a value; a pipe gets it in full"""
+    room: int = 0
+    """is left out where a terminal has fewer columns of characters"""
+
+
+def fitting(columns: Sequence[Column], screen: Console) -> list[Column]:
+    """Return the columns that there is room for, as they are shown there."""
+    if not screen.is_terminal:
+        return [column._replace(brief=None) for column in columns]
+    shown = [column for column in columns if screen.width >= column.room]
+    is_wide = screen.width >= WIDE
+    return [column._replace(brief=None) for column in shown] if is_wide else shown
+
+
+def grid(columns: Sequence[Column]) -> Table:
+    """Return an empty table; what is not whole folds, and nothing is cut as long as it can fold."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        title = column.title or column.key.upper().replace("_", " ")
+        made.add_column(title, no_wrap=column.whole, overflow="fold")
+    return made
+
+
+def cells(row: Mapping[str, Any], columns: Sequence[Column]) -> list[Text]:
+    """Return a row as a table shows it."""
+    values = ((row.get(column.key), column.brief) for column in columns)
+    return [
+        cell(value if brief is None or value is None else brief(value)) for value, brief in values
+    ]
+
+
+def short(uuid: object) -> str:
+    """Return the beginning of a UUID, which is enough to name one among 100,000 jobs."""
+    return str(uuid)[:_SHORT]
+
+
+def ago(moment: object) -> str:
+    """Return how long ago a moment was, such as `12 min ago`."""
+    if not isinstance(moment, datetime.datetime):
+        return shown(moment)
+    seconds = (datetime.datetime.now(datetime.timezone.utc) - moment).total_seconds()
+    return f"{largest_unit(seconds)} ago" if seconds >= 1 else "now"
 
 
 def console(*, errors: bool = False) -> Console:
@@ -94,14 +140,12 @@ def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> i
     if output is Format.csv:
         return _print_csv(rows, [column.key for column in columns])
     count = 0
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        title = column.title or column.key.upper().replace("_", " ")
-        grid.add_column(title, no_wrap=column.whole, overflow="fold")
+    fit = fitting(columns, console())
+    table = grid(fit)
     for count, row in enumerate(rows, start=1):  # noqa: B007 - counted for the caller
-        grid.add_row(*(cell(row.get(column.key)) for column in columns))
+        table.add_row(*cells(row, fit))
     if count:
-        _print_grid(grid)
+        _print_grid(table)
     return count
 
 
@@ -112,18 +156,18 @@ def record(row: Mapping[str, Any], output: Format) -> None:
     elif output is Format.csv:
         _print_csv([dict(row)], list(row))
     else:
-        grid = Table(box=None, pad_edge=False, show_header=False)
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
+        fields = Table(box=None, pad_edge=False, show_header=False)
+        fields.add_column(style="bold", no_wrap=True)
+        fields.add_column(overflow="fold")
         for name, value in row.items():
-            grid.add_row(name, cell(value))
-        _print_grid(grid)
+            fields.add_row(name, cell(value))
+        _print_grid(fields)
 
 
-def _print_grid(grid: Table) -> None:
+def _print_grid(table: Table) -> None:
     screen = console()
     with screen.capture() as captured:
-        screen.print(grid)
+        screen.print(table)
     # a table fills its last column with blanks, which nobody needs in a file
     lines = [line.rstrip(" ") for line in captured.get().splitlines()]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from abaco import clientcache
 from datacatalog import mongo
+from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipeline import PipelineStore
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore, naming
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.linkedstores.statistics.reader import Statistics
 from datacatalog.linkedstores.views import Views
@@ -25,6 +26,7 @@ from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
 from manager import settings
 from manager.exceptions import InvalidSettings
+from pipelinejobs import values
 from pipelinejobs.exceptions import CommandError, Unreachable, UsageError
 from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
@@ -32,6 +34,7 @@ from reactors.runtime import Reactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.mongo import Document
     from pipelinejobs.gateway import Gateway
 
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
@@ -42,6 +45,7 @@ KEPT = (*SECRETS, ACTOR, NONCE)
 """What `make up` keeps in files of these names, in lower case."""
 _FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
 """Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
+_MAX_CANDIDATES = 5
 ALIAS = "jobs-manager"
 """By which `make up` registers the actor."""
 
@@ -253,6 +257,34 @@ class Site:
             )
             raise CommandError(message)
         return str(found["uuid"])
+
+    def job_uuid(self, name: str) -> str:
+        """Return the UUID of the job that is meant by it, its beginning, a title or a session.
+
+        Raises:
+            CommandError: there is none, or there are several.
+        """
+        uuid = typeduuid.canonical(name)
+        if typeduuid.validate(uuid, permissive=True):
+            return values.job_uuid(uuid)
+        found = naming.named(self.jobs, name, _MAX_CANDIDATES + 1)
+        if not found:
+            message = (
+                f"no job has the uuid (or at least {naming.MIN_BEGINNING} characters of its beginning), "
+                f"title or session {name!r:.60}: see `pipelinejobs jobs ls`"
+            )
+            raise CommandError(message)
+        if len(found) > 1:
+            shown = ", ".join(_candidate(job) for job in found[:_MAX_CANDIDATES])
+            more = ", and more" if len(found) > _MAX_CANDIDATES else ""
+            message = f"{name!r:.60} names several jobs: {shown}{more}: give more of the uuid"
+            raise CommandError(message)
+        return str(found[0]["uuid"])
+
+
+def _candidate(job: Document) -> str:
+    title = naming.title_of(job)
+    return f"{job['uuid']} ({job['state']}{f', {title:.40}' if title else ''})"
 
 
 def _home_cache() -> Path:

@@ -17,9 +17,11 @@ from abaco import clientcache
 from abaco.exceptions import ServerError
 from abaco.platform import Prepared
 from datacatalog import mongo
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from local import day
 from local.database import LocalDatabase
 from local.demo import TACOBOT
 from local.exceptions import LocalDatabaseError
@@ -42,6 +44,8 @@ ROLES = ["Internal/everyone", "Internal/abaco-admin"]
 DATABASE = "catalog"
 PATIENCE = "_REACTOR_MONGODB_PATIENCE"
 DISPATCHER = "_REACTOR_DELIVERIES_DISPATCHER"
+DEMO = "PIPELINEJOBS_DEMO"
+"""With 1, a database without jobs is filled with some."""
 _PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
 _LIFETIME = 365 * 86_400
 _NONCE = "made by make up"
@@ -71,7 +75,8 @@ def prepare(platform: Platform) -> Prepared:
             for name in SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             environment[DISPATCHER] = "true"
-            lines = _register(platform, environment)
+            demo = _demo(environment)
+            lines = [*demo, *_register(platform, environment)]
             actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
             site = Site(platform.data.parent, {**environment, **actor})
             page, collector = make_page(platform, site), Measures(site)
@@ -101,6 +106,18 @@ def prepare(platform: Platform) -> Prepared:
         return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector)
     check = functools.partial(keeper.check, mongodb)
     return Prepared(lines, close, page, check, [database.data], collector)
+
+
+def _demo(environment: dict[str, str]) -> list[str]:
+    """Fill the database with a day of jobs, where that is wanted and it has none; say what was done."""
+    if os.environ.get(DEMO) != "1":
+        return []
+    count = day.fill(PipelineJobStore(_mongodb(environment)), now())
+    if not count:
+        return [
+            "demo     no jobs were made up, since the database has some: `make clean` removes it"
+        ]
+    return [f"demo     {count} jobs of a day that was made up"]
 
 
 def _start(database: LocalDatabase, note: Path) -> tuple[Keeper, Server]:

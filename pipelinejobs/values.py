@@ -19,6 +19,7 @@ from reactors.exceptions import MessageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
+_DATE = re.compile(r"[0-9]{4}-")
 _JOB = "107"
 _MAX_DIGITS = 9
 
@@ -31,13 +32,15 @@ def at(value: object, *names: str) -> object:
 
 
 def moment(age: str | None) -> datetime.datetime | None:
-    """Return the moment that was so long ago: `90s`, `15m`, `2h`, `3d`, `1w`.
+    """Return the moment that was so long ago: `90s`, `15m`, `2h`, `3d`, `1w`; or the date and time.
 
     Raises:
-        UsageError: it is not an age.
+        UsageError: it is neither.
     """
     if age is None:
         return None
+    if _DATE.match(age.strip()):
+        return _date(age.strip())
     match = _AGE.fullmatch(age.strip())
     if match is None:
         problem = (
@@ -50,6 +53,16 @@ def moment(age: str | None) -> datetime.datetime | None:
     except OverflowError:
         problem = f"{age} ago is before the calendar begins: give a smaller number"
         raise UsageError(problem) from None
+
+
+def _date(text: str) -> datetime.datetime:
+    try:
+        # Python 3.10 does not know the Z
+        found = datetime.datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+    except ValueError:
+        problem = f"{text!r:.40} is not a date: give one such as 2030-01-31 or 2030-01-31T18:00"
+        raise UsageError(problem) from None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
 
 
 def states(names: list[str]) -> tuple[str, ...]:

@@ -101,7 +101,8 @@ def send(
     `reset` and `ready` need an administrative token, which is worked out of
     `CATALOG_ADMIN_TOKEN_KEY` and `CATALOG_ADMIN_TOKEN_SECRET`.
     """
-    site, uuid, name = site_of(context), values.job_uuid(job), values.event(event)
+    site, name = site_of(context), values.event(event)
+    uuid = site.job_uuid(job)
     content = values.json_object(data, "--data")
     shown = token or _token(site, uuid, administrative=TRANSITIONS[name].administrative)
     parameters = {} if event_id is None else {"event_id": event_id}
@@ -128,7 +129,8 @@ def delete(
     output_format: output.Output = Format.table,
 ) -> None:
     """Hide a job, so that it accepts no events; with `--force` remove it."""
-    site, uuid = site_of(context), values.job_uuid(job)
+    site = site_of(context)
+    uuid = site.job_uuid(job)
     if force and not yes:
         if not sys.stdin.isatty():
             message = "--force removes the job for good: add --yes where nobody can be asked"
@@ -153,7 +155,8 @@ def undelete(
     output_format: output.Output = Format.table,
 ) -> None:
     """Bring a hidden job back; goes straight to the database, since no message does this."""
-    site, uuid = site_of(context), values.job_uuid(job)
+    site = site_of(context)
+    uuid = site.job_uuid(job)
     back = site.jobs.undelete(uuid, token or _token(site, uuid, hidden=True))
     output.record({"uuid": uuid, "state": back["state"], "hidden": False}, output_format)
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 Cursor = Annotated[str | None, typer.Option(help="The cursor that the page before printed.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's uuid.")]
+Job = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="Its uuid or the beginning of it, its title or its session."
+    ),
+]
 States = Annotated[
     list[str] | None,
     typer.Option(
@@ -30,8 +35,27 @@ Pipelines = Annotated[
     list[str] | None,
     typer.Option("--pipeline", help="Of the pipeline with this uuid or id; may be repeated."),
 ]
-Newer = Annotated[str | None, typer.Option(metavar="AGE", help="Created within, such as 2h.")]
-Older = Annotated[str | None, typer.Option(metavar="AGE", help="Created before, such as 3d.")]
+Sessions = Annotated[
+    list[str] | None, typer.Option("--session", help="Of this session; may be repeated.")
+]
+Owners = Annotated[
+    list[str] | None, typer.Option("--owner", help="Of this owner; may be repeated.")
+]
+Newer = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        "--newer",
+        metavar="WHEN",
+        help="Created since 2h ago, or a date and time in UTC.",
+    ),
+]
+Older = Annotated[
+    str | None,
+    typer.Option(
+        "--until", "--older", metavar="WHEN", help="Created before, such as 3d or 2030-01-31."
+    ),
+]
 Idle = Annotated[
     str | None, typer.Option(metavar="AGE", help="Without an event for this long, such as 15m.")
 ]
@@ -50,9 +74,23 @@ Event = Annotated[
 ]
 
 
+LISTING = "ls"
+_ALIAS = "list"
+
+
 def command(group: typer.Typer, name: str, example: str) -> Callable[..., Any]:
-    """Return the decorator of a command, with an example of how it is used."""
-    return group.command(name, epilog=f"Example: `pipelinejobs {example}`")
+    """Return the decorator of a command, with an example of how it is used.
+
+    What lists has two names, of which the help of its group shows one.
+    """
+    epilog = f"Example: `pipelinejobs {example}`"
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        if name == LISTING:
+            group.command(_ALIAS, epilog=epilog, hidden=True)(function)
+        return group.command(name, epilog=epilog)(function)
+
+    return register
 
 
 def site_of(context: typer.Context) -> Site:
@@ -66,6 +104,8 @@ def filters(
     states: list[str] | None,
     pipelines: list[str] | None,
     *,
+    sessions: list[str] | None = None,
+    owners: list[str] | None = None,
     newer: str | None = None,
     older: str | None = None,
     idle: str | None = None,
@@ -80,6 +120,8 @@ def filters(
     return Filters(
         states=values.states(states or []),
         pipelines=tuple(site.pipeline_uuid(name) for name in pipelines or []),
+        sessions=tuple(sessions or []),
+        owners=tuple(owners or []),
         created_after=values.moment(newer),
         created_before=values.moment(older),
         updated_before=values.moment(idle),

@@ -15,6 +15,7 @@ from rich.text import Text
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
+from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
 from pipelinejobs import drawing, failures, graph, output, values
 from pipelinejobs.commands import common
@@ -23,21 +24,28 @@ from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datacatalog.linkedstores.pipelinejob.search import Filters
     from datacatalog.mongo import Document
     from pipelinejobs.site import Site
 
 COLUMNS = (
-    Column("uuid", whole=True),
+    Column("uuid", whole=True, brief=output.short),
     Column("state", whole=True),
-    Column("last_event", whole=True),
-    Column("updated", whole=True),
-    Column("created", whole=True),
+    Column("last_event", whole=True, room=100),
+    Column("updated", whole=True, brief=output.ago),
+    Column("created", whole=True, brief=output.ago, room=output.WIDE),
+    Column("title"),
     Column("pipeline"),
-    Column("session"),
+    Column("session", room=output.WIDE),
 )
+FIELDS = (
+    *("uuid", "title", "state", "last_event", "updated", "created", "revision", "pipeline"),
+    *("pipeline_uuid", "session", "owner", "archive_system", "archive_path", "agent", "task"),
+    "hidden",
+)
+"""What a listing knows of a job."""
 SEARCH_SECONDS = 10.0
 _POSITION, _EVENT, _STATE = 7, 10, 11
 
@@ -69,11 +77,16 @@ def list_jobs(
     context: typer.Context,
     states: common.States = None,
     pipeline: common.Pipelines = None,
+    session: common.Sessions = None,
+    owner: common.Owners = None,
     newer: common.Newer = None,
     older: common.Older = None,
     idle: common.Idle = None,
     text: common.Containing = "",
     hidden: common.Hidden = False,
+    columns: Annotated[
+        str, typer.Option(metavar="NAMES", help="What to show, with commas in between.")
+    ] = "",
     sort: Annotated[Order, typer.Option(help="Newest first by this date.")] = Order.created,
     limit: common.Limit = 50,
     cursor: common.Cursor = None,
@@ -85,16 +98,41 @@ def list_jobs(
     been then, whatever is added meanwhile.
     """
     site = site_of(context)
+    shown = _columns(columns)
     wanted = common.filters(
-        site, states, pipeline, newer=newer, older=older, idle=idle, text=text, hidden=hidden
+        site,
+        states,
+        pipeline,
+        sessions=session,
+        owners=owner,
+        newer=newer,
+        older=older,
+        idle=idle,
+        text=text,
+        hidden=hidden,
     )
     rows, following = rows_of(site, wanted, order=sort.value, cursor=cursor, limit=limit)
-    output.listing(rows, COLUMNS, output_format)
+    if columns:
+        rows = [{column.key: row[column.key] for column in shown} for row in rows]
+    output.listing(rows, shown, output_format)
     if not rows:
         output.note(
             "no job matches these filters" if following is None else "none was found so far"
         )
     output.more(following)
+
+
+def _columns(names: str) -> Sequence[Column]:
+    """Return the columns that somebody has named, or the usual ones."""
+    if not names:
+        return COLUMNS
+    known = {column.key: column._replace(room=0) for column in COLUMNS}
+    chosen = [name.strip().lower() for name in names.split(",")]
+    for name in chosen:
+        if name not in FIELDS:
+            problem = f"there is no column {name!r:.40}: use some of {', '.join(FIELDS)}"
+            raise UsageError(problem)
+    return [known.get(name, Column(name)) for name in chosen]
 
 
 def rows_of(
@@ -111,6 +149,7 @@ def _row(job: Document, names: dict[str, str]) -> output.Row:
     pipeline_uuid = str(job.get("pipeline_uuid"))
     return {
         "uuid": job["uuid"],
+        "title": job.get("title"),
         "state": job.get("state"),
         "last_event": job.get("last_event"),
         "updated": job.get("updated"),
@@ -133,7 +172,7 @@ def show(
 ) -> None:
     """Show a job, hidden or not: its fields, what it may do next, what waits for it."""
     site = site_of(context)
-    stored = site.jobs.load_deletable(values.job_uuid(job))
+    stored = site.jobs.load_deletable(site.job_uuid(job))
     output.record(_details(site, stored), output_format)
 
 
@@ -153,7 +192,7 @@ def _details(site: Site, stored: Document) -> output.Row:
         }
         failure = failures.of(stored, reversed(public["history"]))
         why = {} if failure is None else {"failure": failure.message, "trace": failure.trace}
-        return {**_row(public, names), **why, **more}
+        return {**_row({**public, "title": title_of(public)}, names), **why, **more}
 
 
 @contextlib.contextmanager
@@ -182,7 +221,8 @@ def history(
 
     While it follows, JSON is one object a line.
     """
-    site, uuid = site_of(context), values.job_uuid(job)
+    site = site_of(context)
+    uuid = site.job_uuid(job)
     stored = site.jobs.load_deletable(uuid)
     with _reading(stored):
         count = moved(stored) + len(stored.get("history", []))
@@ -226,7 +266,7 @@ def _print_line(entry: dict[str, Any], output_format: Format) -> None:
 def draw(
     context: typer.Context,
     job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", help="The job's uuid; none: no path.")
+        str | None, typer.Argument(metavar="[JOB]", help="The job; none: no path.")
     ] = None,
     form: Annotated[Drawing, typer.Option("--format", help="As what.")] = Drawing.text,
     to: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
@@ -235,7 +275,7 @@ def draw(
     site = site_of(context)
     path = graph.Path()
     if job is not None:
-        stored = site.jobs.load_deletable(values.job_uuid(job))
+        stored = site.jobs.load_deletable(site.job_uuid(job))
         with _reading(stored):
             path = graph.Path.of(site.search.path(stored))
     if form is Drawing.svg:

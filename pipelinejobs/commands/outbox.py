@@ -11,11 +11,11 @@ from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
 _COLUMNS = (
-    Column("uuid", "JOB", whole=True),
+    Column("uuid", "JOB", whole=True, brief=output.short),
     Column("subscriber", whole=True),
     Column("waiting", whole=True),
-    Column("since", whole=True),
-    Column("due", whole=True),
+    Column("since", whole=True, brief=output.ago, room=100),
+    Column("due", whole=True, room=100),
     Column("tries", whole=True),
     Column("reason"),
 )

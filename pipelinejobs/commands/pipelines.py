@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 _COLUMNS = (
-    Column("uuid", whole=True),
+    Column("uuid", whole=True, brief=output.short),
     Column("id"),
     Column("name"),
     Column("type"),
-    Column("created", whole=True),
+    Column("created", whole=True, brief=output.ago),
 )
 
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 _COLUMNS = (
-    Column("uuid", "JOB", whole=True),
-    Column("date", whole=True),
+    Column("uuid", "JOB", whole=True, brief=output.short),
+    Column("date", whole=True, brief=output.ago),
     Column("event", whole=True),
     Column("state", whole=True),
-    Column("applied", whole=True),
+    Column("applied", whole=True, brief=output.ago, room=100),
     Column("id"),
 )
 _OUTCOMES = (
-    Column("uuid", "JOB", whole=True),
+    Column("uuid", "JOB", whole=True, brief=output.short),
     Column("event", whole=True),
     Column("outcome", whole=True),
     Column("detail"),
@@ -52,8 +52,9 @@ def list_rejected(
     output_format: output.Output = Format.table,
 ) -> None:
     """List the events that the state of a job did not allow, the newest first."""
-    page = site_of(context).search.rejected(
-        job_uuid=None if job is None else values.job_uuid(job),
+    site = site_of(context)
+    page = site.search.rejected(
+        job_uuid=None if job is None else site.job_uuid(job),
         event=None if event is None else values.event(event),
         settled=settled,
         cursor=cursor,
@@ -98,7 +99,7 @@ def retry(
 
 def _chosen(site: Site, job: str | None, event: str | None) -> list[str]:
     """Return the ids of all events that are meant, the oldest first."""
-    uuid = None if job is None else values.job_uuid(job)
+    uuid = None if job is None else site.job_uuid(job)
     name = None if event is None else values.event(event)
     found: list[str] = []
     cursor = None

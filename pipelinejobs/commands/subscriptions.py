@@ -25,9 +25,9 @@ _COLUMNS = (
 )
 _DEAD_COLUMNS = (
     Column("id", whole=True),
-    Column("job_uuid", "JOB", whole=True),
+    Column("job_uuid", "JOB", whole=True, brief=output.short),
     Column("event", whole=True),
-    Column("date", whole=True),
+    Column("date", whole=True, brief=output.ago, room=100),
     Column("tries", whole=True),
     Column("reason"),
 )

@@ -10,7 +10,7 @@ import typer
 from datacatalog.linkedstores.pipelinejob.former_salts import GRACE_SECONDS, MAX_GRACE_SECONDS
 from datacatalog.managers.pipelinejobs.callback import callback_url
 from manager.settings import section_of
-from pipelinejobs import output, values
+from pipelinejobs import output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import command, site_of
 
@@ -41,7 +41,7 @@ def admin(context: typer.Context) -> None:
 def job_token(context: typer.Context, job: common.Job, callback: Callback = False) -> None:
     """Print the token of a job, which holds until it is rotated; hidden jobs have one too."""
     site = site_of(context)
-    stored = site.jobs.load_deletable(values.job_uuid(job))
+    stored = site.jobs.load_deletable(site.job_uuid(job))
     token = site.jobs.get_token(stored)
     typer.echo(_callback(site, stored["uuid"], token, stored.get("session")) if callback else token)
 
@@ -64,7 +64,8 @@ def rotate(
 
     Within the grace period both tokens hold, so that the platform can be given the new one.
     """
-    site, uuid = site_of(context), values.job_uuid(job)
+    site = site_of(context)
+    uuid = site.job_uuid(job)
     present = site.jobs.get_token(site.jobs.load_deletable(uuid))
     stored = site.jobs.rotate_token(uuid, present, grace=grace)
     token = stored["_update_token"]

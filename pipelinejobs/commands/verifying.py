@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datacatalog.linkedstores.pipelinejob.replay import verify as verify_job
-from pipelinejobs import output, values
+from pipelinejobs import output
 from pipelinejobs.commands.common import command, site_of
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from pipelinejobs.site import Site
 
-_COLUMNS = (Column("uuid", "JOB", whole=True), Column("problem"))
+_COLUMNS = (Column("uuid", "JOB", whole=True, brief=output.short), Column("problem"))
 
 
 def register(group: typer.Typer) -> None:
@@ -59,4 +59,4 @@ def _wanted(site: Site, jobs: list[str] | None) -> Iterator[Document]:
     if not jobs:
         yield from site.search.everything()
     for job in jobs or []:
-        yield site.jobs.load_deletable(values.job_uuid(job))
+        yield site.jobs.load_deletable(site.job_uuid(job))

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from pipelinejobs import output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import command, site_of
-from pipelinejobs.commands.jobs import rows_of
+from pipelinejobs.commands.jobs import COLUMNS, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.table import Table
 
     from pipelinejobs.output import Row
 
@@ -57,22 +59,21 @@ def watch(
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
             for rows in looks():
-                live.update(_table(rows), refresh=True)
+                live.update(_table(rows, screen), refresh=True)
     known: dict[str, Any] = {}
     for rows in looks():
         _print_changes(rows, known)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row], screen: Console) -> Table:
     now = datetime.datetime.now(datetime.timezone.utc)
-    counts = Text(f"{now:%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends", style="dim")
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=counts)
+    fit = output.fitting(COLUMNS, screen)
+    table = output.grid(fit)
+    table.caption = Text(f"{now:%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends", style="dim")
     table.caption_justify = "left"
-    for name in _SHOWN:
-        table.add_column(name.upper().replace("_", " "), no_wrap=True, overflow="ellipsis")
     for row in rows:
         is_new = now - row["updated"] < _RECENT
-        table.add_row(*(output.cell(row[name]) for name in _SHOWN), style="bold" if is_new else "")
+        table.add_row(*output.cells(row, fit), style="bold" if is_new else "")
     return table
 
 

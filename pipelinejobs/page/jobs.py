@@ -8,7 +8,7 @@ from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
-from datacatalog.linkedstores.pipelinejob.search import title_of
+from datacatalog.linkedstores.pipelinejob.naming import title_of
 from pipelinejobs import drawing, failures, graph, values
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import folding, history, live, numbers, rendering, tables, timeline

@@ -101,7 +101,11 @@ def test_a_terminal_gets_no_control_characters(
     assert all(raw not in shown for raw in ("\x1b[31m", "\x7f", "\x9b"))
 
 
-def test_jobs_are_filtered(cli: Run, three: list[str], pipeline: Document) -> None:
+def test_jobs_are_filtered(
+    cli: Run, three: list[str], pipeline: Document, jobs: PipelineJobStore
+) -> None:
+    jobs_owner = jobs.load(three[1])["_admin"]["owner"]
+
     def found(*options: str) -> list[str]:
         return uuids_in(cli("jobs", "ls", *options, "-o", "json"))
 
@@ -114,7 +118,21 @@ def test_jobs_are_filtered(cli: Run, three: list[str], pipeline: Document) -> No
     assert found("--newer", "1h") == three[1::-1]
     assert found("--older", "1h") == []
     assert found("--idle", "1.5d") == []
+    assert found("--since", "2020-01-31T18:00Z", "--until", "9999-01-01") == three[1::-1]
+    assert found("--until", "2020-01-31") == []
+    assert found("--session", "\x1b[31mred\nsnake", "--owner", jobs_owner) == three[1::-1]
+    assert found("--session", "red") == found("--owner", "somebody") == []
     assert found("--sort", "updated", "--limit", "1") == [three[1]]
+
+
+def test_the_columns_that_are_named_are_shown_and_no_others(cli: Run, three: list[str]) -> None:
+    shown = cli("jobs", "list", "--columns", "revision, UUID", "--state", "RUNNING")
+    assert [line.split() for line in shown.out.splitlines()] == [
+        ["REVISION", "UUID"],
+        ["1", three[1]],
+    ]
+    (row,) = cli("jobs", "ls", "--columns", "uuid", "--state", "RUNNING", "-o", "json").rows
+    assert row == {"uuid": three[1]}
 
 
 def test_pages_follow_from_the_cursor_that_is_told(cli: Run, three: list[str]) -> None:
@@ -138,8 +156,10 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
         (["jobs", "ls", "--newer", "soon"], "'soon' is not an age: give a number and a unit"),
         (["jobs", "ls", "--older", "999999w"], "before the calendar begins"),
         (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
+        (["jobs", "ls", "--since", "2030-13-01"], "'2030-13-01' is not a date: give one such as"),
+        (["jobs", "ls", "--columns", "uuid,taco"], "there is no column 'taco': use some of uuid,"),
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
-        (["jobs", "show", "x"], "'x' is not the uuid of a job (107…)"),
+        (["jobs", "show", "x"], "no job has the uuid (or at least 8 characters of its"),
         (["jobs", "history", UNKNOWN, "--follow", "-o", "csv"], "No job exists with UUID"),
         (["rejected", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),
     ],

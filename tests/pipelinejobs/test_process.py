@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pty
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -60,6 +61,32 @@ def test_colours_are_for_terminals(
     assert f"{ESCAPE}36m" not in plain
     piped = execute("jobs", "ls", folder=tmp_path, variables=variables)
     assert ESCAPE not in piped.out + piped.err
+
+
+def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
+    jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    title = "alignment-of-the-samples-of-the-third-flow-cell-2030-01-31"
+    job = jobs.create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {"name": title}}
+    )
+    jobs.keep_unread(job, {"step": 1}, "of another time", key=None, execution_id=None)
+    given = {**variables, "COLUMNS": "80", "NO_COLOR": "1"}
+
+    def lines_of(command: str) -> list[str]:
+        _, shown = in_terminal(command, "ls", variables=given, folder=tmp_path)
+        return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+
+    lines = lines_of("jobs")
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["UUID", "STATE", "UPDATED", "TITLE", "PIPELINE"]
+    assert re.match(rf"{job['uuid'][:13]} +CREATED +(now|\d+ s ago) ", lines[1])
+    start, end = lines[0].index("TITLE"), lines[0].index("PIPELINE")
+    assert "".join(line[start:end].strip() for line in lines[1:]) == title
+    head, *rows = lines_of("rejected")
+    (rejected,) = jobs.rejected.find()
+    assert "".join(row[head.index("ID") :].strip() for row in rows) == rejected["_id"]
+    assert rows[0].startswith(job["uuid"][:13])
 
 
 def test_watching_in_a_terminal_draws_again_and_ends_clean(

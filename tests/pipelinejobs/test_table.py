@@ -26,6 +26,9 @@ def table(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]
     """Yield the commands with their names."""
     for name, member in getattr(command, "commands", {}).items():
         yield from table(member, (*path, name))
+    if command.hidden:
+        # another name for a command that has its line
+        return
     if not hasattr(command, "commands") or command.invoke_without_command:
         yield " ".join(path), command
 
@@ -49,6 +52,13 @@ def test_each_command_has_help(name: str, bare: Run) -> None:
     for parameter in COMMANDS[name].params:
         assert getattr(parameter, "help", None), parameter.name
     assert "Example: pipelinejobs" in shown.out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name.endswith(" ls")])
+def test_ls_can_be_called_list(name: str, bare: Run) -> None:
+    shown = bare(name.split(maxsplit=1)[0], "list", "--help")
+    assert shown.code == 0
+    assert COMMANDS[name].help.splitlines()[0] in " ".join(shown.out.split())
 
 
 @EVERY

@@ -11,6 +11,7 @@ from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
+from datacatalog.linkedstores.pipelinejob.naming import TITLES, title_of
 from datacatalog.linkedstores.pipelinejob.reader import UPDATED
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ _SHOWN = (
     "_properties",
     VISIBLE,
 )
-_TITLES = ("name", "title")
-"""Where the data of a job may have what it is called."""
-_TITLED = (*_SHOWN, *(f"data.{name}" for name in _TITLES))
+_TITLED = (*_SHOWN, *(f"data.{name}" for name in TITLES))
 MAX_COUNTED = 100_000
 """Jobs in which the text of a search was found."""
 FEW = 200
@@ -57,6 +56,10 @@ class Filters:
     """any of these"""
     pipelines: tuple[str, ...] = ()
     """UUIDs, any of these"""
+    sessions: tuple[str, ...] = ()
+    """any of these, whole"""
+    owners: tuple[str, ...] = ()
+    """any of these, whole"""
     created_after: datetime.datetime | None = None
     created_before: datetime.datetime | None = None
     updated_after: datetime.datetime | None = None
@@ -143,6 +146,8 @@ class JobSearch:
             conditions.append({VISIBLE: False})
         if filters.states:
             conditions.append({"state": {"$in": list(filters.states)}})
+        if filters.sessions:
+            conditions.append({"session": {"$in": list(filters.sessions)}})
         if filters.pipelines:
             conditions.append({"pipeline_uuid": {"$in": list(filters.pipelines)}})
         for condition in conditions:
@@ -405,14 +410,6 @@ def _public(row: Document, names: Iterable[str]) -> Document:
     return shown
 
 
-def title_of(job: Document) -> str | None:
-    """Return what a job is called: by `name` or `title` in its data, else by its session."""
-    data = job.get("data")
-    named = [data.get(name) for name in _TITLES] if isinstance(data, dict) else []
-    texts = (text.strip() for text in (*named, job.get("session")) if isinstance(text, str))
-    return next(filter(None, texts), None)
-
-
 def _titled(row: Document) -> Document:
     return {**_public(row, _SHOWN), "title": title_of(row)}
 
@@ -432,6 +429,10 @@ def _conditions(filters: Filters, bounds: Mapping[str, _Bounds]) -> Document:
         conditions["state"] = {"$in": list(filters.states)}
     if filters.pipelines:
         conditions["pipeline_uuid"] = {"$in": list(filters.pipelines)}
+    if filters.sessions:
+        conditions["session"] = {"$in": list(filters.sessions)}
+    if filters.owners:
+        conditions["_admin.owner"] = {"$in": list(filters.owners)}
     for field, (after, before) in bounds.items():
         limits = {"$gte": after, "$lt": before}
         conditions[field] = {name: moment for name, moment in limits.items() if moment}

@@ -119,13 +119,30 @@ class PipelineJobStore(AppendingStore):
     ) -> Document | None:
         """Write a new job; return it, or None if another writer was faster."""
         self.ensure_indexes()
+        stored = self.draft(given, pipeline_uuid, owner)
+        if key is not None:
+            stored["_creation"] = history.digest(FIRST_EVENT, key)
+        entry = stored["history"][0]
+        try:
+            self.coll.insert_one(stored)
+        except DuplicateKeyError:
+            return None
+        self.keep_row(history.audit_row(stored, entry))
+        return stored
+
+    def draft(self, given: dict[str, Any], pipeline_uuid: str, owner: str | None) -> Document:
+        """Return the document of a new job, which is not stored yet.
+
+        Args:
+            given: its fields, with its UUID.
+            pipeline_uuid: of its pipeline.
+            owner: as for `create`.
+        """
         data = given["data"]
         fields = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
         if not fields.get("archive_system"):
             fields["archive_system"] = self.catalog.storage_system
         stored = self.managed(fields, owner)
-        if key is not None:
-            stored["_creation"] = history.digest(FIRST_EVENT, key)
         created = stored["_properties"]["created_date"]
         entry = history.new_entry(
             history.entry_uuid(given["uuid"], stored["_salt"], self.catalog.namespace),
@@ -144,11 +161,6 @@ class PipelineJobStore(AppendingStore):
             _history={"moved": 0, "bytes": history.size([entry])},
             **{UNTOLD: 0},
         )
-        try:
-            self.coll.insert_one(stored)
-        except DuplicateKeyError:
-            return None
-        self.keep_row(history.audit_row(stored, entry))
         return stored
 
     @staticmethod
