@@ -271,7 +271,8 @@ class Site:
         if not found:
             message = (
                 f"no job has the uuid (or at least {naming.MIN_BEGINNING} characters of its beginning), "
-                f"title or session {name!r:.60}: see `pipelinejobs jobs ls`"
+                f"title or session {name!r:.60} (these among the newest {naming.MAX_SEARCHED:,}): "
+                "see `pipelinejobs jobs ls`"
             )
             raise CommandError(message)
         if len(found) > 1:

@@ -9,7 +9,7 @@ import pytest
 
 from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.condition import missing_indexes, superfluous_indexes
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore, naming
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 
 _LATELY = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
@@ -30,11 +30,10 @@ QUESTIONS: dict[str, tuple[Document, str]] = {
     ),
     "hidden jobs": ({"_visible": False}, f"_visible_1_{CREATED}_1"),
     "jobs about a job": ({"child_of": "107"}, "child_of_1"),
-    **{
-        f"jobs by their {field}": (question, f"{field}_1")
-        for question in naming.questions("1074d54a")
-        for field in question
-    },
+    "jobs by the beginning of their uuid": (
+        {"uuid": {"$gte": "1074d54a", "$lt": "1074d54ag"}},
+        "uuid_1",
+    ),
     "what was not handed out": ({"_untold": {"$gte": 0}}, "_untold_1"),
     "what waits in former outboxes": ({"_outbox_due": {"$exists": True}}, "_outbox_due_1"),
 }
@@ -68,7 +67,7 @@ def test_each_question_has_its_index(name: str, job: Document, db: Db) -> None:
 def test_there_is_no_index_without_a_question(job: Document, db: Db) -> None:
     asked = {index for _, index in QUESTIONS.values()}
     assert set(db["jobs"].index_information()) == asked | {"_id_"}
-    assert len(asked) == 12
+    assert len(asked) == 9
 
 
 def test_the_children_of_a_job_are_found_by_their_index(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.linkedstores.basestore.paging import Listing
+from datacatalog.linkedstores.basestore.store import CREATED
+
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
@@ -13,8 +16,9 @@ MIN_BEGINNING = 8
 """Characters of a UUID that are enough to look for."""
 TITLES = ("name", "title")
 """Where the data of a job may have what it is called."""
-NAMES = (*(f"data.{name}" for name in TITLES), "session")
-"""Indexed fields, whose value names a job."""
+MAX_SEARCHED = 2_000
+"""Jobs, the newest, of which one may be named by its title or session."""
+_NAMES = (*(f"data.{name}" for name in TITLES), "session")
 _BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _BEHIND_HEX = "g"
 
@@ -27,26 +31,29 @@ def title_of(job: Document) -> str | None:
     return next(filter(None, texts), None)
 
 
-def questions(name: str) -> list[dict[str, Any]]:
-    """Return the queries that find the jobs with a name, each by one index."""
-    asked: list[dict[str, Any]] = [{field: name} for field in NAMES]
-    beginning = name.lower()
-    if _BEGINNING.fullmatch(beginning):
-        asked.insert(0, {"uuid": {"$gte": beginning, "$lt": beginning + _BEHIND_HEX}})
-    return asked
-
-
 def named(jobs: JobReader, name: str, limit: int) -> list[Document]:
     """Return jobs, hidden ones too, with a name: `uuid`, `state`, and what has their title.
 
+    An index for titles and sessions would cost every event of every job, so these are looked for among
+    the newest jobs.
+
     Args:
         jobs: the store.
-        name: the beginning of a UUID, at least `MIN_BEGINNING` characters, or a whole title or session.
+        name: the beginning of a UUID, at least `MIN_BEGINNING` characters, or a whole title or session,
+            of one of the newest `MAX_SEARCHED` jobs.
         limit: how many at most.
     """
-    fields = dict.fromkeys(("uuid", "state", *NAMES), 1)
+    fields = dict.fromkeys(("uuid", "state", CREATED, *_NAMES), 1)
     found: dict[str, Document] = {}
-    for query in questions(name):
-        for row in jobs.coll.find(query, fields, limit=limit):
-            found.setdefault(row["uuid"], row)
+    beginning = name.lower()
+    if _BEGINNING.fullmatch(beginning):
+        query = {"uuid": {"$gte": beginning, "$lt": beginning + _BEHIND_HEX}}
+        found = {row["uuid"]: row for row in jobs.coll.find(query, fields, limit=limit)}
+    newest = Listing(jobs.coll, CREATED, projection=fields).page(None, MAX_SEARCHED).rows
+    found |= {row["uuid"]: row for row in newest if name in _names_of(row)}
     return [*found.values()][:limit]
+
+
+def _names_of(job: Document) -> list[Any]:
+    data = job.get("data")
+    return [*(data.get(name) for name in TITLES if isinstance(data, dict)), job.get("session")]

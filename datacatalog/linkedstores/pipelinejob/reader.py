@@ -19,7 +19,6 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     UnknownPipeline,
     UnknownRejection,
 )
-from datacatalog.linkedstores.pipelinejob.naming import NAMES
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Untold
 
 if TYPE_CHECKING:
@@ -270,7 +269,6 @@ class JobReader(LinkedStore):
             IndexModel([("pipeline_uuid", 1), (CREATED, 1)]),
             IndexModel([(VISIBLE, 1), (CREATED, 1)], **hidden),
             IndexModel("child_of"),
-            *(IndexModel(field) for field in NAMES),
             IndexModel(UNTOLD, sparse=True),
             IndexModel(former_outbox.DUE, sparse=True),
         ]

@@ -146,8 +146,6 @@ class JobSearch:
             conditions.append({VISIBLE: False})
         if filters.states:
             conditions.append({"state": {"$in": list(filters.states)}})
-        if filters.sessions:
-            conditions.append({"session": {"$in": list(filters.sessions)}})
         if filters.pipelines:
             conditions.append({"pipeline_uuid": {"$in": list(filters.pipelines)}})
         for condition in conditions:
