@@ -229,7 +229,7 @@ def _containers(_site: Site, subject: str) -> Iterator[Finding]:
         return
     if containers.engine == settings.NONE:
         return
-    from abaco.workers.engine import Engine  # noqa: PLC0415 - most gateways do without
+    from abaco.workers.container_engine import Engine  # noqa: PLC0415 - most gateways do without
     from abaco.workers.processes import NotStarted  # noqa: PLC0415 - as the engine
 
     try:

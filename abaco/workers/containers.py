@@ -15,7 +15,7 @@ from docker.utils.socket import frames_iter
 
 from abaco import references
 from abaco.workers import threads
-from abaco.workers.engine import FAULTS, GATEWAY_LABEL, remove
+from abaco.workers.container_engine import FAULTS, GATEWAY_LABEL, remove
 from abaco.workers.environment import BINARY, RESULTS, WORK
 from abaco.workers.processes import Ending, NotStarted
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from abaco.settings import Image
     from abaco.store.records import Record
-    from abaco.workers.engine import Engine
+    from abaco.workers.container_engine import Engine
     from abaco.workers.workspace import LogPipe
 
 WORKER_LABEL = "abaco.worker"

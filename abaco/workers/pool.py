@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from abaco.store.executions import Accepted
     from abaco.store.records import Record
     from abaco.throttling import Throttle
+    from abaco.workers.container_engine import Engine
     from abaco.workers.containers import Container
-    from abaco.workers.engine import Engine
 
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
@@ -67,7 +67,7 @@ class Pool:
         self._settings = settings
         self._engine: Engine | None = None
         if settings.containers.engine != NONE:
-            from abaco.workers.engine import Engine  # noqa: PLC0415 - most gateways do without
+            from abaco.workers.container_engine import Engine  # noqa: PLC0415 - most gateways do without
 
             self._engine = Engine(settings.containers, prefix(settings.data))
         self.grants = Grants()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from abaco.settings import Containers, Image
+from abaco.workers.container_engine import Engine as ContainerEngine
 from abaco.workers.containers import Container
-from abaco.workers.engine import Engine as ContainerEngine
 from abaco.workers.workspace import Log, LogPipe
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
