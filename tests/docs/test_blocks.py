@@ -319,6 +319,9 @@ def is_variable(name: str) -> bool:
 def is_known_yaml(text: str) -> bool:
     """Tell whether a string could be one of the three files of settings, or describe a pipeline."""
     content = yaml.safe_load(text)
+    if isinstance(content.get("containers"), str):
+        # the short form of the section
+        content["containers"] = {"engine": content["containers"]}
     if set(PipelineStore.required) <= set(content):
         return set(content) <= {*PipelineStore.required, *PipelineStore.defaults}
     if any(
