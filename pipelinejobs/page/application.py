@@ -27,6 +27,7 @@ from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway import Gateway, http_client
 from pipelinejobs.page import (
     forms,
+    gantt,
     jobs,
     leftovers,
     listing,
@@ -105,6 +106,7 @@ _ACTOR = "/platform/{actor}"
 _EXECUTION = "/platform/{actor}/executions/{execution}"
 ADDRESSES = (
     Address("GET", "/", overview.show, version=overview.version),
+    Address("GET", "/gantt", gantt.show, version=overview.version),
     Address("GET", "/jobs", listing.show, version=listing.version),
     Address("GET", "/counts", listing.counts),
     Address("POST", "/jobs/views", saved_views.save, EXECUTE),

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from pipelinejobs.page import periods
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from datacatalog.linkedstores.statistics.reader import Period
 
@@ -21,11 +21,20 @@ class Link(NamedTuple):
     path: str
 
 
-def to_jobs(period: Period, pipelines: Sequence[str], **more: Any) -> str:
+def to_jobs(period: Period, pipelines: Sequence[str] = (), **more: Any) -> str:
     """Return the address of the list of jobs to which something happened in a period."""
     times = {"from": periods.plain(period.since), "to": minute_after(period.until)}
     fields = {**times, "pipeline": [*pipelines], **more}
     return "/jobs?" + urlencode(fields, doseq=True)
+
+
+def to_created(period: Period, fields: Mapping[str, Sequence[str]]) -> str:
+    """Return the address of the list of jobs that were created in a period."""
+    times = {
+        "created_from": periods.plain(period.since),
+        "created_to": minute_after(period.until),
+    }
+    return "/jobs?" + urlencode({**times, **fields}, doseq=True)
 
 
 def minute_after(moment: datetime.datetime) -> str:

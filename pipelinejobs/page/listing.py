@@ -1,9 +1,9 @@
-"""The list of jobs: its filters, which other pages share, and how jobs are called in it."""
+"""The list of jobs, and how jobs are called in it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from starlette.responses import JSONResponse, Response
@@ -11,27 +11,21 @@ from starlette.responses import JSONResponse, Response
 from datacatalog.linkedstores.basestore.paging import Page
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from datacatalog.linkedstores.pipelinejob.history import MAX_ENTRIES
-from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs import progress, values
-from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import columns, periods
+from pipelinejobs.page import columns, filters
 from pipelinejobs.page.counting import Counter
 
 if TYPE_CHECKING:
-    import datetime
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from datacatalog.mongo import Document
     from pipelinejobs.page.view import View
     from pipelinejobs.site import Site
 
-T = TypeVar("T")
 PAGE = 50
 """Jobs in a list."""
 AGES = {"": "at any time", "1h": "last hour", "1d": "last day", "7d": "last 7 days"}
 IDLE = {"": "any", "1h": "idle for 1 h", "1d": "idle for 1 day", "7d": "idle for 7 days"}
-MAX_PICKED = 200
-"""Pipelines that can be picked; others are in the list of pipelines."""
 _SEARCH_SECONDS = 0.5
 _SHORT = 8
 _WORKING = "RUNNING"
@@ -39,18 +33,21 @@ _LOOKED_AT = 4
 """Of the newest events of a job, where its progress is looked for."""
 KEPT = ("created_from", "created_to", "sort", "order")
 """Parameters that have no field of their own, and stay when others change."""
-FILTERS = ("state", "pipeline", "text", "created", "idle", "from", "to", "hidden", *KEPT, "columns")
+FILTERS = (
+    "state",
+    *filters.SHARED,
+    "text",
+    "created",
+    "idle",
+    "from",
+    "to",
+    "hidden",
+    *KEPT,
+    "columns",
+)
 """All parameters that a view of the list is made of."""
 _NO_FILTERS = ("sort", "order", "columns")
 _counter = Counter()
-
-
-class Choice(NamedTuple):
-    """A pipeline that can be picked."""
-
-    uuid: str
-    name: str
-    is_chosen: bool
 
 
 def version(view: View) -> object:
@@ -73,7 +70,7 @@ def shown(view: View, *, problem: str = "", status: int = 200, **more: object) -
         more: for the template.
     """
     mistakes: dict[str, str] = {}
-    wanted, sorting = _filters(view, mistakes), columns.sorting(view)
+    wanted, sorting = filters.read(view, mistakes), columns.sorting(view)
     page = Page([], None)
     if not mistakes:
         page = view.site.search.jobs(
@@ -97,9 +94,9 @@ def shown(view: View, *, problem: str = "", status: int = 200, **more: object) -
         mistakes=mistakes,
         rows=rows,
         **_neighbours(view, len(rows), page.cursor, page.back),
-        chosen=_states(view),
+        chosen=filters.states(view),
         toggled={state: _toggled(view, state) for state in STATES},
-        picker=picker(view),
+        picker=filters.picker(view),
         ages=AGES,
         idle=IDLE,
         kept=KEPT,
@@ -140,80 +137,11 @@ def _with_progress(site: Site, rows: Sequence[Document]) -> list[Document]:
     return [{**row, "progress": progress.of(found.get(row["uuid"], ()))} for row in rows]
 
 
-def _states(view: View) -> list[str]:
-    return [state.upper() for state in view.every("state") if state]
-
-
 def _toggled(view: View, state: str) -> str:
     """Return this address with a state more, or less."""
-    chosen = _states(view)
+    chosen = filters.states(view)
     rest = [each for each in chosen if each != state]
     return view.link(state=rest if state in chosen else [*chosen, state])
-
-
-def _filters(view: View, mistakes: dict[str, str]) -> Filters:
-    """Return which jobs an address is about.
-
-    Args:
-        view: the request.
-        mistakes: is given what is wrong, by the names of the parameters.
-    """
-    query = view.query
-
-    def read(name: str, how: Callable[[], T], otherwise: T) -> T:
-        try:
-            return how()
-        except CommandError as error:
-            mistakes[name] = str(error)
-            return otherwise
-
-    def age(name: str) -> datetime.datetime | None:
-        return read(name, lambda: values.moment(query.get(name) or None), None)
-
-    def moment(name: str) -> datetime.datetime | None:
-        return read(name, lambda: periods.moment(query.get(name)), None)
-
-    return Filters(
-        states=read("state", lambda: values.states(_states(view)), ()),
-        pipelines=read("pipeline", lambda: pipelines(view), ()),
-        created_after=age("created") or moment("created_from"),
-        created_before=moment("created_to"),
-        updated_after=moment("from"),
-        updated_before=_earlier(age("idle"), moment("to")),
-        text=query.get("text", "").strip(),
-        hidden=query.get("hidden") == "yes",
-    )
-
-
-def _earlier(
-    one: datetime.datetime | None, other: datetime.datetime | None
-) -> datetime.datetime | None:
-    found = [moment for moment in (one, other) if moment is not None]
-    return min(found, default=None)
-
-
-def pipelines(view: View) -> tuple[str, ...]:
-    """Return the UUIDs of the pipelines that an address names by UUID or id.
-
-    Raises:
-        CommandError: there is no such pipeline.
-    """
-    named = [name.strip() for name in view.every("pipeline")]
-    return tuple(view.site.pipeline_uuid(name) for name in named if name)
-
-
-def picker(view: View) -> list[Choice]:
-    """Return the pipelines that can be picked, those that are chosen in any case."""
-    chosen = {name.strip() for name in view.every("pipeline")} - {""}
-    rows = view.site.search.named_pipelines(MAX_PICKED)
-    found = [
-        Choice(
-            row["uuid"], str(row.get("name")), not chosen.isdisjoint({row["uuid"], row.get("id")})
-        )
-        for row in rows
-    ]
-    known = {name for row in rows for name in (row["uuid"], row.get("id"))}
-    return [*found, *(Choice(name, name, is_chosen=True) for name in sorted(chosen - known))]
 
 
 def titled(site: Site, rows: Sequence[Document]) -> list[Document]:
@@ -239,11 +167,11 @@ def counts(view: View) -> Response:
     The state that is chosen leaves nothing out, so that the others can be told as well.
     """
     mistakes: dict[str, str] = {}
-    filters = dataclasses.replace(_filters(view, mistakes), states=())
+    wanted = dataclasses.replace(filters.read(view, mistakes), states=())
     if any(name != "state" for name in mistakes):
         return JSONResponse(mistakes, 400)
     pairs = view.request.query_params.multi_items()
     left_out = (*_NO_FILTERS, "state")
     key = sorted(pair for pair in pairs if pair[0] in FILTERS and pair[0] not in left_out)
-    found, is_whole = _counter.counts(view.site, view.changes, urlencode(key), filters)
+    found, is_whole = _counter.counts(view.site, view.changes, urlencode(key), wanted)
     return JSONResponse({"counts": found, "whole": is_whole})

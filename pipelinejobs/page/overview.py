@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
 from pipelinejobs import figures, output, subscribing
-from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import charts, links, listing, periods, plots, tables
+from pipelinejobs.page import charts, filters, links, periods, plots, tables
 from pipelinejobs.page.links import Link
 from pipelinejobs.page.stuck import Stuck
 from pipelinejobs.page.view import SEE_OTHER, Problem
@@ -39,33 +36,46 @@ def show(view: View) -> Response:
     query = view.query
     if query and not any(name in query for name in _OWN):
         return RedirectResponse(f"/jobs?{view.request.url.query}", SEE_OTHER)
-    problem = ""
-    try:
-        period, pipelines = periods.read(query), listing.pipelines(view)
-    except CommandError as error:
-        period, pipelines, problem = periods.read({}), (), str(error)
+    asked = filters.Asked.of(view)
+    if not asked.scope.is_counted:
+        return _render(view, asked)
+    period, pipelines = asked.period, asked.scope.pipelines
     cells = view.site.statistics.cells(period, pipelines)
     name = query.get("of", "")
     if query.get("format") == "csv":
         return _csv(view, period, pipelines, cells, name)
     found = figures.by_pipeline(cells, period)
     total = merged(own for own, _ in found.values())
-    return view.render(
-        "overview.html",
-        "Overview",
-        400 if problem else 200,
-        problem=problem,
-        counted=view.site.statistics.counted(),
-        period=period,
-        chosen=periods.chosen(query),
-        lengths=[*periods.LENGTHS],
-        picker=listing.picker(view),
-        pipelines=pipelines,
+    return _render(
+        view,
+        asked,
         tiles=_tiles(view, period, pipelines, total),
         charts=plots.drawn(view.site, period, pipelines, cells),
         table=_pipelines(period, figures.pipeline_rows(view.site, found)),
-        stuck=_stuck.jobs(view.site, pipelines),
-        now=now(),
+    )
+
+
+def _render(view: View, asked: filters.Asked, **counted: object) -> Response:
+    """Return the page.
+
+    Args:
+        view: the request.
+        asked: which time and which jobs.
+        counted: what the statistics know of them; nothing where they do not tell them from others.
+    """
+    return view.render(
+        "overview.html",
+        "Overview",
+        400 if asked.problem else 200,
+        asked=asked,
+        counted=view.site.statistics.counted(),
+        chosen=periods.chosen(view.query),
+        lengths=[*periods.LENGTHS],
+        picker=filters.picker(view),
+        gantt="/gantt?" + view.request.url.query,
+        jobs=links.to_jobs(asked.period, **asked.scope.fields),
+        stuck=_stuck.jobs(view.site, asked.scope),
+        **counted,
     )
 
 
@@ -74,11 +84,6 @@ def _tiles(
 ) -> list[tuple[str, Link, str]]:
     """Return the numbers of a period: what each is, the number, and what is said beside it."""
     ended = total.ended
-    own = {"pipeline": [*pipelines]} if pipelines else {}
-    born = {
-        "created_from": periods.plain(period.since),
-        "created_to": links.minute_after(period.until),
-    }
     behind = subscribing.behind(view.site)
     times = {
         name: _NONE if seconds is None else output.duration(seconds)
@@ -92,7 +97,7 @@ def _tiles(
     finished = links.to_jobs(period, pipelines, state=[FINISHED, FAILED])
     every = links.to_jobs(period, pipelines)
     return [
-        ("Created", Link(total.created, "/jobs?" + urlencode({**born, **own}, doseq=True)), ""),
+        ("Created", Link(total.created, links.to_created(period, {"pipeline": pipelines})), ""),
         ("Started", Link(total.started, every), ""),
         ("Finished", Link(ended[FINISHED], links.to_jobs(period, pipelines, state=FINISHED)), ""),
         (

@@ -12,9 +12,8 @@ from datacatalog.linkedstores.statistics.sums import quantile
 from pipelinejobs.page import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from datacatalog.mongo import Document
+    from pipelinejobs.page.filters import Scope
     from pipelinejobs.site import Site
 
 STATES = ("CREATED", "RUNNING", "INDEXING", "VALIDATING")
@@ -35,18 +34,18 @@ class Stuck:
         self._lock = threading.Lock()
         self._known: tuple[Site, float, list[Document]] | None = None
 
-    def jobs(self, site: Site, pipelines: Collection[str]) -> list[Document]:
+    def jobs(self, site: Site, scope: Scope) -> list[Document]:
         """Return stuck jobs, the longest quiet first, each with `quiet` and `usual` in seconds.
 
         Args:
             site: where they are.
-            pipelines: UUIDs; none for all.
+            scope: which jobs.
         """
         with self._lock:
             if self._known is None or not self._holds(site):
                 self._known = (site, time.monotonic(), _find(site))
             found = self._known[2]
-        wanted = [job for job in found if not pipelines or job["pipeline_uuid"] in pipelines]
+        wanted = [job for job in found if scope.has(job)]
         return listing.titled(site, wanted[:MOST])
 
     def _holds(self, site: Site) -> bool:

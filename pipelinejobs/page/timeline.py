@@ -22,7 +22,7 @@ _MAX_SPELLS = 500
 """Spells that are drawn: the newest."""
 _SLICES = 120
 """Equal parts of the time, of each of which the events are counted."""
-_AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
+AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
 """States that a job is about to leave: their bar goes on until now."""
 
 
@@ -41,7 +41,7 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
     if not spells:
         return
     begin = spells[0].since
-    end = max(now, begin) if path.current in _AT_WORK else spells[-1].since
+    end = max(now, begin) if path.current in AT_WORK else spells[-1].since
     length = max((end - begin).total_seconds(), 0.001)
     states = [state for state in fsm.STATES if any(spell.state == state for spell in spells)]
     dates = [date for date in path.dates if date >= begin]
@@ -80,7 +80,7 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
     yield f'<text class="axis" x="{_LABELS}" y="{base}">{output.shown(begin)}</text>'
     yield (
         f'<text class="axis end" x="{_LABELS + width}" y="{base}">'
-        f"{'now' if path.current in _AT_WORK else output.shown(end)}</text>"
+        f"{'now' if path.current in AT_WORK else output.shown(end)}</text>"
     )
     yield "</svg>"
 
@@ -113,9 +113,9 @@ def _density(
 def describe(path: Path, now: datetime.datetime) -> str:
     """Return in words what the drawing shows."""
     spells = path.spells[-_MAX_NAMED:]
-    end = now if path.current in _AT_WORK else spells[-1].since
+    end = now if path.current in AT_WORK else spells[-1].since
     parts = [f"{spell.state} for {output.duration(_seconds(spell, end))}" for spell in spells]
-    if path.current not in _AT_WORK:
+    if path.current not in AT_WORK:
         parts[-1] = f"{path.current} since {output.shown(end)} UTC"
     return "The job was " + ", then ".join(parts)
 

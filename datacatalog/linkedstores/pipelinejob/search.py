@@ -271,6 +271,11 @@ class JobSearch:
         found = self._jobs.coll.find(query, dict.fromkeys(names, 1), limit=limit)
         return [_public(row, names) for row in found]
 
+    def parents(self, job_uuids: Iterable[str]) -> dict[str, list[str]]:
+        """Return what jobs are children of, jobs and others, by the UUIDs of the jobs."""
+        found = self._jobs.coll.find({"uuid": {"$in": [*job_uuids]}}, {"uuid": 1, "child_of": 1})
+        return {row["uuid"]: [str(uuid) for uuid in row.get("child_of") or ()] for row in found}
+
     def path(self, job: Document, skip: int = 0) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield the way of a stored job through the state machine: state before, state after, entry.
 

@@ -193,13 +193,15 @@ class Statistics:
         listing = Listing(self._db[RUNS], ENDED, rest=rest, after=period.since, before=period.until)
         return listing.page(None, limit).rows
 
+    def last_runs(self, job_uuids: Iterable[str]) -> dict[str, Document]:
+        """Return the last run, as of `runs`, of jobs that have ended one, by the UUIDs of the jobs."""
+        names = dict.fromkeys(("uuid", "pipeline", "state", ENDED, "seconds"), 1)
+        found = self._db[RUNS].find({"uuid": {"$in": [*job_uuids]}}, names)
+        return {run["uuid"]: run for run in sorted(found, key=lambda run: run[ENDED])}
+
     def run_times(self, job_uuids: Iterable[str]) -> dict[str, float]:
         """Return how many seconds the last run took, by the UUIDs of jobs that have ended one."""
-        found = self._db[RUNS].find(
-            {"uuid": {"$in": [*job_uuids]}}, {"uuid": 1, "seconds": 1, "ended": 1}
-        )
-        runs = sorted(found, key=lambda run: run["ended"])
-        return {run["uuid"]: run["seconds"] for run in runs}
+        return {uuid: run["seconds"] for uuid, run in self.last_runs(job_uuids).items()}
 
 
 def merged(figures: Iterable[Figures]) -> Figures:

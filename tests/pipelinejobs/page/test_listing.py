@@ -170,3 +170,16 @@ def test_a_view_is_a_text_whatever_it_is_called(operator: Person, no_views: None
     text = operator.get("/jobs").text
     assert NASTY[:50] not in text
     assert 'href="/jobs?text=%22%3E%3Cb%3E"' in text
+
+
+def test_owner_and_session_leave_exactly_their_jobs(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    wanted = make_job(session="exact-tern")
+    make_job(session="exact-tern-2")
+    text = operator.get("/jobs?session=exact-tern").text
+    assert row_uuids(text) == [wanted.uuid]
+    assert 'name="session" value="exact-tern"' in text
+    counts = operator.get("/counts?session=exact-tern").json()["counts"]
+    assert sum(counts.values()) == 1
+    assert row_uuids(operator.get("/jobs?session=exact-tern&owner=nobody").text) == []

@@ -104,6 +104,19 @@ def test_a_period_and_a_pipeline_are_in_the_address(operator: Person, site: Site
     assert "Nothing has happened in this time." in past
 
 
+def test_what_cannot_be_told_by_session_is_left_out_and_said(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    make_job("run", "finish", session="left-out-loon")
+    text = operator.get("/?period=week&session=left-out-loon").text
+    assert tiles(text) == {}
+    assert 'class="chart"' not in text
+    assert "cannot tell owners or sessions apart" in text
+    (path,) = re.findall(r'href="([^"]*)">the list of these jobs', text)
+    rows = re.findall(r'<tr id="job-([^"]+)"', operator.get(html.unescape(path)).text)
+    assert len(rows) == 1
+
+
 def test_old_addresses_of_the_list_lead_to_it(operator: Person) -> None:
     reply = operator.get("/?state=FAILED&text=a%20b")
     assert (reply.status_code, reply.headers["location"]) == (303, "/jobs?state=FAILED&text=a%20b")

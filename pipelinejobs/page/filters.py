@@ -1,0 +1,160 @@
+"""Which jobs an address is about: the filters that the list, the overview and the Gantt chart share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from datacatalog.linkedstores.pipelinejob.search import Filters
+from pipelinejobs import values
+from pipelinejobs.exceptions import CommandError
+from pipelinejobs.page import periods
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable
+
+    from datacatalog.linkedstores.statistics.reader import Period
+    from datacatalog.mongo import Document
+    from pipelinejobs.page.view import View
+
+T = TypeVar("T")
+SHARED = ("pipeline", "owner", "session")
+"""Parameters that mean the same on all pages that list or draw jobs; each may be given several times."""
+MAX_PICKED = 200
+"""Pipelines that can be picked; others are in the list of pipelines."""
+
+
+class Choice(NamedTuple):
+    """A pipeline that can be picked."""
+
+    uuid: str
+    name: str
+    is_chosen: bool
+
+
+class Scope(NamedTuple):
+    """The part of the jobs that somebody looks at; no value stands for all.
+
+    Attributes:
+        pipelines: UUIDs.
+        owners: as they are written in the jobs, whole.
+        sessions: the same.
+    """
+
+    pipelines: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, view: View) -> Scope:
+        """Return the scope in an address, whose pipelines are named by UUID or id.
+
+        Raises:
+            CommandError: there is no such pipeline.
+        """
+        named, owners, sessions = (
+            [text.strip() for text in view.every(name) if text.strip()] for name in SHARED
+        )
+        uuids = tuple(view.site.pipeline_uuid(name) for name in named)
+        return cls(uuids, tuple(owners), tuple(sessions))
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the statistics can tell it: they count per hour, pipeline and state."""
+        return not self.owners and not self.sessions
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The parameters that say it in an address."""
+        found = zip(SHARED, self, strict=True)
+        return {name: [*values] for name, values in found if values}
+
+    def has(self, job: Document) -> bool:
+        """Tell whether a job is in it."""
+        found = (job.get("pipeline_uuid"), values.at(job, "_admin", "owner"), job.get("session"))
+        return all(not wanted or each in wanted for wanted, each in zip(self, found, strict=True))
+
+
+class Asked(NamedTuple):
+    """What an address asks a page about a time for.
+
+    Attributes:
+        period: which time.
+        scope: which jobs.
+        problem: why the address asks for something else than this.
+    """
+
+    period: Period
+    scope: Scope
+    problem: str = ""
+
+    @classmethod
+    def of(cls, view: View) -> Asked:
+        """Return what an address asks for; the usual period and all jobs where it cannot be understood."""
+        try:
+            return cls(periods.read(view.query), Scope.of(view))
+        except CommandError as error:
+            return cls(periods.read({}), Scope(), str(error))
+
+
+def states(view: View) -> list[str]:
+    """Return the states that an address names."""
+    return [state.upper() for state in view.every("state") if state]
+
+
+def read(view: View, mistakes: dict[str, str]) -> Filters:
+    """Return which jobs an address is about.
+
+    Args:
+        view: the request.
+        mistakes: is given what is wrong, by the names of the parameters.
+    """
+    query = view.query
+
+    def field(name: str, how: Callable[[], T], otherwise: T) -> T:
+        try:
+            return how()
+        except CommandError as error:
+            mistakes[name] = str(error)
+            return otherwise
+
+    def age(name: str) -> datetime.datetime | None:
+        return field(name, lambda: values.moment(query.get(name) or None), None)
+
+    def moment(name: str) -> datetime.datetime | None:
+        return field(name, lambda: periods.moment(query.get(name)), None)
+
+    scope = field("pipeline", lambda: Scope.of(view), Scope())
+    return Filters(
+        states=field("state", lambda: values.states(states(view)), ()),
+        pipelines=scope.pipelines,
+        owners=scope.owners,
+        sessions=scope.sessions,
+        created_after=age("created") or moment("created_from"),
+        created_before=moment("created_to"),
+        updated_after=moment("from"),
+        updated_before=_earlier(age("idle"), moment("to")),
+        text=query.get("text", "").strip(),
+        hidden=query.get("hidden") == "yes",
+    )
+
+
+def _earlier(
+    one: datetime.datetime | None, other: datetime.datetime | None
+) -> datetime.datetime | None:
+    found = [moment for moment in (one, other) if moment is not None]
+    return min(found, default=None)
+
+
+def picker(view: View) -> list[Choice]:
+    """Return the pipelines that can be picked, those that are chosen in any case."""
+    chosen = {name.strip() for name in view.every("pipeline")} - {""}
+    rows = view.site.search.named_pipelines(MAX_PICKED)
+    found = [
+        Choice(
+            row["uuid"], str(row.get("name")), not chosen.isdisjoint({row["uuid"], row.get("id")})
+        )
+        for row in rows
+    ]
+    known = {name for row in rows for name in (row["uuid"], row.get("id"))}
+    return [*found, *(Choice(name, name, is_chosen=True) for name in sorted(chosen - known))]

@@ -1,0 +1,115 @@
+"""The jobs of a period side by side: when each was created, ran and was left, and what it is a child of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipelinejob.fsm import FIRST_STATE, STATES
+from datacatalog.linkedstores.pipelinejob.search import Filters
+from datacatalog.linkedstores.statistics.reader import ENDED, merged
+from pipelinejobs import values
+from pipelinejobs.page import filters, links, listing, periods, rendering, spans, tables, timeline
+from pipelinejobs.page.links import Link
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+
+    from datacatalog.mongo import Document
+    from pipelinejobs.page.filters import Asked
+    from pipelinejobs.page.spans import Span
+    from pipelinejobs.page.view import View
+
+MAX_JOBS = 100
+"""Jobs that are drawn: the newest."""
+_SECONDS = 0.5
+"""For how long jobs of an owner or a session are looked for, which have no index."""
+_OPEN = (FIRST_STATE, *timeline.AT_WORK)
+"""States that a job is to leave: it lasts until now."""
+_COLUMNS = ("Job", "Title", "Pipeline", "State", "Created", "Until", "Seconds of run", "Child of")
+
+
+def show(view: View) -> Response:
+    """Show the jobs that were created in a period; with `format=csv`, their table."""
+    asked = filters.Asked.of(view)
+    page = view.site.search.jobs(
+        Filters(
+            pipelines=asked.scope.pipelines,
+            owners=asked.scope.owners,
+            sessions=asked.scope.sessions,
+            created_after=asked.period.since,
+            created_before=asked.period.until,
+        ),
+        limit=MAX_JOBS,
+        seconds=_SECONDS,
+    )
+    found = spans.arranged(_spans(view, listing.titled(view.site, page.rows), now()))
+    if view.query.get("format") == "csv":
+        return tables.csv_reply("gantt.csv", _COLUMNS, _rows(found))
+    return view.render(
+        "gantt.html",
+        "Gantt chart",
+        400 if asked.problem else 200,
+        asked=asked,
+        chosen=periods.chosen(view.query),
+        lengths=[*periods.LENGTHS],
+        picker=filters.picker(view),
+        overview="/?" + view.request.url.query,
+        jobs=links.to_created(asked.period, asked.scope.fields),
+        left_out=_left_out(view, asked, len(found)) if page.cursor else "",
+        drawing=rendering.svg(spans.svg(found)),
+        kinds=[state for state in STATES if any(span.state == state for span in found)],
+        columns=_COLUMNS,
+        rows=_rows(found),
+    )
+
+
+def _spans(view: View, jobs: Sequence[Document], moment: datetime.datetime) -> list[Span]:
+    uuids = [job["uuid"] for job in jobs]
+    parents, runs = view.site.search.parents(uuids), view.site.statistics.last_runs(uuids)
+    found = []
+    for job in jobs:
+        state, run = str(job["state"]), runs.get(job["uuid"])
+        created = values.at(job, "_properties", "created_date")
+        until = moment if state in _OPEN else job["updated"]
+        found.append(
+            spans.Span(
+                job["uuid"],
+                job["title"],
+                job["pipeline"],
+                state,
+                created,
+                max(until, created),
+                run[ENDED] if run else None,
+                run["seconds"] if run else None,
+                tuple(uuid for uuid in parents.get(job["uuid"], ()) if uuid in uuids),
+            )
+        )
+    return found
+
+
+def _left_out(view: View, asked: Asked, shown: int) -> str:
+    """Return how many jobs are not drawn, as far as the statistics can tell."""
+    if not asked.scope.is_counted:
+        return "more"
+    cells = view.site.statistics.cells(asked.period, asked.scope.pipelines)
+    return f"{max(1, merged(cells.values()).created - shown):,}"
+
+
+def _rows(found: Sequence[Span]) -> list[list[object]]:
+    return [
+        [
+            Link(span.uuid, span.path),
+            span.title,
+            span.pipeline,
+            span.state,
+            span.created,
+            span.until,
+            span.seconds,
+            " ".join(span.parents),
+        ]
+        for span in found
+    ]

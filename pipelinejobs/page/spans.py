@@ -1,0 +1,150 @@
+"""Jobs as bars over one time, in SVG: parents above their children, and a line from one to the other."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, NamedTuple
+from xml.sax.saxutils import escape, quoteattr
+
+from pipelinejobs import output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+WIDTH = 1000
+_LABELS, _ROW, _BAR, _TOP = 220, 18, 12, 22
+_MAX_LABEL = 32
+_INDENT, _MAX_DEPTH = 10, 4
+_SHORTEST = 3.0
+_MARKS = 5
+_DAY = 86_400.0
+
+
+class Span(NamedTuple):
+    """How long a job has lasted.
+
+    Attributes:
+        uuid: of the job.
+        title: of the job.
+        pipeline: its name.
+        state: the last one.
+        created: when it was.
+        until: its last event, or now, if it is to go on.
+        ended: when its last run ended; None before that.
+        seconds: that this run took.
+        parents: those that are drawn as well.
+        depth: how many parents are above it.
+    """
+
+    uuid: str
+    title: str
+    pipeline: str
+    state: str
+    created: datetime.datetime
+    until: datetime.datetime
+    ended: datetime.datetime | None = None
+    seconds: float | None = None
+    parents: tuple[str, ...] = ()
+    depth: int = 0
+
+    @property
+    def path(self) -> str:
+        """The address of the job."""
+        return f"/jobs/{self.uuid}"
+
+    @property
+    def run(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """From when until when it ran; all of its time where no run has ended."""
+        if self.ended is None or self.seconds is None:
+            return self.created, self.until
+        began = self.ended - datetime.timedelta(seconds=self.seconds)
+        return max(began, self.created), max(self.ended, self.created)
+
+
+def arranged(found: Sequence[Span]) -> list[Span]:
+    """Return jobs in the order of their creation, but for children, which follow their first parent."""
+    ordered = sorted(found, key=lambda span: span.created)
+    children: dict[str, list[Span]] = {}
+    for span in ordered:
+        children.setdefault(span.parents[0] if span.parents else "", []).append(span)
+    placed: dict[str, Span] = {}
+    # jobs that are each other's parents have no first one
+    waiting = [(span, 0) for span in reversed([*children.get("", ()), *ordered])]
+    while waiting:
+        span, depth = waiting.pop()
+        if span.uuid not in placed:
+            placed[span.uuid] = span._replace(depth=depth)
+            waiting += [(each, depth + 1) for each in reversed(children.get(span.uuid, ()))]
+    return [*placed.values()]
+
+
+def svg(found: Sequence[Span]) -> str:
+    """Return the drawing, in which each job has a row; nothing without jobs."""
+    return "\n".join(_lines(found)) if found else ""
+
+
+def _lines(found: Sequence[Span]) -> Iterator[str]:
+    begin = min(span.created for span in found)
+    length = max((max(span.until for span in found) - begin).total_seconds(), 0.001)
+    height = _TOP + _ROW * len(found) + 4
+
+    def x(moment: datetime.datetime) -> float:
+        share = (moment - begin).total_seconds() / length
+        return _LABELS + (WIDTH - _LABELS - _SHORTEST) * share
+
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" '
+        f'viewBox="0 0 {WIDTH} {height}" aria-hidden="true">'
+    )
+    for number in range(_MARKS):
+        moment = begin + datetime.timedelta(seconds=length * number / (_MARKS - 1))
+        side = " first" if number == 0 else " last" if number == _MARKS - 1 else ""
+        yield f'<path class="lane" d="M{x(moment):.1f} {_TOP - 6} V{height}"/>'
+        yield f'<text class="axis{side}" x="{x(moment):.1f}" y="12">{_mark(moment, length)}</text>'
+    rows = {span.uuid: number for number, span in enumerate(found)}
+    for row, span in enumerate(found):
+        for parent in span.parents:
+            yield _joined(found[rows[parent]], rows[parent], span, row, x)
+    for row, span in enumerate(found):
+        yield from _bar(span, _TOP + _ROW * row, x)
+    yield "</svg>"
+
+
+def _joined(parent: Span, above: int, child: Span, row: int, x: Callable[..., float]) -> str:
+    """Return the line from a parent to a child."""
+    side = min(x(parent.run[1]), x(child.created))
+    middle = _TOP + _BAR / 2
+    return (
+        f'<path class="join" d="M{side:.1f} {middle + _ROW * above:.1f} '
+        f'V{middle + _ROW * row:.1f} H{x(child.created):.1f}"/>'
+    )
+
+
+def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
+    """Yield the row of a job: its title, all of its time as a line, its run as a bar."""
+    began, ended = map(x, span.run)
+    indent = _INDENT * min(span.depth, _MAX_DEPTH)
+    length = _MAX_LABEL - indent // 6
+    label = span.title if len(span.title) <= length else f"{span.title[: length - 1]}…"
+    told = (
+        f"{span.title}, {span.state}: {output.shown(span.created)} to {output.shown(span.until)}, "
+        f"{output.duration((span.until - span.created).total_seconds())}"
+    )
+    if span.seconds is not None:
+        told += f", ran for {output.duration(span.seconds)}"
+    yield f'<a href={quoteattr(span.path)} tabindex="-1" class="span span-{span.state.lower()}">'
+    yield f"<title>{escape(told)}</title>"
+    yield f'<text x="{indent}" y="{y + 10}">{escape(label)}</text>'
+    yield (
+        f'<rect class="whole" x="{x(span.created):.1f}" y="{y + _BAR / 2 - 1}" '
+        f'width="{max(_SHORTEST, x(span.until) - x(span.created)):.1f}" height="2"/>'
+    )
+    yield (
+        f'<rect x="{began:.1f}" y="{y}" width="{max(_SHORTEST, ended - began):.1f}" '
+        f'height="{_BAR}" rx="2"/>'
+    )
+    yield "</a>"
+
+
+def _mark(moment: datetime.datetime, length: float) -> str:
+    return f"{moment:%d %b %H:%M}" if length > _DAY else f"{moment:%H:%M}"

@@ -1,0 +1,89 @@
+"""The Gantt chart: the jobs of a period, parents above their children."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import html
+import io
+import re
+from collections.abc import Callable
+
+from pipelinejobs.page import gantt, spans
+from pipelinejobs.site import Site
+from tests.pipelinejobs.page.conftest import Job, Person
+from tests.pipelinejobs.page.test_pages import row_uuids
+
+_NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
+
+
+def span(name: str, minute: int, *parents: str) -> spans.Span:
+    created = _NOON + datetime.timedelta(minutes=minute)
+    return spans.Span(
+        name, name, "p", "FAILED", created, created + datetime.timedelta(minutes=5), parents=parents
+    )
+
+
+def test_children_follow_their_parent() -> None:
+    found = spans.arranged(
+        [span("c", 4, "a"), span("d", 3, "c"), span("b", 1), span("a", 0), span("e", 5, "a", "b")]
+    )
+    assert [(each.uuid, each.depth) for each in found] == [
+        ("a", 0),
+        ("c", 1),
+        ("d", 2),
+        ("e", 1),
+        ("b", 0),
+    ]
+    assert spans.svg(found).count('class="join"') == 4
+
+
+def test_jobs_that_are_parents_of_each_other_are_drawn_once() -> None:
+    found = spans.arranged([span("a", 0, "b"), span("b", 1, "a"), span("c", 2, "c")])
+    assert sorted(each.uuid for each in found) == ["a", "b", "c"]
+
+
+def test_a_job_is_a_bar_in_the_colour_of_its_state_that_leads_to_it(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    parent = make_job("run", "finish", session="gantt-gull")
+    child = make_job("run", "fail", session="gantt-gull", child_of=[parent.uuid])
+    other = make_job(session="gantt-grebe")
+    text = operator.get("/gantt?session=gantt-gull").text
+    bars = re.findall(r'<a href="/jobs/([^"]+)" tabindex="-1" class="span span-(\w+)"', text)
+    assert bars == [(parent.uuid, "finished"), (child.uuid, "failed")]
+    assert text.count('class="join"') == 1
+    (path,) = re.findall(r'<a href="([^"]*)">The list of these jobs', text)
+    assert set(row_uuids(operator.get(html.unescape(path)).text)) == {parent.uuid, child.uuid}
+    (header, *rows) = csv.reader(
+        io.StringIO(operator.get("/gantt?session=gantt-gull&format=csv").text)
+    )
+    assert [(row[0], row[-1]) for row in rows] == [(parent.uuid, ""), (child.uuid, parent.uuid)]
+    assert header[3] == "State"
+    assert other.uuid in operator.get("/gantt").text
+
+
+def test_a_wrong_period_is_said(operator: Person) -> None:
+    reply = operator.get("/gantt?from=yesterday")
+    assert reply.status_code == 400
+    assert "is not a date and time" in html.unescape(reply.text)
+    assert "No job was created" in operator.get("/gantt?from=2020-01-01&to=2020-01-02").text
+
+
+def test_how_many_jobs_are_left_out_is_said(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    oldest = make_job(session="crowd")
+    stored = site.jobs.load(oldest.uuid)
+    fields = {name: value for name, value in stored.items() if name != "_id"}
+    copies = [{**fields, "uuid": f"{oldest.uuid[:-3]}{n:03}"} for n in range(gantt.MAX_JOBS)]
+    site.jobs.coll.insert_many(copies)
+    try:
+        text = operator.get("/gantt?session=crowd").text
+        assert re.search(r"newest 100 are drawn,\s+more\s+are left out", text)
+        assert len(re.findall('class="span ', text)) == gantt.MAX_JOBS
+        assert re.search(
+            r"newest 100 are drawn, \d+ more are left out", operator.get("/gantt").text
+        )
+    finally:
+        site.jobs.coll.delete_many({"session": "crowd"})
