@@ -102,6 +102,25 @@ def states(view: View) -> list[str]:
     return [state.upper() for state in view.every("state") if state]
 
 
+class Reader:
+    """Reads parameters of an address, and notes what is wrong with them.
+
+    Args:
+        mistakes: is given what is wrong, by the names of the parameters.
+    """
+
+    def __init__(self, mistakes: dict[str, str]) -> None:
+        self._mistakes = mistakes
+
+    def __call__(self, name: str, how: Callable[[], T], otherwise: T) -> T:
+        """Return what a parameter says; something else where that is wrong."""
+        try:
+            return how()
+        except CommandError as error:
+            self._mistakes[name] = str(error)
+            return otherwise
+
+
 def read(view: View, mistakes: dict[str, str]) -> Filters:
     """Return which jobs an address is about.
 
@@ -109,14 +128,7 @@ def read(view: View, mistakes: dict[str, str]) -> Filters:
         view: the request.
         mistakes: is given what is wrong, by the names of the parameters.
     """
-    query = view.query
-
-    def field(name: str, how: Callable[[], T], otherwise: T) -> T:
-        try:
-            return how()
-        except CommandError as error:
-            mistakes[name] = str(error)
-            return otherwise
+    query, field = view.query, Reader(mistakes)
 
     def age(name: str) -> datetime.datetime | None:
         return field(name, lambda: values.moment(query.get(name) or None), None)

@@ -58,7 +58,7 @@ def show(view: View) -> Response:
         lengths=[*periods.LENGTHS],
         picker=filters.picker(view),
         overview="/?" + view.request.url.query,
-        jobs=links.to_created(asked.period, asked.scope.fields),
+        jobs=links.Paths(asked.period).with_fields(asked.scope.fields, created=True),
         left_out=_left_out(view, asked, len(found)) if page.cursor else "",
         drawing=rendering.svg(spans.svg(found)),
         kinds=[state for state in STATES if any(span.state == state for span in found)],

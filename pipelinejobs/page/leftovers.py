@@ -8,8 +8,7 @@ from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from manager.exceptions import Refusal
 from pipelinejobs import deeds, values
-from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page import listing, live
+from pipelinejobs.page import filters, listing, live, periods
 from pipelinejobs.page.view import Problem
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ def _show_rejected(view: View, problem: str = "", status: int = 200) -> Response
         mistakes=mistakes,
         notice=_notice(view),
         events=fsm.MESSAGE_EVENTS,
+        picker=filters.picker(view),
         most=MAX_RETRIED,
         again=view.link(retried=None, left=None),
     )
@@ -56,15 +56,20 @@ def _found(
     """Return a page of the events that the filters leave, and where the next one begins."""
     query = view.query
     job, event = query.get("job", "").strip(), query.get("event", "")
-    try:
-        job = values.job_uuid(job) if job else ""
-    except CommandError as error:
-        mistakes["job"] = str(error)
+    read = filters.Reader(mistakes)
+    uuid = read("job", lambda: values.job_uuid(job) if job else "", "")
+    scope = read("pipeline", lambda: filters.Scope.of(view), filters.Scope())
+    after = read("from", lambda: periods.moment(query.get("from")), None)
+    before = read("to", lambda: periods.moment(query.get("to")), None)
+    if mistakes:
         return [], None
     page = view.site.search.rejected(
-        job_uuid=job or None,
+        job_uuid=uuid or None,
         event=event or None,
         settled=query.get("settled") == "yes",
+        pipelines=scope.pipelines,
+        after=after,
+        before=before,
         cursor=cursor,
         limit=PAGE,
         seconds=_SEARCH_SECONDS,

@@ -6,12 +6,19 @@ import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+from datacatalog.linkedstores.statistics.reader import FINISHED, REJECTED
 from pipelinejobs.page import periods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacatalog.linkedstores.statistics.reader import Period
+
+
+_REACHED = {
+    FINISHED: (FINISHED, "INDEXING", "VALIDATING", "VALIDATED", REJECTED, "FINALIZED"),
+}
+"""States in which a job may be after its run has ended, where it can go on from there."""
 
 
 class Link(NamedTuple):
@@ -21,20 +28,52 @@ class Link(NamedTuple):
     path: str
 
 
-def to_jobs(period: Period, pipelines: Sequence[str] = (), **more: Any) -> str:
-    """Return the address of the list of jobs to which something happened in a period."""
-    times = {"from": periods.plain(period.since), "to": minute_after(period.until)}
-    fields = {**times, "pipeline": [*pipelines], **more}
-    return "/jobs?" + urlencode(fields, doseq=True)
+class Paths:
+    """Addresses of what is counted in a period.
+
+    Args:
+        period: which.
+        pipelines: UUIDs; none for all.
+    """
+
+    def __init__(self, period: Period, pipelines: Sequence[str] = ()) -> None:
+        self._since, self._until = periods.plain(period.since), minute_after(period.until)
+        self._pipelines = [*pipelines]
+
+    @property
+    def jobs(self) -> str:
+        """The jobs to which something has happened, the last of it in the period."""
+        return self.with_fields({"pipeline": self._pipelines})
+
+    @property
+    def created(self) -> str:
+        """The jobs that were created."""
+        return self.with_fields({"pipeline": self._pipelines}, created=True)
+
+    @property
+    def refused(self) -> str:
+        """The events that were refused, also those that were applied since."""
+        fields = {"pipeline": self._pipelines, "settled": ["yes"]}
+        return _to("/rejected", self._happened(), fields)
+
+    def ended(self, *ends: str) -> str:
+        """Return the address of the jobs whose run ended in some states, or that have gone on from there."""
+        states = [state for end in ends for state in _REACHED.get(end, (end,))]
+        return self.with_fields({"pipeline": self._pipelines, "state": states})
+
+    def with_fields(self, fields: Mapping[str, Sequence[str]], *, created: bool = False) -> str:
+        """Return the address of the jobs that further filters leave; of those that were `created`."""
+        return _to("/jobs", self._created() if created else self._happened(), fields)
+
+    def _happened(self) -> dict[str, str]:
+        return {"from": self._since, "to": self._until}
+
+    def _created(self) -> dict[str, str]:
+        return {"created_from": self._since, "created_to": self._until}
 
 
-def to_created(period: Period, fields: Mapping[str, Sequence[str]]) -> str:
-    """Return the address of the list of jobs that were created in a period."""
-    times = {
-        "created_from": periods.plain(period.since),
-        "created_to": minute_after(period.until),
-    }
-    return "/jobs?" + urlencode({**times, **fields}, doseq=True)
+def _to(page: str, times: Mapping[str, str], fields: Mapping[str, Sequence[str]]) -> str:
+    return f"{page}?{urlencode({**times, **fields}, doseq=True)}"
 
 
 def minute_after(moment: datetime.datetime) -> str:

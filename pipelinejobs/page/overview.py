@@ -73,7 +73,7 @@ def _render(view: View, asked: filters.Asked, **counted: object) -> Response:
         lengths=[*periods.LENGTHS],
         picker=filters.picker(view),
         gantt="/gantt?" + view.request.url.query,
-        jobs=links.to_jobs(asked.period, **asked.scope.fields),
+        jobs=links.Paths(asked.period).with_fields(asked.scope.fields),
         stuck=_stuck.jobs(view.site, asked.scope),
         **counted,
     )
@@ -94,25 +94,29 @@ def _tiles(
             ("wait95", total.waiting_time(0.95)),
         )
     }
-    finished = links.to_jobs(period, pipelines, state=[FINISHED, FAILED])
-    every = links.to_jobs(period, pipelines)
+    paths = links.Paths(period, pipelines)
+    every = paths.jobs
     return [
-        ("Created", Link(total.created, links.to_created(period, {"pipeline": pipelines})), ""),
+        ("Created", Link(total.created, paths.created), ""),
         ("Started", Link(total.started, every), ""),
-        ("Finished", Link(ended[FINISHED], links.to_jobs(period, pipelines, state=FINISHED)), ""),
+        ("Finished", Link(ended[FINISHED], paths.ended(FINISHED)), ""),
         (
             "Failed",
-            Link(ended[FAILED], links.to_jobs(period, pipelines, state=FAILED)),
+            Link(ended[FAILED], paths.ended(FAILED)),
             figures.share(total.failure_rate),
         ),
-        ("Run time, median", Link(times["median"], finished), f"95 % within {times['p95']}"),
+        (
+            "Run time, median",
+            Link(times["median"], paths.ended(FINISHED, FAILED)),
+            f"95 % within {times['p95']}",
+        ),
         (
             "Wait in CREATED, median",
-            Link(times["wait"], links.to_jobs(period, pipelines, state="CREATED")),
+            Link(times["wait"], every),
             f"95 % within {times['wait95']}",
         ),
         ("Events", Link(total.events.total(), every), ""),
-        ("Refused events", Link(total.refused, "/rejected"), ""),
+        ("Refused events", Link(total.refused, paths.refused), ""),
         ("Subscribers behind", Link(len(behind), "/subscriptions"), ", ".join(behind[:3])),
     ]
 
@@ -121,21 +125,21 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
     """Return a row for each pipeline, whose numbers are links."""
     shown = []
     for row in rows:
-        one = (row["pipeline_uuid"],)
+        paths = links.Paths(period, (row["pipeline_uuid"],))
         shown.append(
             {
                 "name": row["pipeline"],
                 "uuid": row["pipeline_uuid"],
-                "started": Link(row["started"], links.to_jobs(period, one)),
-                "finished": Link(row["finished"], links.to_jobs(period, one, state=FINISHED)),
-                "failed": Link(row["failed"], links.to_jobs(period, one, state=FAILED)),
+                "started": Link(row["started"], paths.jobs),
+                "finished": Link(row["finished"], paths.ended(FINISHED)),
+                "failed": Link(row["failed"], paths.ended(FAILED)),
                 "rate": figures.share(row["failure_rate"]),
                 **{
                     name: None if row[name] is None else output.duration(row[name])
                     for name in ("median_seconds", "p95_seconds", "wait_seconds")
                 },
-                "events": Link(row["events"], links.to_jobs(period, one)),
-                "refused": Link(row["refused"], "/rejected"),
+                "events": Link(row["events"], paths.jobs),
+                "refused": Link(row["refused"], paths.refused),
                 "trend": charts.sparkline(row["ended"]),
                 "ended": row["ended"],
             }

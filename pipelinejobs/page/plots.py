@@ -44,8 +44,8 @@ class Slot(NamedTuple):
     label: str
     figures: Figures
     ended: dict[str, int]
-    path: str
-    """to the jobs to which something happened in it"""
+    paths: links.Paths
+    """to what is counted in it"""
 
 
 def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) -> list[Chart]:
@@ -60,9 +60,9 @@ def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) ->
     slots = []
     for since, found in figures.over_time(cells, period):
         within = period._replace(since=since, until=since + period.step)
-        path = links.to_jobs(within, pipelines)
+        paths = links.Paths(within, pipelines)
         label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
-        slots.append(Slot(since, label, found, found.ended, path))
+        slots.append(Slot(since, label, found, found.ended, paths))
     return [_ends(slots), _begins(slots), _events(slots), _runs(site, period, pipelines)]
 
 
@@ -70,7 +70,7 @@ def _ends(slots: Sequence[Slot]) -> Chart:
     def point(slot: Slot, state: str) -> dict[str, Any]:
         number = slot.ended[state]
         label = f"{number} {state}, {slot.label}"
-        return {"value": number or None, "label": label, "xlink": f"{slot.path}&state={state}"}
+        return {"value": number or None, "label": label, "xlink": slot.paths.ended(state)}
 
     shown = _up_to_last({state for slot in slots for state, number in slot.ended.items() if number})
     series = {state: [point(slot, state) for slot in slots] for state in shown}
@@ -78,7 +78,7 @@ def _ends(slots: Sequence[Slot]) -> Chart:
     rows = [
         [
             slot.since,
-            *(Link(slot.ended[state], f"{slot.path}&state={state}") for state in ENDS),
+            *(Link(slot.ended[state], slot.paths.ended(state)) for state in ENDS),
         ]
         for slot in slots
     ]
@@ -98,8 +98,8 @@ def _begins(slots: Sequence[Slot]) -> Chart:
     }
     drawing = charts.lines([slot.label for slot in slots], series)
     rows = [
-        [slot.since, *(Link(number, slot.path) for number in both)]
-        for slot, both in zip(slots, numbers, strict=True)
+        [slot.since, Link(created, slot.paths.created), Link(started, slot.paths.jobs)]
+        for slot, (created, started) in zip(slots, numbers, strict=True)
     ]
     title = "Jobs that were created and started"
     return Chart("started", title, drawing, ("Since", "created", "started"), rows)
@@ -112,7 +112,7 @@ def _events(slots: Sequence[Slot]) -> Chart:
         series["refused"] = [refused or None for _, refused in numbers]
     drawing = charts.bars([slot.label for slot in slots], series)
     rows = [
-        [slot.since, Link(events, slot.path), Link(refused, "/rejected")]
+        [slot.since, Link(events, slot.paths.jobs), Link(refused, slot.paths.refused)]
         for slot, (events, refused) in zip(slots, numbers, strict=True)
     ]
     return Chart("events", "Events", drawing, ("Since", "events", "refused"), rows)

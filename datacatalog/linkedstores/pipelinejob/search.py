@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -338,6 +339,9 @@ class JobSearch:
         job_uuid: str | None = None,
         event: str | None = None,
         settled: bool = False,
+        pipelines: Iterable[str] = (),
+        after: datetime.datetime | None = None,
+        before: datetime.datetime | None = None,
         cursor: str | None = None,
         limit: int = 50,
         seconds: float | None = None,
@@ -348,6 +352,9 @@ class JobSearch:
             job_uuid: whose.
             event: of which name.
             settled: also those that were applied later on.
+            pipelines: of whose jobs, by their UUIDs; none for all. The job of each event is looked up.
+            after: not before this.
+            before: before this.
             cursor: as for `jobs`.
             limit: as for `jobs`.
             seconds: as for `jobs`.
@@ -362,14 +369,23 @@ class JobSearch:
         conditions: Document = {} if event is None else {"event.name": event}
         if not settled:
             conditions["applied"] = None
+        wanted = frozenset(pipelines)
+        of_job = functools.cache(self._pipeline_of)
         listing = Listing(
             self._jobs.rejected,
             "date",
             first={} if job_uuid is None else {"uuid": job_uuid},
             rest=conditions,
+            keep=(lambda row: of_job(row.get("uuid")) in wanted) if wanted else None,
+            after=after,
+            before=before,
         )
         page = listing.page(cursor, limit, seconds)
         return Page([_rejected(row) for row in page.rows], page.cursor)
+
+    def _pipeline_of(self, job_uuid: str) -> str:
+        found = self._jobs.coll.find_one({"uuid": job_uuid}, {"pipeline_uuid": 1})
+        return str((found or {}).get("pipeline_uuid"))
 
     def rejection(self, rejected_id: str) -> Document | None:
         """Return an event that was refused, as a row of `rejected`; also if it was applied since."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from datacatalog.linkedstores.pipelinejob import EventRefused
 from pipelinejobs.page import stuck
 from pipelinejobs.site import Site
 from tests.abaco.running import eventually
@@ -54,6 +55,24 @@ def test_numbers_lead_to_the_jobs_that_they_count(
     text = operator.get("/").text
     assert "50 %" in text
     assert f'xlink:href="/jobs/{failed.uuid}"' in text
+
+
+def test_refused_events_lead_to_those_of_the_period_and_the_pipeline(
+    operator: Person, make_job: Callable[..., Job], site: Site
+) -> None:
+    job = make_job()
+    pipeline = site.jobs.load(job.uuid)["pipeline_uuid"]
+    with pytest.raises(EventRefused):
+        site.jobs.apply(site.jobs.load(job.uuid), "finish", {})
+    page = f"/?period=day&pipeline={pipeline}"
+    eventually(lambda: tiles(operator.get(page).text)["Refused events"][0] == "1")
+    path = tiles(operator.get(page).text)["Refused events"][1]
+    assert job.uuid in operator.get(path).text
+    for other in (("to", "2020-01-01T00:00"), ("from", "2040-01-01T00:00")):
+        assert job.uuid not in operator.get("/rejected", params=[other]).text
+    mistaken = operator.get("/rejected?from=soon&pipeline=tacos")
+    assert mistaken.status_code == 400
+    assert mistaken.text.count('class="mistake"') == 2
 
 
 def test_charts_have_tables_and_can_be_had_as_csv(operator: Person, job: Job) -> None:
