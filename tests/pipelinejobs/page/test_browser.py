@@ -21,6 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from datacatalog.linkedstores.pipelinejob import EventRefused
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs.site import Site
@@ -349,6 +350,7 @@ def test_no_page_breaks_a_rule_of_accessibility(
     make_job: Callable[..., Job],
     site: Site,
     up: RunningGateway,
+    post: Callable[..., int],
     scheme: str,
     rules: dict[str, list[str]],
 ) -> None:
@@ -358,24 +360,42 @@ def test_no_page_breaks_a_rule_of_accessibility(
         site.jobs.apply(site.jobs.load(failed.uuid), "update", {"progress": progress})
     trace = {"message": "no tacos", "traceback": "Traceback\n  line 1\nTacoError: no tacos\n"}
     site.jobs.apply(site.jobs.load(failed.uuid), "fail", trace)
+    with pytest.raises(EventRefused):
+        site.jobs.apply(site.jobs.load(failed.uuid), "validate", {})
+    (refused,) = site.search.rejected(job_uuid=failed.uuid).rows
+    assert post(make_job(), "run") == 200
     wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-    paths = ["/", "/?period=month", "/jobs", f"/jobs/{failed.uuid}"]
-    paths += ["/pipelines", "/rejected", "/subscriptions", "/platform"]
-    paths += [f"/platform/{told(up, 'actor')}", "/jobs?created=soon&text=dawn"]
-    still = ["/docs", f"/jobs/{failed.uuid}/document", "/nope", "/sign-in"]
+    actor = f"/platform/{told(up, 'actor')}"
+    paths = ["/", "/?period=month", "/gantt", "/jobs", f"/jobs/{failed.uuid}"]
+    paths += ["/pipelines", "/rejected", "/subscriptions", "/platform", actor]
+    paths += ["/jobs?created=soon&text=dawn"]
+    still = ["/docs", f"/jobs/{failed.uuid}/document", f"/rejected/{refused['id']}"]
+    still += [f"/pipelines/{site.jobs.load(failed.uuid)['pipeline_uuid']}", "/nope", "/sign-in"]
+    # from a page to one that has no address of its own, or one that is not known before
+    onward = {"/jobs": ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
+
+    def broken() -> Any:
+        browser.driver.execute_script(AXE)
+        return browser.driver.execute_async_script(
+            "const [rules, done] = arguments; axe.run({exclude: [['body > main > details ~ details']]}, rules).then((found) => done(found.violations.map("
+            "(each) => [each.id, each.nodes.map((node) => node.html)])))",
+            rules,
+        )
+
     try:
         for path in [*paths, *still]:
             browser.open(path, live=path in paths)
             # the operations of the API look alike, and there are many
             browser.driver.execute_script(OPEN_ALL if path != "/docs" else OPEN_ONE)
-            browser.driver.execute_script(AXE)
-            broken = browser.driver.execute_async_script(
-                "const [rules, done] = arguments; axe.run({exclude: [['body > main > details ~ details']]}, rules).then((found) => done(found.violations.map("
-                "(each) => [each.id, each.nodes.map((node) => node.html)])))",
-                rules,
-            )
-            assert broken == [], path
+            assert broken() == [], path
+            if path in onward:
+                heading = browser.texts("h1")
+                for selector in onward[path]:
+                    browser.press(selector)
+                browser.until(lambda: browser.texts("h1") not in ([], heading))  # noqa: B023 - called at once
+                browser.driver.execute_script(OPEN_ALL)
+                assert broken() == [], f"after {path}"
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
