@@ -8,7 +8,6 @@ from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_STATE, STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from datacatalog.linkedstores.statistics.reader import ENDED, merged
-from pipelinejobs import values
 from pipelinejobs.page import filters, links, listing, periods, rendering, spans, tables, timeline
 from pipelinejobs.page.links import Link
 
@@ -60,6 +59,7 @@ def show(view: View) -> Response:
         overview="/?" + view.request.url.query,
         jobs=links.Paths(asked.period).with_fields(asked.scope.fields, created=True),
         left_out=_left_out(view, asked, len(found)) if page.cursor else "",
+        axis=spans.axis(found) if found else (),
         drawing=rendering.svg(spans.svg(found)),
         kinds=[state for state in STATES if any(span.state == state for span in found)],
         columns=_COLUMNS,
@@ -73,8 +73,8 @@ def _spans(view: View, jobs: Sequence[Document], moment: datetime.datetime) -> l
     found = []
     for job in jobs:
         state, run = str(job["state"]), runs.get(job["uuid"])
-        created = values.at(job, "_properties", "created_date")
-        until = moment if state in _OPEN else job["updated"]
+        created = job["_properties"]["created_date"]
+        until = moment if state in _OPEN else job.get("updated") or created
         found.append(
             spans.Span(
                 job["uuid"],

@@ -34,6 +34,8 @@ class Chart(NamedTuple):
     drawing: Markup
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    axis: tuple[datetime.datetime, datetime.datetime]
+    """the moments at its left and at its right edge"""
     note: str = ""
 
 
@@ -41,6 +43,7 @@ class Slot(NamedTuple):
     """An hour or a day."""
 
     since: datetime.datetime
+    until: datetime.datetime
     label: str
     figures: Figures
     ended: dict[str, int]
@@ -62,7 +65,7 @@ def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) ->
         within = period._replace(since=since, until=since + period.step)
         paths = links.Paths(within, pipelines)
         label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
-        slots.append(Slot(since, label, found, found.ended, paths))
+        slots.append(Slot(since, within.until, label, found, found.ended, paths))
     return [_ends(slots), _begins(slots), _events(slots), _runs(site, period, pipelines)]
 
 
@@ -82,7 +85,7 @@ def _ends(slots: Sequence[Slot]) -> Chart:
         ]
         for slot in slots
     ]
-    return Chart("ended", "Runs that ended", drawing, ("Since", *ENDS), rows)
+    return Chart("ended", "Runs that ended", drawing, ("Since", *ENDS), rows, _whole(slots))
 
 
 def _up_to_last(found: Collection[str]) -> Sequence[str]:
@@ -102,7 +105,9 @@ def _begins(slots: Sequence[Slot]) -> Chart:
         for slot, (created, started) in zip(slots, numbers, strict=True)
     ]
     title = "Jobs that were created and started"
-    return Chart("started", title, drawing, ("Since", "created", "started"), rows)
+    # each point of a line stands where its hour or day begins
+    axis = (slots[0].since, slots[-1].since)
+    return Chart("started", title, drawing, ("Since", "created", "started"), rows, axis)
 
 
 def _events(slots: Sequence[Slot]) -> Chart:
@@ -115,7 +120,12 @@ def _events(slots: Sequence[Slot]) -> Chart:
         [slot.since, Link(events, slot.paths.jobs), Link(refused, slot.paths.refused)]
         for slot, (events, refused) in zip(slots, numbers, strict=True)
     ]
-    return Chart("events", "Events", drawing, ("Since", "events", "refused"), rows)
+    columns = ("Since", "events", "refused")
+    return Chart("events", "Events", drawing, columns, rows, _whole(slots))
+
+
+def _whole(slots: Sequence[Slot]) -> tuple[datetime.datetime, datetime.datetime]:
+    return slots[0].since, slots[-1].until
 
 
 def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
@@ -143,7 +153,7 @@ def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
     ]
     note = f"The newest {MAX_POINTS} runs." if len(found) == MAX_POINTS else ""
     columns = ("Job", "State after it", "Ended", "Seconds")
-    return Chart("runs", "How long runs took", drawing, columns, rows, note)
+    return Chart("runs", "How long runs took", drawing, columns, rows, (marks[0], marks[-1]), note)
 
 
 def _height(seconds: float) -> float:

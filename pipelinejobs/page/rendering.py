@@ -23,6 +23,7 @@ STATIC = {
     "page.js": "text/javascript",
     "theme.js": "text/javascript",
     "keys.js": "text/javascript",
+    "zoom.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 

@@ -78,14 +78,19 @@ def arranged(found: Sequence[Span]) -> list[Span]:
     return [*placed.values()]
 
 
+def axis(found: Sequence[Span]) -> tuple[datetime.datetime, datetime.datetime]:
+    """Return the moments at the left and at the right edge of the bars."""
+    return min(span.created for span in found), max(span.until for span in found)
+
+
 def svg(found: Sequence[Span]) -> str:
     """Return the drawing, in which each job has a row; nothing without jobs."""
     return "\n".join(_lines(found)) if found else ""
 
 
 def _lines(found: Sequence[Span]) -> Iterator[str]:
-    begin = min(span.created for span in found)
-    length = max((max(span.until for span in found) - begin).total_seconds(), 0.001)
+    begin, end = axis(found)
+    length = max((end - begin).total_seconds(), 0.001)
     height = _TOP + _ROW * len(found) + 4
 
     def x(moment: datetime.datetime) -> float:
@@ -95,6 +100,10 @@ def _lines(found: Sequence[Span]) -> Iterator[str]:
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" '
         f'viewBox="0 0 {WIDTH} {height}" aria-hidden="true">'
+    )
+    yield (
+        f'<g class="plot"><rect class="background" x="{_LABELS}" y="0" '
+        f'width="{WIDTH - _LABELS - _SHORTEST}" height="{height}"/></g>'
     )
     for number in range(_MARKS):
         moment = begin + datetime.timedelta(seconds=length * number / (_MARKS - 1))

@@ -400,6 +400,29 @@ def test_no_page_breaks_a_rule_of_accessibility(
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+@pytest.mark.parametrize(
+    ("path", "chart"), [("/", ".plot-of-ended"), ("/gantt", ".drawing")], ids=["overview", "gantt"]
+)
+def test_a_time_that_is_dragged_over_is_looked_at(
+    browser: Browser, make_job: Callable[..., Job], path: str, chart: str
+) -> None:
+    make_job("run", "finish")
+    browser.open(path)
+    plot = browser.one(f"{chart} .plot > .background")
+    width = plot.size["width"]
+    drag = ActionChains(browser.driver, duration=20).move_to_element_with_offset(
+        plot, -width / 4, 0
+    )
+    drag.click_and_hold().move_by_offset(width / 4, 0).release().perform()
+    browser.until(lambda: "from=" in browser.driver.current_url)
+    query = httpx.URL(browser.driver.current_url).params
+    assert httpx.URL(browser.driver.current_url).path == path
+    since, until = (datetime.datetime.fromisoformat(query[name]) for name in ("from", "to"))
+    assert since < until
+    assert until - since < datetime.timedelta(hours=9)
+    assert browser.one("input[name=from]").get_attribute("value") == query["from"]
+
+
 def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[..., Job]) -> None:
     long = make_job("run", session="a session whose name is longer than anybody has room for" * 3)
     short = make_job("run")
