@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PAGE = 50
 NONCE_LEVELS = LEVELS[1:]
+_JOB = re.compile(r"\b107[0-9a-f]{5}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_MAX_JOBS = 20
 _ENDED = ("COMPLETE", "ERROR", "STOPPED")
 
 
@@ -179,6 +182,7 @@ def show_execution(view: View) -> Response:
         actor=view.path["actor"],
         execution=execution,
         log=folding.end_of(logs),
+        jobs=[*dict.fromkeys(_JOB.findall(logs))][:_MAX_JOBS],
         ended=execution["status"] in _ENDED,
     )
 

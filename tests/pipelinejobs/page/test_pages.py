@@ -326,7 +326,9 @@ def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
         return f"job {job.uuid}: run event, state RUNNING" in operator.get(execution).text
 
     eventually(logged)
-    assert "COMPLETE" in operator.get(execution).text
+    text = operator.get(execution).text
+    assert "COMPLETE" in text
+    assert f'href="/jobs/{job.uuid}"' in text
     assert operator.get(f"/platform/{actor}/executions/nope").status_code == 404
     assert operator.get("/platform/nope").status_code == 400
 
