@@ -329,6 +329,10 @@ def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
     text = operator.get(execution).text
     assert "COMPLETE" in text
     assert f'href="/jobs/{job.uuid}"' in text
+    for path in (f"/jobs/{job.uuid}", f"/jobs/{job.uuid}?event=run"):
+        (back,) = re.findall(r'href="([^"]*)">execution and log', operator.get(path).text)
+        assert execution.rpartition("/")[2] in back
+        assert operator.get(back).status_code == 200
     assert operator.get(f"/platform/{actor}/executions/nope").status_code == 404
     assert operator.get("/platform/nope").status_code == 400
 
