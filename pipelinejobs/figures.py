@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
@@ -16,6 +17,31 @@ if TYPE_CHECKING:
     from pipelinejobs.site import Site
 
 _BARS = "▁▂▃▄▅▆▇█"
+
+
+class Totals:
+    """How much of what happened in a span of time, but not how long it took."""
+
+    def __init__(self) -> None:
+        self.created = self.started = self.events = self.refused = 0
+        self.ended: Counter[str] = Counter()
+
+    def add(self, figures: Figures) -> None:
+        """Add what happened to the jobs of a pipeline."""
+        self.created += figures.created
+        self.started += figures.started
+        self.events += figures.events.total()
+        self.refused += figures.refused
+        for state, number in figures.ended.items():
+            self.ended[state] += number
+
+
+def totals_over_time(cells: Cells, period: Period) -> list[tuple[datetime.datetime, Totals]]:
+    """Return how much happened in each span of a period, also where that is nothing."""
+    found = {since: Totals() for since in period.spans()}
+    for (since, _), figures in cells.items():
+        found.setdefault(since, Totals()).add(figures)
+    return sorted(found.items(), key=lambda item: item[0])
 
 
 def over_time(cells: Cells, period: Period) -> list[tuple[datetime.datetime, Figures]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
+    from datacatalog.linkedstores.statistics.reader import Cells, Period
     from pipelinejobs.site import Site
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
@@ -45,8 +45,7 @@ class Slot(NamedTuple):
     since: datetime.datetime
     until: datetime.datetime
     label: str
-    figures: Figures
-    ended: dict[str, int]
+    totals: figures.Totals
     paths: links.Paths
     """to what is counted in it"""
 
@@ -61,27 +60,29 @@ def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) ->
         cells: what happened.
     """
     slots = []
-    for since, found in figures.over_time(cells, period):
+    for since, found in figures.totals_over_time(cells, period):
         within = period._replace(since=since, until=since + period.step)
         paths = links.Paths(within, pipelines)
         label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
-        slots.append(Slot(since, within.until, label, found, found.ended, paths))
+        slots.append(Slot(since, within.until, label, found, paths))
     return [_ends(slots), _begins(slots), _events(slots), _runs(site, period, pipelines)]
 
 
 def _ends(slots: Sequence[Slot]) -> Chart:
     def point(slot: Slot, state: str) -> dict[str, Any]:
-        number = slot.ended[state]
+        number = slot.totals.ended[state]
         label = f"{number} {state}, {slot.label}"
         return {"value": number or None, "label": label, "xlink": slot.paths.ended(state)}
 
-    shown = _up_to_last({state for slot in slots for state, number in slot.ended.items() if number})
+    shown = _up_to_last(
+        {state for slot in slots for state, number in slot.totals.ended.items() if number}
+    )
     series = {state: [point(slot, state) for slot in slots] for state in shown}
     drawing = charts.bars([slot.label for slot in slots], series)
     rows = [
         [
             slot.since,
-            *(Link(slot.ended[state], slot.paths.ended(state)) for state in ENDS),
+            *(Link(slot.totals.ended[state], slot.paths.ended(state)) for state in ENDS),
         ]
         for slot in slots
     ]
@@ -94,7 +95,7 @@ def _up_to_last(found: Collection[str]) -> Sequence[str]:
 
 
 def _begins(slots: Sequence[Slot]) -> Chart:
-    numbers = [(slot.figures.created, slot.figures.started) for slot in slots]
+    numbers = [(slot.totals.created, slot.totals.started) for slot in slots]
     series = {
         "created": [created for created, _ in numbers],
         "started": [started for _, started in numbers],
@@ -111,7 +112,7 @@ def _begins(slots: Sequence[Slot]) -> Chart:
 
 
 def _events(slots: Sequence[Slot]) -> Chart:
-    numbers = [(slot.figures.events.total(), slot.figures.refused) for slot in slots]
+    numbers = [(slot.totals.events, slot.totals.refused) for slot in slots]
     series = {"events": [events or None for events, _ in numbers]}
     if any(refused for _, refused in numbers):
         series["refused"] = [refused or None for _, refused in numbers]

@@ -63,7 +63,8 @@ class Figures:
         self.events.update(cell.get("events") or {})
         for name, histogram in (cell.get("moves") or {}).items():
             before, _, after = name.partition(">")
-            self.moves[before, after].update({int(key): n for key, n in histogram.items()})
+            numbers = zip(map(int, histogram), histogram.values(), strict=True)
+            self.moves[before, after].update(dict(numbers))
 
     @property
     def created(self) -> int:
