@@ -33,6 +33,8 @@ from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
+    from pymongo.collection import Collection
+
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
     from datacatalog.mongo import Document
 
@@ -288,7 +290,7 @@ class Tally:
         """
         self.forget()
         for collection in (self._cells, self._runs, self._refused):
-            collection.drop()
+            _empty(collection)
         self.ensure_indexes()
         self._refusals = (_BEGINNING, -1)
         sums, ahead, seen = Sums(), {}, set()
@@ -362,6 +364,12 @@ class Tally:
         for begin in range(0, len(runs), _MANY):
             with _ignoring_duplicates():
                 self._runs.insert_many(runs[begin : begin + _MANY], ordered=False)
+
+
+def _empty(collection: Collection[Document]) -> None:
+    """Delete all documents, some at a time: to drop a collection may take the embedded server minutes."""
+    while some := [*collection.find({}, {"_id": 1}, sort=[("_id", 1)], limit=_MANY)]:
+        collection.delete_many({"_id": {"$lte": some[-1]["_id"]}})
 
 
 @contextlib.contextmanager
