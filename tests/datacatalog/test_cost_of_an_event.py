@@ -9,6 +9,7 @@ import pymongo
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
+from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Db, Document
 from local.database import Server
 from tests.datacatalog.conftest import Recorder, Send
@@ -164,6 +165,23 @@ def test_neither_the_data_of_a_job_nor_that_of_its_events_is_read_or_sent_again(
     small, large = weights
     assert abs(large.sent - small.sent) < 100
     assert abs(large.received - small.received) < 100
+
+
+def test_an_entry_leads_to_the_execution_that_brought_it_for_a_few_bytes(
+    weighed: PipelineJobStore, scales: Scales, job: Document
+) -> None:
+    execution = "0rGkJ8Vb3X5wA"
+    weights = []
+    for known in (None, execution):
+        scales.forget()
+        applied(weighed, job, execution_id=known)
+        weights.append(scales.weigh())
+    assert weights[1].sent - weights[0].sent < len(execution) + 20
+    assert abs(weights[1].received - weights[0].received) < 100
+    stored = weighed.load(job["uuid"])
+    brought = [entry["execution"] for entry in JobSearch(weighed).entries(stored)]
+    assert brought == [None, None, execution]
+    assert {"_execution", "execution"}.isdisjoint(weighed.public(stored)["history"][-1])
 
 
 def test_an_event_of_a_long_history_weighs_what_one_of_a_short_one_does(

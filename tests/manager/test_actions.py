@@ -7,6 +7,7 @@ import pytest
 
 from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Document
 from tests.actor import (
     ALOE_POST,
@@ -58,6 +59,19 @@ def test_a_second_delivery_is_answered_as_the_first_when_the_job_has_moved_on(
 
     assert actor.send(event(job, "run"), SAME).result == first.result
     assert actor.dump() == before
+
+
+def test_an_entry_names_the_execution_that_brought_it_also_after_a_retry(
+    actor: Actor, job: Document, jobs: PipelineJobStore
+) -> None:
+    actor.send(event(job, "finish"), SAME)
+    actor.send(event(job, "run"), {"event_id": "one", "_abaco_execution_id": "execution-2"})
+    actor.send(event(job, "run"), {"event_id": "one", "_abaco_execution_id": "execution-3"})
+    search = JobSearch(jobs)
+    jobs.retry(str(search.rejected(job_uuid=job["uuid"]).rows[0]["id"]))
+
+    found = [(each["name"], each["execution"]) for each in search.entries(jobs.load(job["uuid"]))]
+    assert found == [("create", None), ("run", "execution-2"), ("finish", "execution-1")]
 
 
 def test_an_event_id_counts_more_than_the_execution(actor: Actor, job: Document) -> None:

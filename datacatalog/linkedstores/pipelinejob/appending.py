@@ -111,7 +111,7 @@ class AppendingStore(RotatingStore):
             lasting: the key stands for one event in all lives, as one that a platform has made does.
             sent: what tells events with the same key apart, by default `data`.
             happened: when, where its sender says so.
-            execution_id: of the execution that brought the event, for the record of a refusal.
+            execution_id: of the execution that brought the event, where one did.
             sender: the user who sent it, where that is known.
 
         Raises:
@@ -259,6 +259,7 @@ def next_entry(job: Document, event: Event) -> history.Entry:
         revision=(revision_of(job) or 0) + 1,
         event_digest=event.digest,
         sender=event.sender,
+        execution_id=event.execution_id,
     )
 
 

@@ -6,7 +6,8 @@ leaves nothing lost and nothing double, and the next move writes the same bucket
 
 A stored entry has, beside what callers see, the job's state and revision after the event, and the
 digest of the event as it was sent, by which a second delivery is told from a second event; and the
-name of its sender, where that is a user and not whoever has a nonce.
+name of its sender, where that is a user and not whoever has a nonce; and the execution that brought
+it, whose log says more.
 
 An entry is the record of its event. Its row of the audit log follows from it, and is written when
 the entry leaves the document: many rows in one insert, which costs an event a tenth of what a row of
@@ -56,6 +57,8 @@ class Entry(TypedDict, total=False):
     """of the event as it was sent"""
     _sender: str
     """the user who has sent it; lacks where somebody with a nonce has"""
+    _execution: str
+    """the id of the execution that brought it; lacks in older entries and where none did"""
 
 
 class History:
@@ -253,6 +256,7 @@ def new_entry(
     revision: int,
     event_digest: str,
     sender: str | None = None,
+    execution_id: str | None = None,
 ) -> Entry:
     """Return an entry as it is stored."""
     made: Entry = {
@@ -266,6 +270,8 @@ def new_entry(
     }
     if sender is not None:
         made["_sender"] = sender
+    if execution_id is not None:
+        made["_execution"] = execution_id
     return made
 
 

@@ -247,7 +247,7 @@ class JobSearch:
         Yields:
             `date`, `name`, `data` and `uuid`; `position` (0 is the first), and the job's `state` and
             `revision` after the event, None where they were not written; `sender`, the user who
-            sent it, where that is known.
+            sent it, and `execution`, the id of the execution that brought it, where they are known.
         """
         stored = self._jobs.histories.read(job, skip, limit, data=data)
         for position, entry in enumerate(stored, start=skip):
@@ -257,6 +257,7 @@ class JobSearch:
                 "state": entry.get("_state"),
                 "revision": entry.get("_revision"),
                 "sender": entry.get("_sender"),
+                "execution": entry.get("_execution"),
             }
 
     def entry(self, job: Document, uuid: str) -> dict[str, Any] | None:
