@@ -69,6 +69,29 @@ def test_without_waiting_the_execution_is_told(job: str, bare: Run) -> None:
     eventually(lambda: bare("jobs", "show", job, "-o", "json").rows["state"] == "RUNNING")
 
 
+def test_the_logs_of_what_brought_the_events_are_printed_in_their_order(
+    job: str, bare: Run
+) -> None:
+    for event in ("run", "update"):
+        assert bare("jobs", "send", event, job).code == 0
+    bare("jobs", "send", "finish", job, "--direct")
+    printed = bare("jobs", "logs", job)
+    assert printed.code == 0, printed.err
+    heads = [line.split()[2] for line in printed.out.splitlines() if line.startswith("== ")]
+    assert heads == ["run", "update"]
+    assert printed.out.index("state RUNNING, revision 1") < printed.out.index("revision 2")
+    assert "which execution brought 2 of the events (create, finish) is not known" in printed.err
+
+
+def test_the_page_of_a_job_is_opened_by_an_address_that_signs_in(job: str, bare: Run) -> None:
+    opened = bare("jobs", "open", job)
+    assert opened.code == 0, opened.err
+    with httpx.Client(follow_redirects=True, trust_env=False) as client:
+        page = client.get(opened.out.strip())
+    assert (page.status_code, page.url.path) == (200, f"/jobs/{job}")
+    assert job in page.text
+
+
 def test_a_refusal_is_told_in_one_line(job: str, bare: Run) -> None:
     done = bare("jobs", "send", "finish", job)
     assert (done.code, done.out) == (1, "")
