@@ -42,6 +42,19 @@ def test_an_event_moves_the_job_with_the_access_token(job: str, bare: Run) -> No
     assert [entry["name"] for entry in history] == ["create", "run", "update"]
 
 
+def test_answers_end_with_a_line_end_so_that_a_prompt_follows_on_its_own_line(
+    job: str, here: RunningGateway, bare: Run
+) -> None:
+    callback = bare("token", "job", job, "--callback").out.strip()
+    for name in ("run", "ready"):
+        answer = httpx.post(
+            callback, params={"_abaco_synchronous": "true"}, json={"name": name}, trust_env=False
+        )
+        assert answer.content.endswith(b"}\n"), name
+    for path in ("/actors/v2/nobody", "/actors/v2"):
+        assert httpx.get(f"{here.url}{path}", trust_env=False).content.endswith(b"}\n"), path
+
+
 def test_an_event_moves_the_job_with_a_nonce(
     job: str, here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
