@@ -169,7 +169,7 @@ def database_errors(rx: Reactor) -> Iterator[None]:
 
 def answer(rx: Reactor, result: dict[str, Any]) -> None:
     """Send the result of the message to a caller who waits for it."""
-    rx.send_result(json.dumps(result).encode())
+    rx.send_result(json.dumps(result).encode() + b"\n")
 
 
 def run(rx: Reactor, *, draining: bool) -> int:
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         return run(Reactor(folders=(FOLDER, Path.cwd())), draining=bool(arguments))
     except SettingsError as error:
         refusal = {"error": str(error), "kind": InvalidSettings.kind}
-        results.send(json.dumps(refusal).encode(), os.environ)
+        results.send(json.dumps(refusal).encode() + b"\n", os.environ)
         sys.stderr.write(f"ERROR {error}\n")
         return FAILED
     except KeyboardInterrupt:

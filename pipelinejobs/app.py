@@ -30,6 +30,7 @@ from pipelinejobs.commands import (
     outbox,
     page,
     pipelines,
+    reaching,
     rejected,
     reporting,
     stats,
@@ -108,7 +109,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for _noun, _help, _commands in (
-    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, changing)),
+    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, changing, reaching)),
     ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
     ("rejected", "Events that were refused.", (rejected,)),
     ("subscriptions", "Who is told what happens.", (subscriptions,)),

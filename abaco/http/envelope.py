@@ -83,7 +83,7 @@ def failure(error: ApiError, headers: dict[str, str] | None = None) -> Response:
 def error_body(message: str) -> bytes:
     """Return the body of an error that is answered before there is a request."""
     content = {"status": "error", "message": message, "result": None, "version": VERSION}
-    return json.dumps(content).encode()
+    return json.dumps(content).encode() + b"\n"
 
 
 def _respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
@@ -91,7 +91,8 @@ def _respond(status: int, body: dict[str, Any], headers: dict[str, str] | None =
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(json.dumps(body), status, headers, _JSON)
+    # a terminal shows its prompt on a line of its own
+    return Response(json.dumps(body) + "\n", status, headers, _JSON)
 
 
 def _fault(detail: str) -> dict[str, Any]:

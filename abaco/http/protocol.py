@@ -267,7 +267,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "status": "error",
             "version": self._terms.version,
         }
-        body = json.dumps(envelope).encode()
+        body = json.dumps(envelope).encode() + b"\n"
         headers = [
             *self.server_state.default_headers,
             (b"content-type", b"application/json"),

@@ -1,4 +1,4 @@
-"""`jobs create`, `jobs send`, `jobs delete`, `jobs undelete`.
+"""`jobs create`, `jobs send`, `jobs cancel`, `jobs delete`, `jobs undelete`.
 
 A change is a message to the manager, by the gateway's HTTP. With `--direct` it takes the same way
 through the manager's code, in this process.
@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from datacatalog.tokens import InvalidToken
 from manager import kinds
+from manager.exceptions import Refusal, Unavailable
 from manager.messages import Message
 from pipelinejobs import deeds, output, values
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import command, site_of
-from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.output import Format
+from pipelinejobs.exceptions import FAILED, CommandError, Unreachable, UsageError
+from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelinejobs.site import Site
 
 Token = Annotated[
@@ -35,11 +40,21 @@ Data = Annotated[
 ]
 
 
+_OUTCOMES = (
+    Column("uuid", "JOB", whole=True, brief=output.short),
+    Column("event", whole=True),
+    Column("outcome", whole=True),
+    Column("detail"),
+)
+_STANDARD_INPUT, _HEADING = "-", "uuid"
+
+
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     example = """jobs create --pipeline tacobot:9000 --data '{"tacos": 3}'"""
     command(group, "create", example)(create)
     command(group, "send", """jobs send run $JOB --data '{"step": "alignment"}'""")(send)
+    command(group, "cancel", "jobs cancel $JOB")(cancel)
     command(group, "delete", "jobs delete $JOB")(delete)
     command(group, "undelete", "jobs undelete $JOB")(undelete)
 
@@ -85,7 +100,7 @@ def create(
 def send(
     context: typer.Context,
     event: common.Event,
-    job: common.Job,
+    jobs: common.Jobs,
     data: Data = "{}",
     token: Token = None,
     nonce: Nonce = None,
@@ -96,24 +111,105 @@ def send(
     direct: Direct = False,
     output_format: output.Output = Format.table,
 ) -> None:
-    """Send an event to a job.
+    """Send an event to a job, or to several.
 
+    To several, it is said what became of each, and the exit code is 1 if one of them refused it.
     `reset` and `ready` need an administrative token, which is worked out of
     `CATALOG_ADMIN_TOKEN_KEY` and `CATALOG_ADMIN_TOKEN_SECRET`.
     """
     site, name = site_of(context), values.event(event)
-    uuid = site.job_uuid(job)
+    if _STANDARD_INPUT in jobs and data == _STANDARD_INPUT:
+        message = "standard input has either the jobs or the data"
+        raise UsageError(message)
     content = values.json_object(data, "--data")
-    shown = token or _token(site, uuid, administrative=TRANSITIONS[name].administrative)
     parameters = {} if event_id is None else {"event_id": event_id}
     if direct:
         _check_direct(nonce)
-        message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
-        result = deeds.carry_out(site, message, **parameters)
-    else:
+
+    def send_to(uuid: str) -> dict[str, Any]:
+        shown = token or _token(site, uuid, administrative=TRANSITIONS[name].administrative)
+        if direct:
+            message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
+            return deeds.carry_out(site, message, **parameters)
         body = {"uuid": uuid, "name": name, "data": content, "token": shown}
-        result = site.gateway.send(body, parameters, nonce=nonce, wait=wait)
-    output.record(result, output_format)
+        return site.gateway.send(body, parameters, nonce=nonce, wait=wait)
+
+    if len(jobs) > 1 or _STANDARD_INPUT in jobs:
+        _send_to_each(site, name, _named(jobs), send_to, output_format)
+    else:
+        output.record(send_to(site.job_uuid(jobs[0])), output_format)
+
+
+def cancel(
+    context: typer.Context,
+    jobs: common.Jobs,
+    token: Token = None,
+    nonce: Nonce = None,
+    direct: Direct = False,
+    output_format: output.Output = Format.table,
+) -> None:
+    """Say that jobs will not complete: send `fail`, with `cancelled` as the reason.
+
+    It stops no work by itself. A job that has ended already refuses it.
+    """
+    send(
+        context,
+        "fail",
+        jobs,
+        data='{"message": "cancelled"}',
+        token=token,
+        nonce=nonce,
+        direct=direct,
+        output_format=output_format,
+    )
+
+
+def _named(jobs: list[str]) -> list[str]:
+    """Return the names of jobs, with those from standard input where `-` is."""
+    names: list[str] = []
+    for job in jobs:
+        if job == _STANDARD_INPUT:
+            lines = [line.strip() for line in sys.stdin]
+            # a listing in a pipe begins with the names of its columns
+            names += [line for line in lines if line and line.lower() != _HEADING]
+        else:
+            names.append(job)
+    return names
+
+
+def _send_to_each(
+    site: Site,
+    event: str,
+    names: list[str],
+    send_to: Callable[[str], dict[str, Any]],
+    output_format: Format,
+) -> None:
+    """Send an event to each of several jobs; list what became of each, also if it ends early."""
+    rows: list[output.Row] = []
+    bar, task = output.progress(len(names))
+    try:
+        with bar:
+            for name in names:
+                rows.append({"uuid": name, "event": event, **_outcome(site, name, send_to)})
+                bar.advance(task)
+    finally:
+        output.listing(rows, _OUTCOMES, output_format)
+    if any(row["outcome"] == "refused" for row in rows):
+        raise typer.Exit(FAILED)
+
+
+def _outcome(site: Site, name: str, send_to: Callable[[str], dict[str, Any]]) -> output.Row:
+    uuid = name
+    try:
+        uuid = site.job_uuid(name)
+        result = send_to(uuid)
+    except (Unreachable, UsageError, Unavailable):
+        # it would be the same for the others
+        raise
+    except (CommandError, Refusal, InvalidToken, CatalogUpdateFailure) as error:
+        return {"uuid": uuid, "outcome": "refused", "detail": str(error)}
+    detail = f"state {result['state']}" if "state" in result else str(result.get("execution", ""))
+    return {"uuid": uuid, "outcome": "sent", "detail": detail}
 
 
 def delete(

@@ -23,6 +23,13 @@ Job = Annotated[
         metavar="JOB", help="Its uuid or the beginning of it, its title or its session."
     ),
 ]
+Jobs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="JOB...",
+        help="Their uuids or the beginnings of them, titles or sessions; `-`: from standard input, one a line.",
+    ),
+]
 States = Annotated[
     list[str] | None,
     typer.Option(

@@ -87,12 +87,15 @@ def list_jobs(
     columns: Annotated[
         str, typer.Option(metavar="NAMES", help="What to show, with commas in between.")
     ] = "",
-    sort: Annotated[Order, typer.Option(help="Newest first by this date.")] = Order.created,
+    sort: Annotated[Order, typer.Option(help="By which date.")] = Order.created,
+    oldest_first: Annotated[
+        bool, typer.Option("--oldest-first", help="The oldest first, not the newest.")
+    ] = False,
     limit: common.Limit = 50,
     cursor: common.Cursor = None,
     output_format: output.Output = Format.table,
 ) -> None:
-    """List jobs, the newest first.
+    """List jobs, the newest first, or the oldest.
 
     With `--cursor` from the page before, the next page of jobs by creation is what it would have
     been then, whatever is added meanwhile.
@@ -111,7 +114,14 @@ def list_jobs(
         text=text,
         hidden=hidden,
     )
-    rows, following = rows_of(site, wanted, order=sort.value, cursor=cursor, limit=limit)
+    rows, following = rows_of(
+        site,
+        wanted,
+        order=sort.value,
+        oldest_first=oldest_first,
+        cursor=cursor,
+        limit=limit,
+    )
     if columns:
         rows = [{column.key: row[column.key] for column in shown} for row in rows]
     output.listing(rows, shown, output_format)
@@ -136,11 +146,24 @@ def _columns(names: str) -> Sequence[Column]:
 
 
 def rows_of(
-    site: Site, wanted: Filters, *, order: str, cursor: str | None, limit: int
+    site: Site,
+    wanted: Filters,
+    *,
+    order: str,
+    oldest_first: bool = False,
+    cursor: str | None,
+    limit: int,
 ) -> tuple[list[output.Row], str | None]:
     """Return a page of jobs as rows, and the cursor of the next."""
     seconds = SEARCH_SECONDS if wanted.text else None
-    page = site.search.jobs(wanted, order=order, cursor=cursor, limit=limit, seconds=seconds)
+    page = site.search.jobs(
+        wanted,
+        order=order,
+        oldest_first=oldest_first,
+        cursor=cursor,
+        limit=limit,
+        seconds=seconds,
+    )
     names = site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in page.rows)
     return [_row(row, names) for row in page.rows], page.cursor
 

@@ -44,18 +44,42 @@ class _Written(NamedTuple):
     complete: bool
 
 
-def export(context: typer.Context, file: File) -> None:
+_NOTHING = _Written(0, 0, None, complete=False)
+
+
+def export(
+    context: typer.Context,
+    file: File,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a complete export, once the new one is whole.")
+    ] = False,
+) -> None:
     """Write the whole catalog to a file; after an interruption, the same command goes on.
 
     Jobs with their histories, pipelines, refused events, the audit log, subscriptions, and whatever else
     of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
     """
-    site = site_of(context)
-    transfer = Transfer(site.mongodb)
-    written = _inspect(file)
-    if written.complete:
-        message = f"{file} holds a complete export: name another file, or remove it"
+    site, written = site_of(context), _inspect(file)
+    if not written.complete:
+        count = _export(site, file, written)
+    elif force:
+        # the former one is kept until this one is whole
+        part = file.with_name(f"{file.name}.part")
+        written = _inspect(part)
+        if written.complete:
+            part.unlink()
+            written = _NOTHING
+        count = _export(site, part, written)
+        part.replace(file)
+    else:
+        message = f"{file} holds a complete export: name another file, or replace it with --force"
         raise CommandError(message)
+    output.note(f"documents: {count:,}, in {file}")
+
+
+def _export(site: Site, file: Path, written: _Written) -> int:
+    """Write what a file does not have yet; return how many documents it has then."""
+    transfer = Transfer(site.mongodb)
     if written.items:
         output.note(f"going on behind {written.items:,} documents in {file}")
     count = written.items
@@ -74,7 +98,7 @@ def export(context: typer.Context, file: File) -> None:
         _write(stream, {"end": True, "documents": count})
         stream.flush()
         os.fsync(stream.fileno())
-    output.note(f"documents: {count:,}, in {file}")
+    return count
 
 
 def import_(context: typer.Context, file: File) -> None:
@@ -130,7 +154,7 @@ def _open(file: Path) -> IO[bytes]:
 def _inspect(file: Path) -> _Written:
     """Find out how far an export has come, and where it can go on."""
     if not file.exists() or not file.stat().st_size:
-        return _Written(0, 0, None, complete=False)
+        return _NOTHING
     end = began = size = 0
     last: bytes | None = None
     before: str | None = None

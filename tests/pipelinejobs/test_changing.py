@@ -23,6 +23,13 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def two(jobs: PipelineJobStore, pipeline: Document, job: Document) -> tuple[str, str]:
+    """The UUIDs of two jobs."""
+    other = {"pipeline_uuid": pipeline["uuid"], "archive_path": "/other", "data": {"tacos": 4}}
+    return job["uuid"], jobs.create(other)["uuid"]
+
+
 def test_a_job_is_created_and_found_again_with_its_token(
     cli: Run, pipeline: Document, jobs: PipelineJobStore
 ) -> None:
@@ -102,6 +109,38 @@ def test_what_the_state_does_not_allow_is_refused_and_kept(
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("ERROR finish event: not allowed in state CREATED, only run, ")
     assert len(JobSearch(jobs).rejected().rows) == 1
+
+
+def test_an_event_is_sent_to_the_jobs_that_standard_input_names(
+    cli: Run, two: tuple[str, str], jobs: PipelineJobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    # as `jobs ls --columns uuid` prints them
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"UUID\n{first}\n\nnobody\n{second}\n"))
+    sent = cli("jobs", "send", "run", "-", "--direct", "-o", "json")
+    assert sent.code == 1
+    assert [(row["uuid"], row["outcome"]) for row in sent.rows] == [
+        (first, "sent"),
+        ("nobody", "refused"),
+        (second, "sent"),
+    ]
+    assert "title or session 'nobody'" in sent.rows[1]["detail"]
+    assert {jobs.load(uuid)["state"] for uuid in (first, second)} == {"RUNNING"}
+    both = cli("jobs", "send", "run", "-", "--direct", "--data", "-")
+    assert (both.code, both.out) == (2, "")
+
+
+def test_cancelled_jobs_have_failed_and_say_why(
+    cli: Run, two: tuple[str, str], jobs: PipelineJobStore
+) -> None:
+    first, second = two
+    assert cli("jobs", "cancel", first, "--direct").code == 0
+    assert cli("jobs", "show", first, "-o", "json").rows["failure"] == "cancelled"
+    both = cli("jobs", "cancel", first, second, "--direct", "-o", "json")
+    assert both.code == 1
+    assert [row["outcome"] for row in both.rows] == ["refused", "sent"]
+    assert "not allowed in state FAILED" in both.rows[0]["detail"]
+    assert jobs.load(second)["state"] == "FAILED"
 
 
 def test_a_reset_needs_the_administrative_secret(

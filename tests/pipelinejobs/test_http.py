@@ -42,6 +42,19 @@ def test_an_event_moves_the_job_with_the_access_token(job: str, bare: Run) -> No
     assert [entry["name"] for entry in history] == ["create", "run", "update"]
 
 
+def test_answers_end_with_a_line_end_so_that_a_prompt_follows_on_its_own_line(
+    job: str, here: RunningGateway, bare: Run
+) -> None:
+    callback = bare("token", "job", job, "--callback").out.strip()
+    for name in ("run", "ready"):
+        answer = httpx.post(
+            callback, params={"_abaco_synchronous": "true"}, json={"name": name}, trust_env=False
+        )
+        assert answer.content.endswith(b"}\n"), name
+    for path in ("/actors/v2/nobody", "/actors/v2"):
+        assert httpx.get(f"{here.url}{path}", trust_env=False).content.endswith(b"}\n"), path
+
+
 def test_an_event_moves_the_job_with_a_nonce(
     job: str, here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +80,29 @@ def test_without_waiting_the_execution_is_told(job: str, bare: Run) -> None:
     sent = bare("jobs", "send", "run", job, "--no-wait", "-o", "json")
     assert list(sent.rows) == ["execution"]
     eventually(lambda: bare("jobs", "show", job, "-o", "json").rows["state"] == "RUNNING")
+
+
+def test_the_logs_of_what_brought_the_events_are_printed_in_their_order(
+    job: str, bare: Run
+) -> None:
+    for event in ("run", "update"):
+        assert bare("jobs", "send", event, job).code == 0
+    bare("jobs", "send", "finish", job, "--direct")
+    printed = bare("jobs", "logs", job)
+    assert printed.code == 0, printed.err
+    heads = [line.split()[2] for line in printed.out.splitlines() if line.startswith("== ")]
+    assert heads == ["run", "update"]
+    assert printed.out.index("state RUNNING, revision 1") < printed.out.index("revision 2")
+    assert "which execution brought 2 of the events (create, finish) is not known" in printed.err
+
+
+def test_the_page_of_a_job_is_opened_by_an_address_that_signs_in(job: str, bare: Run) -> None:
+    opened = bare("jobs", "open", job)
+    assert opened.code == 0, opened.err
+    with httpx.Client(follow_redirects=True, trust_env=False) as client:
+        page = client.get(opened.out.strip())
+    assert (page.status_code, page.url.path) == (200, f"/jobs/{job}")
+    assert job in page.text
 
 
 def test_a_refusal_is_told_in_one_line(job: str, bare: Run) -> None:

@@ -125,6 +125,16 @@ def test_jobs_are_filtered(
     assert found("--sort", "updated", "--limit", "1") == [three[1]]
 
 
+def test_the_oldest_jobs_come_first_page_by_page(cli: Run, three: list[str]) -> None:
+    first = cli("jobs", "ls", "--oldest-first", "--limit", "1", "-o", "json")
+    assert uuids_in(first) == [three[0]]
+    cursor = first.err.split()[-1]
+    second = cli("jobs", "ls", "--oldest-first", "--limit", "1", "--cursor", cursor, "-o", "json")
+    assert uuids_in(second) == [three[1]]
+    updated = cli("jobs", "ls", "--oldest-first", "--sort", "updated", "-o", "json")
+    assert uuids_in(updated) == three[:2]
+
+
 def test_the_columns_that_are_named_are_shown_and_no_others(cli: Run, three: list[str]) -> None:
     shown = cli("jobs", "list", "--columns", "revision, UUID", "--state", "RUNNING")
     assert [line.split() for line in shown.out.splitlines()] == [

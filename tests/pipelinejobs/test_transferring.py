@@ -89,6 +89,20 @@ def test_an_export_that_is_complete_is_not_written_over(cli: Run, some: list[str
     assert EXPORT.read_bytes() == before
 
 
+def test_a_complete_export_is_replaced_on_demand(cli: Run, some: list[str], db: Db) -> None:
+    cli("export", str(EXPORT))
+    before = EXPORT.read_bytes()
+    db["jobs"].update_one({"uuid": some[0]}, {"$set": {"session": "solid-snake"}})
+    # as an interrupted one, and then one that was killed before it was put in place, leave it
+    part = EXPORT.with_name(f"{EXPORT.name}.part")
+    for left in (before.splitlines(keepends=True)[0], before):
+        part.write_bytes(left)
+        done = cli("export", str(EXPORT), "--force")
+        assert done.code == 0, done.err
+        assert b"solid-snake" in EXPORT.read_bytes()
+        assert not part.exists()
+
+
 def test_an_import_of_a_part_adds_it_and_says_so(
     cli: Run, some: list[str], empty: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:

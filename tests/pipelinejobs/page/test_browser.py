@@ -21,9 +21,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import EventRefused
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
+from local import day
 from pipelinejobs.site import Site
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import BROWSER, ROOT
@@ -97,11 +99,10 @@ class Browser:
         ]
 
     def picture(self, name: str, height: int = 900) -> None:
-        """Make a picture for the documentation, if that is wanted."""
-        if os.environ.get(TAKE):
-            self.driver.set_window_size(1280, height)
-            IMAGES.mkdir(exist_ok=True)
-            self.driver.save_screenshot(str(IMAGES / f"{name}.png"))
+        """Make a picture for the documentation."""
+        self.driver.set_window_size(1280, height)
+        IMAGES.mkdir(exist_ok=True)
+        self.driver.save_screenshot(str(IMAGES / f"{name}.png"))
 
 
 @pytest.fixture(scope="module")
@@ -559,11 +560,21 @@ def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job
     job = make_job("run", "update", "finish", "index", "indexed", "validate", "validated")
     browser.open("/jobs")
     browser.until(lambda: browser.one("[data-count=RUNNING]").text)
-    browser.picture("jobs", 760)
-    browser.open("/")
-    browser.picture("overview", 1200)
     browser.open(f"/jobs/{job.uuid}")
     states = ["CREATED", "RUNNING", "FINISHED", "INDEXING", "VALIDATING", "VALIDATED"]
     assert browser.texts(".timeline .row .state") == states
+
+
+@pytest.mark.skipif(TAKE not in os.environ, reason="no pictures are wanted")
+def test_the_pictures_show_the_day_of_make_up_demo(browser: Browser, site: Site) -> None:
+    for name in ("jobs", "jobs_history", "rejected_events"):
+        site.jobs.db[name].delete_many({})
+    assert day.fill(site.jobs, now()) == day.JOBS
+    browser.open("/")
+    browser.picture("overview", 1200)
+    browser.open("/jobs")
+    browser.until(lambda: browser.one("[data-count=RUNNING]").text)
+    browser.picture("jobs", 900)
+    (failed,) = site.search.jobs(Filters(states=("FAILED",)), limit=1).rows
+    browser.open(f"/jobs/{failed['uuid']}")
     browser.picture("job", 1200)
-    browser.driver.set_window_size(1280, 1000)

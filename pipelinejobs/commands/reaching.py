@@ -1,0 +1,69 @@
+"""`jobs open`, `jobs logs`: what the gateway knows of a job."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import typer
+
+from pipelinejobs import output
+from pipelinejobs.commands import common
+from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.exceptions import CommandError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    command(group, "logs", "jobs logs $JOB")(logs)
+    command(group, "open", "jobs open $JOB")(open_page)
+
+
+def open_page(context: typer.Context, job: common.Job) -> None:
+    """Print an address of the job's page that signs you in once; open it where there is a browser."""
+    site = site_of(context)
+    uuid = str(site.jobs.load_deletable(site.job_uuid(job))["uuid"])
+    address = urlsplit(site.gateway.page())._replace(path=f"/jobs/{uuid}").geturl()
+    typer.echo(address)
+    if not (sys.stdout.isatty() and webbrowser.open(address)):
+        output.note("it signs in once, within ten minutes")
+
+
+def logs(context: typer.Context, job: common.Job) -> None:
+    """Print the logs of the executions that brought the events of a job, oldest first."""
+    site = site_of(context)
+    stored = site.jobs.load_deletable(site.job_uuid(job))
+    brought = _by_execution(site.search.entries(stored, data=False))
+    unknown = brought.pop(None, [])
+    for execution, entries in brought.items():
+        names = ", ".join(str(entry["name"]) for entry in entries)
+        date = output.plain(entries[0]["date"])
+        typer.echo(output.printable(f"== {date}  {names}  execution {execution}"))
+        try:
+            found = site.gateway.ask("GET", site.actor, "executions", str(execution), "logs")
+        except Unreachable:
+            raise
+        except CommandError as error:
+            output.note(f"its log is not there: {error}")
+        else:
+            for line in str(found["logs"]).splitlines():
+                typer.echo(output.printable(line))
+    if unknown:
+        names = ", ".join(sorted({str(entry.get("name")) for entry in unknown}))
+        output.note(f"which execution brought {len(unknown)} of the events ({names}) is not known")
+
+
+def _by_execution(
+    entries: Iterable[Mapping[str, Any]],
+) -> dict[str | None, list[Mapping[str, Any]]]:
+    """Return entries by the execution that brought them, in the order in which these came."""
+    found: dict[str | None, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(entry["execution"], []).append(entry)
+    return found
