@@ -28,7 +28,7 @@ IMAGE = "localhost/probe:1"
 """What the engines have, on this machine only: Python, the actor `probe`, and the project's own."""
 MANAGER = "localhost/manager:1"
 """The same by another name."""
-ACTOR = ("yamlfiles", "reactors", "datacatalog", "manager", "schemas")
+ACTOR = ("strictjson", "yamlfiles", "reactors", "datacatalog", "manager", "schemas")
 FILES = ("message.jsonschema", "config.yml", "reactor.py")
 UMOUNT, LDD = (shutil.which(name) or name for name in ("umount", "ldd"))
 _UNUSED = re.compile(
