@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import time
@@ -82,7 +83,7 @@ def _fill(jobs: Catalog, size: int, bench: Bench) -> None:
     pattern.pop(UNTOLD, None)
     made = _jobs(pattern, pipelines, size)
     for _ in bench.track(range(0, size, _BATCH), f"{size:,} jobs"):
-        if some := [job for job, _ in zip(made, range(_BATCH), strict=False)]:
+        if some := [*itertools.islice(made, _BATCH)]:
             jobs.jobs.coll.insert_many(some)
 
 
