@@ -172,15 +172,18 @@ _SCHEMAS: dict[str, Schema] = {
     "Alias": _object(alias=_TEXT, actorId=_TEXT, owner=_TEXT, _links=_LINKS),
     "Aliases": _list("Alias"),
     "Permissions": {"type": "object", "additionalProperties": _TEXT},
-    "Worker": _object(
-        id=_TEXT,
-        status=_TEXT,
-        tenant=_TEXT,
-        createTime=_TIME,
-        lastExecutionTime=_TEXT,
-        lastHealthCheckTime=_TEXT,
-        image=_TEXT,
-        chName=_TEXT,
+    # the last two of one that runs containers
+    "Worker": _with(
+        _object(
+            id=_TEXT,
+            status=_TEXT,
+            tenant=_TEXT,
+            createTime=_TIME,
+            lastExecutionTime=_TEXT,
+            lastHealthCheckTime=_TEXT,
+            image=_TEXT,
+            chName=_TEXT,
+        ),
         location=_TEXT,
         cid=_TEXT,
     ),

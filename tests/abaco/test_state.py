@@ -80,7 +80,7 @@ def test_the_deepest_state_that_is_accepted_can_be_read(ada: Client, keeper: str
     deepest, deeper = ("[" * levels + "1" + "]" * levels for levels in (100, 101))
     ada.result("POST", f"/{keeper}/state", content=deepest, headers=JSON)
     message = ada.refusal("POST", f"/{keeper}/state", content=deeper, headers=JSON)
-    assert message == "The request body is not valid JSON: it is nested too deep."
+    assert message == "The request body is not valid JSON: it is nested more than 100 levels deep."
     told = ada.ask(keeper, {"tell": ["environment"]}).json()["environment"]["_abaco_actor_state"]
     assert told == deepest
     assert str(ast.literal_eval(told)) == deepest

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -127,9 +128,10 @@ class Engine:
 
 
 @contextlib.contextmanager
-def running(name: str, folder: Path) -> Iterator[Engine]:
+def running(name: str) -> Iterator[Engine]:
     """Run an engine that has the image."""
-    engine = Engine(name, folder)
+    # podman takes no long path
+    engine = Engine(name, Path(tempfile.mkdtemp(prefix="engine")))
     try:
         engine.start()
         changes = [f"--change={change}" for change in _CHANGES]

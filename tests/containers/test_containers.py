@@ -47,10 +47,8 @@ pytestmark = pytest.mark.skipif(not ENGINES, reason="no engine can be started he
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as started:
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with running(request.param) as started:
         yield started
 
 

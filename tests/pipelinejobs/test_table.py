@@ -68,6 +68,8 @@ def test_each_listing_has_the_three_formats(name: str) -> None:
         name
         not in (
             "jobs graph",
+            "jobs logs",
+            "jobs open",
             "jobs watch",
             "export",
             "import",
@@ -92,9 +94,14 @@ def test_each_example_works(
     here: RunningGateway, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = bare("jobs", "ls", "--output", "json").rows
+    other = ("jobs", "create", "--pipeline", "tacobot:9000", "--data", '{"tacos": 4}', "-o", "json")
+    ended = bare(*other).rows["uuid"]
+    assert bare("jobs", "send", "run", ended).code == 0
     (here.folder / "pipeline.yml").write_text(yaml.safe_dump({**TACOBOT, "id": "tacobot:example"}))
     for name in COMMANDS:
-        program, *arguments = shlex.split(Template(example(name)).substitute(JOB=job["uuid"]))
+        # the others go on with theirs
+        uuid = ended if name == "jobs cancel" else job["uuid"]
+        program, *arguments = shlex.split(Template(example(name)).substitute(JOB=uuid))
         assert program == "pipelinejobs"
         if name in ENDLESS:
             continue

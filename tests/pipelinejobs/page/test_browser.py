@@ -341,19 +341,16 @@ OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open =
 OPEN_ONE = "document.querySelector('details').open = true"
 
 
-@pytest.mark.parametrize(
-    ("scheme", "rules"),
-    [("light", {}), ("dark", {"runOnly": ["color-contrast"]})],  # nothing else differs there
-    ids=["light", "dark"],
-)
+SCHEMES: dict[str, dict[str, list[str]]] = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
+"""What axe looks for in each; nothing else differs in the dark."""
+
+
 def test_no_page_breaks_a_rule_of_accessibility(
     browser: Browser,
     make_job: Callable[..., Job],
     site: Site,
     up: RunningGateway,
     post: Callable[..., int],
-    scheme: str,
-    rules: dict[str, list[str]],
 ) -> None:
     make_job("run", "finish")
     failed = make_job("run", session="dawn")
@@ -365,8 +362,6 @@ def test_no_page_breaks_a_rule_of_accessibility(
         site.jobs.apply(site.jobs.load(failed.uuid), "validate", {})
     (refused,) = site.search.rejected(job_uuid=failed.uuid).rows
     assert post(make_job(), "run") == 200
-    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
     actor = f"/platform/{told(up, 'actor')}"
     paths = ["/", "/?period=month", "/gantt", "/jobs", f"/jobs/{failed.uuid}"]
     paths += ["/pipelines", "/rejected", "/subscriptions", "/platform", actor]
@@ -376,8 +371,14 @@ def test_no_page_breaks_a_rule_of_accessibility(
     # from a page to one that has no address of its own, or one that is not known before
     onward = {"/jobs": ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
 
-    def broken() -> Any:
+    def look_at(where: str) -> None:
         browser.driver.execute_script(AXE)
+        for scheme, rules in SCHEMES.items():
+            wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+            browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+            assert broken(rules) == [], (where, scheme)
+
+    def broken(rules: dict[str, list[str]]) -> Any:
         return browser.driver.execute_async_script(
             "const [rules, done] = arguments; axe.run({exclude: [['body > main > details ~ details']]}, rules).then((found) => done(found.violations.map("
             "(each) => [each.id, each.nodes.map((node) => node.html)])))",
@@ -389,14 +390,14 @@ def test_no_page_breaks_a_rule_of_accessibility(
             browser.open(path, live=path in paths)
             # the operations of the API look alike, and there are many
             browser.driver.execute_script(OPEN_ALL if path != "/docs" else OPEN_ONE)
-            assert broken() == [], path
+            look_at(path)
             if path in onward:
                 heading = browser.texts("h1")
                 for selector in onward[path]:
                     browser.press(selector)
                 browser.until(lambda: browser.texts("h1") not in ([], heading))  # noqa: B023 - called at once
                 browser.driver.execute_script(OPEN_ALL)
-                assert broken() == [], f"after {path}"
+                look_at(f"after {path}")
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
