@@ -12,7 +12,7 @@ from tests import loopback
 from tests.loopback import Loopback, Request, envelope
 
 _SYSTEMS = "/systems/v2/"
-ROOT = "/work/projects/tacos"
+ROOT = "/projects/tacos"
 """Where all storage systems begin on the machines that they are mounted on."""
 _MEDIA, _LISTINGS = "/files/v2/media/system/", "/files/v2/listings/system/"
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")

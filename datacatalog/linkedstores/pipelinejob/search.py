@@ -113,22 +113,9 @@ class JobSearch:
             InvalidCursor: the cursor is not valid.
         """
         filters = filters or Filters()
-        names, keep = _wanted(filters, _TITLED)
-        field = ORDERS[order]
-        bounds = _bounds(filters)
-        after, before = bounds.pop(field, (None, None))
-        upwards = oldest_first != back
-        listing = Listing(
-            self._jobs.coll,
-            field,
-            first=self._found_in_few(filters),
-            rest=_conditions(filters, bounds),
-            projection=dict.fromkeys(names, 1),
-            keep=keep,
-            after=after,
-            before=before,
-            near=self._ends.get((field, upwards)),
-            oldest_first=upwards,
+        field, upwards = ORDERS[order], oldest_first != back
+        listing = self._listing(filters, field, _TITLED)._replace(
+            near=self._ends.get((field, upwards)), oldest_first=upwards
         )
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
@@ -139,6 +126,22 @@ class JobSearch:
         elif rows and cursor is not None:
             behind = str(Position.of(rows[0], field))
         return Page([_titled(row) for row in rows], onward, behind)
+
+    def _listing(self, filters: Filters, field: str, names: tuple[str, ...]) -> Listing:
+        """Return the jobs that filters leave, by a date, the newest first, with some of their fields."""
+        names, keep = _wanted(filters, names)
+        bounds = _bounds(filters)
+        after, before = bounds.pop(field, (None, None))
+        return Listing(
+            self._jobs.coll,
+            field,
+            first=self._found_in_few(filters),
+            rest=_conditions(filters, bounds),
+            projection=dict.fromkeys(names, 1),
+            keep=keep,
+            after=after,
+            before=before,
+        )
 
     def _found_in_few(self, filters: Filters) -> Document:
         """Return the first of the filters that only few of all jobs fit, if there is one."""
@@ -200,19 +203,7 @@ class JobSearch:
     def _counted(
         self, filters: Filters, found: dict[str, int], seconds: float | None
     ) -> tuple[dict[str, int], bool]:
-        names, keep = _wanted(filters, ("state",))
-        bounds = _bounds(filters)
-        after, before = bounds.pop(CREATED, (None, None))
-        page = Listing(
-            self._jobs.coll,
-            CREATED,
-            first=self._found_in_few(filters),
-            rest=_conditions(filters, bounds),
-            projection=dict.fromkeys(names, 1),
-            keep=keep,
-            after=after,
-            before=before,
-        ).page(None, MAX_COUNTED, seconds)
+        page = self._listing(filters, CREATED, ("state",)).page(None, MAX_COUNTED, seconds)
         for row in page.rows:
             if row.get("state") in found:
                 found[row["state"]] += 1
