@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -49,6 +50,8 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 WIDE = 150
 """Columns of a terminal that shows UUIDs and dates in full."""
 _SHORT = 13
+_NARROW = 12
+"""Characters of a column that is folded; with fewer, nobody can read it."""
 _UNBOUNDED = 10_000
 _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 """DEL and the C1 controls, which JSON lets stand as they are."""
@@ -85,6 +88,23 @@ def grid(columns: Sequence[Column]) -> Table:
         title = column.title or column.key.upper().replace("_", " ")
         made.add_column(title, no_wrap=column.whole, overflow="fold")
     return made
+
+
+def filled(rows: Iterable[Row], columns: Sequence[Column]) -> Table:
+    """Return a table of rows."""
+    made = grid(columns)
+    for row in rows:
+        made.add_row(*cells(row, columns))
+    return made
+
+
+def _have_room(rows: Iterable[Row], columns: Sequence[Column], screen: Console) -> bool:
+    """Tell whether a terminal is wide enough for columns, those that fold being narrow."""
+    narrow = filled(rows, columns)
+    for column in narrow.columns:
+        column.max_width = None if column.no_wrap else _NARROW
+    unbounded = screen.options.update_width(_UNBOUNDED)
+    return Measurement.get(screen, unbounded, narrow).maximum <= screen.width
 
 
 def cells(row: Mapping[str, Any], columns: Sequence[Column]) -> list[Text]:
@@ -139,14 +159,17 @@ def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> i
         return _print_json(rows)
     if output is Format.csv:
         return _print_csv(rows, [column.key for column in columns])
-    count = 0
-    fit = fitting(columns, console())
-    table = grid(fit)
-    for count, row in enumerate(rows, start=1):  # noqa: B007 - counted for the caller
-        table.add_row(*cells(row, fit))
-    if count:
-        _print_grid(table)
-    return count
+    found = list(rows)
+    if found:
+        screen = console()
+        fit = fitting(columns, screen)
+        # whatever is left is whole: a number that has lost a digit would be another one
+        while len(fit) > 1 and not _have_room(found, fit, screen):
+            fit = fit[:-1]
+        _print_grid(filled(found, fit))
+        if left_out := len(fitting(columns, screen)) - len(fit):
+            note(f"{left_out} more columns need a wider terminal, a pipe, or --output csv")
+    return len(found)
 
 
 def record(row: Mapping[str, Any], output: Format) -> None:
@@ -160,7 +183,8 @@ def record(row: Mapping[str, Any], output: Format) -> None:
         fields.add_column(style="bold", no_wrap=True)
         fields.add_column(overflow="fold")
         for name, value in row.items():
-            fields.add_row(name, cell(value))
+            is_long = isinstance(value, str) and "\n" in value
+            fields.add_row(name, lines(value) if is_long else cell(value))
         _print_grid(fields)
 
 
@@ -177,6 +201,11 @@ def cell(value: Any) -> Text:
     """Return a value as a table shows it; a state in its colour."""
     text = printable(shown(value))
     return Text(text, style=STYLES.get(text, ""))
+
+
+def lines(text: str) -> Text:
+    """Return a string of several lines as a record shows it: they stay below each other."""
+    return Text("\n".join(map(printable, text.split("\n"))))
 
 
 def shown(value: Any) -> str:

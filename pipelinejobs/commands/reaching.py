@@ -55,8 +55,8 @@ def logs(context: typer.Context, job: common.Job) -> None:
             for line in str(found["logs"]).splitlines():
                 typer.echo(output.printable(line))
     if unknown:
-        names = ", ".join(sorted({str(entry.get("name")) for entry in unknown}))
-        output.note(f"which execution brought {len(unknown)} of the events ({names}) is not known")
+        names = ", ".join(dict.fromkeys(str(entry.get("name")) for entry in unknown))
+        output.note(f"{len(unknown)} events have no log that is known: {names}")
 
 
 def _by_execution(

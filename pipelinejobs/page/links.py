@@ -77,5 +77,6 @@ def _to(page: str, times: Mapping[str, str], fields: Mapping[str, Sequence[str]]
 
 
 def minute_after(moment: datetime.datetime) -> str:
-    """Return the minute after a moment, so that the minute itself is in the period."""
-    return periods.plain(moment + datetime.timedelta(minutes=1))
+    """Return the minute that a moment begins, or the one after it, so that all before it is in the period."""
+    begun = moment.replace(second=0, microsecond=0)
+    return periods.plain(begun if begun == moment else begun + datetime.timedelta(minutes=1))

@@ -93,7 +93,7 @@ def test_the_logs_of_what_brought_the_events_are_printed_in_their_order(
     heads = [line.split()[2] for line in printed.out.splitlines() if line.startswith("== ")]
     assert heads == ["run", "update"]
     assert printed.out.index("state RUNNING, revision 1") < printed.out.index("revision 2")
-    assert "which execution brought 2 of the events (create, finish) is not known" in printed.err
+    assert "2 events have no log that is known: create, finish" in printed.err
 
 
 def test_the_page_of_a_job_is_opened_by_an_address_that_signs_in(job: str, bare: Run) -> None:

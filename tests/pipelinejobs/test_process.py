@@ -233,3 +233,23 @@ def test_a_config_file_in_the_folder_is_read(
     (tmp_path / "config.yml").write_text(f"mongodb:\n  authn: {uri}\n  database: {name}\n")
     done = execute("jobs", "ls", folder=tmp_path)
     assert (done.code, job["uuid"] in done.out) == (0, True)
+
+
+def test_in_a_narrow_terminal_no_number_is_cut(
+    jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    made = [
+        jobs.create(
+            {"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {"n": number}}
+        )
+        for number in range(11)
+    ]
+    for job in made:
+        jobs.apply(jobs.load(job["uuid"]), "run", {})
+    for width in ("60", "80", "200"):
+        given = {**variables, "COLUMNS": width, "NO_COLOR": "1"}
+        _, shown = in_terminal("stats", variables=given, folder=tmp_path)
+        head, row, *_ = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+        assert head.split()[:3] == ["PIPELINE", "CREATED", "STARTED"]
+        assert row[head.index("CREATED") :].split()[:2] == ["11", "11"]
+        assert ("more columns need a wider terminal" in shown) == (width != "200")
