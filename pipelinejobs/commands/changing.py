@@ -7,7 +7,7 @@ through the manager's code, in this process.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -47,6 +47,7 @@ _OUTCOMES = (
     Column("detail"),
 )
 _STANDARD_INPUT, _HEADING = "-", "uuid"
+_CANCEL = "fail"
 
 
 def register(group: typer.Typer) -> None:
@@ -123,21 +124,9 @@ def send(
         raise UsageError(message)
     content = values.json_object(data, "--data")
     parameters = {} if event_id is None else {"event_id": event_id}
-    if direct:
-        _check_direct(nonce)
-
-    def send_to(uuid: str) -> dict[str, Any]:
-        shown = token or _token(site, uuid, administrative=TRANSITIONS[name].administrative)
-        if direct:
-            message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
-            return deeds.carry_out(site, message, **parameters)
-        body = {"uuid": uuid, "name": name, "data": content, "token": shown}
-        return site.gateway.send(body, parameters, nonce=nonce, wait=wait)
-
-    if len(jobs) > 1 or _STANDARD_INPUT in jobs:
-        _send_to_each(site, name, _named(jobs), send_to, output_format)
-    else:
-        output.record(send_to(site.job_uuid(jobs[0])), output_format)
+    how = _How(token, nonce, direct=direct, wait=wait)
+    deliver = _deliverer(site, name, content, parameters, how)
+    _send(site, name, jobs, deliver, output_format)
 
 
 def cancel(
@@ -150,18 +139,61 @@ def cancel(
 ) -> None:
     """Say that jobs will not complete: send `fail`, with `cancelled` as the reason.
 
-    It stops no work by itself. A job that has ended already refuses it.
+    It stops no work by itself, and sends nothing to a job that has ended already.
     """
-    send(
-        context,
-        "fail",
-        jobs,
-        data='{"message": "cancelled"}',
-        token=token,
-        nonce=nonce,
-        direct=direct,
-        output_format=output_format,
-    )
+    site, how = site_of(context), _How(token, nonce, direct=direct)
+    deliver = _deliverer(site, _CANCEL, {"message": "cancelled"}, {}, how)
+
+    def deliver_unless_ended(uuid: str) -> dict[str, Any]:
+        state = site.jobs.load_head(uuid)["state"]
+        if state not in TRANSITIONS[_CANCEL].sources:
+            message = f"job {uuid} is {state}: there is nothing to cancel"
+            raise CommandError(message)
+        return deliver(uuid)
+
+    _send(site, _CANCEL, jobs, deliver_unless_ended, output_format)
+
+
+class _How(NamedTuple):
+    """How an event is sent; the arguments are those of `send`."""
+
+    token: str | None
+    nonce: str | None
+    direct: bool = False
+    wait: bool = True
+
+
+def _deliverer(
+    site: Site, name: str, content: dict[str, Any], parameters: dict[str, str], how: _How
+) -> Callable[[str], dict[str, Any]]:
+    """Return what sends an event to the job with a UUID, and returns the answer."""
+    if how.direct:
+        _check_direct(how.nonce)
+
+    def deliver(uuid: str) -> dict[str, Any]:
+        administrative = TRANSITIONS[name].administrative
+        shown = how.token or _token(site, uuid, administrative=administrative)
+        if how.direct:
+            message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
+            return deeds.carry_out(site, message, **parameters)
+        body = {"uuid": uuid, "name": name, "data": content, "token": shown}
+        return site.gateway.send(body, parameters, nonce=how.nonce, wait=how.wait)
+
+    return deliver
+
+
+def _send(
+    site: Site,
+    event: str,
+    jobs: list[str],
+    deliver: Callable[[str], dict[str, Any]],
+    output_format: Format,
+) -> None:
+    """Send an event to one job and print the answer, or to several and list what became of each."""
+    if len(jobs) > 1 or _STANDARD_INPUT in jobs:
+        _send_to_each(site, event, _named(jobs), deliver, output_format)
+    else:
+        output.record(deliver(site.job_uuid(jobs[0])), output_format)
 
 
 def _named(jobs: list[str]) -> list[str]:
@@ -181,7 +213,7 @@ def _send_to_each(
     site: Site,
     event: str,
     names: list[str],
-    send_to: Callable[[str], dict[str, Any]],
+    deliver: Callable[[str], dict[str, Any]],
     output_format: Format,
 ) -> None:
     """Send an event to each of several jobs; list what became of each, also if it ends early."""
@@ -190,7 +222,7 @@ def _send_to_each(
     try:
         with bar:
             for name in names:
-                rows.append({"uuid": name, "event": event, **_outcome(site, name, send_to)})
+                rows.append({"uuid": name, "event": event, **_outcome(site, name, deliver)})
                 bar.advance(task)
     finally:
         output.listing(rows, _OUTCOMES, output_format)
@@ -198,11 +230,11 @@ def _send_to_each(
         raise typer.Exit(FAILED)
 
 
-def _outcome(site: Site, name: str, send_to: Callable[[str], dict[str, Any]]) -> output.Row:
+def _outcome(site: Site, name: str, deliver: Callable[[str], dict[str, Any]]) -> output.Row:
     uuid = name
     try:
         uuid = site.job_uuid(name)
-        result = send_to(uuid)
+        result = deliver(uuid)
     except (Unreachable, UsageError, Unavailable):
         # it would be the same for the others
         raise

@@ -139,7 +139,8 @@ def test_cancelled_jobs_have_failed_and_say_why(
     both = cli("jobs", "cancel", first, second, "--direct", "-o", "json")
     assert both.code == 1
     assert [row["outcome"] for row in both.rows] == ["refused", "sent"]
-    assert "not allowed in state FAILED" in both.rows[0]["detail"]
+    assert both.rows[0]["detail"] == f"job {first} is FAILED: there is nothing to cancel"
+    assert jobs.rejected.count_documents({}) == 0
     assert jobs.load(second)["state"] == "FAILED"
 
 
