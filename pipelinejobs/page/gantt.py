@@ -1,4 +1,4 @@
-"""The jobs of a period side by side: when each was created, ran and was left, and what it is a child of."""
+"""The jobs of a period, one below the other: when each was created, ran and ended, and what it is a child of."""
 
 from __future__ import annotations
 
