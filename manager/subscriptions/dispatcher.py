@@ -2,8 +2,9 @@
 
 What is new of a job goes at once to all who are ready. Who is not, or takes longer than a moment, is
 noted to be behind on that job, and told by its own line (`line`) as fast as it can be. The note is on
-disk before the others are told the next entry of that job: after a crash, nobody is told more than
-the last one again.
+disk before the others are told the next entry of that job, so that nobody misses any. How far a job was
+handed out is noted when all that was taken of it is, or after a moment: after a crash, what was told in
+that moment is told again, in order.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 
 POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
 """Between two looks for what is new."""
-_REST, _MAX_SPARE = 12, 0.1
+_REST, _MAX_SPARE = 12, 0.05
 """While events come in, the database is left to them for so many times as long as it takes to take what is
-new; but for so many seconds of taking, which after a rest it has to spare."""
+new and to note what was told; but for so many seconds of that, which after a rest it has to spare."""
 GRACE_SECONDS, MAX_GRACE_SECONDS = 0.1, 1.0
 """For which all others wait for the slowest of them, before the next entry of the same job: that it
 takes longer than most, and that it takes at all."""
+MARK_SECONDS, GATHER_SECONDS = 0.5, 0.1
+"""After which it is noted how far a job was handed out, where that goes on; and for how long jobs of
+which all was handed out wait for others, to be noted with them."""
 _JOBS, _ENTRIES = 100, 50
 _TURNS_WITHOUT_REMOVED = 10
 
@@ -80,6 +84,7 @@ class Dispatcher:
         self._polled = 0.0
         self._wait = POLL_SECONDS
         self._spare = _MAX_SPARE
+        self._marked = 0.0
         self._turns = 0
 
     def seconds_left(self) -> float:
@@ -157,7 +162,7 @@ class Dispatcher:
                 line.news.notify()
         for line in self._lines.values():
             line.join(min(1.0, self.seconds_left()))
-        self._settle(longest=0.0)
+        self._settle(longest=0.0, at_once=True)
         self.report()
 
     def report(self) -> None:
@@ -213,14 +218,18 @@ class Dispatcher:
             raise
         for handout, entries in zip(new, found, strict=True):
             handout.load(entries)
-        self._spare -= time.monotonic() - self._polled
+        self._spend(self._polled)
         self._wait = min(max(POLL_SECONDS, -self._spare * _REST), MAX_POLL_SECONDS)
         with self.lock:
             for handout in new:
                 handout.offer(self._lines)
 
-    def _settle(self, longest: float = MAX_GRACE_SECONDS) -> None:
-        """Note what was told, and go on with the next entries."""
+    def _spend(self, since: float) -> None:
+        """Count for how long the database was asked."""
+        self._spare -= time.monotonic() - since
+
+    def _settle(self, longest: float = MAX_GRACE_SECONDS, *, at_once: bool = False) -> None:
+        """Go on with the next entries, and note how far jobs were handed out, at once or in a moment."""
         with self.lock:
             late = {
                 name
@@ -230,26 +239,37 @@ class Dispatcher:
             }
             ready = [each for each in self._handouts.values() if not each.waiting]
             left = [each for handout in ready if (each := handout.what_is_left()) is not None]
-        if not ready:
-            return
         # first who is behind, then the mark: after a crash in between, somebody is told again
         self.untold.leave_behind(left)
-        moves = [(each.job, min(each.number + 1, each.end), each) for each in ready]
-        self.untold.advance(
-            [(job, number, number >= each.end and each.is_all) for job, number, each in moves]
-        )
-        self.tally.was_handed_out({job["_id"]: number for job, number, _ in moves})
+        self._mark(ready, at_once=at_once)
         with self.lock:
-            for job, number, handout in moves:
+            for handout in ready:
                 for name in handout.left:
                     if name in self._lines:
                         self._lines[name].leave_behind(late=name in late)
                 handout.left = {}
-                if number >= handout.end:
-                    if not handout.is_all:
-                        # there is more of this job
-                        self._wait = 0.0
-                    del self._handouts[job["_id"]]
-                    continue
-                handout.number = number
-                handout.offer(self._lines)
+                if not handout.is_over:
+                    handout.number += 1
+                    handout.offer(self._lines)
+
+    def _mark(self, ready: list[Handout], *, at_once: bool) -> None:
+        """Note how far jobs were handed out, many at once, and let those go of which all was."""
+        moment = time.monotonic()
+        is_time = at_once or moment - self._marked >= GATHER_SECONDS
+        is_time = is_time or all(each.is_over for each in self._handouts.values())
+        since = moment if at_once else moment - MARK_SECONDS
+        marked = [each for each in ready if (is_time if each.is_over else each.marked <= since)]
+        if not marked:
+            return
+        moves = [(each.job, each.told, each.is_over and each.is_all) for each in marked]
+        self.untold.advance(moves)
+        self.tally.was_handed_out({each.job["_id"]: each.told for each in marked})
+        self._spend(moment)
+        self._marked = time.monotonic()
+        for each in marked:
+            each.marked = self._marked
+            if each.is_over:
+                if not each.is_all:
+                    # there is more of this job
+                    self._wait = 0.0
+                del self._handouts[each.job["_id"]]

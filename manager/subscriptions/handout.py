@@ -37,6 +37,8 @@ class Handout:
         """those who could not be told it"""
         self.left: dict[str, Document] = {}
         """those who are to be told this and the others later"""
+        self.marked = time.monotonic()
+        """when it was last noted how far the job was handed out"""
         self._entries: list[Entry] = []
         self._first = self.number
         self._before: Entry | None = None
@@ -64,6 +66,16 @@ class Handout:
     def is_last(self) -> bool:
         """Whether the present entry is the last one."""
         return self.number + 1 >= self.end
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that was taken was handed out."""
+        return self.told >= self.end
+
+    @property
+    def told(self) -> int:
+        """The number after the last entry that was handed out."""
+        return self.number if self.waiting else min(self.number + 1, self.end)
 
     @property
     def is_settled(self) -> bool:
@@ -109,7 +121,7 @@ class Handout:
         if not self._half and len(self.waiting) * 2 <= self._offered:
             self._half = time.monotonic()
 
-    def _is_over(self, grace: float, longest: float) -> bool:
+    def _is_too_late(self, grace: float, longest: float) -> bool:
         """Tell whether those who are still waited for take long, beside the others."""
         passed = time.monotonic() - self._began
         if self._half:
@@ -124,8 +136,8 @@ class Handout:
             grace: seconds that anybody may take longer than most.
             longest: seconds that anybody may take at all.
         """
-        is_over = self._is_over(grace, longest)
-        late = [name for name in self.waiting if is_over or name in self.failed]
+        is_too_late = self._is_too_late(grace, longest)
+        late = [name for name in self.waiting if is_too_late or name in self.failed]
         for name in late:
             self.waiting.discard(name)
             self._leave(name, self.failed.pop(name, {}))

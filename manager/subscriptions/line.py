@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, MAX_PAUSE, MAX_SILENCE = 1.0, 3600.0, 300.0
 """Until an event is tried again, the longest for one event, and the longest for a subscriber."""
-MAX_QUEUED = 50
+MAX_QUEUED = 200
 LATE_SECONDS = 5.0
 _DOUBLINGS = 16
+MARK_SECONDS = 0.5
+"""After which it is noted how far a job was told, where that goes on: so much of it is told again after a crash."""
 _PAGE, _TURN = 50, 50
 _MOMENT, _REST = 0.02, 0.5
 
@@ -254,7 +256,7 @@ class Line:
             return True
         number, tries = place["told"] + 1, int(place.get("tries") or 0)
         end = head.get(UNTOLD, total(head))
-        told = 0
+        told, marked = 0, time.monotonic()
         while number < end and told < _TURN:
             entries = untold.entries(head, max(0, number - 1), _PAGE)
             before = entries.pop(0) if number and entries else None
@@ -263,12 +265,16 @@ class Line:
             for entry in entries[: end - number]:
                 news = News(head, number, entry, before)
                 if self._wants(news):
-                    if not self._tell_late(news, tries, is_last=number + 1 >= end):
+                    if not self._tell_late(news, tries):
                         return bool(told)
                     tries = 0
                     told += 1
                 number, before = number + 1, entry
-                if self._is_over:
+                is_over = self._is_over
+                if is_over or time.monotonic() - marked >= MARK_SECONDS:
+                    untold.note_told(job_id, self.name, number - 1)
+                    marked = time.monotonic()
+                if is_over:
                     return True
         return self._leave(document, number) or bool(told)
 
@@ -287,7 +293,7 @@ class Line:
         untold.note_told(job_id, self.name, number - 1)
         return False
 
-    def _tell_late(self, news: News, tries: int, *, is_last: bool) -> bool:
+    def _tell_late(self, news: News, tries: int) -> bool:
         """Tell something that it is behind on; return whether it is done with."""
         untold, job_id = self._desk.untold, news.job["_id"]
         try:
@@ -297,10 +303,10 @@ class Line:
                 return False
             tries += 1
             if not self._is_dead(news, tries):
-                untold.note_failure(job_id, self.name, self._failed_place(tries, failure))
+                place = {"told": news.number - 1, **self._failed_place(tries, failure)}
+                untold.note_failure(job_id, self.name, place)
                 return False
             self._bury(news, tries, str(failure))
-        if not is_last:
             untold.note_told(job_id, self.name, news.number)
         return True
 

@@ -16,6 +16,7 @@ import standardwebhooks
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.untold import Left, Untold
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager.exceptions import InvalidSettings
@@ -66,6 +67,17 @@ def dispatching(actor: Actor) -> Iterator[None]:
 def send(actor: Actor, job: Document, *names: str) -> None:
     for name in names:
         assert actor.send(event(job, name)).error == ""
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
+    """Note the calls of a method of `Untold`, which go on as ever."""
+    method = getattr(Untold, name)
+
+    def noted(*args: Any) -> None:
+        calls.append(name)
+        method(*args)
+
+    monkeypatch.setattr(Untold, name, noted)
 
 
 def test_a_webhook_is_told_of_an_event_in_our_own_form(
@@ -195,6 +207,30 @@ def test_who_was_away_is_told_everything_in_order(
         assert receiver.names() == ["create", "run", *["update"] * 30, "finish"]
         ids = [request.headers["webhook-id"] for request in receiver.told]
         assert len(set(ids)) == len(ids) == 33
+
+
+def test_many_events_of_a_job_are_told_with_few_writes(
+    actor: Actor, job: Document, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[str] = []
+    for name in ("advance", "note_told"):
+        count_calls(monkeypatch, name, writes)
+    define(actor, {"name": "lab", "url": receiver.url})
+    actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+    send(actor, job, "run", *["update"] * 40)
+    with dispatching(actor):
+        until(lambda: len(receiver.told) == 42)
+    # in batches of fifty entries; on a slow machine, twice a second in between
+    assert 1 <= len(writes) <= 8
+    writes.clear()
+
+    actor.jobs.untold.leave_behind(
+        [Left(actor.jobs.load(job["uuid"]), now(), {"lab": {"told": 0}})]
+    )
+    with dispatching(actor):
+        until(lambda: len(receiver.told) == 42 + 41)
+    assert receiver.names()[42:] == ["run", *["update"] * 40]
+    assert len(writes) <= 8
 
 
 def test_a_subscriber_that_asks_for_time_is_left_alone(

@@ -316,7 +316,7 @@ class Untold:
         self.behind.update_one({"_id": job_id, "who": subscriber}, {"$set": told})
 
     def note_failure(self, job_id: Any, subscriber: str, place: Mapping[str, Any]) -> None:
-        """Note that an entry could not be told: `tries`, `due` and `reason`."""
+        """Note that an entry could not be told: `tries`, `due`, `reason`, and perhaps `told`."""
         noted = {f"behind.{subscriber}.{name}": value for name, value in place.items()}
         self.behind.update_one({"_id": job_id, "who": subscriber}, {"$set": noted})
 
