@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 
@@ -21,6 +22,7 @@ def new() -> str:
     return str(_HASHIDS.encode(secrets.randbits(_BITS)))
 
 
+@functools.lru_cache(maxsize=4096)
 def is_identifier(text: str) -> bool:
     """Tell whether a string is an identifier; if not, it may be an alias."""
     return len(text) <= _MAX_LENGTH and bool(_HASHIDS.decode(text))
