@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from abaco.exceptions import Unavailable
 from abaco.http.bodies import Bodies
+from abaco.http.fairness import KeyedLock, Waiters
 from abaco.http.metrics import Metrics, State
-from abaco.http.turns import Turns, Waiters
 from abaco.passes import Passes
 from abaco.readiness import Readiness
 from abaco.store import nonces
@@ -54,7 +54,7 @@ class Gateway:
         self.address = address
         self.throttle = Throttle()
         self.bodies = Bodies(settings.limits)
-        self.turns = Turns()
+        self.sender_locks = KeyedLock()
         self.waiters = Waiters(settings.limits.connections)
         self.pool = Pool(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics()

@@ -2,7 +2,7 @@
 
 The linters look at that file alone. mypy's daemon checks all types: the first time takes half a
 minute, then it stays, and knows what has changed. Of the tests, those run that are called after the
-module: `tests/**/test_kinds*.py` for `manager/kinds.py`.
+module: `tests/**/test_schemas*.py` for `manager/schemas.py`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(arguments: list[str], folder: Path) -> int:
     """Check the file that is named; return the exit code of the first command that fails."""
     file = folder.joinpath(*arguments).resolve()
     if not file.is_file() or not file.is_relative_to(folder):
-        sys.stderr.write("Name a file of this repository: make check FILE=manager/kinds.py\n")
+        sys.stderr.write("Name a file of this repository: make check FILE=manager/schemas.py\n")
         return _SYNTAX
     for program, *words in commands(file, folder):
         print(f"$ {program} {' '.join(words)}", flush=True)

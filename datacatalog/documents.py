@@ -148,3 +148,10 @@ def _decode_key(key: str) -> str:
     if key.startswith("%24"):
         key = "$" + key[3:]
     return key.replace("%00", "\0").replace("%25", "%")
+
+
+def value_at(value: object, *names: str) -> object:
+    """Return the value at a path in a document, or None."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -23,8 +23,8 @@ from datacatalog.linkedstores.pipelinejob import (
 )
 from manager import authorization, platform
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
-from manager.kinds import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter
 from manager.messages import NEVER_KEPT, Message
+from manager.schemas import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 

@@ -8,7 +8,7 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.tokens import digest
 from manager.exceptions import NotAuthorized
-from manager.kinds import CREATE, DELETE, FORWARDED
+from manager.schemas import CREATE, DELETE, FORWARDED
 from manager.settings import section_of
 
 if TYPE_CHECKING:

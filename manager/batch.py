@@ -12,8 +12,8 @@ from datacatalog.linkedstores.pipelinejob import JobError, Outdated
 from manager import actions, announcements
 from manager.authorization import authorize
 from manager.exceptions import Refusal
-from manager.kinds import FORWARDED
 from manager.messages import classify
+from manager.schemas import FORWARDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

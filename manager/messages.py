@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
 from manager.exceptions import InvalidMessage, UnreadableReport
-from manager.kinds import (
+from manager.schemas import (
     AGAVE,
     ALOE,
     CLOUD,
@@ -96,7 +96,7 @@ def classify(rx: Reactor) -> Message:
                 return _BUILDERS[kind](rx, kind, lower(kind, body) if ours else body)
     if is_named_in_url(rx):
         return _from_url(rx, parsed)
-    from manager.explanations import explain, is_report  # noqa: PLC0415 - for a refusal only
+    from manager.validation_errors import explain, is_report  # noqa: PLC0415 - for a refusal only
 
     text = explain(rx, None if parsed is None else parsed.value)
     if isinstance(body, dict) and is_report(body):

@@ -7,7 +7,7 @@ import binascii
 from typing import Any
 
 from datacatalog import documents
-from manager.kinds import masked
+from manager.schemas import masked
 from reactors import message
 from reactors.exceptions import MessageError
 

@@ -10,7 +10,7 @@ import strictjson
 from datacatalog.linkedstores.pipelinejob import AgaveEvents
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from manager.exceptions import InvalidMessage
-from manager.kinds import masked, parameter, show
+from manager.schemas import masked, parameter, show
 
 if TYPE_CHECKING:
     from reactors.message import Parsed

@@ -22,10 +22,11 @@ from local.database import DEFAULT_FOLDER
 from local.exceptions import LocalDatabaseError
 from manager.exceptions import InvalidSettings, Refusal, Unavailable
 from pipelinejobs import output
+from pipelinejobs.backend import Backend
 from pipelinejobs.commands import (
-    changing,
-    checkup,
     dispatching,
+    doctor,
+    job_actions,
     jobs,
     outbox,
     page,
@@ -41,7 +42,6 @@ from pipelinejobs.commands import (
     watching,
 )
 from pipelinejobs.exceptions import DONE, FAILED, UNREACHABLE, WRONG_USE, CommandError
-from pipelinejobs.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for _noun, _help, _commands in (
-    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, changing, reaching)),
+    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, job_actions, reaching)),
     ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
     ("rejected", "Events that were refused.", (rejected,)),
     ("subscriptions", "Who is told what happens.", (subscriptions,)),
@@ -121,26 +121,26 @@ for _noun, _help, _commands in (
         _module.register(_group)
     app.add_typer(_group)
 app.add_typer(stats.group)
-for _module in (verifying, transferring, checkup, dispatching, page, reporting):
+for _module in (verifying, transferring, doctor, dispatching, page, reporting):
     _module.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    site = Site()
+    backend = Backend()
     try:
-        app(given, prog_name=NAME, obj=site)
+        app(given, prog_name=NAME, obj=backend)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - a trace is for those who ask for it
         if "--debug" in given:
             traceback.print_exc()
-        code, text = _explain(error, site)
+        code, text = _explain(error, backend)
         output.fail(text)
         return code
     finally:
-        site.close()
+        backend.close()
         _flush()
     return DONE
 
@@ -162,13 +162,13 @@ def _flush() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain(error: Exception, site: Site) -> tuple[int, str]:
+def _explain(error: Exception, backend: Backend) -> tuple[int, str]:
     """Return the exit code for an error, and the line that says what to do."""
     text = ": ".join(str(part) for part in error.args)
     if isinstance(error, CommandError):
         return error.exit_code, text
     if isinstance(error, mongo.DatabaseError):
-        return UNREACHABLE, mongo.explain(error, site.mongodb)
+        return UNREACHABLE, mongo.explain(error, backend.mongodb)
     for kinds, code in _CODES.items():
         if isinstance(error, kinds):
             return code, text

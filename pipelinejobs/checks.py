@@ -19,15 +19,15 @@ from datacatalog.linkedstores import condition
 from local.database import LocalDatabase
 from manager.exceptions import InvalidSettings
 from pipelinejobs import subscribing
+from pipelinejobs.backend import SECRETS, SERVER
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.site import SECRETS, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import httpx
 
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 GOOD, WARNING, BAD = "ok", "warning", "bad"
 MAX_SKEW = 2.0
@@ -46,11 +46,11 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examine(site: Site) -> Iterator[Finding]:
+def examine(backend: Backend) -> Iterator[Finding]:
     """Yield what all checks find, one after the other; none of them changes anything."""
     for subject, check in _CHECKS.items():
         try:
-            yield from check(site, subject)
+            yield from check(backend, subject)
         except CommandError as error:
             found, _, remedy = str(error).partition(": ")
             yield Finding(subject, BAD, found, remedy)
@@ -60,25 +60,25 @@ def examine(site: Site) -> Iterator[Finding]:
             yield Finding(
                 subject,
                 BAD,
-                mongo.explain(error, site.mongodb).partition(": ")[0],
+                mongo.explain(error, backend.mongodb).partition(": ")[0],
                 "start it (`make up`), or correct mongodb.authn; see its log",
             )
 
 
-def _versions(_site: Site, subject: str) -> Iterator[Finding]:
+def _versions(_backend: Backend, subject: str) -> Iterator[Finding]:
     found = [f"{name} {metadata.version(name)}" for name in _PACKAGES]
     yield Finding(subject, GOOD, ", ".join([f"Python {platform.python_version()}", *found]))
 
 
-def _settings(site: Site, subject: str) -> Iterator[Finding]:
-    site.reactor()
-    origin = f"the local folder {site.folder}" if site.is_local else "the settings"
+def _settings(backend: Backend, subject: str) -> Iterator[Finding]:
+    backend.reactor()
+    origin = f"the local folder {backend.folder}" if backend.is_local else "the settings"
     yield Finding(subject, GOOD, f"usable; the database is named by {origin}")
 
 
-def _secrets(site: Site, subject: str) -> Iterator[Finding]:
-    if site.catalog.admin_key and site.catalog.admin_secret:
-        lifetime = site.catalog.admin_lifetime
+def _secrets(backend: Backend, subject: str) -> Iterator[Finding]:
+    if backend.catalog.admin_key and backend.catalog.admin_secret:
+        lifetime = backend.catalog.admin_lifetime
         yield Finding(subject, GOOD, f"can be made, each for {lifetime:,} s or more")
         return
     yield Finding(
@@ -89,9 +89,9 @@ def _secrets(site: Site, subject: str) -> Iterator[Finding]:
     )
 
 
-def _database(site: Site, subject: str) -> Iterator[Finding]:
-    state = condition.examine(site.mongodb)
-    where = f"{mongo.hosts(site.mongodb)}, database {state.database}"
+def _database(backend: Backend, subject: str) -> Iterator[Finding]:
+    state = condition.examine(backend.mongodb)
+    where = f"{mongo.hosts(backend.mongodb)}, database {state.database}"
     answered = f"{where}: version {state.version}, answers in {state.seconds * 1000:.0f} ms"
     if state.version_info < _OLDEST_SERVER:
         yield Finding(subject, BAD, answered, "use MongoDB 5.0 or newer")
@@ -109,8 +109,8 @@ def _database(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding("database permissions", GOOD, "read and write")
 
 
-def _indexes(site: Site, subject: str) -> Iterator[Finding]:
-    missing = condition.missing_indexes(site.jobs, site.pipelines)
+def _indexes(backend: Backend, subject: str) -> Iterator[Finding]:
+    missing = condition.missing_indexes(backend.jobs, backend.pipelines)
     if missing:
         yield Finding(
             subject,
@@ -118,7 +118,7 @@ def _indexes(site: Site, subject: str) -> Iterator[Finding]:
             f"missing: {', '.join(missing)}",
             "create a job or a pipeline: that creates them",
         )
-    elif left_over := condition.superfluous_indexes(site.jobs):
+    elif left_over := condition.superfluous_indexes(backend.jobs):
         yield Finding(
             subject,
             WARNING,
@@ -129,10 +129,10 @@ def _indexes(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(subject, GOOD, "all there")
 
 
-def _subscriptions(site: Site, subject: str) -> Iterator[Finding]:
+def _subscriptions(backend: Backend, subject: str) -> Iterator[Finding]:
     """Say who is behind."""
     is_well = True
-    for each in subscribing.overview(site):
+    for each in subscribing.overview(backend):
         found = (
             f"{each.name} is {each.status}: {each.lag.events:,} events, {each.lag_seconds:,.0f} s"
         )
@@ -157,8 +157,8 @@ def _subscriptions(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(subject, GOOD, "nobody is behind")
 
 
-def _gateway(site: Site, subject: str) -> Iterator[Finding]:
-    server = site.environ.get(SERVER)
+def _gateway(backend: Backend, subject: str) -> Iterator[Finding]:
+    server = backend.environ.get(SERVER)
     if not server:
         yield Finding(
             subject,
@@ -167,7 +167,7 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
             f"start the local one with `make up`, or set {SERVER} or AGAVE_CACHE_DIR",
         )
         return
-    reply = site.gateway.ready()
+    reply = backend.gateway.ready()
     if reply.is_success:
         yield Finding(subject, GOOD, f"{server}: accepts messages")
     elif reply.status_code == _NOT_FOUND:
@@ -177,9 +177,9 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(subject, BAD, found, "see the log of the gateway")
     if moment := email.utils.parsedate_to_datetime(reply.headers.get("Date", "") or _NEVER):
         yield _skew("clock of the gateway", moment, grain=1.0)
-    manager = site.gateway.manager()
-    status, name = manager.get("status"), f"{site.actor} ({manager.get('id')})"
-    yield from _mailbox(site)
+    manager = backend.gateway.manager()
+    status, name = manager.get("status"), f"{backend.actor} ({manager.get('id')})"
+    yield from _mailbox(backend)
     if status == "READY":
         yield Finding("manager", GOOD, f"{name}: READY")
     elif status == "SUBMITTED":
@@ -193,9 +193,9 @@ def _gateway(site: Site, subject: str) -> Iterator[Finding]:
         )
 
 
-def _mailbox(site: Site) -> Iterator[Finding]:
+def _mailbox(backend: Backend) -> Iterator[Finding]:
     """Say which messages cannot be handled yet; a tenant does not tell."""
-    found = site.gateway.ask("GET", site.actor, "messages")
+    found = backend.gateway.ask("GET", backend.actor, "messages")
     waiting = f"{found.get('messages', 0):,} waiting"
     postponed = found.get("postponed", [])
     if not postponed:
@@ -220,7 +220,7 @@ def _message(reply: httpx.Response) -> str:
         return f"HTTP status {reply.status_code}"
 
 
-def _containers(_site: Site, subject: str) -> Iterator[Finding]:
+def _containers(_backend: Backend, subject: str) -> Iterator[Finding]:
     """Look at the engine that the configuration of a gateway in this folder names."""
     try:
         containers = settings.load(Path(settings.FILE_NAME)).containers
@@ -239,11 +239,11 @@ def _containers(_site: Site, subject: str) -> Iterator[Finding]:
         yield Finding(subject, BAD, str(error), remedy)
 
 
-def _disk(site: Site, subject: str) -> Iterator[Finding]:
-    if not site.is_local or not site.folder.exists():
+def _disk(backend: Backend, subject: str) -> Iterator[Finding]:
+    if not backend.is_local or not backend.folder.exists():
         return
-    free = shutil.disk_usage(site.folder).free
-    found = f"{free // MEBIBYTE:,} MiB free in {site.folder}"
+    free = shutil.disk_usage(backend.folder).free
+    found = f"{free // MEBIBYTE:,} MiB free in {backend.folder}"
     if free < Limits().reserve_bytes:
         yield Finding(subject, BAD, found, "make room: messages are refused until there is some")
     else:
@@ -262,10 +262,10 @@ def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) ->
     )
 
 
-def _files(site: Site, subject: str) -> Iterator[Finding]:
-    files = [site.folder / "abaco", site.client_cache]
-    files += [site.folder / "abaco" / name.lower() for name in SECRETS]
-    files += [LocalDatabase(site.folder).password_file]
+def _files(backend: Backend, subject: str) -> Iterator[Finding]:
+    files = [backend.folder / "abaco", backend.client_cache]
+    files += [backend.folder / "abaco" / name.lower() for name in SECRETS]
+    files += [LocalDatabase(backend.folder).password_file]
     there = [file for file in files if file is not None and file.exists()]
     exposed = [str(file) for file in there if _is_open(file)]
     if exposed:
@@ -285,7 +285,7 @@ def _is_open(file: Path) -> bool:
     return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-_CHECKS: dict[str, Callable[[Site, str], Iterator[Finding]]] = {
+_CHECKS: dict[str, Callable[[Backend, str], Iterator[Finding]]] = {
     "versions": _versions,
     "settings": _settings,
     "administrative tokens": _secrets,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -68,15 +68,15 @@ def by_pipeline(cells: Cells, period: Period) -> dict[str, tuple[Figures, list[i
 
 
 def pipeline_rows(
-    site: Site, found: Mapping[str, tuple[Figures, list[int]]]
+    backend: Backend, found: Mapping[str, tuple[Figures, list[int]]]
 ) -> list[dict[str, Any]]:
     """Return a row for each pipeline, the one with the most events first.
 
     Args:
-        site: where they are.
+        backend: where they are.
         found: as `by_pipeline` returned it.
     """
-    names = site.search.pipeline_names(found)
+    names = backend.search.pipeline_names(found)
     ordered = sorted(found.items(), key=lambda item: -item[1][0].events.total())
     return [
         {

@@ -21,7 +21,7 @@ from pipelinejobs.exceptions import CommandError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 SECONDS = 2.0
 """For all questions to the database; without it, nothing is said of jobs and subscriptions."""
@@ -32,10 +32,10 @@ _EDGES = range(0, 300, 12)
 
 
 class Measures(Collector):
-    """How it goes with the jobs and the subscriptions of a site."""
+    """How it goes with the jobs and the subscriptions."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
 
     def describe(self) -> list[Metric]:
         """Say nothing at registration."""
@@ -46,13 +46,13 @@ class Measures(Collector):
         for read in (_jobs, _subscriptions):
             try:
                 with mongo.within(SECONDS):
-                    found = read(self._site)
+                    found = read(self._backend)
             except (mongo.DatabaseError, CommandError, InvalidSettings):
                 continue
             yield from found
 
 
-def _jobs(site: Site) -> list[Metric]:
+def _jobs(backend: Backend) -> list[Metric]:
     """Return what was counted: it costs the same for few jobs as for many."""
     jobs = GaugeMetricFamily(
         "pipelinejobs_jobs", "Jobs in a state, hidden ones too.", labels=[*_PIPELINE, "state"]
@@ -67,8 +67,8 @@ def _jobs(site: Site) -> list[Metric]:
     waits = HistogramMetricFamily(
         "pipelinejobs_wait_seconds", "How long jobs waited to be started.", labels=_PIPELINE
     )
-    states, ever = site.statistics.states(), site.statistics.ever()
-    names = site.search.pipeline_names([*states, *ever])
+    states, ever = backend.statistics.states(), backend.statistics.ever()
+    names = backend.search.pipeline_names([*states, *ever])
     for uuid, found in states.items():
         for state, number in found.items():
             jobs.add_metric([uuid, names.get(uuid, ""), state], number)
@@ -80,7 +80,7 @@ def _jobs(site: Site) -> list[Metric]:
             if before == RUN:
                 runs.add_metric([*labels, after], *_histogram(histogram))
         waits.add_metric(labels, *_histogram(figures.waits))
-    refused.add_metric([], site.search.count_rejected())
+    refused.add_metric([], backend.search.count_rejected())
     return [jobs, events, refused, runs, waits]
 
 
@@ -94,7 +94,7 @@ def _histogram(found: Mapping[int, int]) -> tuple[list[tuple[str, float]], float
     return [*buckets, ("+Inf", float(total))], sum(bound(key) * n for key, n in found.items())
 
 
-def _subscriptions(site: Site) -> list[Metric]:
+def _subscriptions(backend: Backend) -> list[Metric]:
     told = CounterMetricFamily(
         "pipelinejobs_deliveries", "Events that a subscriber was told.", labels=_LABEL
     )
@@ -110,7 +110,7 @@ def _subscriptions(site: Site) -> list[Metric]:
     dead = GaugeMetricFamily(
         "pipelinejobs_dead_letters", "Events that it is not told any more.", labels=_LABEL
     )
-    for each in subscribing.overview(site):
+    for each in subscribing.overview(backend):
         told.add_metric([each.name], each.kept.get("delivered", 0))
         failed.add_metric([each.name], each.kept.get("failed", 0))
         events.add_metric([each.name], each.lag.events)

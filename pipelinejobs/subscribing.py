@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.untold import Lag
     from datacatalog.mongo import Document
     from manager.subscriptions.definition import Definition
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
 MAX_LAG_SECONDS = 60.0
@@ -61,18 +61,18 @@ class Health(NamedTuple):
         }
 
 
-def overview(site: Site) -> list[Health]:
+def overview(backend: Backend) -> list[Health]:
     """Return how it goes with all subscriptions; nothing is changed.
 
     Raises:
         InvalidSettings: one in the settings makes no sense.
     """
-    subscriptions = Subscriptions(site.jobs.db)
-    kept, places = subscriptions.kept(), _places(site)
+    subscriptions = Subscriptions(backend.jobs.db)
+    kept, places = subscriptions.kept(), _places(backend)
     found = []
     for name in sorted({*kept, *places}):
         document = kept.get(name, {})
-        lag = site.jobs.untold.lag(name)
+        lag = backend.jobs.untold.lag(name)
         where, origin = places.get(name, ("", SETTINGS))
         if name not in places and DEFINITION in document:
             where, origin = _shown(document[DEFINITION]["url"]), KEPT
@@ -82,14 +82,14 @@ def overview(site: Site) -> list[Health]:
     return found
 
 
-def behind(site: Site) -> list[str]:
+def behind(backend: Backend) -> list[str]:
     """Return the names of the subscribers that have yet to be told something."""
-    kept = Subscriptions(site.jobs.db).kept()
-    return [name for name in sorted(kept) if site.jobs.untold.is_behind(name)]
+    kept = Subscriptions(backend.jobs.db).kept()
+    return [name for name in sorted(kept) if backend.jobs.untold.is_behind(name)]
 
 
-def _places(site: Site) -> dict[str, tuple[str, str]]:
-    rx = site.reactor()
+def _places(backend: Backend) -> dict[str, tuple[str, str]]:
+    rx = backend.reactor()
     found = {each.name: (_shown(each.url), SETTINGS) for each in definition.of_settings(rx)}
     if events_manager := actor.actor_id(rx):
         found[actor.NAME] = (f"actor {events_manager}", SETTINGS)
@@ -113,7 +113,7 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
 
-def add(site: Site, given: Mapping[str, Any]) -> Definition:
+def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
     """Keep a subscription in the database, from now on.
 
     Raises:
@@ -121,43 +121,43 @@ def add(site: Site, given: Mapping[str, Any]) -> Definition:
         UsageError: it makes no sense.
     """
     try:
-        made = definition.parse(dict(given), site.environ)
+        made = definition.parse(dict(given), backend.environ)
     except InvalidSettings as error:
         raise UsageError(str(error).removeprefix("settings: ")) from error
     fields = {name: value for name, value in given.items() if name != "name" and value}
     try:
-        if made.name in _places(site):
+        if made.name in _places(backend):
             message = f"there is a subscription {made.name!r} in the settings"
             raise CommandError(message)
-        Subscriptions(site.jobs.db).add(made.name, fields)
+        Subscriptions(backend.jobs.db).add(made.name, fields)
     except SubscriptionExists as error:
         raise CommandError(str(error)) from error
     return made
 
 
-def remove(site: Site, name: str) -> None:
+def remove(backend: Backend, name: str) -> None:
     """Drop a subscription, what it has yet to be told, and its dead letters.
 
     Raises:
         CommandError: there is none, or it is in the settings.
     """
-    if name in _places(site):
+    if name in _places(backend):
         message = (
             f"{name} is in the settings: take it out there, and then remove what is kept of it"
         )
         raise CommandError(message)
-    if not Subscriptions(site.jobs.db).remove(name):
+    if not Subscriptions(backend.jobs.db).remove(name):
         raise _unknown(name)
-    site.jobs.untold.forget(name)
+    backend.jobs.untold.forget(name)
 
 
-def test(site: Site, name: str) -> str:
+def test(backend: Backend, name: str) -> str:
     """Send a test; return what it was answered.
 
     Raises:
         CommandError: there is no such subscription, or it did not answer well.
     """
-    with_name = {each.name: each for each in _subscribers(site)}
+    with_name = {each.name: each for each in _subscribers(backend)}
     if name not in with_name:
         raise _unknown(name)
     try:
@@ -170,11 +170,11 @@ def test(site: Site, name: str) -> str:
     return f"HTTP status {answer.status}"
 
 
-def replay(site: Site, name: str, key: str | None = None) -> tuple[int, int]:
+def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, int]:
     """Tell a subscriber what became dead letters, and try at once what has failed.
 
     Args:
-        site: where.
+        backend: where.
         name: of the subscription.
         key: of one dead letter; None for all.
 
@@ -184,8 +184,8 @@ def replay(site: Site, name: str, key: str | None = None) -> tuple[int, int]:
     Raises:
         CommandError: there is no such subscription or dead letter.
     """
-    subscriptions = Subscriptions(site.jobs.db)
-    subscriber = {each.name: each for each in _subscribers(site)}.get(name)
+    subscriptions = Subscriptions(backend.jobs.db)
+    subscriber = {each.name: each for each in _subscribers(backend)}.get(name)
     if subscriber is None:
         raise _unknown(name)
     letters: list[Document] = subscriptions.dead_letters(name, limit=0)
@@ -196,21 +196,21 @@ def replay(site: Site, name: str, key: str | None = None) -> tuple[int, int]:
             raise CommandError(message)
     subscriptions.retry(name)
     try:
-        told = replaying.replay(subscriber, letters, site.jobs, subscriptions)
+        told = replaying.replay(subscriber, letters, backend.jobs, subscriptions)
     finally:
         subscriber.close()
     return told, len(letters) - told
 
 
-def dead_letters(site: Site, name: str | None = None, limit: int = 100) -> list[Document]:
+def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) -> list[Document]:
     """Return dead letters as rows of a table, the oldest event first."""
     names = ("subscriber", "job_uuid", "event", "date", "died", "tries", "reason")
-    found = Subscriptions(site.jobs.db).dead_letters(name, limit=limit)
+    found = Subscriptions(backend.jobs.db).dead_letters(name, limit=limit)
     return [{"id": each["_id"], **{key: each.get(key) for key in names}} for each in found]
 
 
-def _subscribers(site: Site) -> list[Any]:
-    return roster.read(site.reactor(), site.jobs, Subscriptions(site.jobs.db))[0]
+def _subscribers(backend: Backend) -> list[Any]:
+    return roster.read(backend.reactor(), backend.jobs, Subscriptions(backend.jobs.db))[0]
 
 
 def _unknown(name: str) -> CommandError:

@@ -26,11 +26,11 @@ from local.database import LocalDatabase
 from local.demo import TACOBOT
 from local.exceptions import LocalDatabaseError
 from pipelinejobs.attendant import Attendant
+from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
+from pipelinejobs.backend import DATABASE as DATABASE_NAME
 from pipelinejobs.keeper import Keeper, explain, look
 from pipelinejobs.measures import Measures
 from pipelinejobs.page.application import address_with, make_page
-from pipelinejobs.site import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Site
-from pipelinejobs.site import DATABASE as DATABASE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +78,8 @@ def prepare(platform: Platform) -> Prepared:
             demo = _demo(environment)
             lines = [*demo, *_register(platform, environment)]
             actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
-            site = Site(platform.data.parent, {**environment, **actor})
-            page, collector = make_page(platform, site), Measures(site)
+            backend = Backend(platform.data.parent, {**environment, **actor})
+            page, collector = make_page(platform, backend), Measures(backend)
             attendant = Attendant(
                 platform.data.parent,
                 {

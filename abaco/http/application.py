@@ -69,10 +69,10 @@ def make_application(gateway: Gateway, page: Callable[[ASGIApp], ASGIApp] | None
     routes = [Route(path, _Path(gateway, methods)) for path, methods in by_path.items()]
     others = _not_found if page is None else _until_stopped(gateway, page(_not_found))
     router = Router(routes, redirect_slashes=False, default=others)
-    return _Front(router)
+    return _PathMiddleware(router)
 
 
-class _Front:
+class _PathMiddleware:
     """What holds for every path: its spelling, and OPTIONS."""
 
     def __init__(self, router: Router) -> None:
@@ -84,15 +84,15 @@ class _Front:
             await self._router(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
-            await Response()(scope, receive, _for_all_sites(send))
+            await Response()(scope, receive, _with_cors(send))
             return
         path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
         path = _VERSIONED.sub("/actors", path)
         await self._router({**scope, "path": path, "root_path": ""}, receive, send)
 
 
-def _for_all_sites(send: Send) -> Send:
-    """Let pages of other sites read a reply: it is for those who have shown a token in a header."""
+def _with_cors(send: Send) -> Send:
+    """Add the headers of CORS: pages of other sites may read it, since a token in a header is needed."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -107,7 +107,7 @@ def _for_all_sites(send: Send) -> Send:
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         reply = envelope.failure(NotFound(_NO_ENDPOINT))
-        await reply(scope, receive, _for_all_sites(send))
+        await reply(scope, receive, _with_cors(send))
 
 
 def _until_stopped(gateway: Gateway, application: ASGIApp) -> ASGIApp:
@@ -143,7 +143,7 @@ class _Path:
         if endpoint is None:
             allowed = {"Allow": ", ".join(sorted(self._methods))}
             refusal = envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)
-            await refusal(scope, receive, _for_all_sites(send))
+            await refusal(scope, receive, _with_cors(send))
             return
         began = time.perf_counter()
         try:
@@ -170,7 +170,7 @@ class _Path:
         labels = (method, endpoint.path)
         self._gateway.metrics.requests.labels(*labels, response.status_code).inc()
         self._gateway.metrics.seconds.labels(*labels).observe(time.perf_counter() - began)
-        await response(scope, receive, _for_all_sites(send))
+        await response(scope, receive, _with_cors(send))
 
     async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         gateway, headers = self._gateway, Headers(scope=scope)
@@ -202,7 +202,7 @@ class _Path:
 
 def _turn(call: Call) -> AbstractAsyncContextManager[None]:
     scans = call.endpoint.scans
-    return call.gateway.turns.of(call.sender) if scans else contextlib.nullcontext()
+    return call.gateway.sender_locks.of(call.sender) if scans else contextlib.nullcontext()
 
 
 def _render(call: Call, result: Any) -> Response:

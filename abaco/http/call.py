@@ -182,7 +182,7 @@ class Call:
         if self.room is not None:
             self.room.release()
 
-    async def left(self) -> None:
+    async def disconnected(self) -> None:
         """Wait until the sender has hung up; the body has been received before."""
         while (await self.receive())["type"] != "http.disconnect":
             continue

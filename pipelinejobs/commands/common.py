@@ -1,4 +1,4 @@
-"""What commands have in common: their examples, their site, some of their options."""
+"""What commands have in common: their examples, their backend, some of their options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
-from pipelinejobs import values
+from pipelinejobs import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 Cursor = Annotated[str | None, typer.Option(help="The cursor that the page before printed.")]
@@ -100,14 +100,14 @@ def command(group: typer.Typer, name: str, example: str) -> Callable[..., Any]:
     return register
 
 
-def site_of(context: typer.Context) -> Site:
+def backend_of(context: typer.Context) -> Backend:
     """Return what the commands work on."""
-    site: Site = context.obj
-    return site
+    backend: Backend = context.obj
+    return backend
 
 
 def filters(
-    site: Site,
+    backend: Backend,
     states: list[str] | None,
     pipelines: list[str] | None,
     *,
@@ -125,13 +125,13 @@ def filters(
         UsageError: one of them means nothing.
     """
     return Filters(
-        states=values.states(states or []),
-        pipelines=tuple(site.pipeline_uuid(name) for name in pipelines or []),
+        states=parsing.states(states or []),
+        pipelines=tuple(backend.pipeline_uuid(name) for name in pipelines or []),
         sessions=tuple(sessions or []),
         owners=tuple(owners or []),
-        created_after=values.moment(newer),
-        created_before=values.moment(older),
-        updated_before=values.moment(idle),
+        created_after=parsing.moment(newer),
+        created_before=parsing.moment(older),
+        updated_before=parsing.moment(idle),
         text=text,
         hidden=hidden,
     )

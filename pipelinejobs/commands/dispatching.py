@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 
 NICENESS = 10
 """What runs an event goes first."""
@@ -30,14 +30,14 @@ def dispatch(
     """Tell the subscribers what happens, until it is stopped; `make up` runs it by itself."""
     from manager.subscriptions import service  # noqa: PLC0415 - no other command needs it
 
-    site = site_of(context)
+    backend = backend_of(context)
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     os.nice(NICENESS)
     typer.echo("subscribers are told what happens, until this is stopped")
     sys.stdout.flush()
     service.dispatch(
-        site.reactor(),
-        site.jobs,
+        backend.reactor(),
+        backend.jobs,
         lambda: over.is_set() or bool(parent and os.getppid() != parent),
     )

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from datacatalog import documents
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import drawing, failures, graph, output, values
+from pipelinejobs import failures, graph, output, state_diagram
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.output import Column, Format
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from datacatalog.linkedstores.pipelinejob.search import Filters
     from datacatalog.mongo import Document
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 COLUMNS = (
     Column("uuid", whole=True, brief=output.short),
@@ -100,10 +101,10 @@ def list_jobs(
     With `--cursor` from the page before, the next page of jobs by creation is what it would have
     been then, whatever is added meanwhile.
     """
-    site = site_of(context)
+    backend = backend_of(context)
     shown = _columns(columns)
     wanted = common.filters(
-        site,
+        backend,
         states,
         pipeline,
         sessions=session,
@@ -115,7 +116,7 @@ def list_jobs(
         hidden=hidden,
     )
     rows, following = rows_of(
-        site,
+        backend,
         wanted,
         order=sort.value,
         oldest_first=oldest_first,
@@ -146,7 +147,7 @@ def _columns(names: str) -> Sequence[Column]:
 
 
 def rows_of(
-    site: Site,
+    backend: Backend,
     wanted: Filters,
     *,
     order: str,
@@ -156,7 +157,7 @@ def rows_of(
 ) -> tuple[list[output.Row], str | None]:
     """Return a page of jobs as rows, and the cursor of the next."""
     seconds = SEARCH_SECONDS if wanted.text else None
-    page = site.search.jobs(
+    page = backend.search.jobs(
         wanted,
         order=order,
         oldest_first=oldest_first,
@@ -164,7 +165,7 @@ def rows_of(
         limit=limit,
         seconds=seconds,
     )
-    names = site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in page.rows)
+    names = backend.search.pipeline_names(str(row.get("pipeline_uuid")) for row in page.rows)
     return [_row(row, names) for row in page.rows], page.cursor
 
 
@@ -176,12 +177,12 @@ def _row(job: Document, names: dict[str, str]) -> output.Row:
         "state": job.get("state"),
         "last_event": job.get("last_event"),
         "updated": job.get("updated"),
-        "created": values.at(job, "_properties", "created_date"),
-        "revision": values.at(job, "_properties", "revision"),
+        "created": documents.value_at(job, "_properties", "created_date"),
+        "revision": documents.value_at(job, "_properties", "revision"),
         "pipeline": names.get(pipeline_uuid, pipeline_uuid),
         "pipeline_uuid": pipeline_uuid,
         "session": job.get("session"),
-        "owner": values.at(job, "_admin", "owner"),
+        "owner": documents.value_at(job, "_admin", "owner"),
         "archive_system": job.get("archive_system"),
         "archive_path": job.get("archive_path"),
         "agent": job.get("agent"),
@@ -194,22 +195,22 @@ def show(
     context: typer.Context, job: common.Job, output_format: output.Output = Format.table
 ) -> None:
     """Show a job, hidden or not: its fields, what it may do next, what waits for it."""
-    site = site_of(context)
-    stored = site.jobs.load_deletable(site.job_uuid(job))
-    output.record(_details(site, stored), output_format)
+    backend = backend_of(context)
+    stored = backend.jobs.load_deletable(backend.job_uuid(job))
+    output.record(_details(backend, stored), output_format)
 
 
-def _details(site: Site, stored: Document) -> output.Row:
+def _details(backend: Backend, stored: Document) -> output.Row:
     links = ("child_of", "acted_on", "acted_using", "archive_patterns", "product_patterns")
     with _reading(stored):
-        names = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
-        public = site.jobs.public(stored)
-        rejected = site.search.rejected(job_uuid=stored["uuid"], limit=1000)
+        names = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
+        public = backend.jobs.public(stored)
+        rejected = backend.search.rejected(job_uuid=stored["uuid"], limit=1000)
         more = {
             "allowed": fsm.allowed_events(stored["state"]),
             "entries": moved(stored) + len(stored.get("history", [])),
             "rejected": len(rejected.rows),
-            "waiting": site.jobs.untold.waiting_of(stored),
+            "waiting": backend.jobs.untold.waiting_of(stored),
             **{name: public.get(name) for name in links},
             "data": public.get("data"),
         }
@@ -244,25 +245,25 @@ def history(
 
     While it follows, JSON is one object a line.
     """
-    site = site_of(context)
-    uuid = site.job_uuid(job)
-    stored = site.jobs.load_deletable(uuid)
+    backend = backend_of(context)
+    uuid = backend.job_uuid(job)
+    stored = backend.jobs.load_deletable(uuid)
     with _reading(stored):
         count = moved(stored) + len(stored.get("history", []))
         skip = 0 if every else max(0, count - limit)
         if not follow:
-            _print_entries(site.search.entries(stored, skip), output_format)
+            _print_entries(backend.search.entries(stored, skip), output_format)
             return
     if output_format is Format.csv:
         message = "--follow goes with --output table or json"
         raise UsageError(message)
     while True:
-        for entry in site.search.entries(stored, skip):
+        for entry in backend.search.entries(stored, skip):
             _print_line(entry, output_format)
             skip = entry["position"] + 1
         sys.stdout.flush()
         time.sleep(interval)
-        stored = site.jobs.load_deletable(uuid)
+        stored = backend.jobs.load_deletable(uuid)
 
 
 def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> None:
@@ -295,14 +296,14 @@ def draw(
     to: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
 ) -> None:
     """Draw the state machine, and in it the path of a job."""
-    site = site_of(context)
+    backend = backend_of(context)
     path = graph.Path()
     if job is not None:
-        stored = site.jobs.load_deletable(site.job_uuid(job))
+        stored = backend.jobs.load_deletable(backend.job_uuid(job))
         with _reading(stored):
-            path = graph.Path.of(site.search.path(stored))
+            path = graph.Path.of(backend.search.path(stored))
     if form is Drawing.svg:
-        text = drawing.svg(path)
+        text = state_diagram.svg(path)
     else:
         text = graph.mermaid(path) if form is Drawing.mermaid else graph.text(path)
     if to is None:

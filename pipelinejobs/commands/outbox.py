@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from pipelinejobs import deeds, output
+from pipelinejobs import in_process, output
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
@@ -34,7 +34,7 @@ def list_waiting(
     output_format: output.Output = Format.table,
 ) -> None:
     """List the jobs of which a subscriber has yet to be told events, and when that is tried again."""
-    page = site_of(context).search.untold(cursor=cursor, limit=limit)
+    page = backend_of(context).search.untold(cursor=cursor, limit=limit)
     output.listing(page.rows, _COLUMNS, output_format)
     if not page.rows:
         output.note("nobody is behind")
@@ -43,7 +43,7 @@ def list_waiting(
 
 def drain(context: typer.Context, output_format: output.Output = Format.table) -> None:
     """Tell what waits, as `python reactor.py drain` does; exit code 1 if something stays."""
-    told, left = deeds.drain(site_of(context))
+    told, left = in_process.drain(backend_of(context))
     output.record({"told": told, "left": left}, output_format)
     if left:
         raise typer.Exit(FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipelinejobs import output
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 
 
 def register(group: typer.Typer) -> None:
@@ -15,5 +15,5 @@ def register(group: typer.Typer) -> None:
 
 def page(context: typer.Context) -> None:
     """Print an address of the web page that signs you in once, within ten minutes."""
-    typer.echo(site_of(context).gateway.page())
+    typer.echo(backend_of(context).gateway.page())
     output.note("it signs in once, within ten minutes")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datacatalog import documents
 from datacatalog.linkedstores.basestore import strategies
 from datacatalog.tokens import InvalidToken
-from pipelinejobs import output, values
+from pipelinejobs import output, parsing
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.output import Column, Format
 
@@ -44,7 +45,7 @@ def list_pipelines(
     output_format: output.Output = Format.table,
 ) -> None:
     """List pipelines, the newest first."""
-    page = site_of(context).search.pipelines(text, cursor=cursor, limit=limit)
+    page = backend_of(context).search.pipelines(text, cursor=cursor, limit=limit)
     output.listing([_row(row) for row in page.rows], _COLUMNS, output_format)
     if not page.rows:
         output.note("no pipeline matches these filters")
@@ -58,8 +59,8 @@ def _row(pipeline: Document) -> output.Row:
         "name": pipeline.get("name"),
         "type": pipeline.get("pipeline_type"),
         "description": pipeline.get("description"),
-        "owner": values.at(pipeline, "_admin", "owner"),
-        "created": values.at(pipeline, "_properties", "created_date"),
+        "owner": documents.value_at(pipeline, "_admin", "owner"),
+        "created": documents.value_at(pipeline, "_properties", "created_date"),
     }
 
 
@@ -74,8 +75,8 @@ def add(
     output_format: output.Output = Format.table,
 ) -> None:
     """Add the pipeline that a file describes; nothing changes if it is there just so."""
-    pipelines = site_of(context).pipelines
-    described = values.document(file)
+    pipelines = backend_of(context).pipelines
+    described = parsing.document(file)
     token = None
     if update:
         uuid = described.get("uuid") or pipelines.get_typeduuid(described)
@@ -95,7 +96,7 @@ def show(
     output_format: output.Output = Format.table,
 ) -> None:
     """Show a pipeline with its components."""
-    site = site_of(context)
-    found = site.pipelines.find_one_by_uuid(site.pipeline_uuid(pipeline)) or {}
+    backend = backend_of(context)
+    found = backend.pipelines.find_one_by_uuid(backend.pipeline_uuid(pipeline)) or {}
     shown = {name: value for name, value in found.items() if not name.startswith("_")}
     output.record({**_row(found), **shown}, output_format)

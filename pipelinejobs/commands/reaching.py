@@ -11,7 +11,7 @@ import typer
 
 from pipelinejobs import output
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, Unreachable
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def register(group: typer.Typer) -> None:
 
 def open_page(context: typer.Context, job: common.Job) -> None:
     """Print an address of the job's page that signs you in once; open it where there is a browser."""
-    site = site_of(context)
-    uuid = str(site.jobs.load_deletable(site.job_uuid(job))["uuid"])
-    address = urlsplit(site.gateway.page())._replace(path=f"/jobs/{uuid}").geturl()
+    backend = backend_of(context)
+    uuid = str(backend.jobs.load_deletable(backend.job_uuid(job))["uuid"])
+    address = urlsplit(backend.gateway.page())._replace(path=f"/jobs/{uuid}").geturl()
     typer.echo(address)
     if not (sys.stdout.isatty() and webbrowser.open(address)):
         output.note("it signs in once, within ten minutes")
@@ -37,16 +37,16 @@ def open_page(context: typer.Context, job: common.Job) -> None:
 
 def logs(context: typer.Context, job: common.Job) -> None:
     """Print the logs of the executions that brought the events of a job, oldest first."""
-    site = site_of(context)
-    stored = site.jobs.load_deletable(site.job_uuid(job))
-    brought = _by_execution(site.search.entries(stored, data=False))
+    backend = backend_of(context)
+    stored = backend.jobs.load_deletable(backend.job_uuid(job))
+    brought = _by_execution(backend.search.entries(stored, data=False))
     unknown = brought.pop(None, [])
     for execution, entries in brought.items():
         names = ", ".join(str(entry["name"]) for entry in entries)
         date = output.plain(entries[0]["date"])
         typer.echo(output.printable(f"== {date}  {names}  execution {execution}"))
         try:
-            found = site.gateway.ask("GET", site.actor, "executions", str(execution), "logs")
+            found = backend.gateway.ask("GET", backend.actor, "executions", str(execution), "logs")
         except Unreachable:
             raise
         except CommandError as error:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manager.exceptions import Refusal
-from pipelinejobs import deeds, output, values
+from pipelinejobs import in_process, output, parsing
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 _COLUMNS = (
     Column("uuid", "JOB", whole=True, brief=output.short),
@@ -52,10 +52,10 @@ def list_rejected(
     output_format: output.Output = Format.table,
 ) -> None:
     """List the events that the state of a job did not allow, the newest first."""
-    site = site_of(context)
-    page = site.search.rejected(
-        job_uuid=None if job is None else site.job_uuid(job),
-        event=None if event is None else values.event(event),
+    backend = backend_of(context)
+    page = backend.search.rejected(
+        job_uuid=None if job is None else backend.job_uuid(job),
+        event=None if event is None else parsing.event(event),
         settled=settled,
         cursor=cursor,
         limit=limit,
@@ -83,13 +83,13 @@ def retry(
 
     Exit code 1 if one of them is refused again.
     """
-    site = site_of(context)
+    backend = backend_of(context)
     if not (ids or job or event or every):
         message = "nothing is chosen: give IDs, or --job, --event or --all"
         raise UsageError(message)
-    chosen = list(ids or []) or _chosen(site, job, event)
-    named = None if meant is None else values.event(meant)
-    rows = [_retry(site, rejected_id, named) for rejected_id in chosen]
+    chosen = list(ids or []) or _chosen(backend, job, event)
+    named = None if meant is None else parsing.event(meant)
+    rows = [_retry(backend, rejected_id, named) for rejected_id in chosen]
     output.listing(rows, _OUTCOMES, output_format)
     if not rows:
         output.note("no event waits for a retry")
@@ -97,25 +97,25 @@ def retry(
         raise typer.Exit(FAILED)
 
 
-def _chosen(site: Site, job: str | None, event: str | None) -> list[str]:
+def _chosen(backend: Backend, job: str | None, event: str | None) -> list[str]:
     """Return the ids of all events that are meant, the oldest first."""
-    uuid = None if job is None else site.job_uuid(job)
-    name = None if event is None else values.event(event)
+    uuid = None if job is None else backend.job_uuid(job)
+    name = None if event is None else parsing.event(event)
     found: list[str] = []
     cursor = None
     while True:
-        page = site.search.rejected(job_uuid=uuid, event=name, cursor=cursor, limit=1000)
+        page = backend.search.rejected(job_uuid=uuid, event=name, cursor=cursor, limit=1000)
         found += [row["id"] for row in page.rows]
         cursor = page.cursor
         if cursor is None:
             return found[::-1]
 
 
-def _retry(site: Site, rejected_id: str, event: str | None) -> output.Row:
-    row = site.jobs.load_rejected(rejected_id)
+def _retry(backend: Backend, rejected_id: str, event: str | None) -> output.Row:
+    row = backend.jobs.load_rejected(rejected_id)
     outcome, detail = "applied", ""
     try:
-        detail = f"state {deeds.retry(site, rejected_id, event)['state']}"
+        detail = f"state {in_process.retry(backend, rejected_id, event)['state']}"
     except Refusal as refusal:
         outcome, detail = "refused", str(refusal)
     return {

@@ -10,14 +10,14 @@ import typer
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import Period
-from pipelinejobs import figures, output, values
+from pipelinejobs import figures, output, parsing
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 _TIMES = ("median_seconds", "p95_seconds", "wait_seconds")
 _COUNTS = tuple(Column(name, whole=True) for name in ("created", "started", "finished", "failed"))
@@ -72,18 +72,18 @@ def stats(
     """
     if context.invoked_subcommand is not None:
         return
-    site = site_of(context)
-    _catch_up(site)
+    backend = backend_of(context)
+    _catch_up(backend)
     end = now()
-    period = Period.of(values.moment(since) or end, end)
-    uuids = [site.pipeline_uuid(name) for name in pipelines or []]
-    cells = site.statistics.cells(period, uuids)
+    period = Period.of(parsing.moment(since) or end, end)
+    uuids = [backend.pipeline_uuid(name) for name in pipelines or []]
+    cells = backend.statistics.cells(period, uuids)
     if by is By.pipeline:
-        rows = figures.pipeline_rows(site, figures.by_pipeline(cells, period))
+        rows = figures.pipeline_rows(backend, figures.by_pipeline(cells, period))
     elif by is By.hour:
         rows = figures.span_rows(cells, period)
     else:
-        every = site.statistics.states().items()
+        every = backend.statistics.states().items()
         there = [states for uuid, states in every if not uuids or uuid in uuids]
         rows = figures.state_rows(cells, sum(there, Counter()))
     if output_format is Format.table:
@@ -105,10 +105,10 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _catch_up(site: Site) -> None:
+def _catch_up(backend: Backend) -> None:
     from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
 
-    if not service.catch_up(site.reactor(), site.jobs):
+    if not service.catch_up(backend.reactor(), backend.jobs):
         output.note("not everything is counted yet")
 
 
@@ -120,9 +120,9 @@ def rebuild(context: typer.Context, output_format: output.Output = Format.table)
     """
     from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
 
-    site = site_of(context)
-    done = service.catch_up(site.reactor(), site.jobs, rebuild=True)
-    counted = site.statistics.ever().values()
+    backend = backend_of(context)
+    done = service.catch_up(backend.reactor(), backend.jobs, rebuild=True)
+    counted = backend.statistics.ever().values()
     jobs, events = sum(each.created for each in counted), sum(e.events.total() for e in counted)
     output.record({"jobs": jobs, "events": events}, output_format)
     if not done:

@@ -8,7 +8,7 @@ import typer
 
 from manager.subscriptions.formats import FORMATS
 from pipelinejobs import output, subscribing
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
@@ -46,7 +46,7 @@ def register(group: typer.Typer) -> None:
 
 def list_subscriptions(context: typer.Context, output_format: output.Output = Format.table) -> None:
     """List who is told what happens, and how far each is behind."""
-    rows = [each.row() for each in subscribing.overview(site_of(context))]
+    rows = [each.row() for each in subscribing.overview(backend_of(context))]
     output.listing(rows, _COLUMNS, output_format)
     if not rows:
         output.note("nobody subscribes")
@@ -83,22 +83,22 @@ def add(
         "secrets": secret,
         "allow_private": allow_private,
     }
-    subscribing.add(site_of(context), given)
+    subscribing.add(backend_of(context), given)
 
 
 def remove(context: typer.Context, name: _Name) -> None:
     """Drop a subscription, with what it has yet to be told."""
-    subscribing.remove(site_of(context), name)
+    subscribing.remove(backend_of(context), name)
 
 
 def test(context: typer.Context, name: _Name) -> None:
     """Send a test, and say what it was answered."""
-    typer.echo(subscribing.test(site_of(context), name))
+    typer.echo(subscribing.test(backend_of(context), name))
 
 
 def dead(context: typer.Context, name: _Name, output_format: output.Output = Format.table) -> None:
     """List dead letters: events that could not be delivered, and are no longer tried."""
-    rows = subscribing.dead_letters(site_of(context), name)
+    rows = subscribing.dead_letters(backend_of(context), name)
     output.listing(rows, _DEAD_COLUMNS, output_format)
     if not rows:
         output.note("there are no dead letters")
@@ -113,7 +113,7 @@ def replay(
     output_format: output.Output = Format.table,
 ) -> None:
     """Tell dead letters again, and try at once what has failed; exit code 1 if something is left."""
-    told, left = subscribing.replay(site_of(context), name, letter)
+    told, left = subscribing.replay(backend_of(context), name, letter)
     output.record({"told": told, "left": left}, output_format)
     if left:
         raise typer.Exit(FAILED)

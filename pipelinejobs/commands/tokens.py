@@ -12,10 +12,10 @@ from datacatalog.managers.pipelinejobs.callback import callback_url
 from manager.settings import section_of
 from pipelinejobs import output
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 
 if TYPE_CHECKING:
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 Callback = Annotated[
     bool, typer.Option("--callback", help="Print the URL to give to the platform instead.")
@@ -31,19 +31,21 @@ def register(group: typer.Typer) -> None:
 
 def admin(context: typer.Context) -> None:
     """Print the administrative token of this moment; it holds for one to two lifetimes."""
-    site = site_of(context)
-    typer.echo(site.admin_token())
-    lifetime = site.catalog.admin_lifetime
+    backend = backend_of(context)
+    typer.echo(backend.admin_token())
+    lifetime = backend.catalog.admin_lifetime
     left = lifetime - int(time.time()) % lifetime + lifetime
     output.note(f"it holds for {left:,} seconds more")
 
 
 def job_token(context: typer.Context, job: common.Job, callback: Callback = False) -> None:
     """Print the token of a job, which holds until it is rotated; hidden jobs have one too."""
-    site = site_of(context)
-    stored = site.jobs.load_deletable(site.job_uuid(job))
-    token = site.jobs.get_token(stored)
-    typer.echo(_callback(site, stored["uuid"], token, stored.get("session")) if callback else token)
+    backend = backend_of(context)
+    stored = backend.jobs.load_deletable(backend.job_uuid(job))
+    token = backend.jobs.get_token(stored)
+    typer.echo(
+        _callback(backend, stored["uuid"], token, stored.get("session")) if callback else token
+    )
 
 
 def rotate(
@@ -64,19 +66,22 @@ def rotate(
 
     Within the grace period both tokens hold, so that the platform can be given the new one.
     """
-    site = site_of(context)
-    uuid = site.job_uuid(job)
-    present = site.jobs.get_token(site.jobs.load_deletable(uuid))
-    stored = site.jobs.rotate_token(uuid, present, grace=grace)
+    backend = backend_of(context)
+    uuid = backend.job_uuid(job)
+    present = backend.jobs.get_token(backend.jobs.load_deletable(uuid))
+    stored = backend.jobs.rotate_token(uuid, present, grace=grace)
     token = stored["_update_token"]
-    typer.echo(_callback(site, uuid, token, stored.get("session")) if callback else token)
+    typer.echo(_callback(backend, uuid, token, stored.get("session")) if callback else token)
     output.note(
         f"the former token holds for {grace:,} seconds more" if grace else "no former token holds"
     )
 
 
-def _callback(site: Site, uuid: str, token: str, session: str | None) -> str:
-    rx = site.reactor()
+def _callback(backend: Backend, uuid: str, token: str, session: str | None) -> str:
+    rx = backend.reactor()
     pipelines = section_of(rx.settings, "pipelines")
-    actor, nonce = pipelines.get("job_manager_id") or site.actor, pipelines.get("job_manager_nonce")
+    actor, nonce = (
+        pipelines.get("job_manager_id") or backend.actor,
+        pipelines.get("job_manager_nonce"),
+    )
     return callback_url(rx.api_server, actor, nonce, token=token, uuid=uuid, session=session)

@@ -13,13 +13,13 @@ import typer
 from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.linkedstores.transfer import BUCKETS, Item, Transfer
 from pipelinejobs import output
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, CommandError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 FORMAT = 1
 _BATCH_ITEMS, _BATCH_BYTES = 500, 8 * 1024 * 1024
@@ -59,9 +59,9 @@ def export(
     Jobs with their histories, pipelines, refused events, the audit log, subscriptions, and whatever else
     of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
     """
-    site, written = site_of(context), _inspect(file)
+    backend, written = backend_of(context), _inspect(file)
     if not written.complete:
-        count = _export(site, file, written)
+        count = _export(backend, file, written)
     elif force:
         # the former one is kept until this one is whole
         part = file.with_name(f"{file.name}.part")
@@ -69,7 +69,7 @@ def export(
         if written.complete:
             part.unlink()
             written = _NOTHING
-        count = _export(site, part, written)
+        count = _export(backend, part, written)
         part.replace(file)
     else:
         message = f"{file} holds a complete export: name another file, or replace it with --force"
@@ -77,9 +77,9 @@ def export(
     output.note(f"documents: {count:,}, in {file}")
 
 
-def _export(site: Site, file: Path, written: _Written) -> int:
+def _export(backend: Backend, file: Path, written: _Written) -> int:
     """Write what a file does not have yet; return how many documents it has then."""
-    transfer = Transfer(site.mongodb)
+    transfer = Transfer(backend.mongodb)
     if written.items:
         output.note(f"going on behind {written.items:,} documents in {file}")
     count = written.items
@@ -88,7 +88,7 @@ def _export(site: Site, file: Path, written: _Written) -> int:
         stream.truncate(written.size)
         stream.seek(written.size)
         if not written.size:
-            _write(stream, _header(site))
+            _write(stream, _header(backend))
         bar.update(task, completed=count)
         for item in transfer.dump(written.last):
             stream.write(item.to_json().encode() + b"\n")
@@ -107,8 +107,8 @@ def import_(context: typer.Context, file: File) -> None:
     After an interruption, the same command goes on. Exit code 1 if a document could not be added
     because another one has its uuid or identifier.
     """
-    site = site_of(context)
-    transfer = Transfer(site.mongodb)
+    backend = backend_of(context)
+    transfer = Transfer(backend.mongodb)
     added = known = 0
     conflicts: list[str] = []
     bar, task = output.progress(_documents(file))
@@ -123,17 +123,17 @@ def import_(context: typer.Context, file: File) -> None:
         output.note(text)
     left = len(conflicts)
     # what has come in may have been handed out, and so counted, where it comes from
-    Tally(site.jobs).forget()
+    Tally(backend.jobs).forget()
     output.note(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
     if conflicts:
         raise typer.Exit(FAILED)
 
 
-def _header(site: Site) -> dict[str, Any]:
+def _header(backend: Backend) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": metadata.version("pipelinejobs-manager"),
-        "database": site.mongodb.get("database"),
+        "database": backend.mongodb.get("database"),
     }
 
 

@@ -8,7 +8,7 @@ import typer
 
 from datacatalog.linkedstores.pipelinejob.replay import verify as verify_job
 from pipelinejobs import output
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datacatalog.mongo import Document
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 _COLUMNS = (Column("uuid", "JOB", whole=True, brief=output.short), Column("problem"))
 
@@ -37,14 +37,14 @@ def verify(
 
     Prints what is off; exit code 1 if anything is.
     """
-    site = site_of(context)
+    backend = backend_of(context)
     problems: list[output.Row] = []
     checked = events = 0
-    total = len(jobs) if jobs else site.search.count()
+    total = len(jobs) if jobs else backend.search.count()
     bar, task = output.progress(total)
     with bar:
-        for job in _wanted(site, jobs):
-            found = verify_job(site.jobs, job)
+        for job in _wanted(backend, jobs):
+            found = verify_job(backend.jobs, job)
             problems += [{"uuid": found.uuid, "problem": text} for text in found.problems]
             checked, events = checked + 1, events + found.events
             bar.advance(task)
@@ -55,8 +55,8 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _wanted(site: Site, jobs: list[str] | None) -> Iterator[Document]:
+def _wanted(backend: Backend, jobs: list[str] | None) -> Iterator[Document]:
     if not jobs:
-        yield from site.search.everything()
+        yield from backend.search.everything()
     for job in jobs or []:
-        yield site.jobs.load_deletable(site.job_uuid(job))
+        yield backend.jobs.load_deletable(backend.job_uuid(job))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipelinejobs import output
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.commands.jobs import COLUMNS, rows_of
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def watch(
 
     In a pipe, each change is one line.
     """
-    site = site_of(context)
-    wanted = common.filters(site, states, pipeline)
+    backend = backend_of(context)
+    wanted = common.filters(backend, states, pipeline)
     screen = output.console()
     most = max(1, min(limit, screen.height - _ROOM)) if screen.is_terminal else limit
 
     def looks() -> Iterator[list[Row]]:
         while True:
-            yield rows_of(site, wanted, order="updated", cursor=None, limit=most)[0]
+            yield rows_of(backend, wanted, order="updated", cursor=None, limit=most)[0]
             time.sleep(interval)
 
     if screen.is_terminal:

@@ -23,26 +23,26 @@ from datacatalog.linkedstores.basestore.paging import InvalidCursor
 from datacatalog.linkedstores.changes import Changes
 from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
+from pipelinejobs.backend import ALIAS
 from pipelinejobs.exceptions import CommandError, Unreachable
-from pipelinejobs.gateway import Gateway, http_client
+from pipelinejobs.gateway_client import GatewayClient, http_client
 from pipelinejobs.page import (
     forms,
     gantt,
     jobs,
-    leftovers,
     listing,
     live,
     overview,
     pipelines,
     platform,
+    rejected,
     rendering,
     saved_views,
     selection,
     session,
     subscriptions,
 )
-from pipelinejobs.page.view import SEE_OTHER, Problem, View
-from pipelinejobs.site import ALIAS
+from pipelinejobs.page.context import SEE_OTHER, Context, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from abaco.platform import Platform, Visitor
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
-    Handler = Callable[[View], Response]
+    Handler = Callable[[Context], Response]
 
 T = TypeVar("T")
 THREADS = {"sign-in": 4, "database": 12, "api": 8}
@@ -93,7 +93,7 @@ class Address(NamedTuple):
     path: str
     handler: Handler
     level: str = READ
-    version: Callable[[View], object] | None = None
+    version: Callable[[Context], object] | None = None
 
     @property
     def waits_for(self) -> str:
@@ -121,9 +121,9 @@ ADDRESSES = (
     Address("GET", "/pipelines", pipelines.show_all, version=listing.version),
     Address("GET", "/pipelines/{uuid}", pipelines.show),
     Address("GET", "/pipelines/{uuid}/document", pipelines.document),
-    Address("GET", "/rejected", leftovers.show_rejected, version=listing.version),
-    Address("POST", "/rejected", leftovers.retry, UPDATE),
-    Address("GET", "/rejected/{rejected}", leftovers.show_rejection),
+    Address("GET", "/rejected", rejected.show_rejected, version=listing.version),
+    Address("POST", "/rejected", rejected.retry, UPDATE),
+    Address("GET", "/rejected/{rejected}", rejected.show_rejection),
     Address("GET", "/subscriptions", subscriptions.show, version=subscriptions.version),
     Address("POST", "/subscriptions", subscriptions.change, UPDATE),
     Address("GET", "/platform", platform.show_actors, version=platform.version_of_actors),
@@ -137,16 +137,16 @@ ADDRESSES = (
 )
 
 
-def make_page(platform: Platform, site: Site) -> Callable[[ASGIApp], ASGIApp]:
+def make_page(platform: Platform, backend: Backend) -> Callable[[ASGIApp], ASGIApp]:
     """Return the page in the form that `abaco.platform.Prepared` wants it.
 
     Args:
         platform: on which the manager runs.
-        site: where its jobs are.
+        backend: where its jobs are.
     """
 
     def page(otherwise: ASGIApp) -> ASGIApp:
-        parts = _Parts(platform, site)
+        parts = _Parts(platform, backend)
         by_path: dict[str, dict[str, Address]] = defaultdict(dict)
         for address in ADDRESSES:
             by_path[address.path][address.method] = address
@@ -165,10 +165,10 @@ def make_page(platform: Platform, site: Site) -> Callable[[ASGIApp], ASGIApp]:
 class _Parts:
     """What all requests share."""
 
-    def __init__(self, platform: Platform, site: Site) -> None:
+    def __init__(self, platform: Platform, backend: Backend) -> None:
         self.platform = platform
-        self.site = site
-        self.changes = Changes(site.jobs)
+        self.backend = backend
+        self.changes = Changes(backend.jobs)
         self.changes.total()
         self.client = http_client(platform.listening)
         self.streams: Counter[str] = Counter()
@@ -193,9 +193,9 @@ class _Parts:
             self._down = time.monotonic()
             raise
 
-    def api(self, visitor: Visitor) -> Gateway:
+    def api(self, visitor: Visitor) -> GatewayClient:
         shown = self.platform.pass_for(visitor)
-        return Gateway(self.platform.listening, shown, self.site.actor, self.client)
+        return GatewayClient(self.platform.listening, shown, self.backend.actor, self.client)
 
 
 class _Open:
@@ -261,9 +261,9 @@ class _Signed(_Open):
         visitor = await parts.visitor(secret)
         if visitor is None:
             return _ask_for_token(request, "Your session has ended." if secret else "")
-        view = View(
+        context = Context(
             request,
-            parts.site,
+            parts.backend,
             parts.changes,
             parts.api(visitor),
             visitor,
@@ -271,35 +271,37 @@ class _Signed(_Open):
             parts.platform.address,
         )
         if method == "POST":
-            view.form = await forms.read(request)
-            if not session.is_own(request, secret, view.form.get("csrf", "")):
+            context.form = await forms.read(request)
+            if not session.is_own(request, secret, context.form.get("csrf", "")):
                 message = "This form is not from this session: load the page again."
                 raise Problem(message, 403)
-        view.require(address.level)
+        context.require(address.level)
         ask, pool = address.version, address.waits_for
         if ask is not None:
             if live.MEDIA_TYPE in request.headers.get("accept", "") and request.method == "GET":
-                return _stream(parts, view, lambda: parts.in_thread(pool, _version, ask, view))
-            view.version = await parts.in_thread(pool, _version, ask, view)
-        return await parts.in_thread(pool, address.handler, view)
+                return _stream(
+                    parts, context, lambda: parts.in_thread(pool, _version, ask, context)
+                )
+            context.version = await parts.in_thread(pool, _version, ask, context)
+        return await parts.in_thread(pool, address.handler, context)
 
 
-def _version(ask: Callable[[View], object], view: View) -> str:
+def _version(ask: Callable[[Context], object], context: Context) -> str:
     try:
-        return live.version(ask(view))
+        return live.version(ask(context))
     except (CommandError, Problem, UnknownJob) as error:
         return live.version(type(error).__name__)
 
 
-def _stream(parts: _Parts, view: View, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
-    user = view.visitor.user
+def _stream(parts: _Parts, context: Context, ask: Callable[[], Awaitable[str]]) -> ASGIApp:
+    user = context.visitor.user
     if parts.streams[user] >= MAX_OF_ONE or parts.streams.total() >= MAX_STREAMS:
         message = "Too many pages are being followed: close some."
         raise Problem(message, 503)
 
     async def version() -> str | None:
         try:
-            return await ask() if await parts.visitor(view.session) == view.visitor else None
+            return await ask() if await parts.visitor(context.session) == context.visitor else None
         except (mongo.DatabaseError, Problem):
             # the browser comes again by itself
             return None

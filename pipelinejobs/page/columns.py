@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from datacatalog.linkedstores.pipelinejob.search import ORDERS
 
 if TYPE_CHECKING:
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 COLUMNS = {
     "state": "State",
@@ -40,24 +40,24 @@ class Sorting(NamedTuple):
         return "ascending" if self.oldest_first else "descending"
 
 
-def chosen(view: View) -> list[str]:
+def chosen(context: Context) -> list[str]:
     """Return the columns that an address names, or the usual ones."""
-    named = set(view.every("columns"))
+    named = set(context.every("columns"))
     return [name for name in COLUMNS if name in named] or [*USUAL]
 
 
-def sorting(view: View) -> Sorting:
+def sorting(context: Context) -> Sorting:
     """Return the order that an address names, by default the newest first."""
-    wanted = view.query.get("sort", "")
+    wanted = context.query.get("sort", "")
     column = wanted if wanted in ORDERS else next(iter(ORDERS))
-    return Sorting(column, view.query.get("order") == _OLDEST)
+    return Sorting(column, context.query.get("order") == _OLDEST)
 
 
-def sorted_by(view: View) -> dict[str, str]:
+def sorted_by(context: Context) -> dict[str, str]:
     """Return where the title of each column leads by which the list can be sorted."""
-    now = sorting(view)
+    now = sorting(context)
     return {
-        name: view.link(
+        name: context.link(
             sort=name,
             order=_OLDEST if name == now.column and not now.oldest_first else None,
         )

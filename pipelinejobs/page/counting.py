@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from datacatalog.linkedstores.changes import Changes
     from datacatalog.linkedstores.pipelinejob.search import Filters
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 _SECONDS = 2.0
 """For how long a count holds although something has changed."""
@@ -33,12 +33,12 @@ class Counter:
         self._known: dict[str, _Known] = {}
 
     def counts(
-        self, site: Site, changes: Changes, key: str, filters: Filters
+        self, backend: Backend, changes: Changes, key: str, filters: Filters
     ) -> tuple[dict[str, int], bool]:
         """Return how many jobs are in each state, and whether these are all.
 
         Args:
-            site: where they are.
+            backend: where they are.
             changes: of the catalog.
             key: what tells these filters from others.
             filters: which jobs.
@@ -47,7 +47,7 @@ class Counter:
             total = changes.total()
             known = self._known.pop(key, None)
             if known is None or known.changes is not changes or not _holds(known, total):
-                found = site.search.counts(filters, MAX_SEARCH_SECONDS)
+                found = backend.search.counts(filters, MAX_SEARCH_SECONDS)
                 known = _Known(changes, total, time.monotonic(), found)
             self._known[key] = known
             while len(self._known) > MAX_KNOWN:

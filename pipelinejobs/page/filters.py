@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob.search import Filters
-from pipelinejobs import values
+from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import periods
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from datacatalog.linkedstores.statistics.reader import Period
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 T = TypeVar("T")
 SHARED = ("pipeline", "owner", "session")
@@ -46,16 +47,16 @@ class Scope(NamedTuple):
     sessions: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, view: View) -> Scope:
+    def of(cls, context: Context) -> Scope:
         """Return the scope in an address, whose pipelines are named by UUID or id.
 
         Raises:
             CommandError: there is no such pipeline.
         """
         named, owners, sessions = (
-            [text.strip() for text in view.every(name) if text.strip()] for name in SHARED
+            [text.strip() for text in context.every(name) if text.strip()] for name in SHARED
         )
-        uuids = tuple(view.site.pipeline_uuid(name) for name in named)
+        uuids = tuple(context.backend.pipeline_uuid(name) for name in named)
         return cls(uuids, tuple(owners), tuple(sessions))
 
     @property
@@ -71,7 +72,11 @@ class Scope(NamedTuple):
 
     def has(self, job: Document) -> bool:
         """Tell whether a job is in it."""
-        found = (job.get("pipeline_uuid"), values.at(job, "_admin", "owner"), job.get("session"))
+        found = (
+            job.get("pipeline_uuid"),
+            documents.value_at(job, "_admin", "owner"),
+            job.get("session"),
+        )
         return all(not wanted or each in wanted for wanted, each in zip(self, found, strict=True))
 
 
@@ -89,17 +94,17 @@ class Asked(NamedTuple):
     problem: str = ""
 
     @classmethod
-    def of(cls, view: View) -> Asked:
+    def of(cls, context: Context) -> Asked:
         """Return what an address asks for; the usual period and all jobs where it cannot be understood."""
         try:
-            return cls(periods.read(view.query), Scope.of(view))
+            return cls(periods.read(context.query), Scope.of(context))
         except CommandError as error:
             return cls(periods.read({}), Scope(), str(error))
 
 
-def states(view: View) -> list[str]:
+def states(context: Context) -> list[str]:
     """Return the states that an address names."""
-    return [state.upper() for state in view.every("state") if state]
+    return [state.upper() for state in context.every("state") if state]
 
 
 class Reader:
@@ -121,24 +126,24 @@ class Reader:
             return otherwise
 
 
-def read(view: View, mistakes: dict[str, str]) -> Filters:
+def read(context: Context, mistakes: dict[str, str]) -> Filters:
     """Return which jobs an address is about.
 
     Args:
-        view: the request.
+        context: the request.
         mistakes: is given what is wrong, by the names of the parameters.
     """
-    query, field = view.query, Reader(mistakes)
+    query, field = context.query, Reader(mistakes)
 
     def age(name: str) -> datetime.datetime | None:
-        return field(name, lambda: values.moment(query.get(name) or None), None)
+        return field(name, lambda: parsing.moment(query.get(name) or None), None)
 
     def moment(name: str) -> datetime.datetime | None:
         return field(name, lambda: periods.moment(query.get(name)), None)
 
-    scope = field("pipeline", lambda: Scope.of(view), Scope())
+    scope = field("pipeline", lambda: Scope.of(context), Scope())
     return Filters(
-        states=field("state", lambda: values.states(states(view)), ()),
+        states=field("state", lambda: parsing.states(states(context)), ()),
         pipelines=scope.pipelines,
         owners=scope.owners,
         sessions=scope.sessions,
@@ -158,10 +163,10 @@ def _earlier(
     return min(found, default=None)
 
 
-def picker(view: View) -> list[Choice]:
+def picker(context: Context) -> list[Choice]:
     """Return the pipelines that can be picked, those that are chosen in any case."""
-    chosen = {name.strip() for name in view.every("pipeline")} - {""}
-    rows = view.site.search.named_pipelines(MAX_PICKED)
+    chosen = {name.strip() for name in context.every("pipeline")} - {""}
+    rows = context.backend.search.named_pipelines(MAX_PICKED)
     found = [
         Choice(
             row["uuid"], str(row.get("name")), not chosen.isdisjoint({row["uuid"], row.get("id")})

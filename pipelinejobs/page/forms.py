@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import ImmutableMultiDict
 
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request

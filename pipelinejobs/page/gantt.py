@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from datacatalog.mongo import Document
+    from pipelinejobs.page.context import Context
     from pipelinejobs.page.filters import Asked
     from pipelinejobs.page.spans import Span
-    from pipelinejobs.page.view import View
 
 MAX_JOBS = 100
 """Jobs that are drawn: the newest."""
@@ -31,10 +31,10 @@ _OPEN = (FIRST_STATE, *timeline.AT_WORK)
 _COLUMNS = ("Job", "Title", "Pipeline", "State", "Created", "Until", "Seconds of run", "Child of")
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """Show the jobs that were created in a period; with `format=csv`, their table."""
-    asked = filters.Asked.of(view)
-    page = view.site.search.jobs(
+    asked = filters.Asked.of(context)
+    page = context.backend.search.jobs(
         Filters(
             pipelines=asked.scope.pipelines,
             owners=asked.scope.owners,
@@ -45,20 +45,20 @@ def show(view: View) -> Response:
         limit=MAX_JOBS,
         seconds=_SECONDS,
     )
-    found = spans.arranged(_spans(view, listing.titled(view.site, page.rows), now()))
-    if view.query.get("format") == "csv":
+    found = spans.arranged(_spans(context, listing.titled(context.backend, page.rows), now()))
+    if context.query.get("format") == "csv":
         return tables.csv_reply("gantt.csv", _COLUMNS, _rows(found))
-    return view.render(
+    return context.render(
         "gantt.html",
         "Gantt chart",
         400 if asked.problem else 200,
         asked=asked,
-        chosen=periods.chosen(view.query),
+        chosen=periods.chosen(context.query),
         lengths=[*periods.LENGTHS],
-        picker=filters.picker(view),
-        overview="/?" + view.request.url.query,
+        picker=filters.picker(context),
+        overview="/?" + context.request.url.query,
         jobs=links.Paths(asked.period).with_fields(asked.scope.fields, created=True),
-        left_out=_left_out(view, asked, len(found)) if page.cursor else "",
+        left_out=_left_out(context, asked, len(found)) if page.cursor else "",
         axis=spans.axis(found) if found else (),
         drawing=rendering.svg(spans.svg(found)),
         kinds=[state for state in STATES if any(span.state == state for span in found)],
@@ -67,9 +67,12 @@ def show(view: View) -> Response:
     )
 
 
-def _spans(view: View, jobs: Sequence[Document], moment: datetime.datetime) -> list[Span]:
+def _spans(context: Context, jobs: Sequence[Document], moment: datetime.datetime) -> list[Span]:
     uuids = [job["uuid"] for job in jobs]
-    parents, runs = view.site.search.parents(uuids), view.site.statistics.last_runs(uuids)
+    parents, runs = (
+        context.backend.search.parents(uuids),
+        context.backend.statistics.last_runs(uuids),
+    )
     found = []
     for job in jobs:
         state, run = str(job["state"]), runs.get(job["uuid"])
@@ -91,11 +94,11 @@ def _spans(view: View, jobs: Sequence[Document], moment: datetime.datetime) -> l
     return found
 
 
-def _left_out(view: View, asked: Asked, shown: int) -> str:
+def _left_out(context: Context, asked: Asked, shown: int) -> str:
     """Return how many jobs are not drawn, as far as the statistics can tell."""
     if not asked.scope.is_counted:
         return "more"
-    cells = view.site.statistics.cells(asked.period, asked.scope.pipelines)
+    cells = context.backend.statistics.cells(asked.period, asked.scope.pipelines)
     return f"{max(1, merged(cells.values()).created - shown):,}"
 
 

@@ -6,7 +6,7 @@ import bisect
 from typing import TYPE_CHECKING, NamedTuple
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import values
+from pipelinejobs import parsing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
         return cls(
             event if event in fsm.TRANSITIONS else "",
             OLDEST if query.get("order") == OLDEST else "",
-            values.number(query.get("before")),
+            parsing.number(query.get("before")),
             query.get("data") == "open",
         )
 

@@ -9,10 +9,10 @@ from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
-from pipelinejobs import drawing, failures, graph, values
+from pipelinejobs import failures, graph, parsing, state_diagram
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import folding, history, live, numbers, rendering, tables, timeline
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
+    from pipelinejobs.page.context import Context
 
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
@@ -34,52 +34,52 @@ _DAMAGED = "The history of this job cannot be read: `pipelinejobs verify` says w
 _SHOWN_PRIVATE = ("_admin", "_properties", VISIBLE)
 
 
-def version(view: View) -> object:
+def version(context: Context) -> object:
     """Return what changes with a job."""
-    return view.changes.of(_uuid(view))
+    return context.changes.of(_uuid(context))
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """Show a job; with `format=csv`, the numbers of its updates."""
-    if view.query.get("format") == "csv":
-        return _csv(view)
-    sent = view.query.get("sent", "")
+    if context.query.get("format") == "csv":
+        return _csv(context)
+    sent = context.query.get("sent", "")
     notice = f"The event {sent} was applied." if sent in fsm.MESSAGE_EVENTS else ""
-    return _show(view, notice=notice)
+    return _show(context, notice=notice)
 
 
 def _show(
-    view: View,
+    context: Context,
     *,
     notice: str = "",
     problem: str = "",
     status: int = 200,
     mistakes: Mapping[str, str] | None = None,
 ) -> Response:
-    site, stored = view.site, view.site.jobs.load_deletable(_uuid(view))
-    public = site.jobs.public(stored)
-    found = _past(view, stored)
-    pipeline = site.search.pipeline_names([str(stored.get("pipeline_uuid"))])
+    backend, stored = context.backend, context.backend.jobs.load_deletable(_uuid(context))
+    public = backend.jobs.public(stored)
+    found = _past(context, stored)
+    pipeline = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
     named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
-    rejected = site.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
-    return view.render(
+    rejected = backend.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
+    return context.render(
         "job.html",
         f"{named:.60} {stored['uuid'][:8]}",
         status,
         named=named,
-        address=view.address,
-        actor=site.actor,
-        failure=_failure(view, stored),
+        address=context.address,
+        actor=backend.actor,
+        failure=_failure(context, stored),
         notice=notice,
         problem=problem or found.problem,
         mistakes=mistakes or {},
-        data=view.form.get("data", ""),
+        data=context.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
         pipeline=pipeline,
         parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MAX_LINKED]],
-        children=site.search.children(stored["uuid"], _MAX_LINKED),
-        files=FileStore(site.jobs.db, catalog=site.catalog).query(
+        children=backend.search.children(stored["uuid"], _MAX_LINKED),
+        files=FileStore(backend.jobs.db, catalog=backend.catalog).query(
             {"$or": [{"child_of": stored["uuid"]}, {"generated_by": stored["uuid"]}]},
             sort=[("name", 1)],
             limit=_MAX_LINKED,
@@ -87,19 +87,19 @@ def _show(
         most=_MAX_LINKED,
         most_rejected=_MAX_REJECTED,
         past=found,
-        choice=history.Choice.of(view.query),
+        choice=history.Choice.of(context.query),
         orders=history.ORDERS,
         event_names=[*fsm.TRANSITIONS],
         allowed=[
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
         rejected=rejected.rows,
-        waiting=view.site.jobs.untold.waiting_of(stored),
+        waiting=context.backend.jobs.untold.waiting_of(stored),
     )
 
 
-def _csv(view: View) -> Response:
-    search, stored = view.site.search, view.site.jobs.load_deletable(_uuid(view))
+def _csv(context: Context) -> Response:
+    search, stored = context.backend.search, context.backend.jobs.load_deletable(_uuid(context))
     try:
         total = moved(stored) + len(stored.get("history", []))
         newest = list(search.entries(stored, max(0, total - _MAX_STEPS), data=False))
@@ -109,9 +109,9 @@ def _csv(view: View) -> Response:
     return tables.csv_reply("numbers.csv", found.columns, found.rows)
 
 
-def _failure(view: View, stored: Document) -> failures.Failure | None:
+def _failure(context: Context, stored: Document) -> failures.Failure | None:
     """Return why a job failed, by the entries that are in its document."""
-    entries = view.site.jobs.public(stored)["history"]
+    entries = context.backend.jobs.public(stored)["history"]
     return failures.of(stored, reversed(entries))
 
 
@@ -127,8 +127,8 @@ class _Past(NamedTuple):
     problem: str = ""
 
 
-def _past(view: View, stored: Document) -> _Past:
-    search = view.site.search
+def _past(context: Context, stored: Document) -> _Past:
+    search = context.backend.search
     try:
         total = moved(stored) + len(stored.get("history", []))
         drawn = min(total, _MAX_STEPS)
@@ -136,15 +136,15 @@ def _past(view: View, stored: Document) -> _Past:
         path = graph.Path.of(steps)
         newest = [entry for _, _, entry in steps]
         return _Past(
-            rendering.svg(drawing.svg(path, style=False)),
+            rendering.svg(state_diagram.svg(path, style=False)),
             rendering.svg(timeline.svg(path)),
             drawn,
             total,
-            history.pages(search, stored, history.Choice.of(view.query), total, newest),
+            history.pages(search, stored, history.Choice.of(context.query), total, newest),
             numbers.drawn(numbers.read(search, stored, newest, total)),
         )
     except _UNREADABLE:
-        machine = rendering.svg(drawing.svg(graph.Path(), style=False))
+        machine = rendering.svg(state_diagram.svg(graph.Path(), style=False))
         return _Past(machine, rendering.svg(""), problem=_DAMAGED)
 
 
@@ -152,79 +152,79 @@ def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def document(view: View) -> Response:
+def document(context: Context) -> Response:
     """Show the document of a job, without what its token is worked out of.
 
     With its whole history, unless the address has `history=no`.
     """
-    stored = view.site.jobs.load_deletable(_uuid(view))
-    public = view.site.jobs.public(stored)
+    stored = context.backend.jobs.load_deletable(_uuid(context))
+    public = context.backend.jobs.public(stored)
     public.pop("history")
     shown: Document = {
         name: value
         for name, value in public.items()
         if not name.startswith("_") or name in _SHOWN_PRIVATE
     }
-    if view.query.get("history") == "no":
-        return view.json(shown)
+    if context.query.get("history") == "no":
+        return context.json(shown)
     # one entry after the other: a history may be larger than the memory
-    text = folding.document(shown, "history", _entries(view.site, stored))
-    return view.document(text)
+    text = folding.document(shown, "history", _entries(context.backend, stored))
+    return context.document(text)
 
 
-def _entries(site: Site, stored: Document) -> Iterator[Any]:
+def _entries(backend: Backend, stored: Document) -> Iterator[Any]:
     """Yield the entries of a history, as far as it can be read, and then what is in the document."""
     try:
-        for entry in site.search.entries(stored):
+        for entry in backend.search.entries(stored):
             yield {name: entry.get(name) for name in ("date", "name", "data", "uuid")}
     except _UNREADABLE:
-        yield from _listed(site.jobs.public(stored)["history"])
+        yield from _listed(backend.jobs.public(stored)["history"])
 
 
-def entry(view: View) -> Response:
+def entry(context: Context) -> Response:
     """Show one entry of a history, whole."""
-    stored = view.site.jobs.load_deletable(_uuid(view))
+    stored = context.backend.jobs.load_deletable(_uuid(context))
     try:
-        found = view.site.search.entry(stored, view.path["entry"])
+        found = context.backend.search.entry(stored, context.path["entry"])
     except _UNREADABLE as error:
         raise Problem(_DAMAGED, 409) from error
     if found is None:
-        message = f"There is no entry {view.path['entry']:.60} in the history of this job."
+        message = f"There is no entry {context.path['entry']:.60} in the history of this job."
         raise Problem(message, 404)
-    return view.json(found)
+    return context.json(found)
 
 
-def send_event(view: View) -> Response:
+def send_event(context: Context) -> Response:
     """Send an event to the manager, as any platform does."""
-    uuid, form = _uuid(view), view.form
+    uuid, form = _uuid(context), context.form
     try:
-        data = values.parsed_object(form.get("data", "").strip() or "{}", "The data")
+        data = parsing.parsed_object(form.get("data", "").strip() or "{}", "The data")
     except UsageError as error:
-        return _refused(view, error, "data")
+        return _refused(context, error, "data")
     try:
-        event = values.event(form.get("event", ""))
-        view.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
+        event = parsing.event(form.get("event", ""))
+        context.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
     except CommandError as error:
-        return _refused(view, error, "token" if "token" in str(error) else "")
-    return view.go(f"/jobs/{uuid}?sent={event}")
+        return _refused(context, error, "token" if "token" in str(error) else "")
+    return context.go(f"/jobs/{uuid}?sent={event}")
 
 
-def delete(view: View) -> Response:
+def delete(context: Context) -> Response:
     """Have the manager hide a job, or remove it for good."""
-    uuid, force = _uuid(view), view.form.get("force") == "yes"
+    uuid, force = _uuid(context), context.form.get("force") == "yes"
     try:
-        body = {"uuid": uuid, "action": "delete", "force": force, **_token(view.form)}
-        view.api.send(body)
+        body = {"uuid": uuid, "action": "delete", "force": force, **_token(context.form)}
+        context.api.send(body)
     except CommandError as error:
-        return _refused(view, error)
-    return view.go("/jobs" if force else f"/jobs/{uuid}")
+        return _refused(context, error)
+    return context.go("/jobs" if force else f"/jobs/{uuid}")
 
 
-def _refused(view: View, error: CommandError, field: str = "") -> Response:
+def _refused(context: Context, error: CommandError, field: str = "") -> Response:
     """Show the job again, with what was typed; a mistake that belongs to a field is said there too."""
-    view.at, view.version = f"/jobs/{_uuid(view)}", live.version(version(view))
+    context.at, context.version = f"/jobs/{_uuid(context)}", live.version(version(context))
     status = 400 if isinstance(error, UsageError) else 409
-    return _show(view, problem=str(error), status=status, mistakes={field: str(error)})
+    return _show(context, problem=str(error), status=status, mistakes={field: str(error)})
 
 
 def _token(form: Mapping[str, str]) -> dict[str, Any]:
@@ -232,9 +232,9 @@ def _token(form: Mapping[str, str]) -> dict[str, Any]:
     return {"token": token} if token else {}
 
 
-def _uuid(view: View) -> str:
+def _uuid(context: Context) -> str:
     try:
-        return values.job_uuid(view.path["uuid"])
+        return parsing.job_uuid(context.path["uuid"])
     except UsageError as error:
-        message = f"There is no job {view.path['uuid']:.60}."
+        message = f"There is no job {context.path['uuid']:.60}."
         raise Problem(message, 404) from error

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from datacatalog.linkedstores.basestore.paging import Page
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from datacatalog.linkedstores.pipelinejob.history import MAX_ENTRIES
-from pipelinejobs import progress, values
+from pipelinejobs import parsing, progress
 from pipelinejobs.page import columns, filters
 from pipelinejobs.page.counting import Counter
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
+    from pipelinejobs.page.context import Context
 
 PAGE = 50
 """Jobs in a list."""
@@ -50,53 +50,53 @@ _NO_FILTERS = ("sort", "order", "columns")
 _counter = Counter()
 
 
-def version(view: View) -> object:
+def version(context: Context) -> object:
     """Return what changes with any job or pipeline, or when an event is refused."""
-    return view.changes.total()
+    return context.changes.total()
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """List jobs."""
-    return shown(view)
+    return shown(context)
 
 
-def shown(view: View, *, problem: str = "", status: int = 200, **more: object) -> Response:
+def shown(context: Context, *, problem: str = "", status: int = 200, **more: object) -> Response:
     """Return the list.
 
     Args:
-        view: the request.
+        context: the request.
         problem: why something else was not done, from which this leads back.
         status: of the answer.
         more: for the template.
     """
     mistakes: dict[str, str] = {}
-    wanted, sorting = filters.read(view, mistakes), columns.sorting(view)
+    wanted, sorting = filters.read(context, mistakes), columns.sorting(context)
     page = Page([], None)
     if not mistakes:
-        page = view.site.search.jobs(
+        page = context.backend.search.jobs(
             wanted,
             order=sorting.column,
             oldest_first=sorting.oldest_first,
-            cursor=view.query.get("cursor") or None,
-            back=view.query.get("back") == "yes",
+            cursor=context.query.get("cursor") or None,
+            back=context.query.get("back") == "yes",
             limit=PAGE,
             seconds=_SEARCH_SECONDS if wanted.text else None,
         )
-    rows = titled(view.site, page.rows)
-    names = columns.chosen(view)
+    rows = titled(context.backend, page.rows)
+    names = columns.chosen(context)
     if "progress" in names:
-        rows = _with_progress(view.site, rows)
-    return view.render(
+        rows = _with_progress(context.backend, rows)
+    return context.render(
         "jobs.html",
         "Jobs",
         400 if mistakes else status,
         problem=problem or mistakes.get("state", ""),
         mistakes=mistakes,
         rows=rows,
-        **_neighbours(view, len(rows), page.cursor, page.back),
-        chosen=filters.states(view),
-        toggled={state: _toggled(view, state) for state in STATES},
-        picker=filters.picker(view),
+        **_neighbours(context, len(rows), page.cursor, page.back),
+        chosen=filters.states(context),
+        toggled={state: _toggled(context, state) for state in STATES},
+        picker=filters.picker(context),
         ages=AGES,
         idle=IDLE,
         kept=KEPT,
@@ -104,50 +104,52 @@ def shown(view: View, *, problem: str = "", status: int = 200, **more: object) -
         names=names,
         usual=columns.USUAL,
         sorting=sorting,
-        sorted_by=columns.sorted_by(view),
+        sorted_by=columns.sorted_by(context),
         events=MESSAGE_EVENTS,
         searched=MAX_ENTRIES,
-        address=saved(view),
-        views=view.site.views.all(),
+        address=saved(context),
+        views=context.backend.views.all(),
         **more,
     )
 
 
-def _neighbours(view: View, count: int, cursor: str | None, back: str | None) -> dict[str, object]:
+def _neighbours(
+    context: Context, count: int, cursor: str | None, back: str | None
+) -> dict[str, object]:
     """Return where the pages before and after this one are, and the numbers of the jobs in it."""
-    before = values.number(view.query.get("place")) or 0
-    if back is None and (view.query.get("back") or not view.query.get("cursor")):
+    before = parsing.number(context.query.get("place")) or 0
+    if back is None and (context.query.get("back") or not context.query.get("cursor")):
         before = 0
-    onward = view.link(cursor=cursor, place=str(before + count)) if cursor else ""
+    onward = context.link(cursor=cursor, place=str(before + count)) if cursor else ""
     behind = ""
     if back is not None:
-        behind = view.link(cursor=back, back="yes", place=str(max(0, before - PAGE)))
+        behind = context.link(cursor=back, back="yes", place=str(max(0, before - PAGE)))
     return {"first": before + 1, "last": before + count, "onward": onward, "behind": behind}
 
 
-def saved(view: View) -> str:
+def saved(context: Context) -> str:
     """Return the filters, columns and order of an address, without its place in the list."""
-    pairs = view.request.query_params.multi_items()
+    pairs = context.request.query_params.multi_items()
     return urlencode([(name, value) for name, value in pairs if name in FILTERS and value])
 
 
-def _with_progress(site: Site, rows: Sequence[Document]) -> list[Document]:
+def _with_progress(backend: Backend, rows: Sequence[Document]) -> list[Document]:
     working = [row["uuid"] for row in rows if row.get("state") == _WORKING]
-    found = site.search.newest_data(working, _LOOKED_AT) if working else {}
+    found = backend.search.newest_data(working, _LOOKED_AT) if working else {}
     return [{**row, "progress": progress.of(found.get(row["uuid"], ()))} for row in rows]
 
 
-def _toggled(view: View, state: str) -> str:
+def _toggled(context: Context, state: str) -> str:
     """Return this address with a state more, or less."""
-    chosen = filters.states(view)
+    chosen = filters.states(context)
     rest = [each for each in chosen if each != state]
-    return view.link(state=rest if state in chosen else [*chosen, state])
+    return context.link(state=rest if state in chosen else [*chosen, state])
 
 
-def titled(site: Site, rows: Sequence[Document]) -> list[Document]:
+def titled(backend: Backend, rows: Sequence[Document]) -> list[Document]:
     """Return jobs as a list shows them: with `title`, `short`, `pipeline` and `run_seconds`."""
-    names = site.search.pipeline_names(str(row.get("pipeline_uuid")) for row in rows)
-    runs = site.statistics.run_times([row["uuid"] for row in rows])
+    names = backend.search.pipeline_names(str(row.get("pipeline_uuid")) for row in rows)
+    runs = backend.statistics.run_times([row["uuid"] for row in rows])
     shown = []
     for row in rows:
         pipeline = names.get(str(row.get("pipeline_uuid")), str(row.get("pipeline_uuid")))
@@ -161,17 +163,17 @@ def titled(site: Site, rows: Sequence[Document]) -> list[Document]:
     return shown
 
 
-def counts(view: View) -> Response:
+def counts(context: Context) -> Response:
     """Count the jobs that the other filters leave in each state; asked for by a script.
 
     The state that is chosen leaves nothing out, so that the others can be told as well.
     """
     mistakes: dict[str, str] = {}
-    wanted = dataclasses.replace(filters.read(view, mistakes), states=())
+    wanted = dataclasses.replace(filters.read(context, mistakes), states=())
     if any(name != "state" for name in mistakes):
         return JSONResponse(mistakes, 400)
-    pairs = view.request.query_params.multi_items()
+    pairs = context.request.query_params.multi_items()
     left_out = (*_NO_FILTERS, "state")
     key = sorted(pair for pair in pairs if pair[0] in FILTERS and pair[0] not in left_out)
-    found, is_whole = _counter.counts(view.site, view.changes, urlencode(key), wanted)
+    found, is_whole = _counter.counts(context.backend, context.changes, urlencode(key), wanted)
     return JSONResponse({"counts": found, "whole": is_whole})

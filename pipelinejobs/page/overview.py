@@ -9,15 +9,15 @@ from starlette.responses import RedirectResponse, Response
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
 from pipelinejobs import figures, output, subscribing
 from pipelinejobs.page import charts, filters, links, periods, plots, tables
+from pipelinejobs.page.context import SEE_OTHER, Problem
 from pipelinejobs.page.links import Link
 from pipelinejobs.page.stuck import Stuck
-from pipelinejobs.page.view import SEE_OTHER, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacatalog.linkedstores.statistics.reader import Cells, Figures, Period
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 _NEWS_SECONDS = 5
 _NONE = "none yet"
@@ -25,66 +25,66 @@ _stuck = Stuck()
 _OWN = ("period", "from", "to", "of", "format")
 
 
-def version(view: View) -> object:
+def version(context: Context) -> object:
     """Return what changes when something was counted, every few seconds at most."""
-    counted = view.site.statistics.counted()
+    counted = context.backend.statistics.counted()
     return None if counted is None else int(counted.timestamp()) // _NEWS_SECONDS
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """Show a period; an address that this page had when it was the list leads to the list."""
-    query = view.query
+    query = context.query
     if query and not any(name in query for name in _OWN):
-        return RedirectResponse(f"/jobs?{view.request.url.query}", SEE_OTHER)
-    asked = filters.Asked.of(view)
+        return RedirectResponse(f"/jobs?{context.request.url.query}", SEE_OTHER)
+    asked = filters.Asked.of(context)
     if not asked.scope.is_counted:
-        return _render(view, asked)
+        return _render(context, asked)
     period, pipelines = asked.period, asked.scope.pipelines
-    cells = view.site.statistics.cells(period, pipelines)
+    cells = context.backend.statistics.cells(period, pipelines)
     name = query.get("of", "")
     if query.get("format") == "csv":
-        return _csv(view, period, pipelines, cells, name)
+        return _csv(context, period, pipelines, cells, name)
     found = figures.by_pipeline(cells, period)
     total = merged(own for own, _ in found.values())
     return _render(
-        view,
+        context,
         asked,
-        tiles=_tiles(view, period, pipelines, total),
-        charts=plots.drawn(view.site, period, pipelines, cells),
-        table=_pipelines(period, figures.pipeline_rows(view.site, found)),
+        tiles=_tiles(context, period, pipelines, total),
+        charts=plots.drawn(context.backend, period, pipelines, cells),
+        table=_pipelines(period, figures.pipeline_rows(context.backend, found)),
     )
 
 
-def _render(view: View, asked: filters.Asked, **counted: object) -> Response:
+def _render(context: Context, asked: filters.Asked, **counted: object) -> Response:
     """Return the page.
 
     Args:
-        view: the request.
+        context: the request.
         asked: which time and which jobs.
         counted: what the statistics know of them; nothing where they do not tell them from others.
     """
-    return view.render(
+    return context.render(
         "overview.html",
         "Overview",
         400 if asked.problem else 200,
         asked=asked,
-        counted=view.site.statistics.counted(),
-        chosen=periods.chosen(view.query),
+        counted=context.backend.statistics.counted(),
+        chosen=periods.chosen(context.query),
         lengths=[*periods.LENGTHS],
-        picker=filters.picker(view),
-        gantt="/gantt?" + view.request.url.query,
+        picker=filters.picker(context),
+        gantt="/gantt?" + context.request.url.query,
         jobs=links.Paths(asked.period).with_fields(asked.scope.fields),
-        stuck=_stuck.jobs(view.site, asked.scope),
+        stuck=_stuck.jobs(context.backend, asked.scope),
         **counted,
     )
 
 
 def _tiles(
-    view: View, period: Period, pipelines: Sequence[str], total: Figures
+    context: Context, period: Period, pipelines: Sequence[str], total: Figures
 ) -> list[tuple[str, Link, str]]:
     """Return the numbers of a period: what each is, the number, and what is said beside it."""
     ended = total.ended
-    behind = subscribing.behind(view.site)
+    behind = subscribing.behind(context.backend)
     times = {
         name: _NONE if seconds is None else output.duration(seconds)
         for name, seconds in (
@@ -147,17 +147,19 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
     return shown
 
 
-def _csv(view: View, period: Period, pipelines: Sequence[str], cells: Cells, name: str) -> Response:
+def _csv(
+    context: Context, period: Period, pipelines: Sequence[str], cells: Cells, name: str
+) -> Response:
     """Return the table behind a chart, or that of the pipelines, as CSV."""
     if name in ("", "pipelines"):
-        rows = figures.pipeline_rows(view.site, figures.by_pipeline(cells, period))
+        rows = figures.pipeline_rows(context.backend, figures.by_pipeline(cells, period))
         columns = [key for key in (rows[0] if rows else {"pipeline": ""}) if key != "ended"]
         lines = [[row[key] for key in columns] for row in rows]
     else:
         chart = next(
             (
                 each
-                for each in plots.drawn(view.site, period, pipelines, cells)
+                for each in plots.drawn(context.backend, period, pipelines, cells)
                 if each.name == name
             ),
             None,

@@ -4,50 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelinejobs import values
+from datacatalog import documents
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 PAGE = 50
 
 
-def show_all(view: View) -> Response:
+def show_all(context: Context) -> Response:
     """List pipelines."""
-    page = view.site.search.pipelines(
-        view.query.get("text", "").strip(), cursor=view.query.get("cursor") or None, limit=PAGE
+    page = context.backend.search.pipelines(
+        context.query.get("text", "").strip(),
+        cursor=context.query.get("cursor") or None,
+        limit=PAGE,
     )
-    return view.render("pipelines.html", "Pipelines", rows=page.rows, cursor=page.cursor)
+    return context.render("pipelines.html", "Pipelines", rows=page.rows, cursor=page.cursor)
 
 
-def document(view: View) -> Response:
+def document(context: Context) -> Response:
     """Show the document of a pipeline, whole."""
-    return view.json(_find(view)[1])
+    return context.json(_find(context)[1])
 
 
-def _find(view: View) -> tuple[Document, Document]:
+def _find(context: Context) -> tuple[Document, Document]:
     """Return a pipeline, named by its UUID or id, and what of it is shown."""
     try:
-        uuid = view.site.pipeline_uuid(view.path["uuid"])
+        uuid = context.backend.pipeline_uuid(context.path["uuid"])
     except CommandError as error:
         raise Problem(str(error), 404) from error
-    found = view.site.pipelines.find_one_by_uuid(uuid) or {}
+    found = context.backend.pipelines.find_one_by_uuid(uuid) or {}
     shown = {name: value for name, value in found.items() if not name.startswith("_")}
     return found, shown
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """Show a pipeline."""
-    found, shown = _find(view)
-    return view.render(
+    found, shown = _find(context)
+    return context.render(
         "pipeline.html",
         f"Pipeline {shown.get('name')}",
         pipeline=shown,
-        created=values.at(found, "_properties", "created_date"),
-        owner=values.at(found, "_admin", "owner"),
+        created=documents.value_at(found, "_properties", "created_date"),
+        owner=documents.value_at(found, "_admin", "owner"),
     )

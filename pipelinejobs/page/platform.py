@@ -9,15 +9,15 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from abaco.store.permissions import LEVELS
-from pipelinejobs import values
+from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import folding, live, rendering
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 PAGE = 50
 NONCE_LEVELS = LEVELS[1:]
@@ -26,81 +26,81 @@ _MAX_JOBS = 20
 _ENDED = ("COMPLETE", "ERROR", "STOPPED")
 
 
-def version_of_actors(view: View) -> object:
+def version_of_actors(context: Context) -> object:
     """Return what changes with the actors."""
-    return rendering.digest(_actors(view))
+    return rendering.digest(_actors(context))
 
 
-def show_actors(view: View) -> Response:
+def show_actors(context: Context) -> Response:
     """List the actors."""
-    return view.render("actors.html", "Platform", actors=_actors(view))
+    return context.render("actors.html", "Platform", actors=_actors(context))
 
 
-def _actors(view: View) -> list[dict[str, Any]]:
-    aliases, actors = _aliases(view), view.api.ask("GET")
+def _actors(context: Context) -> list[dict[str, Any]]:
+    aliases, actors = _aliases(context), context.api.ask("GET")
     return [{**actor, "aliases": aliases.get(actor["id"], [])} for actor in actors]
 
 
-def _aliases(view: View) -> dict[str, list[str]]:
+def _aliases(context: Context) -> dict[str, list[str]]:
     """Return the aliases of each actor by its id."""
     found: dict[str, list[str]] = {}
-    for alias in view.api.ask("GET", "aliases"):
+    for alias in context.api.ask("GET", "aliases"):
         found.setdefault(alias["actorId"], []).append(alias["alias"])
     return found
 
 
-def version_of_actor(view: View) -> object:
+def version_of_actor(context: Context) -> object:
     """Return what changes with an actor, its workers and its executions."""
-    actor = view.path["actor"]
+    actor = context.path["actor"]
     return rendering.digest(
         [
-            view.api.ask("GET", actor),
-            view.api.ask("GET", actor, "workers"),
-            view.api.ask("GET", actor, "messages")["postponed"],
-            _executions(view),
+            context.api.ask("GET", actor),
+            context.api.ask("GET", actor, "workers"),
+            context.api.ask("GET", actor, "messages")["postponed"],
+            _executions(context),
         ]
     )
 
 
-def show_actor(view: View) -> Response:
+def show_actor(context: Context) -> Response:
     """Show an actor."""
-    return _show_actor(view)
+    return _show_actor(context)
 
 
 def _show_actor(
-    view: View,
+    context: Context,
     *,
     made: dict[str, Any] | None = None,
     problem: str = "",
     status: int = 200,
     mistakes: Mapping[str, str] | None = None,
 ) -> Response:
-    name = view.path["actor"]
-    if not view.version:
+    name = context.path["actor"]
+    if not context.version:
         # a form has led here
-        view.at, view.version = _address(view), live.version(version_of_actor(view))
-    actor = view.api.ask("GET", name)
-    executions, total, skip = _executions(view)
+        context.at, context.version = _address(context), live.version(version_of_actor(context))
+    actor = context.api.ask("GET", name)
+    executions, total, skip = _executions(context)
     nonces: list[dict[str, Any]] = []
     hidden = ""
     try:
-        nonces = _nonces(view, actor["id"])
+        nonces = _nonces(context, actor["id"])
     except CommandError as error:
         hidden = str(error)
-    return view.render(
+    return context.render(
         "actor.html",
         f"Actor {actor.get('name') or actor['id']}",
         status,
         actor=actor,
-        workers=view.api.ask("GET", name, "workers"),
-        postponed=view.api.ask("GET", name, "messages")["postponed"],
+        workers=context.api.ask("GET", name, "workers"),
+        postponed=context.api.ask("GET", name, "messages")["postponed"],
         nonces=nonces,
         hidden=hidden,
         made=made,
         problem=problem,
         mistakes=mistakes or {},
         levels=NONCE_LEVELS,
-        address=view.address,
+        address=context.address,
         executions=executions[::-1],
         total=total,
         newer=skip + PAGE < total,
@@ -108,78 +108,78 @@ def _show_actor(
     )
 
 
-def _nonces(view: View, actor_id: str) -> list[dict[str, Any]]:
+def _nonces(context: Context, actor_id: str) -> list[dict[str, Any]]:
     """Return the nonces of an actor and of its aliases, each with `alias`; empty for the id's own."""
-    found = [{**nonce, "alias": ""} for nonce in view.api.ask("GET", actor_id, "nonces")]
-    for alias in _aliases(view).get(actor_id, []):
-        of_alias = view.api.ask("GET", "aliases", alias, "nonces")
+    found = [{**nonce, "alias": ""} for nonce in context.api.ask("GET", actor_id, "nonces")]
+    for alias in _aliases(context).get(actor_id, []):
+        of_alias = context.api.ask("GET", "aliases", alias, "nonces")
         found += [{**nonce, "alias": alias} for nonce in of_alias]
     return found
 
 
-def _executions(view: View) -> tuple[list[dict[str, Any]], int, int]:
+def _executions(context: Context) -> tuple[list[dict[str, Any]], int, int]:
     """Return a page of an actor's executions, how many there are, and how many are older."""
-    path = (view.path["actor"], "executions")
-    total = int(view.api.ask("GET", *path, params={"limit": 0})["_metadata"]["totalCount"])
-    before = values.number(view.query.get("before"))
+    path = (context.path["actor"], "executions")
+    total = int(context.api.ask("GET", *path, params={"limit": 0})["_metadata"]["totalCount"])
+    before = parsing.number(context.query.get("before"))
     end = total if before is None else min(before, total)
     skip = max(0, end - PAGE)
-    found = view.api.ask("GET", *path, params={"skip": skip, "limit": end - skip})
+    found = context.api.ask("GET", *path, params={"skip": skip, "limit": end - skip})
     return found["search"], total, skip
 
 
-def create_nonce(view: View) -> Response:
+def create_nonce(context: Context) -> Response:
     """Make a nonce, and show it: once, since it is a credential."""
-    typed = view.form.get("uses", "").strip()
-    uses = values.number(typed)
+    typed = context.form.get("uses", "").strip()
+    uses = parsing.number(typed)
     if typed and not uses:
         message = f"{typed!r:.40} is not a number of uses, such as 10: leave it out for any number"
-        return _show_actor(view, status=400, mistakes={"uses": message})
+        return _show_actor(context, status=400, mistakes={"uses": message})
     wanted = {
-        "level": view.form.get("level", ""),
+        "level": context.form.get("level", ""),
         "maxUses": uses or -1,
-        "description": view.form.get("description", "").strip(),
+        "description": context.form.get("description", "").strip(),
     }
     try:
-        made = view.api.ask("POST", view.path["actor"], "nonces", json=wanted)
+        made = context.api.ask("POST", context.path["actor"], "nonces", json=wanted)
     except CommandError as error:
         # what the form says of its field, the API says of the key of the same meaning
         field = "level" if "level" in str(error) else "description"
-        return _show_actor(view, status=400, mistakes={field: str(error)})
-    return _show_actor(view, made=made)
+        return _show_actor(context, status=400, mistakes={field: str(error)})
+    return _show_actor(context, made=made)
 
 
-def delete_nonce(view: View) -> Response:
+def delete_nonce(context: Context) -> Response:
     """End a nonce."""
-    alias = view.form.get("alias")
-    subject = ("aliases", alias) if alias else (view.path["actor"],)
-    view.api.ask("DELETE", *subject, "nonces", view.form.get("nonce", ""))
-    return view.go(_address(view))
+    alias = context.form.get("alias")
+    subject = ("aliases", alias) if alias else (context.path["actor"],)
+    context.api.ask("DELETE", *subject, "nonces", context.form.get("nonce", ""))
+    return context.go(_address(context))
 
 
-def add_worker(view: View) -> Response:
+def add_worker(context: Context) -> Response:
     """Add a worker to an actor."""
-    name = view.path["actor"]
+    name = context.path["actor"]
     try:
-        wanted = len(view.api.ask("GET", name, "workers")) + 1
-        view.api.ask("POST", name, "workers", json={"num": wanted})
+        wanted = len(context.api.ask("GET", name, "workers")) + 1
+        context.api.ask("POST", name, "workers", json={"num": wanted})
     except CommandError as error:
-        return _show_actor(view, problem=str(error), status=400)
-    return view.go(_address(view))
+        return _show_actor(context, problem=str(error), status=400)
+    return context.go(_address(context))
 
 
-def version_of_execution(view: View) -> object:
+def version_of_execution(context: Context) -> object:
     """Return what changes with an execution and its log."""
-    return rendering.digest(_execution(view))
+    return rendering.digest(_execution(context))
 
 
-def show_execution(view: View) -> Response:
+def show_execution(context: Context) -> Response:
     """Show an execution with what it has written, also while it runs."""
-    execution, logs = _execution(view)
-    return view.render(
+    execution, logs = _execution(context)
+    return context.render(
         "execution.html",
         f"Execution {execution['id']}",
-        actor=view.path["actor"],
+        actor=context.path["actor"],
         execution=execution,
         log=folding.end_of(logs),
         jobs=[*dict.fromkeys(_JOB.findall(logs))][:_MAX_JOBS],
@@ -187,24 +187,24 @@ def show_execution(view: View) -> Response:
     )
 
 
-def show_log(view: View) -> Response:
+def show_log(context: Context) -> Response:
     """Show what an execution has written, whole."""
-    return Response(_execution(view)[1], media_type="text/plain")
+    return Response(_execution(context)[1], media_type="text/plain")
 
 
-def _execution(view: View) -> tuple[dict[str, Any], str]:
-    path = (view.path["actor"], "executions", view.path["execution"])
+def _execution(context: Context) -> tuple[dict[str, Any], str]:
+    path = (context.path["actor"], "executions", context.path["execution"])
     try:
-        return view.api.ask("GET", *path), view.api.ask("GET", *path, "logs")["logs"]
+        return context.api.ask("GET", *path), context.api.ask("GET", *path, "logs")["logs"]
     except CommandError as error:
         raise Problem(str(error), 404) from error
 
 
-def stop_execution(view: View) -> Response:
+def stop_execution(context: Context) -> Response:
     """Force an execution to end."""
-    view.api.ask("DELETE", view.path["actor"], "executions", view.path["execution"])
-    return view.go(f"{_address(view)}/executions/{quote(view.path['execution'])}")
+    context.api.ask("DELETE", context.path["actor"], "executions", context.path["execution"])
+    return context.go(f"{_address(context)}/executions/{quote(context.path['execution'])}")
 
 
-def _address(view: View) -> str:
-    return f"/platform/{quote(view.path['actor'])}"
+def _address(context: Context) -> str:
+    return f"/platform/{quote(context.path['actor'])}"

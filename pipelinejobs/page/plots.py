@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from datacatalog.linkedstores.statistics.reader import Cells, Period
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
 MAX_POINTS = 200
@@ -50,11 +50,11 @@ class Slot(NamedTuple):
     """to what is counted in it"""
 
 
-def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) -> list[Chart]:
+def drawn(backend: Backend, period: Period, pipelines: Sequence[str], cells: Cells) -> list[Chart]:
     """Return the charts of a period.
 
     Args:
-        site: where the jobs are.
+        backend: where the jobs are.
         period: which.
         pipelines: UUIDs; none for all.
         cells: what happened.
@@ -65,7 +65,7 @@ def drawn(site: Site, period: Period, pipelines: Sequence[str], cells: Cells) ->
         paths = links.Paths(within, pipelines)
         label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
         slots.append(Slot(since, within.until, label, found, paths))
-    return [_ends(slots), _begins(slots), _events(slots), _runs(site, period, pipelines)]
+    return [_ends(slots), _begins(slots), _events(slots), _runs(backend, period, pipelines)]
 
 
 def _ends(slots: Sequence[Slot]) -> Chart:
@@ -129,8 +129,8 @@ def _whole(slots: Sequence[Slot]) -> tuple[datetime.datetime, datetime.datetime]
     return slots[0].since, slots[-1].until
 
 
-def _runs(site: Site, period: Period, pipelines: Sequence[str]) -> Chart:
-    found = site.statistics.runs(period, MAX_POINTS, pipelines)
+def _runs(backend: Backend, period: Period, pipelines: Sequence[str]) -> Chart:
+    found = backend.statistics.runs(period, MAX_POINTS, pipelines)
     series: dict[str, list[dict[str, Any]]] = {}
     for run in found:
         took = output.duration(run["seconds"])

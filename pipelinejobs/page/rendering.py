@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
+from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output, values
+from pipelinejobs import output
 from pipelinejobs.page import folding
 from pipelinejobs.page.links import Link
 
@@ -40,7 +41,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        at=values.at,
+        value_at=documents.value_at,
         moment=moment,
         ago=ago,
         cell=cell,
@@ -105,7 +106,7 @@ def digest(value: Any) -> str:
 
 def svg(drawing: str) -> Markup:
     """Return a drawing that this program has made, whose strings are escaped already."""
-    return Markup(drawing)  # noqa: S704 - pipelinejobs.drawing and .timeline escape what they write
+    return Markup(drawing)  # noqa: S704 - pipelinejobs.state_diagram and .timeline escape what they write
 
 
 def _parsed(text: str) -> datetime.datetime | None:

@@ -7,47 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import EventRefused, fsm
-from pipelinejobs import values
+from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import listing
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 HIDE = "hide"
 _MAX_KEY = 64
 
 
-def preview(view: View) -> Response:
+def preview(context: Context) -> Response:
     """Show what an action would do to each of the selected jobs, and which would be refused, and why."""
-    action, rows = _action(view), _selected(view)
+    action, rows = _action(context), _selected(context)
     for row in rows:
         row["outcome"], row["refusal"] = _expected(row, action)
-    return _render(view, rows)
+    return _render(context, rows)
 
 
-def apply(view: View) -> Response:
+def apply(context: Context) -> Response:
     """Do it to each of the selected jobs, in the name of whoever is signed in."""
-    action, rows, token = _action(view), _selected(view), view.form.get("token", "").strip()
-    if not token and not view.is_trusted:
+    action, rows, token = (
+        _action(context),
+        _selected(context),
+        context.form.get("token", "").strip(),
+    )
+    if not token and not context.is_trusted:
         for row in rows:
             row["outcome"], row["refusal"] = _expected(row, action)
-        return _render(view, rows, 400, mistake="A token is needed here.")
+        return _render(context, rows, 400, mistake="A token is needed here.")
     shown = {"token": token} if token else {}
     for row in rows:
-        row["outcome"], row["refusal"] = _done(view, {"uuid": row["uuid"], **shown}, action)
-    return _render(view, rows, done=True)
+        row["outcome"], row["refusal"] = _done(context, {"uuid": row["uuid"], **shown}, action)
+    return _render(context, rows, done=True)
 
 
 def _render(
-    view: View, rows: list[Document], status: int = 200, *, mistake: str = "", done: bool = False
+    context: Context,
+    rows: list[Document],
+    status: int = 200,
+    *,
+    mistake: str = "",
+    done: bool = False,
 ) -> Response:
-    action = _action(view)
-    return view.render(
+    action = _action(context)
+    return context.render(
         "selection.html",
         "Selected jobs",
         status,
@@ -58,23 +67,23 @@ def _render(
         mistake=mistake,
         done=done,
         # a second press on the button is a second delivery of the same events
-        key=view.form.get("key") or secrets.token_hex(8),
-        address=listing.saved(view),
+        key=context.form.get("key") or secrets.token_hex(8),
+        address=listing.saved(context),
     )
 
 
-def _action(view: View) -> str:
-    wanted = view.form.get("do", "")
+def _action(context: Context) -> str:
+    wanted = context.form.get("do", "")
     try:
-        return wanted if wanted == HIDE else values.event(wanted)
+        return wanted if wanted == HIDE else parsing.event(wanted)
     except UsageError as error:
         raise Problem(str(error), 400) from error
 
 
-def _selected(view: View) -> list[Document]:
+def _selected(context: Context) -> list[Document]:
     """Return the jobs that a form names, as the list shows them."""
-    named = dict.fromkeys(view.form.getlist("job"))
-    found = view.site.search.these(named)
+    named = dict.fromkeys(context.form.getlist("job"))
+    found = context.backend.search.these(named)
     for name in named:
         if name not in found:
             message = f"There is no job {name:.60}."
@@ -83,7 +92,7 @@ def _selected(view: View) -> list[Document]:
     if not rows:
         message = "Select at least one job in the list first."
         raise Problem(message, 400)
-    return listing.titled(view.site, rows)
+    return listing.titled(context.backend, rows)
 
 
 def _expected(row: Document, action: str) -> tuple[str, str]:
@@ -98,14 +107,14 @@ def _expected(row: Document, action: str) -> tuple[str, str]:
         return "", str(refusal)
 
 
-def _done(view: View, body: dict[str, Any], action: str) -> tuple[str, str]:
+def _done(context: Context, body: dict[str, Any], action: str) -> tuple[str, str]:
     """Send a message; return the state it has led to, and why it was refused instead."""
     try:
         if action == HIDE:
-            view.api.send({**body, "action": "delete"})
+            context.api.send({**body, "action": "delete"})
             return "HIDDEN", ""
-        key = f"{view.form.get('key', '')[:_MAX_KEY]}:{body['uuid']}"
-        answer = view.api.send({**body, "name": action, "data": {}}, {"event_id": key})
+        key = f"{context.form.get('key', '')[:_MAX_KEY]}:{body['uuid']}"
+        answer = context.api.send({**body, "name": action, "data": {}}, {"event_id": key})
     except CommandError as error:
         return "", str(error)
     return str(answer.get("state", "")), ""

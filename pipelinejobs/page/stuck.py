@@ -13,8 +13,8 @@ from pipelinejobs.page import listing
 
 if TYPE_CHECKING:
     from datacatalog.mongo import Document
+    from pipelinejobs.backend import Backend
     from pipelinejobs.page.filters import Scope
-    from pipelinejobs.site import Site
 
 STATES = ("CREATED", "RUNNING", "INDEXING", "VALIDATING")
 """In which a job is not to stay."""
@@ -32,30 +32,30 @@ class Stuck:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: tuple[Site, float, list[Document]] | None = None
+        self._known: tuple[Backend, float, list[Document]] | None = None
 
-    def jobs(self, site: Site, scope: Scope) -> list[Document]:
+    def jobs(self, backend: Backend, scope: Scope) -> list[Document]:
         """Return stuck jobs, the longest quiet first, each with `quiet` and `usual` in seconds.
 
         Args:
-            site: where they are.
+            backend: where they are.
             scope: which jobs.
         """
         with self._lock:
-            if self._known is None or not self._holds(site):
-                self._known = (site, time.monotonic(), _find(site))
+            if self._known is None or not self._holds(backend):
+                self._known = (backend, time.monotonic(), _find(backend))
             found = self._known[2]
         wanted = [job for job in found if scope.has(job)]
-        return listing.titled(site, wanted[:MOST])
+        return listing.titled(backend, wanted[:MOST])
 
-    def _holds(self, site: Site) -> bool:
+    def _holds(self, backend: Backend) -> bool:
         known = self._known
-        return known is not None and known[0] is site and time.monotonic() - known[1] < SECONDS
+        return known is not None and known[0] is backend and time.monotonic() - known[1] < SECONDS
 
 
-def _find(site: Site) -> list[Document]:
+def _find(backend: Backend) -> list[Document]:
     usual: dict[tuple[str, str], float] = {}
-    for pipeline, found in site.statistics.ever().items():
+    for pipeline, found in backend.statistics.ever().items():
         for state in STATES:
             histogram = found.in_state(state)
             longest = quantile(histogram, _SHARE)
@@ -66,7 +66,7 @@ def _find(site: Site) -> list[Document]:
     moment = now()
     since = moment - datetime.timedelta(seconds=min(usual.values()))
     stuck = []
-    for job in site.search.quiet(sorted({state for _, state in usual}), since, _MAX_QUIET):
+    for job in backend.search.quiet(sorted({state for _, state in usual}), since, _MAX_QUIET):
         longest = usual.get((str(job.get("pipeline_uuid")), str(job.get("state"))))
         quiet = (moment - job["updated"]).total_seconds()
         if longest is not None and quiet > longest:

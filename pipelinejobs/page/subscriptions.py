@@ -8,36 +8,36 @@ from manager.exceptions import InvalidSettings
 from pipelinejobs import subscribing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import rendering
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 MAX_DEAD = 100
 _LIVE = ("lag_seconds", "last_delivery", "delivered")
 
 
-def version(view: View) -> object:
+def version(context: Context) -> object:
     """Return what changes when something is to be seen; not with every delivery."""
-    rows = [{k: v for k, v in row.items() if k not in _LIVE} for row in _rows(view)]
-    return rendering.digest([rows, subscribing.dead_letters(view.site, limit=MAX_DEAD)])
+    rows = [{k: v for k, v in row.items() if k not in _LIVE} for row in _rows(context)]
+    return rendering.digest([rows, subscribing.dead_letters(context.backend, limit=MAX_DEAD)])
 
 
-def show(view: View) -> Response:
+def show(context: Context) -> Response:
     """List the subscriptions, and the dead letters of all."""
-    return _show(view)
+    return _show(context)
 
 
-def _show(view: View, notice: str = "", problem: str = "", status: int = 200) -> Response:
-    return view.render(
+def _show(context: Context, notice: str = "", problem: str = "", status: int = 200) -> Response:
+    return context.render(
         "subscriptions.html",
         "Subscriptions",
         status,
-        rows=_rows(view),
-        dead=subscribing.dead_letters(view.site, limit=MAX_DEAD),
-        notice=notice or _NOTICES.get(view.query.get("done", ""), ""),
+        rows=_rows(context),
+        dead=subscribing.dead_letters(context.backend, limit=MAX_DEAD),
+        notice=notice or _NOTICES.get(context.query.get("done", ""), ""),
         problem=problem,
     )
 
@@ -45,26 +45,26 @@ def _show(view: View, notice: str = "", problem: str = "", status: int = 200) ->
 _NOTICES = {"test": "The test was accepted.", "replay": "What had failed is sent again."}
 
 
-def change(view: View) -> Response:
+def change(context: Context) -> Response:
     """Send a test, or tell again what has failed."""
-    name, wanted = view.form.get("name", ""), view.form.get("do", "")
+    name, wanted = context.form.get("name", ""), context.form.get("do", "")
     try:
         if wanted == "test":
-            subscribing.test(view.site, name)
+            subscribing.test(context.backend, name)
         elif wanted == "replay":
-            _, left = subscribing.replay(view.site, name, view.form.get("id") or None)
+            _, left = subscribing.replay(context.backend, name, context.form.get("id") or None)
             if left:
-                return _show(view, problem=f"{name}: {left} dead letters are left.", status=409)
+                return _show(context, problem=f"{name}: {left} dead letters are left.", status=409)
         else:
             message = "There is no such action."
             raise Problem(message, 400)
     except CommandError as error:
-        return _show(view, problem=str(error), status=409)
-    return view.go(f"/subscriptions?done={wanted}")
+        return _show(context, problem=str(error), status=409)
+    return context.go(f"/subscriptions?done={wanted}")
 
 
-def _rows(view: View) -> list[dict[str, Any]]:
+def _rows(context: Context) -> list[dict[str, Any]]:
     try:
-        return [each.row() for each in subscribing.overview(view.site)]
+        return [each.row() for each in subscribing.overview(context.backend)]
     except InvalidSettings as error:
         raise Problem(str(error), 409) from error

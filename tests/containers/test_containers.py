@@ -18,8 +18,8 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local import demo
 from local.database import Server
+from pipelinejobs.backend import Backend
 from pipelinejobs.checks import examine
-from pipelinejobs.site import Site
 from tests.abaco.running import Client, RunningGateway, eventually
 from tests.conftest import ENGINES, TIMEOUT
 from tests.containers.engines import IMAGE, MANAGER, Engine, running
@@ -168,7 +168,7 @@ def test_doctor_says_which_engine_answers(
     gateway: RunningGateway, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(gateway.folder)
-    (row,) = [each for each in examine(Site()) if each.subject == "containers"]
+    (row,) = [each for each in examine(Backend()) if each.subject == "containers"]
     assert row.status == "ok"
     assert row.found.startswith(f"{engine.name} ")
     assert row.found.endswith(f" at {engine.socket}")

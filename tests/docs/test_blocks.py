@@ -29,7 +29,7 @@ from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob.history import Entry
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
-from manager import kinds, settings
+from manager import schemas, settings
 from manager.subscriptions import actor
 from manager.subscriptions.subscriber import News
 from tests.abaco.running import SECONDS, RunningGateway, eventually
@@ -290,7 +290,7 @@ def test_an_output_has_to_have_the_shape_that_is_shown() -> None:
 def is_known_json(text: str) -> bool:
     """Tell whether a string is a message, or what this project makes or reads otherwise."""
     content: dict[str, Any] = json.loads(text)
-    if any(kinds.fits(kind, content) for kind in kinds.KINDS):
+    if any(schemas.fits(kind, content) for kind in schemas.KINDS):
         return True
     callback = (
         f"https://api.sd2e.org/actors/v2/jobs-manager/messages?x-nonce={ANY}&token={ANY}&uuid={ANY}"

@@ -17,7 +17,7 @@ from abaco.workers import environment
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.linkedstores.transfer import BUCKETS, COLLECTIONS
 from datacatalog.settings import CatalogSettings
-from manager import exceptions, kinds, openlineage, settings
+from manager import exceptions, openlineage, schemas, settings
 from manager.messages import classify
 from pipelinejobs import graph
 from pipelinejobs.page.application import ADDRESSES
@@ -74,15 +74,15 @@ def test_the_table_of_collections_has_each_that_is_exported() -> None:
 @pytest.mark.parametrize(
     ("title", "kind"),
     [
-        ("Create", kinds.CREATE),
-        ("Event", kinds.EVENT),
-        ("Event in the URL", kinds.URL),
-        ("Agave and Aloe", kinds.AGAVE),
-        ("Agave and Aloe", kinds.ALOE),
-        ("Tapis v3", kinds.TAPIS),
-        ("CloudEvents", kinds.CLOUD),
-        ("OpenLineage", kinds.LINEAGE),
-        ("Delete", kinds.DELETE),
+        ("Create", schemas.CREATE),
+        ("Event", schemas.EVENT),
+        ("Event in the URL", schemas.URL),
+        ("Agave and Aloe", schemas.AGAVE),
+        ("Agave and Aloe", schemas.ALOE),
+        ("Tapis v3", schemas.TAPIS),
+        ("CloudEvents", schemas.CLOUD),
+        ("OpenLineage", schemas.LINEAGE),
+        ("Delete", schemas.DELETE),
     ],
 )
 def test_a_section_has_an_example_of_the_kind_it_is_about(title: str, kind: str) -> None:
@@ -162,7 +162,7 @@ def test_the_attributes_of_a_cloud_event_are_those_of_its_schema() -> None:
 
 def test_the_kinds_are_in_the_order_in_which_they_are_tried() -> None:
     named = re.findall(r"^\| \[.*\(\.\./schemas/(\w+)\.jsonschema\) \|$", HTTP, re.MULTILINE)
-    assert tuple(named) == kinds.KINDS
+    assert tuple(named) == schemas.KINDS
 
 
 def test_the_table_of_refusals_has_every_kind() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from datacatalog.mongo import Document
-from manager import kinds
+from manager import schemas
 from tests.actor import (
     BY_NONCE,
     TRUSTED,
@@ -71,7 +71,7 @@ def test_the_end_of_the_type_names_the_event_in_any_case(actor: Actor, job: Docu
 
 
 def test_the_schema_knows_every_event() -> None:
-    pattern = kinds.schema_of(kinds.CLOUD)["properties"]["type"]["pattern"]
+    pattern = schemas.schema_of(schemas.CLOUD)["properties"]["type"]["pattern"]
     assert f"({'|'.join(MESSAGE_EVENTS)})" in pattern.replace("(\\S*\\.)?", "")
 
 

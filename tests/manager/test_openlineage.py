@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datacatalog.mongo import Document
-from manager import kinds, openlineage
+from manager import openlineage, schemas
 from tests.actor import (
     BY_NONCE,
     RUN,
@@ -72,7 +72,7 @@ def test_each_type_is_its_event(actor: Actor, job: Document, event_type: str, na
 
 
 def test_the_types_of_the_schema_are_those_of_the_mapping() -> None:
-    schema = kinds.schema_of(kinds.LINEAGE)["properties"]
+    schema = schemas.schema_of(schemas.LINEAGE)["properties"]
     assert schema["eventType"]["enum"] == list(openlineage.EVENTS)
     assert openlineage.FACET in schema["run"]["properties"]["facets"]["properties"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
 from datacatalog.mongo import Document
-from manager import kinds
+from manager import schemas
 from tests.actor import (
     AGAVE_POST,
     ALOE_POST,
@@ -428,22 +428,22 @@ ANYTHING = st.one_of(
 )
 KNOWN = {"uuid": UNKNOWN_JOB, "_update_token": "0" * 16}
 FITTING: dict[str, list[dict[str, Any]]] = {
-    kinds.EVENT: [{**EVENT, "data": {}}],
-    kinds.DELETE: [{**DELETE, "force": True, "token": ""}],
-    kinds.CREATE: [{**CREATE, "session": "s"}],
-    kinds.ALOE: [ALOE_POST],
-    kinds.AGAVE: [AGAVE_POST],
-    kinds.CLOUD: [job_event(KNOWN)],
-    kinds.TAPIS: [tapis(), cloud_event(tapis())],
-    kinds.LINEAGE: [run_event(KNOWN), run_event(None)],
+    schemas.EVENT: [{**EVENT, "data": {}}],
+    schemas.DELETE: [{**DELETE, "force": True, "token": ""}],
+    schemas.CREATE: [{**CREATE, "session": "s"}],
+    schemas.ALOE: [ALOE_POST],
+    schemas.AGAVE: [AGAVE_POST],
+    schemas.CLOUD: [job_event(KNOWN)],
+    schemas.TAPIS: [tapis(), cloud_event(tapis())],
+    schemas.LINEAGE: [run_event(KNOWN), run_event(None)],
 }
 
 
 @st.composite
 def near_messages(draw: st.DrawFn) -> tuple[str, dict[Any, Any]]:
     """Return a message that fits a kind, or would but for a few keys."""
-    kind = draw(st.sampled_from(kinds.KINDS))
-    bodies = FITTING[draw(st.sampled_from([kind, kind, *kinds.KINDS]))]
+    kind = draw(st.sampled_from(schemas.KINDS))
+    bodies = FITTING[draw(st.sampled_from([kind, kind, *schemas.KINDS]))]
     body: dict[Any, Any] = dict(draw(st.sampled_from(bodies)))
     for inner in ("event", "run", "job"):
         if isinstance(body.get(inner), dict) and draw(st.booleans()):
@@ -468,30 +468,30 @@ def test_the_short_cut_accepts_nothing_that_the_schema_refuses(
     message: tuple[str, dict[Any, Any]],
 ) -> None:
     kind, body = message
-    schema = json.loads((kinds.SCHEMAS / f"{kind}.jsonschema").read_text())
+    schema = json.loads((schemas.SCHEMAS / f"{kind}.jsonschema").read_text())
     insensitive = {
-        kinds.EVENT: ("uuid", "name"),
-        kinds.DELETE: ("uuid", "name"),
-        kinds.CLOUD: ("subject", "type"),
+        schemas.EVENT: ("uuid", "name"),
+        schemas.DELETE: ("uuid", "name"),
+        schemas.CLOUD: ("subject", "type"),
     }.get(kind, ())
     subject = {
         name: value.lower() if name in insensitive and isinstance(value, str) else value
         for name, value in body.items()
     }
     valid = jsonschema.Draft7Validator(schema).is_valid(subject)
-    surely = any(kinds._surely_fits(form, subject) for form in kinds.forms_of(kind))
+    surely = any(schemas._surely_fits(form, subject) for form in schemas.forms_of(kind))
     note(f"{kind}: surely {surely}, valid {valid}")
 
     assert valid or not surely
-    assert kinds.fits(kind, body) == valid
+    assert schemas.fits(kind, body) == valid
 
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [(kind, body) for kind, bodies in FITTING.items() for body in bodies if kind != kinds.CREATE],
+    [(kind, body) for kind, bodies in FITTING.items() for body in bodies if kind != schemas.CREATE],
 )
 def test_the_short_cut_is_taken_for_plain_messages(kind: str, body: dict[str, Any]) -> None:
-    assert any(kinds._surely_fits(form, body) for form in kinds.forms_of(kind))
+    assert any(schemas._surely_fits(form, body) for form in schemas.forms_of(kind))
 
 
 def test_the_messages_schema_accepts_each_kind_and_any_object() -> None:
@@ -506,6 +506,6 @@ def test_the_messages_schema_accepts_each_kind_and_any_object() -> None:
 
 
 def test_the_schemas_name_every_event(jobs: PipelineJobStore) -> None:
-    schema = json.loads((kinds.SCHEMAS / "event.jsonschema").read_text())
+    schema = json.loads((schemas.SCHEMAS / "event.jsonschema").read_text())
 
     assert tuple(schema["properties"]["name"]["enum"]) == MESSAGE_EVENTS

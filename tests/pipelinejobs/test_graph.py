@@ -8,7 +8,7 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, fsm
 from datacatalog.mongo import Document
-from pipelinejobs import drawing, graph
+from pipelinejobs import graph, state_diagram
 from tests.conftest import ADMIN
 from tests.docs.pages import text_of
 from tests.pipelinejobs.running import Run
@@ -82,22 +82,22 @@ def test_the_drawing_marks_the_path_and_the_current_state(
 
 
 def test_a_drawing_without_style_has_none(moved: str, jobs: PipelineJobStore) -> None:
-    assert "<style>" in drawing.svg(graph.Path())
-    bare = drawing.svg(graph.Path(), style=False)
+    assert "<style>" in state_diagram.svg(graph.Path())
+    bare = state_diagram.svg(graph.Path(), style=False)
     assert "style" not in bare
     assert set(classes(bare).values()) == {"node"}
 
 
 def test_every_edge_of_the_machine_has_its_place() -> None:
-    drawn = drawing.svg(graph.Path())
+    drawn = state_diagram.svg(graph.Path())
     edges = [e for e in graph.machine() if e.source != e.target and e.event != "reset"]
     assert drawn.count('class="edge"') == len(edges)
-    assert all(edge in drawing._ROUTES for edge in edges)
+    assert all(edge in state_diagram._ROUTES for edge in edges)
     resets = graph.Path()
     for edge in graph.machine():
         if edge.event == "reset":
             resets.edges[edge] += 1
-    ET.fromstring(drawing.svg(resets))  # noqa: S314 - our own
+    ET.fromstring(state_diagram.svg(resets))  # noqa: S314 - our own
 
 
 def test_without_a_job_the_machine_alone_is_drawn(cli: Run) -> None:
@@ -105,7 +105,7 @@ def test_without_a_job_the_machine_alone_is_drawn(cli: Run) -> None:
     assert all(state in text and meaning in text for state, meaning in fsm.STATES.items())
     for form in ("mermaid", "svg"):
         shown = cli("jobs", "graph", "--format", form)
-        assert (shown.code, "current" in shown.out.replace(drawing.STYLE, "")) == (0, False)
+        assert (shown.code, "current" in shown.out.replace(state_diagram.STYLE, "")) == (0, False)
 
 
 def test_a_file_that_cannot_be_written_is_named(cli: Run) -> None:

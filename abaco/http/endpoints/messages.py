@@ -117,7 +117,7 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
     """Wait for an execution; return the reply to its sender."""
-    pool, left = call.gateway.pool, asyncio.create_task(call.left())
+    pool, left = call.gateway.pool, asyncio.create_task(call.disconnected())
     waiting: set[asyncio.Future[Any]] = {ending, left}
     seconds = call.gateway.settings.limits.synchronous_seconds
     try:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from datacatalog.mongo import Document
-from pipelinejobs.site import Site
+from pipelinejobs.backend import Backend
 from tests.abaco.running import EVERYONE, SECONDS, RunningGateway
 from tests.pipelinejobs.running import told
 
@@ -56,26 +56,26 @@ def new_address(gateway: RunningGateway, token: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def site(up: RunningGateway) -> Site:
+def backend(up: RunningGateway) -> Backend:
     """Where the jobs of the gateway are."""
-    return Site(up.folder / ".local", {})
+    return Backend(up.folder / ".local", {})
 
 
 @pytest.fixture
-def make_job(site: Site) -> Callable[..., Job]:
+def make_job(backend: Backend) -> Callable[..., Job]:
     """Make a job in the database."""
 
     def make(*events: str, **fields: Any) -> Job:
-        pipeline = site.search.pipelines().rows[0]
+        pipeline = backend.search.pipelines().rows[0]
         number = next(_numbers)
         wanted = {"data": {"number": number}, "archive_path": f"/products/v2/page/{number}"}
         stored: Document
-        stored, _ = site.jobs.find_or_create(
+        stored, _ = backend.jobs.find_or_create(
             {"pipeline_uuid": pipeline["uuid"], **wanted, **fields}
         )
-        token = site.jobs.get_token(stored)
+        token = backend.jobs.get_token(stored)
         for event in events:
-            site.jobs.apply(site.jobs.load(stored["uuid"]), event, {"by": "the test"})
+            backend.jobs.apply(backend.jobs.load(stored["uuid"]), event, {"by": "the test"})
         return Job(stored["uuid"], token)
 
     return make

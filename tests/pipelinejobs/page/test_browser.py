@@ -26,7 +26,7 @@ from datacatalog.linkedstores.pipelinejob import EventRefused
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from local import day
-from pipelinejobs.site import Site
+from pipelinejobs.backend import Backend
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import BROWSER, ROOT
 from tests.pipelinejobs.page.conftest import Job, new_address
@@ -168,14 +168,14 @@ def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: Runn
 
 
 def test_the_list_shows_what_happens(
-    browser: Browser, make_job: Callable[..., Job], post: Callable[..., int], site: Site
+    browser: Browser, make_job: Callable[..., Job], post: Callable[..., int], backend: Backend
 ) -> None:
     wanted = Filters(text="first-light")
 
     def counts_are_right() -> bool:
         shown = dict(zip(STATES, browser.texts(".counts [data-count]")[1:], strict=True))
         return shown == {
-            state: str(count) for state, count in site.search.counts(wanted)[0].items()
+            state: str(count) for state, count in backend.search.counts(wanted)[0].items()
         }
 
     job = make_job("run", session="first-light")
@@ -348,26 +348,26 @@ SCHEMES: dict[str, dict[str, list[str]]] = {"light": {}, "dark": {"runOnly": ["c
 def test_no_page_breaks_a_rule_of_accessibility(
     browser: Browser,
     make_job: Callable[..., Job],
-    site: Site,
+    backend: Backend,
     up: RunningGateway,
     post: Callable[..., int],
 ) -> None:
     make_job("run", "finish")
     failed = make_job("run", session="dawn")
     for progress in range(4):
-        site.jobs.apply(site.jobs.load(failed.uuid), "update", {"progress": progress})
+        backend.jobs.apply(backend.jobs.load(failed.uuid), "update", {"progress": progress})
     trace = {"message": "no tacos", "traceback": "Traceback\n  line 1\nTacoError: no tacos\n"}
-    site.jobs.apply(site.jobs.load(failed.uuid), "fail", trace)
+    backend.jobs.apply(backend.jobs.load(failed.uuid), "fail", trace)
     with pytest.raises(EventRefused):
-        site.jobs.apply(site.jobs.load(failed.uuid), "validate", {})
-    (refused,) = site.search.rejected(job_uuid=failed.uuid).rows
+        backend.jobs.apply(backend.jobs.load(failed.uuid), "validate", {})
+    (refused,) = backend.search.rejected(job_uuid=failed.uuid).rows
     assert post(make_job(), "run") == 200
     actor = f"/platform/{told(up, 'actor')}"
     paths = ["/", "/?period=month", "/gantt", "/jobs", f"/jobs/{failed.uuid}"]
     paths += ["/pipelines", "/rejected", "/subscriptions", "/platform", actor]
     paths += ["/jobs?created=soon&text=dawn"]
     still = ["/docs", f"/jobs/{failed.uuid}/document", f"/rejected/{refused['id']}"]
-    still += [f"/pipelines/{site.jobs.load(failed.uuid)['pipeline_uuid']}", "/nope", "/sign-in"]
+    still += [f"/pipelines/{backend.jobs.load(failed.uuid)['pipeline_uuid']}", "/nope", "/sign-in"]
     # from a page to one that has no address of its own, or one that is not known before
     onward = {"/jobs": ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
 
@@ -511,7 +511,7 @@ def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., 
 
 
 def test_the_callback_is_copied_as_a_command_that_works(
-    browser: Browser, make_job: Callable[..., Job], up: RunningGateway, site: Site
+    browser: Browser, make_job: Callable[..., Job], up: RunningGateway, backend: Backend
 ) -> None:
     job = make_job("run")
     grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
@@ -525,7 +525,7 @@ def test_the_callback_is_copied_as_a_command_that_works(
     secrets = {"NONCE": told(up, "nonce"), "TOKEN": job.token}
     shell = ["sh", "-c", command]
     subprocess.run(shell, check=True, capture_output=True, env={**os.environ, **secrets})
-    eventually(lambda: site.jobs.load(job.uuid)["last_event"] == "update")
+    eventually(lambda: backend.jobs.load(job.uuid)["last_event"] == "update")
     browser.press("[data-copy-from]")
     browser.until(lambda: browser.texts("[data-copy-from]") == ["copied"])
     copied = browser.driver.execute_async_script(
@@ -567,15 +567,15 @@ def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job
 
 
 @pytest.mark.skipif(TAKE not in os.environ, reason="no pictures are wanted")
-def test_the_pictures_show_the_day_of_make_up_demo(browser: Browser, site: Site) -> None:
+def test_the_pictures_show_the_day_of_make_up_demo(browser: Browser, backend: Backend) -> None:
     for name in ("jobs", "jobs_history", "rejected_events"):
-        site.jobs.db[name].delete_many({})
-    assert day.fill(site.jobs, now()) == day.JOBS
+        backend.jobs.db[name].delete_many({})
+    assert day.fill(backend.jobs, now()) == day.JOBS
     browser.open("/")
     browser.picture("overview", 1200)
     browser.open("/jobs")
     browser.until(lambda: browser.one("[data-count=RUNNING]").text)
     browser.picture("jobs", 900)
-    (failed,) = site.search.jobs(Filters(states=("FAILED",)), limit=1).rows
+    (failed,) = backend.search.jobs(Filters(states=("FAILED",)), limit=1).rows
     browser.open(f"/jobs/{failed['uuid']}")
     browser.picture("job", 1200)

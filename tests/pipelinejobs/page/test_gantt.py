@@ -9,8 +9,8 @@ import io
 import re
 from collections.abc import Callable
 
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import gantt, spans
-from pipelinejobs.site import Site
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.page.test_pages import row_uuids
 
@@ -71,13 +71,13 @@ def test_a_wrong_period_is_said(operator: Person) -> None:
 
 
 def test_how_many_jobs_are_left_out_is_said(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     oldest = make_job(session="crowd")
-    stored = site.jobs.load(oldest.uuid)
+    stored = backend.jobs.load(oldest.uuid)
     fields = {name: value for name, value in stored.items() if name != "_id"}
     copies = [{**fields, "uuid": f"{oldest.uuid[:-3]}{n:03}"} for n in range(gantt.MAX_JOBS)]
-    site.jobs.coll.insert_many(copies)
+    backend.jobs.coll.insert_many(copies)
     try:
         text = operator.get("/gantt?session=crowd").text
         assert re.search(r"newest 100 are drawn,\s+more\s+are left out", text)
@@ -86,4 +86,4 @@ def test_how_many_jobs_are_left_out_is_said(
             r"newest 100 are drawn, \d+ more are left out", operator.get("/gantt").text
         )
     finally:
-        site.jobs.coll.delete_many({"session": "crowd"})
+        backend.jobs.coll.delete_many({"session": "crowd"})

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import history
-from pipelinejobs.site import Site
 from tests.pipelinejobs.page.conftest import Job, Person
 
 UPDATES = 130
@@ -25,32 +25,32 @@ def follow(operator: Person, text: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def long(site: Site) -> Job:
+def long(backend: Backend) -> Job:
     """A job that was updated often, and validated in between."""
-    pipeline = site.search.pipelines().rows[0]
-    stored, _ = site.jobs.find_or_create(
+    pipeline = backend.search.pipelines().rows[0]
+    stored, _ = backend.jobs.find_or_create(
         {
             "pipeline_uuid": pipeline["uuid"],
             "data": {"of": "test_history"},
             "archive_path": "/products/v2/past",
         }
     )
-    job = site.jobs.apply(site.jobs.load(stored["uuid"]), "run", {"note": "begins"}).job
+    job = backend.jobs.apply(backend.jobs.load(stored["uuid"]), "run", {"note": "begins"}).job
     for number in range(UPDATES):
         data = {"tacos": number, "note": "n" * 300} if number % 2 else {"tacos": number}
-        job = site.jobs.apply(job, "update", data).job
-    site.jobs.apply(job, "fail", {"message": "no more tacos"})
-    return Job(stored["uuid"], site.jobs.get_token(stored))
+        job = backend.jobs.apply(job, "update", data).job
+    backend.jobs.apply(job, "fail", {"message": "no more tacos"})
+    return Job(stored["uuid"], backend.jobs.get_token(stored))
 
 
 def test_the_numbers_of_the_entries_are_the_revisions(
-    long: Job, operator: Person, site: Site
+    long: Job, operator: Person, backend: Backend
 ) -> None:
     text = operator.get(f"/jobs/{long.uuid}").text
     last = UPDATES + 2
     assert numbers(text)[:2] == [last, last - 1]
     assert f"revision {last}" in text
-    assert site.search.entries(site.jobs.load(long.uuid), last).__next__()["name"] == "fail"
+    assert backend.search.entries(backend.jobs.load(long.uuid), last).__next__()["name"] == "fail"
 
 
 def test_the_oldest_can_come_first(long: Job, operator: Person) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import folding
-from pipelinejobs.site import Site
 from tests.abaco.running import RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import told
@@ -35,16 +35,16 @@ def link(text: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def large(site: Site) -> Job:
+def large(backend: Backend) -> Job:
     """A job with many large events."""
-    pipeline = site.search.pipelines().rows[0]
+    pipeline = backend.search.pipelines().rows[0]
     data = {"quotes": '"' * 50_000, "note": "of the job"}
     wanted = {"data": data, "archive_path": "/products/v2/large"}
-    stored, _ = site.jobs.find_or_create({"pipeline_uuid": pipeline["uuid"], **wanted})
-    job = site.jobs.load(stored["uuid"])
+    stored, _ = backend.jobs.find_or_create({"pipeline_uuid": pipeline["uuid"], **wanted})
+    job = backend.jobs.load(stored["uuid"])
     for number in range(EVENTS):
-        job = site.jobs.apply(job, "run", note(number, 50_000)).job
-    return Job(stored["uuid"], site.jobs.get_token(stored))
+        job = backend.jobs.apply(job, "run", note(number, 50_000)).job
+    return Job(stored["uuid"], backend.jobs.get_token(stored))
 
 
 def test_the_page_of_a_job_is_small_and_all_of_its_history_can_be_reached(
@@ -97,7 +97,7 @@ def test_the_beginning_of_large_data_is_shown_with_its_size(large: Job, operator
     assert f'href="/jobs/{large.uuid}/document?history=no">all of it' in text
 
 
-def test_the_document_has_the_whole_history(large: Job, operator: Person, site: Site) -> None:
+def test_the_document_has_the_whole_history(large: Job, operator: Person, backend: Backend) -> None:
     document = operator.get(f"/jobs/{large.uuid}/document").json()
     assert [entry["name"] for entry in document["history"]] == ["create"] + ["run"] * EVENTS
     assert [entry["data"].get("number") for entry in document["history"][1:]] == list(range(EVENTS))
@@ -108,9 +108,9 @@ def test_the_document_has_the_whole_history(large: Job, operator: Person, site: 
 
 
 def test_an_entry_of_another_job_or_none_is_not_there(
-    large: Job, job: Job, operator: Person, site: Site
+    large: Job, job: Job, operator: Person, backend: Backend
 ) -> None:
-    uuid = site.jobs.history(large.uuid, limit=1)[0]["uuid"]
+    uuid = backend.jobs.history(large.uuid, limit=1)[0]["uuid"]
     assert operator.get(f"/jobs/{large.uuid}/entries/{uuid}").status_code == 200
     for path in (f"/jobs/{job.uuid}/entries/{uuid}", f"/jobs/{large.uuid}/entries/x"):
         assert operator.get(path).status_code == 404
@@ -118,12 +118,12 @@ def test_an_entry_of_another_job_or_none_is_not_there(
 
 
 def test_refused_events_are_folded(
-    operator: Person, site: Site, make_job: Callable[..., Job]
+    operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     job = make_job()
     for number in range(25):
         with pytest.raises(Exception, match="not allowed in state CREATED"):
-            site.jobs.apply(site.jobs.load(job.uuid), "finish", note(number, 50_000))
+            backend.jobs.apply(backend.jobs.load(job.uuid), "finish", note(number, 50_000))
     for path in (f"/jobs/{job.uuid}", "/rejected"):
         reply = operator.get(path)
         assert len(reply.content) < MAX_PAGE
@@ -134,7 +134,7 @@ def test_refused_events_are_folded(
 
 
 def test_lists_shorten_what_somebody_has_made_long(
-    operator: Person, site: Site, make_job: Callable[..., Job]
+    operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     long = "<" * 40_000
     parent = make_job(session="long-parent")
@@ -144,11 +144,11 @@ def test_lists_shorten_what_somebody_has_made_long(
     uuids = [
         make_job(session=f"long {n} {long}", child_of=parents, agent=long).uuid for n in range(12)
     ]
-    site.pipelines.add_update_document(
+    backend.pipelines.add_update_document(
         {"name": f"long {long}", "id": "long", "description": long, "processing_levels": ["1"],
          "components": [{"id": "long", "parameters": {"many": [long] * 3}}]}
     )  # fmt: skip
-    pipeline = site.pipeline_uuid("long")
+    pipeline = backend.pipeline_uuid("long")
     paths = [
         "/",
         "/jobs",

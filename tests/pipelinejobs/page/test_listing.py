@@ -10,8 +10,8 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.views import MAX_NAME
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import columns, listing
-from pipelinejobs.site import Site
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.page.test_pages import NASTY, row_uuids
 
@@ -68,20 +68,20 @@ def test_counts_obey_the_filters(operator: Person, make_job: Callable[..., Job])
 
 
 def test_a_text_is_found_in_what_an_event_has_said(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job("run")
-    site.jobs.apply(site.jobs.load(job.uuid), "fail", {"message": "the centrifuge wobbles"})
+    backend.jobs.apply(backend.jobs.load(job.uuid), "fail", {"message": "the centrifuge wobbles"})
     shown = operator.get("/jobs", params={"text": "Centrifuge WOBBLES"}).text
     assert row_uuids(shown) == [job.uuid]
     assert "at the data of its newest events (up to 24)" in shown
 
 
 def test_the_list_is_sorted_by_the_titles_of_its_columns(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     one, other = make_job(session="sorted"), make_job(session="sorted")
-    site.jobs.apply(site.jobs.load(one.uuid), "run", {})
+    backend.jobs.apply(backend.jobs.load(one.uuid), "run", {})
     newest = operator.get("/jobs", params={"text": "sorted"}).text
     assert row_uuids(newest) == [other.uuid, one.uuid]
     assert re.findall(r'aria-sort="(\w+)"[^>]*><a[^>]*>(\w+)', newest) == [
@@ -102,13 +102,13 @@ def test_columns_are_chosen(operator: Person, job: Job) -> None:
 
 
 def test_how_far_a_job_is_stands_in_its_row(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job("run", session="halfway")
-    site.jobs.apply(site.jobs.load(job.uuid), "update", {"step": 3, "steps": 8})
+    backend.jobs.apply(backend.jobs.load(job.uuid), "update", {"step": 3, "steps": 8})
     row = operator.get("/jobs", params={"text": "halfway"}).text
     assert re.findall(r'<progress max="100" value="(\d+)"', row) == ["38"]
-    site.jobs.apply(site.jobs.load(job.uuid), "finish", {})
+    backend.jobs.apply(backend.jobs.load(job.uuid), "finish", {})
     assert "<progress" not in operator.get("/jobs", params={"text": "halfway"}).text
 
 
@@ -126,9 +126,9 @@ def test_what_is_wrong_with_a_filter_is_said_at_its_field(operator: Person) -> N
 
 
 @pytest.fixture
-def no_views(site: Site) -> None:
-    for view in site.views.all():
-        site.views.remove(view["name"])
+def no_views(backend: Backend) -> None:
+    for view in backend.views.all():
+        backend.views.remove(view["name"])
 
 
 def test_a_view_is_saved_for_all_who_look(

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import numbers
-from pipelinejobs.site import Site
 from tests.pipelinejobs.page.conftest import Job, Person
 
 
 @pytest.fixture
-def updated(site: Site, make_job: Callable[..., Job]) -> Callable[..., Job]:
+def updated(backend: Backend, make_job: Callable[..., Job]) -> Callable[..., Job]:
     """Make a job that has had updates with such data."""
 
     def make(*updates: dict[str, Any]) -> Job:
         job = make_job("run")
-        stored = site.jobs.load(job.uuid)
+        stored = backend.jobs.load(job.uuid)
         for data in updates:
-            stored = site.jobs.apply(stored, "update", data).job
+            stored = backend.jobs.apply(stored, "update", data).job
         return job
 
     return make
@@ -65,9 +65,9 @@ def test_a_job_without_such_numbers_has_no_empty_charts(
     assert "h-numbers" not in operator.get(f"/jobs/{job.uuid}").text
 
 
-def test_large_updates_are_not_all_read(updated: Callable[..., Job], site: Site) -> None:
+def test_large_updates_are_not_all_read(updated: Callable[..., Job], backend: Backend) -> None:
     job = updated(*({"tacos": n, "note": "n" * 24_000} for n in range(110)))
-    stored = site.jobs.load(job.uuid)
-    newest = list(site.search.entries(stored, data=False))
-    read = numbers.read(site.search, stored, newest, len(newest))
+    stored = backend.jobs.load(job.uuid)
+    newest = list(backend.search.entries(stored, data=False))
+    read = numbers.read(backend.search, stored, newest, len(newest))
     assert [update["data"]["tacos"] for update in read] == list(range(10, 110))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventRefused
+from pipelinejobs.backend import Backend
 from pipelinejobs.page import stuck
-from pipelinejobs.site import Site
 from tests.abaco.running import eventually
 from tests.pipelinejobs.page.conftest import Job, Person
 
@@ -35,7 +35,7 @@ def counted(operator: Person, **wanted: int) -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def before(operator: Person, site: Site) -> dict[str, int]:
+def before(operator: Person, backend: Backend) -> dict[str, int]:
     """What the overview shows of the job that `make up` has made."""
     eventually(lambda: tiles(operator.get("/").text)["Created"][0] == "1")
     return {name: int(n) for name, (n, _) in tiles(operator.get("/").text).items() if n.isdigit()}
@@ -58,12 +58,12 @@ def test_numbers_lead_to_the_jobs_that_they_count(
 
 
 def test_refused_events_lead_to_those_of_the_period_and_the_pipeline(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job()
-    pipeline = site.jobs.load(job.uuid)["pipeline_uuid"]
+    pipeline = backend.jobs.load(job.uuid)["pipeline_uuid"]
     with pytest.raises(EventRefused):
-        site.jobs.apply(site.jobs.load(job.uuid), "finish", {})
+        backend.jobs.apply(backend.jobs.load(job.uuid), "finish", {})
     page = f"/?period=day&pipeline={pipeline}"
     eventually(lambda: tiles(operator.get(page).text)["Refused events"][0] == "1")
     path = tiles(operator.get(page).text)["Refused events"][1]
@@ -113,8 +113,8 @@ def test_what_a_period_cannot_be_is_said(operator: Person, query: str, said: str
     assert said in html.unescape(reply.text)
 
 
-def test_a_period_and_a_pipeline_are_in_the_address(operator: Person, site: Site) -> None:
-    (pipeline, *_) = site.search.pipelines().rows
+def test_a_period_and_a_pipeline_are_in_the_address(operator: Person, backend: Backend) -> None:
+    (pipeline, *_) = backend.search.pipelines().rows
     shown = operator.get(f"/?period=month&pipeline={pipeline['uuid']}").text
     assert f'<option value="{pipeline["uuid"]}" selected>' in shown
     assert f"pipeline={pipeline['uuid']}" in tiles(shown)["Failed"][1]

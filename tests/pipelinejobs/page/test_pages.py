@@ -13,8 +13,8 @@ import pytest
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from pipelinejobs import subscribing
+from pipelinejobs.backend import Backend
 from pipelinejobs.page.application import ADDRESSES
-from pipelinejobs.site import Site
 from tests.abaco.running import RunningGateway, eventually
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import told
@@ -69,11 +69,11 @@ def test_what_a_filter_cannot_be_is_said(
 
 
 def test_a_job_is_shown_with_all_that_belongs_to_it(
-    operator: Person, site: Site, make_job: Callable[..., Job]
+    operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     parent = make_job()
     job = make_job("run", "finish", child_of=[parent.uuid], data={"sample": "brisket"})
-    FileStore(site.jobs.db).add_update_document(
+    FileStore(backend.jobs.db).add_update_document(
         {"name": "/products/v2/page/smoke.csv", "level": "1", "child_of": [job.uuid]}
     )
     operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
@@ -105,7 +105,7 @@ def test_a_job_is_shown_with_all_that_belongs_to_it(
 
 
 def test_a_long_history_is_shown_in_pages(
-    operator: Person, site: Site, make_job: Callable[..., Job]
+    operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     job = make_job("run", *["update"] * 60)
     first = operator.get(f"/jobs/{job.uuid}").text
@@ -122,11 +122,11 @@ def test_a_long_history_is_shown_in_pages(
 
 
 def test_whatever_a_job_is_called_is_a_text(
-    operator: Person, site: Site, make_job: Callable[..., Job]
+    operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     job = make_job(session=NASTY, data={NASTY: NASTY}, agent=NASTY, task=NASTY)
-    site.jobs.apply(site.jobs.load(job.uuid), "update", {NASTY: NASTY})
-    site.pipelines.add_update_document(
+    backend.jobs.apply(backend.jobs.load(job.uuid), "update", {NASTY: NASTY})
+    backend.pipelines.add_update_document(
         {"name": NASTY, "id": NASTY, "components": [{"id": NASTY}], "processing_levels": ["1"]}
     )
     for path in (
@@ -257,7 +257,7 @@ def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Jo
 
 
 def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     # what one event allows, the next one needs
     ready, stuck = make_job(), make_job()
@@ -265,7 +265,7 @@ def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
         for event in events:
             sent = {"event": event, "token": job.token}
             operator.submit(f"/jobs/{job.uuid}/events", **sent)
-    site.jobs.apply(site.jobs.load(ready.uuid), "run", {})
+    backend.jobs.apply(backend.jobs.load(ready.uuid), "run", {})
     page = operator.get("/rejected", params={"job": ready.uuid}).text
     rows = re.findall(r"<tr>\s*<th scope=\"row\">.*?</tr>", page, re.DOTALL)
     index, finish = (re.sub(r"<[^>]*>", " ", row) for row in rows)
@@ -279,27 +279,29 @@ def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
     done = operator.submit(f"/rejected?job={ready.uuid}", "/rejected", all="yes")
     assert done.headers["location"] == f"/rejected?job={ready.uuid}&retried=2&left=0"
     assert "2 events were applied." in operator.get(done.headers["location"]).text
-    assert site.jobs.load(ready.uuid)["state"] == "INDEXING"
-    assert site.jobs.load(stuck.uuid)["state"] == "CREATED"
+    assert backend.jobs.load(ready.uuid)["state"] == "INDEXING"
+    assert backend.jobs.load(stuck.uuid)["state"] == "CREATED"
     mistake = operator.get("/rejected", params={"job": "abc"})
     assert mistake.status_code == 400
     assert 'value="abc" placeholder="uuid" aria-invalid="true"' in mistake.text
     assert "is not the uuid of a job" in mistake.text
 
 
-def test_subscriptions_are_tested_and_replayed(operator: Person, site: Site, job: Job) -> None:
+def test_subscriptions_are_tested_and_replayed(
+    operator: Person, backend: Backend, job: Job
+) -> None:
     assert "Nobody subscribes" in operator.get("/subscriptions").text
     subscribing.add(
-        site, {"name": "lab", "url": "http://127.0.0.1:9/x?key=1", "allow_private": True}
+        backend, {"name": "lab", "url": "http://127.0.0.1:9/x?key=1", "allow_private": True}
     )
-    subscriptions = Subscriptions(site.jobs.db)
+    subscriptions = Subscriptions(backend.jobs.db)
     try:
         listed = operator.get("/subscriptions").text
         assert "http://127.0.0.1:9/x?…" in listed
         assert "key=1" not in listed
         away = operator.submit("/subscriptions", name="lab", do="test")
         assert (away.status_code, "no connection" in away.text) == (409, True)
-        stored = site.jobs.load(job.uuid)
+        stored = backend.jobs.load(job.uuid)
         letter = {"subscriber": "lab", "job_id": stored["_id"], "job_uuid": job.uuid, "number": 0}
         subscriptions.bury({**letter, "event": "create", "reason": "why not", "tries": 3})
         assert "why not (3 tries)" in operator.get("/subscriptions").text
@@ -308,7 +310,7 @@ def test_subscriptions_are_tested_and_replayed(operator: Person, site: Site, job
         assert operator.submit("/subscriptions", name="lab", do="bake").status_code == 400
         assert operator.submit("/subscriptions", name="nope", do="test").status_code == 409
     finally:
-        subscribing.remove(site, "lab")
+        subscribing.remove(backend, "lab")
 
 
 def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
@@ -380,19 +382,19 @@ def test_workers_are_added(operator: Person, up: RunningGateway) -> None:
 
 
 def test_nothing_is_shown_from_which_a_token_could_be_made(
-    operator: Person, site: Site, make_job: Callable[..., Job], up: RunningGateway
+    operator: Person, backend: Backend, make_job: Callable[..., Job], up: RunningGateway
 ) -> None:
     job = make_job("run")
     operator.submit(f"/jobs/{job.uuid}/events", event="validate", token=job.token)
-    salt = site.jobs.load(job.uuid)["_salt"]
+    salt = backend.jobs.load(job.uuid)["_salt"]
     names = {
         "uuid": job.uuid,
         "actor": told(up, "actor"),
-        "entry": site.jobs.history(job.uuid)[0]["uuid"],
-        "rejected": site.search.rejected(job_uuid=job.uuid).rows[0]["id"],
+        "entry": backend.jobs.history(job.uuid)[0]["uuid"],
+        "rejected": backend.search.rejected(job_uuid=job.uuid).rows[0]["id"],
     }
     # what a former token was made of must be shown as little as what the present one is made of
-    site.jobs.rotate_token(job.uuid, job.token)
+    backend.jobs.rotate_token(job.uuid, job.token)
     for address in ADDRESSES:
         if address.method == "GET" and "execution" not in address.path:
             path = address.path.format_map(names)
@@ -421,13 +423,13 @@ LACKING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changed", LACKING, ids=str)
 def test_a_document_that_something_else_has_written_is_shown_as_far_as_it_goes(
-    changed: dict[str, Any], operator: Person, site: Site, make_job: Callable[..., Job]
+    changed: dict[str, Any], operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
     job = make_job("run")
     missing = {name: "" for name, value in changed.items() if value is None}
     given = {name: value for name, value in changed.items() if value is not None}
     change = {"$unset": missing} if missing else {"$set": given}
-    site.jobs.coll.update_one({"uuid": job.uuid}, change)
+    backend.jobs.coll.update_one({"uuid": job.uuid}, change)
     try:
         assert operator.get("/").status_code == 200
         for path in ("/jobs", f"/jobs/{job.uuid}", f"/jobs/{job.uuid}/document"):
@@ -435,7 +437,7 @@ def test_a_document_that_something_else_has_written_is_shown_as_far_as_it_goes(
             assert reply.status_code == 200, path
             assert job.uuid in reply.text
     finally:
-        site.jobs.coll.delete_one({"uuid": job.uuid})
+        backend.jobs.coll.delete_one({"uuid": job.uuid})
 
 
 @pytest.mark.parametrize("data", ["NaN", '{"a": 1e999}', '{"a": "\\ud800"}', "[" * 100_000])
@@ -452,12 +454,12 @@ def test_numbers_are_bounded(operator: Person, up: RunningGateway, job: Job) -> 
 
 
 def test_why_a_job_failed_is_at_the_top_of_its_page(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job("run")
     assert "Why it failed" not in operator.get(f"/jobs/{job.uuid}").text
     trace = {"message": "no <tacos>", "traceback": "Traceback\n  line 3\nTacoError: no tacos\n"}
-    site.jobs.apply(site.jobs.load(job.uuid), "fail", trace)
+    backend.jobs.apply(backend.jobs.load(job.uuid), "fail", trace)
     text = operator.get(f"/jobs/{job.uuid}").text
     section = text[text.index("Why it failed") : text.index("State machine")]
     assert "no &lt;tacos&gt;" in section
@@ -465,9 +467,9 @@ def test_why_a_job_failed_is_at_the_top_of_its_page(
 
 
 def test_a_job_is_called_by_what_its_data_or_session_say(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
-    pipeline = site.search.pipelines().rows[0]["name"]
+    pipeline = backend.search.pipelines().rows[0]["name"]
     names: list[tuple[dict[str, Any], str]] = [
         ({"data": {"name": "Sample 7", "title": "other"}}, "Sample 7"),
         ({"data": {"title": " Plate 3 "}}, "Plate 3"),

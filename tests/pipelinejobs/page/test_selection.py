@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelinejobs.site import Site
+from pipelinejobs.backend import Backend
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import TRUSTED
 
@@ -45,10 +45,10 @@ def preview(person: Person, action: str, *jobs: Job) -> Any:
 
 
 def test_what_would_be_refused_is_told_before_anything_happens(
-    trudy: Person, make_job: Callable[..., Job], site: Site
+    trudy: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     created, running, hidden = make_job(), make_job("run"), make_job("run")
-    site.jobs.hide(site.jobs.load_head(hidden.uuid))
+    backend.jobs.hide(backend.jobs.load_head(hidden.uuid))
     reply = preview(trudy, "finish", created, running, hidden)
     assert reply.status_code == 200
     assert "1 of 3 would be done" in reply.text
@@ -57,11 +57,11 @@ def test_what_would_be_refused_is_told_before_anything_happens(
     assert "not allowed in state CREATED" in said[created.uuid]
     assert said[running.uuid] == "→ FINISHED"
     assert "the job is hidden" in said[hidden.uuid]
-    assert site.jobs.load(running.uuid)["state"] == "RUNNING"
+    assert backend.jobs.load(running.uuid)["state"] == "RUNNING"
 
 
 def test_who_is_trusted_moves_jobs_without_a_token_and_the_history_keeps_the_name(
-    trudy: Person, make_job: Callable[..., Job], site: Site
+    trudy: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     created, running = make_job(), make_job("run")
     shown = preview(trudy, "finish", created, running).text
@@ -75,12 +75,12 @@ def test_who_is_trusted_moves_jobs_without_a_token_and_the_history_keeps_the_nam
     assert f"by {TRUSTED}" in trudy.get(f"/jobs/{running.uuid}").text
     # a second press is a second delivery
     trudy.post("/jobs/selection/apply", data=fields)
-    events = [entry["name"] for entry in site.jobs.history(running.uuid)]
+    events = [entry["name"] for entry in backend.jobs.history(running.uuid)]
     assert events == ["create", "run", "finish"]
 
 
 def test_whoever_is_not_trusted_needs_an_administrative_token_for_several(
-    operator: Person, make_job: Callable[..., Job], site: Site
+    operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     jobs = [make_job(), make_job()]
     shown = preview(operator, "reset", *jobs).text
@@ -91,10 +91,10 @@ def test_whoever_is_not_trusted_needs_an_administrative_token_for_several(
     assert 'aria-describedby="mistake-token"' in without.text
     wrong = operator.post("/jobs/selection/apply", data={**fields, "token": jobs[0].token})
     assert "0 done, 2 refused." in wrong.text
-    right = operator.post("/jobs/selection/apply", data={**fields, "token": site.admin_token()})
+    right = operator.post("/jobs/selection/apply", data={**fields, "token": backend.admin_token()})
     assert "2 done, 0 refused." in right.text
-    assert {site.jobs.load(job.uuid)["state"] for job in jobs} == {"RESET"}
-    assert site.admin_token() not in right.text
+    assert {backend.jobs.load(job.uuid)["state"] for job in jobs} == {"RESET"}
+    assert backend.admin_token() not in right.text
 
 
 def test_jobs_are_hidden_together(trudy: Person, make_job: Callable[..., Job]) -> None:

@@ -15,19 +15,19 @@ from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from datacatalog.tokens import InvalidToken
-from manager import kinds
+from manager import schemas
 from manager.exceptions import Refusal, Unavailable
 from manager.messages import Message
-from pipelinejobs import deeds, output, values
+from pipelinejobs import in_process, output, parsing
 from pipelinejobs.commands import common
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, CommandError, Unreachable, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 Token = Annotated[
     str | None,
@@ -73,15 +73,15 @@ def create(
     output_format: output.Output = Format.table,
 ) -> None:
     """Create a job, or find the one that exists already; print its token and callback."""
-    site = site_of(context)
+    backend = backend_of(context)
     job = ManagedPipelineJob(
-        site.mongodb,
+        backend.mongodb,
         {},
-        pipeline_uuid=site.pipeline_uuid(pipeline),
-        data=values.json_object(data, "--data"),
+        pipeline_uuid=backend.pipeline_uuid(pipeline),
+        data=parsing.json_object(data, "--data"),
         archive_path=archive_path,
         session=session,
-        catalog=site.catalog,
+        catalog=backend.catalog,
     )
     body: dict[str, Any] = {
         "pipeline_uuid": job.pipeline_uuid,
@@ -91,10 +91,10 @@ def create(
     }
     if direct:
         _check_direct(nonce)
-        owner = {"_abaco_username": site.catalog.owner}
-        result = deeds.carry_out(site, Message(kinds.CREATE, body=body), **owner)
+        owner = {"_abaco_username": backend.catalog.owner}
+        result = in_process.handle(backend, Message(schemas.CREATE, body=body), **owner)
     else:
-        result = site.gateway.send(body, nonce=nonce)
+        result = backend.gateway.send(body, nonce=nonce)
     output.record(result, output_format)
 
 
@@ -118,15 +118,15 @@ def send(
     `reset` and `ready` need an administrative token, which is worked out of
     `CATALOG_ADMIN_TOKEN_KEY` and `CATALOG_ADMIN_TOKEN_SECRET`.
     """
-    site, name = site_of(context), values.event(event)
+    backend, name = backend_of(context), parsing.event(event)
     if _STANDARD_INPUT in jobs and data == _STANDARD_INPUT:
         message = "standard input has either the jobs or the data"
         raise UsageError(message)
-    content = values.json_object(data, "--data")
+    content = parsing.json_object(data, "--data")
     parameters = {} if event_id is None else {"event_id": event_id}
     how = _How(token, nonce, direct=direct, wait=wait)
-    deliver = _deliverer(site, name, content, parameters, how)
-    _send(site, name, jobs, deliver, output_format)
+    deliver = _deliverer(backend, name, content, parameters, how)
+    _send(backend, name, jobs, deliver, output_format)
 
 
 def cancel(
@@ -141,17 +141,17 @@ def cancel(
 
     It stops no work by itself, and sends nothing to a job that has ended already.
     """
-    site, how = site_of(context), _How(token, nonce, direct=direct)
-    deliver = _deliverer(site, _CANCEL, {"message": "cancelled"}, {}, how)
+    backend, how = backend_of(context), _How(token, nonce, direct=direct)
+    deliver = _deliverer(backend, _CANCEL, {"message": "cancelled"}, {}, how)
 
     def deliver_unless_ended(uuid: str) -> dict[str, Any]:
-        state = site.jobs.load_head(uuid)["state"]
+        state = backend.jobs.load_head(uuid)["state"]
         if state not in TRANSITIONS[_CANCEL].sources:
             message = f"job {uuid} is {state}: there is nothing to cancel"
             raise CommandError(message)
         return deliver(uuid)
 
-    _send(site, _CANCEL, jobs, deliver_unless_ended, output_format)
+    _send(backend, _CANCEL, jobs, deliver_unless_ended, output_format)
 
 
 class _How(NamedTuple):
@@ -164,7 +164,7 @@ class _How(NamedTuple):
 
 
 def _deliverer(
-    site: Site, name: str, content: dict[str, Any], parameters: dict[str, str], how: _How
+    backend: Backend, name: str, content: dict[str, Any], parameters: dict[str, str], how: _How
 ) -> Callable[[str], dict[str, Any]]:
     """Return what sends an event to the job with a UUID, and returns the answer."""
     if how.direct:
@@ -172,18 +172,18 @@ def _deliverer(
 
     def deliver(uuid: str) -> dict[str, Any]:
         administrative = TRANSITIONS[name].administrative
-        shown = how.token or _token(site, uuid, administrative=administrative)
+        shown = how.token or _token(backend, uuid, administrative=administrative)
         if how.direct:
-            message = Message(kinds.EVENT, uuid=uuid, token=shown, event=name, data=content)
-            return deeds.carry_out(site, message, **parameters)
+            message = Message(schemas.EVENT, uuid=uuid, token=shown, event=name, data=content)
+            return in_process.handle(backend, message, **parameters)
         body = {"uuid": uuid, "name": name, "data": content, "token": shown}
-        return site.gateway.send(body, parameters, nonce=how.nonce, wait=how.wait)
+        return backend.gateway.send(body, parameters, nonce=how.nonce, wait=how.wait)
 
     return deliver
 
 
 def _send(
-    site: Site,
+    backend: Backend,
     event: str,
     jobs: list[str],
     deliver: Callable[[str], dict[str, Any]],
@@ -191,9 +191,9 @@ def _send(
 ) -> None:
     """Send an event to one job and print the answer, or to several and list what became of each."""
     if len(jobs) > 1 or _STANDARD_INPUT in jobs:
-        _send_to_each(site, event, _named(jobs), deliver, output_format)
+        _send_to_each(backend, event, _named(jobs), deliver, output_format)
     else:
-        output.record(deliver(site.job_uuid(jobs[0])), output_format)
+        output.record(deliver(backend.job_uuid(jobs[0])), output_format)
 
 
 def _named(jobs: list[str]) -> list[str]:
@@ -210,7 +210,7 @@ def _named(jobs: list[str]) -> list[str]:
 
 
 def _send_to_each(
-    site: Site,
+    backend: Backend,
     event: str,
     names: list[str],
     deliver: Callable[[str], dict[str, Any]],
@@ -222,7 +222,7 @@ def _send_to_each(
     try:
         with bar:
             for name in names:
-                rows.append({"uuid": name, "event": event, **_outcome(site, name, deliver)})
+                rows.append({"uuid": name, "event": event, **_outcome(backend, name, deliver)})
                 bar.advance(task)
     finally:
         output.listing(rows, _OUTCOMES, output_format)
@@ -230,10 +230,10 @@ def _send_to_each(
         raise typer.Exit(FAILED)
 
 
-def _outcome(site: Site, name: str, deliver: Callable[[str], dict[str, Any]]) -> output.Row:
+def _outcome(backend: Backend, name: str, deliver: Callable[[str], dict[str, Any]]) -> output.Row:
     uuid = name
     try:
-        uuid = site.job_uuid(name)
+        uuid = backend.job_uuid(name)
         result = deliver(uuid)
     except (Unreachable, UsageError, Unavailable):
         # it would be the same for the others
@@ -257,8 +257,8 @@ def delete(
     output_format: output.Output = Format.table,
 ) -> None:
     """Hide a job, so that it accepts no events; with `--force` remove it."""
-    site = site_of(context)
-    uuid = site.job_uuid(job)
+    backend = backend_of(context)
+    uuid = backend.job_uuid(job)
     if force and not yes:
         if not sys.stdin.isatty():
             message = "--force removes the job for good: add --yes where nobody can be asked"
@@ -266,13 +266,15 @@ def delete(
         if not typer.confirm(f"Remove job {uuid} for good?", err=True):
             message = "nothing was removed"
             raise CommandError(message)
-    shown = token or _token(site, uuid, hidden=True)
+    shown = token or _token(backend, uuid, hidden=True)
     if direct:
         _check_direct(nonce)
-        result = deeds.carry_out(site, Message(kinds.DELETE, uuid=uuid, token=shown, force=force))
+        result = in_process.handle(
+            backend, Message(schemas.DELETE, uuid=uuid, token=shown, force=force)
+        )
     else:
         body = {"uuid": uuid, "action": "delete", "force": force, "token": shown}
-        result = site.gateway.send(body, nonce=nonce)
+        result = backend.gateway.send(body, nonce=nonce)
     output.record(result, output_format)
 
 
@@ -283,18 +285,20 @@ def undelete(
     output_format: output.Output = Format.table,
 ) -> None:
     """Bring a hidden job back; goes straight to the database, since no message does this."""
-    site = site_of(context)
-    uuid = site.job_uuid(job)
-    back = site.jobs.undelete(uuid, token or _token(site, uuid, hidden=True))
+    backend = backend_of(context)
+    uuid = backend.job_uuid(job)
+    back = backend.jobs.undelete(uuid, token or _token(backend, uuid, hidden=True))
     output.record({"uuid": uuid, "state": back["state"], "hidden": False}, output_format)
 
 
-def _token(site: Site, uuid: str, *, administrative: bool = False, hidden: bool = False) -> str:
+def _token(
+    backend: Backend, uuid: str, *, administrative: bool = False, hidden: bool = False
+) -> str:
     """Return the token that allows a change: who has the database or the secrets has it."""
     if administrative:
-        return site.admin_token()
-    stored = site.jobs.load_deletable(uuid) if hidden else site.jobs.load(uuid)
-    return site.jobs.get_token(stored)
+        return backend.admin_token()
+    stored = backend.jobs.load_deletable(uuid) if hidden else backend.jobs.load(uuid)
+    return backend.jobs.get_token(stored)
 
 
 def _check_direct(nonce: str | None) -> None:

@@ -1,4 +1,4 @@
-"""How much of the gateway one sender may use at a time, so that the others find their part of it."""
+"""Fairness between senders: how much of the gateway one of them may use at a time."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SHARE = 4
 """The requests of one sender that wait for an answer get at most one connection in this many."""
 
 
-class Turns:
-    """One costly request of each sender at a time; used from the event loop only."""
+class KeyedLock:
+    """A fair lock for each sender: one costly request at a time; used from the event loop only."""
 
     def __init__(self) -> None:
-        # kept by those who have a turn or wait for one
+        # kept by those who hold one or wait for it
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def of(self, sender: str) -> AsyncIterator[None]:
-        """Wait until a sender has the turn, and keep it meanwhile."""
+        """Wait until the lock of a sender is free, and hold it meanwhile."""
         lock = self._locks.setdefault(sender, asyncio.Lock())
         async with lock:
             yield

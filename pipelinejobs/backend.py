@@ -1,4 +1,4 @@
-"""Where the catalog and the gateway are.
+"""What the command line and the page work on: the database of jobs, and the gateway.
 
 The settings are the actor's: `config.yml` and `_REACTOR_*`, `CATALOG_*` and `TACC_*` variables. Where
 they name no database, it is the one of `make up` in the local folder, with its secrets. The gateway
@@ -26,7 +26,7 @@ from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
 from manager import settings
 from manager.exceptions import InvalidSettings
-from pipelinejobs import values
+from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError, Unreachable, UsageError
 from reactors.exceptions import SettingsError
 from reactors.runtime import Reactor
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datacatalog.mongo import Document
-    from pipelinejobs.gateway import Gateway
+    from pipelinejobs.gateway_client import GatewayClient
 
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
 SERVER, TOKEN = "_abaco_api_server", "_abaco_access_token"
@@ -50,7 +50,7 @@ ALIAS = "jobs-manager"
 """By which `make up` registers the actor."""
 
 
-class Site:
+class Backend:
     """What the commands work on.
 
     Args:
@@ -205,13 +205,13 @@ class Site:
         return PipelineStore(self.mongodb, catalog=catalog)
 
     @cached_property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> GatewayClient:
         """The client of the gateway.
 
         Raises:
             UsageError: no gateway is known.
         """
-        from pipelinejobs.gateway import Gateway, http_client  # noqa: PLC0415 - most commands do without
+        from pipelinejobs.gateway_client import GatewayClient, http_client  # noqa: PLC0415 - most commands do without
 
         server = self.environ.get(SERVER)
         if not server:
@@ -222,7 +222,7 @@ class Site:
             raise UsageError(message)
         verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
         client = http_client(server, verify=verify is not False)
-        return Gateway(server, self.environ.get(TOKEN, ""), self.actor, client)
+        return GatewayClient(server, self.environ.get(TOKEN, ""), self.actor, client)
 
     def close(self) -> None:
         """Close the connections to the gateway."""
@@ -266,7 +266,7 @@ class Site:
         """
         uuid = typeduuid.canonical(name)
         if typeduuid.validate(uuid, permissive=True):
-            return values.job_uuid(uuid)
+            return parsing.job_uuid(uuid)
         found = naming.named(self.jobs, name, _MAX_CANDIDATES + 1)
         if not found:
             message = (

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from pipelinejobs.exceptions import CommandError, Unreachable
-from pipelinejobs.gateway import Gateway
+from pipelinejobs.gateway_client import GatewayClient
 from tests.loopback import TOKEN
 from tests.tenant import Answer, Tenant
 
@@ -20,13 +20,15 @@ def tenant() -> Iterator[Tenant]:
 
 
 @pytest.fixture
-def gateway(tenant: Tenant) -> Iterator[Gateway]:
-    gateway = Gateway(f"{tenant.url}/", TOKEN, "jobs manager")
+def gateway(tenant: Tenant) -> Iterator[GatewayClient]:
+    gateway = GatewayClient(f"{tenant.url}/", TOKEN, "jobs manager")
     yield gateway
     gateway.close()
 
 
-def test_a_message_goes_to_the_manager_with_the_token(tenant: Tenant, gateway: Gateway) -> None:
+def test_a_message_goes_to_the_manager_with_the_token(
+    tenant: Tenant, gateway: GatewayClient
+) -> None:
     tenant.result = b'{"state": "RUNNING"}'
     assert gateway.send({"name": "run"}, {"event_id": "1"}) == {"state": "RUNNING"}
     (request,) = tenant.requests
@@ -37,7 +39,7 @@ def test_a_message_goes_to_the_manager_with_the_token(tenant: Tenant, gateway: G
     assert gateway.send({"name": "run"}, wait=False) == {"execution": "execution-1"}
 
 
-def test_with_a_nonce_the_token_stays_here(tenant: Tenant, gateway: Gateway) -> None:
+def test_with_a_nonce_the_token_stays_here(tenant: Tenant, gateway: GatewayClient) -> None:
     tenant.result = b"{}"
     gateway.send({}, nonce="SD2E_abc")
     (request,) = tenant.requests
@@ -55,7 +57,7 @@ def test_with_a_nonce_the_token_stays_here(tenant: Tenant, gateway: Gateway) -> 
     ],
 )
 def test_what_is_no_success_is_told(
-    tenant: Tenant, gateway: Gateway, result: bytes, said: str
+    tenant: Tenant, gateway: GatewayClient, result: bytes, said: str
 ) -> None:
     tenant.result = result
     with pytest.raises(CommandError, match=said.replace("?", r"\?")):
@@ -74,7 +76,11 @@ def test_what_is_no_success_is_told(
     ],
 )
 def test_a_refusal_of_the_gateway_is_told(
-    tenant: Tenant, gateway: Gateway, answer: int | Answer, error: type[CommandError], said: str
+    tenant: Tenant,
+    gateway: GatewayClient,
+    answer: int | Answer,
+    error: type[CommandError],
+    said: str,
 ) -> None:
     tenant.plan(answer)
     with pytest.raises(CommandError, match=said) as caught:
@@ -82,7 +88,7 @@ def test_a_refusal_of_the_gateway_is_told(
     assert type(caught.value) is error
 
 
-def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: Gateway) -> None:
+def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: GatewayClient) -> None:
     tenant.plan(Answer(body=b"<html>"))
     with pytest.raises(CommandError, match=r"127\.0\.0\.1:\d+ is not an Abaco gateway"):
         gateway.send({}, wait=False)
@@ -91,7 +97,7 @@ def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: Gateway) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense", "http://[", "ftp://127.0.0.1"])
 def test_an_address_where_nothing_answers_is_named(url: str) -> None:
     with (
-        closing(Gateway(url, TOKEN, "jobs-manager")) as gateway,
+        closing(GatewayClient(url, TOKEN, "jobs-manager")) as gateway,
         pytest.raises(Unreachable) as told,
     ):
         gateway.send({})
@@ -104,7 +110,7 @@ def test_no_proxy_sees_the_token_for_a_gateway_on_this_machine(
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    with closing(Gateway(tenant.url, TOKEN, "jobs-manager")) as gateway:
+    with closing(GatewayClient(tenant.url, TOKEN, "jobs-manager")) as gateway:
         tenant.result = b'{"state": "RUNNING"}'
         assert gateway.send({"name": "run"}) == {"state": "RUNNING"}
     assert len(tenant.requests) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipelinejobs import checks, output
-from pipelinejobs.commands.common import command, site_of
+from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
@@ -27,7 +27,7 @@ def doctor(context: typer.Context, output_format: output.Output = Format.table) 
 
     Exit code 1 if something is bad; a warning is not.
     """
-    findings = list(checks.examine(site_of(context)))
+    findings = list(checks.examine(backend_of(context)))
     output.listing([found._asdict() for found in findings], _COLUMNS, output_format)
     if any(found.status == checks.BAD for found in findings):
         raise typer.Exit(FAILED)

@@ -39,7 +39,7 @@ def _is_here(server: str) -> bool:
         return False
 
 
-class Gateway:
+class GatewayClient:
     """The API of a tenant, and in it one actor.
 
     Args:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from abaco.platform import Visitor
     from datacatalog.linkedstores.changes import Changes
-    from pipelinejobs.gateway import Gateway
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
+    from pipelinejobs.gateway_client import GatewayClient
 
 SEE_OTHER = 303
 _DONE = ("sent", "retried", "left")
@@ -46,12 +46,12 @@ class Problem(Exception):
 
 
 @dataclass
-class View:
+class Context:
     """A request of somebody who is signed in.
 
     Attributes:
         request: as it came.
-        site: where the jobs are.
+        backend: where the jobs are.
         changes: of the catalog.
         api: the platform, as whoever is signed in.
         visitor: who that is, and their level on the manager.
@@ -63,9 +63,9 @@ class View:
     """
 
     request: Request
-    site: Site
+    backend: Backend
     changes: Changes
-    api: Gateway
+    api: GatewayClient
     visitor: Visitor
     session: str = field(repr=False)
     address: str
@@ -90,7 +90,7 @@ class View:
     @property
     def is_trusted(self) -> bool:
         """Whether the settings of the manager trust whoever is signed in, so that they need no token."""
-        return self.visitor.user in self.site.trusted_users
+        return self.visitor.user in self.backend.trusted_users
 
     def require(self, level: str) -> None:
         """Refuse whoever has no such level on the manager.
@@ -99,7 +99,7 @@ class View:
             Problem: they have a lower one.
         """
         if not self.may(level):
-            message = f"This needs the level {level} on the actor {self.site.actor}; {self.visitor.user} has {self.visitor.level}."
+            message = f"This needs the level {level} on the actor {self.backend.actor}; {self.visitor.user} has {self.visitor.level}."
             raise Problem(message, 403)
 
     def render(self, template: str, title: str, status: int = 200, **values: Any) -> Response:

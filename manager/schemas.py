@@ -1,4 +1,4 @@
-"""The kinds of messages that have a schema, and whether a body fits it."""
+"""The schemas of messages, one for each kind, and whether a body fits one."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from manager.exceptions import Refusal
-from pipelinejobs import deeds, values
+from pipelinejobs import in_process, parsing
 from pipelinejobs.page import filters, listing, live, periods
-from pipelinejobs.page.view import Problem
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from datacatalog.mongo import Document
-    from pipelinejobs.page.view import View
+    from pipelinejobs.page.context import Context
 
 PAGE = 50
 MAX_RETRIED = 500
@@ -25,16 +25,16 @@ MAX_RETRIED = 500
 _SEARCH_SECONDS = 3.0
 
 
-def show_rejected(view: View) -> Response:
+def show_rejected(context: Context) -> Response:
     """List the events that the state of a job did not allow."""
-    return _show_rejected(view)
+    return _show_rejected(context)
 
 
-def _show_rejected(view: View, problem: str = "", status: int = 200) -> Response:
+def _show_rejected(context: Context, problem: str = "", status: int = 200) -> Response:
     mistakes: dict[str, str] = {}
-    rows, cursor = _found(view, view.query.get("cursor") or None, mistakes)
-    rows = _with_prospects(view, rows)
-    return view.render(
+    rows, cursor = _found(context, context.query.get("cursor") or None, mistakes)
+    rows = _with_prospects(context, rows)
+    return context.render(
         "rejected.html",
         "Rejected events",
         400 if mistakes else status,
@@ -42,28 +42,28 @@ def _show_rejected(view: View, problem: str = "", status: int = 200) -> Response
         cursor=cursor,
         problem=problem,
         mistakes=mistakes,
-        notice=_notice(view),
+        notice=_notice(context),
         events=fsm.MESSAGE_EVENTS,
-        picker=filters.picker(view),
+        picker=filters.picker(context),
         most=MAX_RETRIED,
-        again=view.link(retried=None, left=None),
+        again=context.link(retried=None, left=None),
     )
 
 
 def _found(
-    view: View, cursor: str | None, mistakes: dict[str, str]
+    context: Context, cursor: str | None, mistakes: dict[str, str]
 ) -> tuple[list[Document], str | None]:
     """Return a page of the events that the filters leave, and where the next one begins."""
-    query = view.query
+    query = context.query
     job, event = query.get("job", "").strip(), query.get("event", "")
     read = filters.Reader(mistakes)
-    uuid = read("job", lambda: values.job_uuid(job) if job else "", "")
-    scope = read("pipeline", lambda: filters.Scope.of(view), filters.Scope())
+    uuid = read("job", lambda: parsing.job_uuid(job) if job else "", "")
+    scope = read("pipeline", lambda: filters.Scope.of(context), filters.Scope())
     after = read("from", lambda: periods.moment(query.get("from")), None)
     before = read("to", lambda: periods.moment(query.get("to")), None)
     if mistakes:
         return [], None
-    page = view.site.search.rejected(
+    page = context.backend.search.rejected(
         job_uuid=uuid or None,
         event=event or None,
         settled=query.get("settled") == "yes",
@@ -77,9 +77,9 @@ def _found(
     return page.rows, page.cursor
 
 
-def _with_prospects(view: View, rows: Sequence[Document]) -> list[Document]:
+def _with_prospects(context: Context, rows: Sequence[Document]) -> list[Document]:
     """Return refused events with the state of their job now, whether a retry can work, and why not."""
-    jobs = view.site.search.these(str(row["uuid"]) for row in rows)
+    jobs = context.backend.search.these(str(row["uuid"]) for row in rows)
     shown = []
     for row in rows:
         job = jobs.get(str(row["uuid"]), {})
@@ -103,53 +103,53 @@ def _obstacle(row: Document, job: Document) -> str:
     return ""
 
 
-def _notice(view: View) -> str:
-    applied = values.number(view.query.get("retried"))
+def _notice(context: Context) -> str:
+    applied = parsing.number(context.query.get("retried"))
     if applied is None:
         return ""
-    left = values.number(view.query.get("left")) or 0
+    left = parsing.number(context.query.get("left")) or 0
     rest = f" {left} were refused again." if left else ""
     return ("The event was applied." if applied == 1 else f"{applied} events were applied.") + rest
 
 
-def show_rejection(view: View) -> Response:
+def show_rejection(context: Context) -> Response:
     """Show an event that was refused, whole."""
-    found = view.site.search.rejection(view.path["rejected"])
+    found = context.backend.search.rejection(context.path["rejected"])
     if found is None:
         message = "There is no such event among those that were refused."
         raise Problem(message, 404)
-    return view.json(found)
+    return context.json(found)
 
 
-def retry(view: View) -> Response:
+def retry(context: Context) -> Response:
     """Apply an event that was refused, or all that the filters leave and the jobs allow now."""
-    if view.form.get("all") == "yes":
-        applied, left = _retry_all(view)
-        return view.go(view.link(retried=str(applied), left=str(left)))
+    if context.form.get("all") == "yes":
+        applied, left = _retry_all(context)
+        return context.go(context.link(retried=str(applied), left=str(left)))
     try:
-        deeds.retry(view.site, view.form.get("id", ""))
+        in_process.retry(context.backend, context.form.get("id", ""))
     except Refusal as refusal:
-        view.at, view.version = "/rejected", live.version(listing.version(view))
-        return _show_rejected(view, str(refusal), 409)
-    return view.go(view.link(retried="1", left=None))
+        context.at, context.version = "/rejected", live.version(listing.version(context))
+        return _show_rejected(context, str(refusal), 409)
+    return context.go(context.link(retried="1", left=None))
 
 
-def _retry_all(view: View) -> tuple[int, int]:
+def _retry_all(context: Context) -> tuple[int, int]:
     """Apply what can be applied, the oldest first; return how many were, and how many refused again."""
     rows: list[Document] = []
     cursor: str | None = None
     while len(rows) < MAX_RETRIED:
-        found, cursor = _found(view, cursor, {})
+        found, cursor = _found(context, cursor, {})
         rows += found
         if cursor is None:
             break
     applied = left = 0
     for row in reversed(rows):
         # one event may allow the next one, so look again each time
-        if not _with_prospects(view, [row])[0]["can"]:
+        if not _with_prospects(context, [row])[0]["can"]:
             continue
         try:
-            deeds.retry(view.site, row["id"])
+            in_process.retry(context.backend, row["id"])
             applied += 1
         except Refusal:
             left += 1

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from abaco.http.turns import Turns
+from abaco.http.fairness import KeyedLock
 from tests.abaco.running import RunningGateway, eventually
 
 
 def test_a_sender_has_one_turn_at_a_time_and_keeps_nobody_else_waiting() -> None:
     seen: list[str] = []
 
-    async def use(turns: Turns, sender: str, name: str) -> None:
-        async with turns.of(sender):
+    async def use(locks: KeyedLock, sender: str, name: str) -> None:
+        async with locks.of(sender):
             seen.append(f"{name} begins")
             await asyncio.sleep(0.01)
             seen.append(f"{name} ends")
 
     async def all_at_once() -> None:
-        turns = Turns()
-        await asyncio.gather(use(turns, "ada", "1"), use(turns, "ada", "2"), use(turns, "bob", "3"))
+        locks = KeyedLock()
+        await asyncio.gather(use(locks, "ada", "1"), use(locks, "ada", "2"), use(locks, "bob", "3"))
 
     asyncio.run(all_at_once())
     assert seen.index("2 begins") > seen.index("1 ends")
@@ -30,15 +30,15 @@ def test_a_sender_has_one_turn_at_a_time_and_keeps_nobody_else_waiting() -> None
 
 def test_who_gives_up_waiting_or_fails_leaves_the_turn_to_the_next() -> None:
     async def work() -> None:
-        turns = Turns()
+        locks = KeyedLock()
 
         async def fail() -> None:
-            async with turns.of("ada"):
+            async with locks.of("ada"):
                 await asyncio.sleep(0.01)
                 raise ValueError
 
         async def wait() -> None:
-            async with turns.of("ada"):
+            async with locks.of("ada"):
                 await asyncio.sleep(0)
 
         failing, leaving, last = map(asyncio.ensure_future, (fail(), wait(), wait()))

@@ -1,4 +1,4 @@
-"""What the manager does, done in this process: by the same code, and announced as it does."""
+"""The manager in this process, without the gateway: `--direct`, and what no message does."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from manager import actions, announcements
 
 if TYPE_CHECKING:
     from manager.messages import Message
-    from pipelinejobs.site import Site
+    from pipelinejobs.backend import Backend
 
 
-def carry_out(site: Site, message: Message, **variables: str) -> dict[str, Any]:
-    """Do what a message says; return what its sender is answered.
+def handle(backend: Backend, message: Message, **variables: str) -> dict[str, Any]:
+    """Handle a message as the manager does; return what its sender is answered.
 
     Args:
-        site: where.
+        backend: where.
         message: what.
         variables: of the message, as the platform passes them.
 
     Raises:
         Refusal: it was not done.
     """
-    rx = site.reactor(**variables)
-    outcome = actions.handle(rx, message, site.jobs)
-    announcements.deliver(rx, site.jobs)
+    rx = backend.reactor(**variables)
+    outcome = actions.handle(rx, message, backend.jobs)
+    announcements.deliver(rx, backend.jobs)
     return outcome.result
 
 
-def retry(site: Site, rejected_id: str, event: str | None = None) -> dict[str, Any]:
+def retry(backend: Backend, rejected_id: str, event: str | None = None) -> dict[str, Any]:
     """Apply an event that was refused before; return what its sender would be answered.
 
     Args:
-        site: where.
+        backend: where.
         rejected_id: of the event.
         event: what a report that could not be read was about.
 
     Raises:
         Refusal: it is refused again.
     """
-    rx = site.reactor()
-    outcome = actions.retry(rx, rejected_id, site.jobs, event)
-    announcements.deliver(rx, site.jobs)
+    rx = backend.reactor()
+    outcome = actions.retry(rx, rejected_id, backend.jobs, event)
+    announcements.deliver(rx, backend.jobs)
     return outcome.result
 
 
-def drain(site: Site) -> tuple[int, int]:
+def drain(backend: Backend) -> tuple[int, int]:
     """Tell what waits; return how many events were told, and of how many jobs something is left.
 
     Raises:
         InvalidSettings: something waits, and nobody is named to announce it to.
     """
-    return announcements.drain(site.reactor(), site.jobs)
+    return announcements.drain(backend.reactor(), backend.jobs)

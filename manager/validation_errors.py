@@ -1,4 +1,4 @@
-"""What is wrong with a message of no kind."""
+"""The error of a message that fits no schema: what is missing or wrong, for the nearest kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import strictjson
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS
-from manager.kinds import (
+from manager.schemas import (
     AGAVE,
     ALOE,
     CLOUD,

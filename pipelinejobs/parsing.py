@@ -1,4 +1,4 @@
-"""Values that arguments are given as: ages, JSON, names of states and events."""
+"""How arguments of commands and fields of forms are parsed: ages, JSON, names of states and events."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
 _DATE = re.compile(r"[0-9]{4}-")
 _JOB = "107"
 _MAX_DIGITS = 9
-
-
-def at(value: object, *names: str) -> object:
-    """Return the value at a path in a document, or None."""
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def moment(age: str | None) -> datetime.datetime | None:
