@@ -92,7 +92,7 @@ def serving(
     """Run a gateway as `gateway` does, in a given folder."""
     settings: dict[str, Any] = {
         "data": ".local/abaco",
-        "setup": "pipelinejobs.up",
+        "setup": "local.up",
         "images": str(ROOT / "images.yml"),
         "limits": dict(limits or {}),
     }

@@ -14,8 +14,8 @@ from datacatalog.linkedstores.pipelinejob.replay import verify
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.linkedstores.statistics.reader import Statistics
 from datacatalog.mongo import Document
-from local import day
-from pipelinejobs import failures, up
+from local import day, up
+from pipelinejobs import failures
 
 
 @pytest.fixture

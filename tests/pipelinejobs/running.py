@@ -92,7 +92,7 @@ def gateway_in(folder: Path, **environ: str) -> RunningGateway:
     images = yaml.safe_load((ROOT / "images.yml").read_text())
     for image in images.values():
         image["folder"] = str(ROOT)
-    settings = {"data": ".local/abaco", "setup": "pipelinejobs.up"}
+    settings = {"data": ".local/abaco", "setup": "local.up"}
     return RunningGateway(folder, images=images, settings=settings, environ=environ)
 
 

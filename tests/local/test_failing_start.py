@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 
 SETUP = """
 from local import processes
-from pipelinejobs import up
+from local import up
 
 def fail(*_):
     raise ValueError("no page today")

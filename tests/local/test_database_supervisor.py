@@ -18,11 +18,11 @@ import pymongo
 import pytest
 
 import local.database
-import pipelinejobs.keeper
+import local.database_supervisor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local import processes
 from local.database import LocalDatabase, Server
-from pipelinejobs.keeper import Keeper
+from local.database_supervisor import DatabaseSupervisor
 from tests.abaco.running import RunningGateway, eventually
 from tests.pipelinejobs.running import Run, gateway_in, told
 from tests.reliability.soak import GREEN_SECONDS, RED_SECONDS
@@ -183,7 +183,7 @@ def test_doctor_says_why_the_gateway_is_not_ready(
     green(up)
 
 
-# What the keeper does by itself
+# What the supervisor does by itself
 
 
 @pytest.fixture
@@ -195,10 +195,10 @@ def database(tmp_path: Path) -> Iterator[LocalDatabase]:
         os.kill(server.pid, signal.SIGKILL)
 
 
-def kept(database: LocalDatabase) -> tuple[Keeper, Callable[[], str | None]]:
-    """Return a keeper of a new database, and its check."""
+def kept(database: LocalDatabase) -> tuple[DatabaseSupervisor, Callable[[], str | None]]:
+    """Return a supervisor of a new database, and its check."""
     server = database.start()
-    kept = Keeper(database, server, database.folder / "note")
+    kept = DatabaseSupervisor(database, server, database.folder / "note")
     mongodb = {"authn": database.admit(server, "catalog"), "database": "catalog"}
     return kept, lambda: kept.check(mongodb)
 
@@ -206,12 +206,12 @@ def kept(database: LocalDatabase) -> tuple[Keeper, Callable[[], str | None]]:
 def test_a_database_that_is_frozen_for_long_is_replaced(
     database: LocalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper, check = kept(database)
+    supervisor, check = kept(database)
     server = database.status()
     assert server is not None
     assert check() is None
-    monkeypatch.setattr(pipelinejobs.keeper, "FROZEN_SECONDS", 1.0)
-    monkeypatch.setattr(pipelinejobs.keeper, "CHECK_SECONDS", 0.5)
+    monkeypatch.setattr(local.database_supervisor, "FROZEN_SECONDS", 1.0)
+    monkeypatch.setattr(local.database_supervisor, "CHECK_SECONDS", 0.5)
     monkeypatch.setattr(local.database, "STOP_SECONDS", 0.2)
     os.kill(server.pid, signal.SIGSTOP)
     eventually(lambda: check() == "the job database is being started again")
@@ -219,23 +219,23 @@ def test_a_database_that_is_frozen_for_long_is_replaced(
     again = database.status()
     assert again is not None
     assert (again.port, again.pid != server.pid) == (server.port, True)
-    keeper.close()
+    supervisor.close()
     assert database.status() is None
 
 
 def test_one_that_cannot_be_started_is_tried_again_and_complained_of_once(
     database: LocalDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper, check = kept(database)
+    supervisor, check = kept(database)
     server = database.status()
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
     eventually(lambda: not processes.is_open(server.port))
     with socket.create_server(("127.0.0.1", server.port)):
         eventually(lambda: check() and caplog.records)
-        first = keeper._starting
+        first = supervisor._starting
         # it is tried again
-        eventually(lambda: check() and keeper._starting is not first)
+        eventually(lambda: check() and supervisor._starting is not first)
     eventually(lambda: check() is None)
     lines = [record.getMessage() for record in caplog.records]
     port = f"another program has taken port {server.port}, where clients look for it"
@@ -243,4 +243,4 @@ def test_one_that_cannot_be_started_is_tried_again_and_complained_of_once(
         f"the job database died and cannot be started: {port}",
         "the job database died and was started again",
     ]
-    keeper.close()
+    supervisor.close()

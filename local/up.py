@@ -23,12 +23,12 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local import day
 from local.database import LocalDatabase
+from local.database_supervisor import DatabaseSupervisor, explain, look
 from local.demo import TACOBOT
+from local.dispatcher_supervisor import DispatcherSupervisor
 from local.exceptions import LocalDatabaseError
-from pipelinejobs.attendant import Attendant
 from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
 from pipelinejobs.backend import DATABASE as DATABASE_NAME
-from pipelinejobs.keeper import Keeper, explain, look
 from pipelinejobs.measures import Measures
 from pipelinejobs.page.application import address_with, make_page
 
@@ -62,13 +62,13 @@ def prepare(platform: Platform) -> Prepared:
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     environment.setdefault(DATABASE_NAME, DATABASE)
-    keeper = None
+    supervisor = None
     with contextlib.ExitStack() as stack:
         try:
             if not environment.get(AUTHN):
                 database = LocalDatabase(platform.data.parent, platform.stopping)
-                keeper, server = _start(database, platform.data / "database.pid")
-                stack.callback(keeper.close)
+                supervisor, server = _start(database, platform.data / "database.pid")
+                stack.callback(supervisor.close)
                 environment[AUTHN] = database.admit(server, environment[DATABASE_NAME])
             # the gateway keeps a message that cannot be handled yet
             environment.setdefault(PATIENCE, "0")
@@ -80,7 +80,7 @@ def prepare(platform: Platform) -> Prepared:
             actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
             backend = Backend(platform.data.parent, {**environment, **actor})
             page, collector = make_page(platform, backend), Measures(backend)
-            attendant = Attendant(
+            dispatcher = DispatcherSupervisor(
                 platform.data.parent,
                 {
                     **environment,
@@ -89,7 +89,7 @@ def prepare(platform: Platform) -> Prepared:
                     TOKEN: _token(platform),
                 },
             )
-            stack.callback(attendant.close)
+            stack.callback(dispatcher.close)
         except (LocalDatabaseError, ValueError) as error:
             # the catalog says so what is wrong with its settings, and nothing that is secret
             raise ServerError(str(error)) from error
@@ -102,9 +102,9 @@ def prepare(platform: Platform) -> Prepared:
             raise ServerError(message) from error
         close = stack.pop_all().close
     mongodb = _mongodb(environment)
-    if keeper is None:
+    if supervisor is None:
         return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector)
-    check = functools.partial(keeper.check, mongodb)
+    check = functools.partial(supervisor.check, mongodb)
     return Prepared(lines, close, page, check, [database.data], collector)
 
 
@@ -120,7 +120,7 @@ def _demo(environment: dict[str, str]) -> list[str]:
     return [f"demo     {count} jobs of a day that was made up"]
 
 
-def _start(database: LocalDatabase, note: Path) -> tuple[Keeper, Server]:
+def _start(database: LocalDatabase, note: Path) -> tuple[DatabaseSupervisor, Server]:
     """Start the embedded database; what was started here is stopped at the end.
 
     One that runs already is somebody else's to stop, unless a gateway left it that was killed.
@@ -132,7 +132,7 @@ def _start(database: LocalDatabase, note: Path) -> tuple[Keeper, Server]:
     found = database.status()
     server = found or database.start()
     ours = found is None or (note.exists() and note.read_text() == str(server.pid))
-    return Keeper(database, server, note if ours else None), server
+    return DatabaseSupervisor(database, server, note if ours else None), server
 
 
 def _register(platform: Platform, environment: dict[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ _MAX_PAUSE = 30.0
 _logger = logging.getLogger(__name__)
 
 
-class Attendant:
+class DispatcherSupervisor:
     """Keeps a dispatcher running while the gateway does.
 
     Args:
@@ -43,7 +43,7 @@ class Attendant:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # a Ctrl-C is for the gateway, which stops it in its turn
-        return subprocess.Popen(  # noqa: S603 - the command is made here
+        return subprocess.Popen(
             self._command,
             env=self._environ,
             stdin=subprocess.DEVNULL,

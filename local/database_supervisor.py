@@ -48,7 +48,7 @@ def explain(error: mongo.DatabaseError | None) -> str | None:
     return f"the job database does not answer ({type(error).__name__})"
 
 
-class Keeper:
+class DatabaseSupervisor:
     """Keeps the embedded database running while the gateway does.
 
     Args:
