@@ -42,7 +42,7 @@ time, and runs the tests that know that code. A mutant is killed if a test fails
 makes the mutants; which files and tests is in `pyproject.toml`. This page is what the last run has found;
 the run fails below {least} % or if a survivor has no reason in `audit/survivors.toml`.
 
-mutmut changes functions. Tables such as the one of the state machine are not functions: `tests/datacatalog/test_fsm.py`
+mutmut changes functions. Tables such as the one of the state machine are not functions: `tests/datacatalog/linkedstores/pipelinejob/test_fsm.py`
 compares that one with a second one, pair by pair.
 """
 

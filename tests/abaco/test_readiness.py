@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests.abaco.http.endpoints.test_system import metrics
 from tests.abaco.running import Client, RunningGateway, eventually
-from tests.abaco.test_system import metrics
 from tests.conftest import ROOT
 from tests.reliability.soak import GREEN_SECONDS, RED_SECONDS
 

@@ -13,7 +13,7 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
-from tests.datacatalog.test_transfer import content
+from tests.datacatalog.linkedstores.test_transfer import content
 from tests.pipelinejobs.running import Run
 
 EXPORT = Path("catalog.ndjson")

@@ -25,7 +25,7 @@ from enum import Enum
 from itertools import groupby, pairwise
 from typing import Any
 
-from tests.datacatalog.test_fsm import LEADS_TO
+from tests.datacatalog.linkedstores.pipelinejob.test_fsm import LEADS_TO
 
 Document = dict[str, Any]
 MARK = "sent as"

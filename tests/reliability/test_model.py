@@ -30,7 +30,7 @@ from local.database import LocalDatabase
 from tests.abaco.running import SECONDS, eventually
 from tests.actor import TRUSTED, Actor, Reply, create, delete, event
 from tests.conftest import TACOBOT, TIMEOUT
-from tests.datacatalog.test_fsm import LEADS_TO
+from tests.datacatalog.linkedstores.pipelinejob.test_fsm import LEADS_TO
 from tests.reliability.checker import MARK, Call, Outcome, Record, problems
 from tests.reliability.running import own_connections, read_back
 from tests.reliability.soak import is_long, many, note

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from abaco.certificates import CertificateAuthority
-from tests.abaco.protocol.serving import (
+from tests.abaco.http.protocol.serving import (
     GET,
     PATIENCE,
     Gateway,

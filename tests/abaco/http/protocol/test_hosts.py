@@ -7,7 +7,7 @@ import pytest
 from abaco.certificates import CertificateAuthority
 from abaco.http.hosts import names_of
 from abaco.settings import load
-from tests.abaco.protocol.serving import HOST, Gateway, error, read_all, read_answer, secure
+from tests.abaco.http.protocol.serving import HOST, Gateway, error, read_all, read_answer, secure
 
 
 def request(*hosts: str, target: str = "/here", version: str = "1.1", more: str = "") -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from abaco.certificates import CertificateAuthority
-from tests.abaco.protocol.serving import (
+from tests.abaco.http.protocol.serving import (
     SHORT,
     Gateway,
     serving,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.abaco.http.endpoints.test_messages import BINARY, JSON, TEXT, typed
 from tests.abaco.running import ACTORS, PROBE, Client, RunningGateway
-from tests.abaco.test_messages import BINARY, JSON, TEXT, typed
 
 IMAGES = {**PROBE, "teller": {**PROBE["teller"], "folder": str(ACTORS), "once": ["uuid", "token"]}}
 POST = {"appId": "tacos-1.0", "status": "FAILED", "message": "FAILED"}

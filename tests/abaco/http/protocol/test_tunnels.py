@@ -18,7 +18,7 @@ import requests
 
 from abaco.certificates import CertificateAuthority, InvalidHost
 from abaco.http.tunnels import gateway_protocol
-from tests.abaco.protocol.serving import (
+from tests.abaco.http.protocol.serving import (
     CONNECT,
     ESTABLISHED,
     GET,

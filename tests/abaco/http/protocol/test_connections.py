@@ -11,7 +11,7 @@ import requests
 
 from abaco.certificates import CertificateAuthority
 from abaco.http.protocol import Limits
-from tests.abaco.protocol.serving import (
+from tests.abaco.http.protocol.serving import (
     CONNECT,
     GET,
     LARGE,
