@@ -230,7 +230,9 @@ def test_the_variables_of_the_command_line_are_those_that_it_reads() -> None:
     named = {
         code(cell)[0] for cell, _ in rows(section(SETTINGS, "Variables"), "variable | meaning")
     }
-    read = set(re.findall(r'"(PIPELINEJOBS_[A-Z]+|AGAVE_[A-Z_]+)"', sources("pipelinejobs", "local")))
+    read = set(
+        re.findall(r'"(PIPELINEJOBS_[A-Z]+|AGAVE_[A-Z_]+)"', sources("pipelinejobs", "local"))
+    )
     assert named == read | {"NO_COLOR"}
 
 
