@@ -9,13 +9,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
 from abaco.store import actors, executions, posts
 
 if TYPE_CHECKING:
+    import httpx
     from sqlalchemy import Connection
 
     from abaco.store.database import Database
@@ -133,6 +133,8 @@ class Webhooks:
             del self._posting[url]
 
     async def _post(self, post: Record) -> None:
+        import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
+
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
         try:

@@ -1,0 +1,18 @@
+"""What a start need not load, it does not load: it takes its time from every start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def test_a_gateway_starts_without_the_client_of_webhooks_and_without_templates() -> None:
+    statement = "import abaco.__main__, abaco.server, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "sqlalchemy" in loaded
+    assert not loaded & {"httpx", "rich", "jinja2", "alembic", "docker", "requests", "pymongo"}
