@@ -233,6 +233,23 @@ def test_many_events_of_a_job_are_told_with_few_writes(
     assert len(writes) <= 8
 
 
+def test_nothing_is_told_twice_of_a_job_that_is_removed_while_it_is_told(
+    actor: Actor, job: Document
+) -> None:
+    def answer(_: Told) -> int:
+        if len(receiver.seen) == 8:
+            actor.jobs.remove(actor.jobs.load(job["uuid"]))
+        return 204
+
+    with Receiver(answer) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+        send(actor, job, "run", *["update"] * 20)
+        with dispatching(actor):
+            until(lambda: not actor.jobs.untold.count())
+        assert receiver.names() == ["create", "run", *["update"] * 20]
+
+
 def test_a_subscriber_that_asks_for_time_is_left_alone(
     actor: Actor, job: Document, other: Document
 ) -> None:

@@ -242,8 +242,9 @@ class Untold:
                     for job, number, is_all in told
                     if is_all and job["_id"] in ids and not job.get("_removed")
                 ]
-        if moves:
-            self.jobs.bulk_write(moves, ordered=False)
+        if moves and self.jobs.bulk_write(moves, ordered=False).matched_count < len(moves):
+            # some may have been removed meanwhile, with the mark that they had
+            self.removed.bulk_write(moves, ordered=False)
 
     def _let_removed_go(self, job_id: Any) -> None:
         """Drop what was kept of a removed job, if nobody has to be told more of it."""
