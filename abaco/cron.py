@@ -8,7 +8,6 @@ import re
 from typing import NamedTuple
 
 from abaco import clock
-from abaco.exceptions import BadRequest
 
 SENDER = "cron"
 MESSAGE = "This is your cron execution"
@@ -16,6 +15,10 @@ MESSAGE = "This is your cron execution"
 _FORM = re.compile(r"\s*(now|\d{4}-\d{1,2}-\d{1,2} \d{1,2})\s*\+\s*(\d{1,6})\s+([a-z]+?)s?\s*")
 _UNITS = ("hour", "day", "week", "month")
 _MONTHS = 12
+
+
+class InvalidSchedule(ValueError):
+    """It cannot be kept; the text says why."""
 
 
 class Schedule(NamedTuple):
@@ -54,16 +57,16 @@ def parse(text: str) -> Schedule:
     """Read a schedule such as `2026-12-01 08 + 2 weeks` or `now + 1 hour`.
 
     Raises:
-        BadRequest: it is none, or begins in the past.
+        InvalidSchedule: it is none, or begins in the past.
     """
     found = _FORM.fullmatch(text)
     if found is None or int(found[2]) < 1:
         message = "The cron is not in the correct format"
-        raise BadRequest(message)
+        raise InvalidSchedule(message)
     first, number, unit = found[1], int(found[2]), found[3]
     if unit not in _UNITS:
         message = f"The cron unit {unit!r} is unknown: use one of {', '.join(_UNITS)}"
-        raise BadRequest(message)
+        raise InvalidSchedule(message)
     hour = clock.now().replace(minute=0, second=0, microsecond=0)
     try:
         start = hour if first == "now" else _moment(first)
@@ -71,10 +74,10 @@ def parse(text: str) -> Schedule:
         schedule.after(hour)
     except (ValueError, OverflowError):
         message = "The cron is not in the correct format"
-        raise BadRequest(message) from None
+        raise InvalidSchedule(message) from None
     if start < hour:
         message = f"The starting datetime is old. The current UTC time is {hour:%Y-%m-%d %H}"
-        raise BadRequest(message)
+        raise InvalidSchedule(message)
     return schedule
 
 

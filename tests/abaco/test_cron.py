@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from abaco import clock, cron
-from abaco.exceptions import BadRequest
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
 HOUR = datetime.timedelta(hours=1)
@@ -88,7 +87,7 @@ def test_what_follows_is_counted_from_the_start_where_there_is_one() -> None:
     ],
 )
 def test_a_schedule_that_cannot_be_kept_is_refused(ada: Client, text: str, reason: str) -> None:
-    with pytest.raises(BadRequest, match=reason):
+    with pytest.raises(cron.InvalidSchedule, match=reason):
         cron.parse(text)
     if text:
         refusal = ada.refusal("POST", "", json={"image": "cold", "cronSchedule": text})

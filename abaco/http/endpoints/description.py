@@ -83,7 +83,10 @@ def read(call: Call) -> dict[str, Any]:
         reason = "stateful actors can only have 1 worker."
         raise Invalid(reason)
     if given.get("cron_schedule"):
-        given["cron_next_ex"] = cron.parse(given["cron_schedule"]).start
+        try:
+            given["cron_next_ex"] = cron.parse(given["cron_schedule"]).start
+        except cron.InvalidSchedule as error:
+            raise BadRequest(str(error)) from error
         given.setdefault("cron_on", True)
     elif given.get("cron_on"):
         reason = f"{spell('cron_on')} needs a {spell('cron_schedule')}."
