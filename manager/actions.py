@@ -21,7 +21,7 @@ from datacatalog.linkedstores.pipelinejob import (
     UnknownJob,
     UnknownRejection,
 )
-from manager import authorization, platform
+from manager import authorization, platform_jobs
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
 from manager.messages import NEVER_KEPT, Message
 from manager.schemas import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter
@@ -258,7 +258,7 @@ def outcome_of(message: Message, applied: Applied, note: str = "") -> Outcome:
 def _event_data(rx: Reactor, message: Message) -> Any:
     if not message.is_callback or message.body["status"].strip().upper() == _RUNNING:
         return message.data
-    description = platform.latest_description(rx, message.body)
+    description = platform_jobs.latest_description(rx, message.body)
     known = {} if description is None else {"description": description}
     return {**message.data, "status": message.body["status"], **known}
 

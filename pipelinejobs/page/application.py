@@ -27,6 +27,7 @@ from pipelinejobs.backend import ALIAS
 from pipelinejobs.exceptions import CommandError, Unreachable
 from pipelinejobs.gateway_client import GatewayClient, http_client
 from pipelinejobs.page import (
+    actors,
     forms,
     gantt,
     jobs,
@@ -34,7 +35,6 @@ from pipelinejobs.page import (
     live,
     overview,
     pipelines,
-    platform,
     rejected,
     rendering,
     saved_views,
@@ -126,14 +126,14 @@ ADDRESSES = (
     Address("GET", "/rejected/{rejected}", rejected.show_rejection),
     Address("GET", "/subscriptions", subscriptions.show, version=subscriptions.version),
     Address("POST", "/subscriptions", subscriptions.change, UPDATE),
-    Address("GET", "/platform", platform.show_actors, version=platform.version_of_actors),
-    Address("GET", _ACTOR, platform.show_actor, version=platform.version_of_actor),
-    Address("POST", f"{_ACTOR}/nonces", platform.create_nonce),
-    Address("POST", f"{_ACTOR}/nonces/delete", platform.delete_nonce),
-    Address("POST", f"{_ACTOR}/workers", platform.add_worker),
-    Address("GET", _EXECUTION, platform.show_execution, version=platform.version_of_execution),
-    Address("GET", f"{_EXECUTION}/log", platform.show_log),
-    Address("POST", f"{_EXECUTION}/stop", platform.stop_execution),
+    Address("GET", "/platform", actors.show_actors, version=actors.version_of_actors),
+    Address("GET", _ACTOR, actors.show_actor, version=actors.version_of_actor),
+    Address("POST", f"{_ACTOR}/nonces", actors.create_nonce),
+    Address("POST", f"{_ACTOR}/nonces/delete", actors.delete_nonce),
+    Address("POST", f"{_ACTOR}/workers", actors.add_worker),
+    Address("GET", _EXECUTION, actors.show_execution, version=actors.version_of_execution),
+    Address("GET", f"{_EXECUTION}/log", actors.show_log),
+    Address("POST", f"{_EXECUTION}/stop", actors.stop_execution),
 )
 
 

@@ -1,4 +1,4 @@
-"""The platform: actors, their executions with logs, their nonces and workers; all asked of its API."""
+"""Actors, their executions with logs, their nonces and workers; all asked of the platform's API."""
 
 from __future__ import annotations
 
