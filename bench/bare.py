@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.catalog import Catalog
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 
 
 class Bare:
@@ -18,7 +18,7 @@ class Bare:
         like: the job that it is a copy of.
     """
 
-    def __init__(self, jobs: Catalog, like: Document) -> None:
+    def __init__(self, jobs: Catalog, like: StoredJob) -> None:
         self._collection = jobs.jobs.db["bare"]
         self._collection.create_index("uuid", unique=True)
         self._query = {"uuid": like["uuid"]}

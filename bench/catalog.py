@@ -15,7 +15,6 @@ from bson import ObjectId
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, history
-from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 from local.database import LocalDatabase
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ class Catalog:
     def fill(self, size: int) -> None:
         """Add jobs up to a number, older ones than those that are there."""
         there = self.jobs.coll.count_documents({})
-        pattern: dict[str, Any] = self.jobs.load(self.running_job()["uuid"])
-        pattern.pop(UNTOLD, None)  # they are told, as those of former days are
+        pattern = self.jobs.load(self.running_job()["uuid"])
+        pattern.pop("_untold", None)  # they are told, as those of former days are
         moment, properties = pattern["updated"], pattern["_properties"]
         for begin in range(there + 1, size, _BATCH):
             self.jobs.coll.insert_many(

@@ -20,6 +20,7 @@ from local.processes import HOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 SIZES = (10, 1_000, 100_000)
@@ -77,7 +78,7 @@ def _measure(
     return Seconds(events.at(0.5), page, bare)
 
 
-def newest(jobs: Catalog) -> list[Document]:
+def newest(jobs: Catalog) -> list[StoredJob]:
     """Read as many jobs as the page shows, with nothing around it, by their index."""
     since = datetime.datetime.now(datetime.timezone.utc) - _SHOWN * APART
     query = {CREATED: {"$gte": since}}

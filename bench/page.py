@@ -17,7 +17,6 @@ from bench.running import Gateway, gateway
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipeline import PipelineStore
-from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 from datacatalog.linkedstores.statistics.reader import Statistics
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
+
 
 SIZES = (100, 100_000)
 PIPELINES = 20
@@ -79,15 +79,15 @@ def _fill(jobs: Catalog, size: int, bench: Bench) -> None:
         )["uuid"]
         for number in range(PIPELINES)
     ]
-    pattern: Document = jobs.jobs.load(jobs.running_job()["uuid"])
-    pattern.pop(UNTOLD, None)
+    pattern = jobs.jobs.load(jobs.running_job()["uuid"])
+    pattern.pop("_untold", None)
     made = _jobs(pattern, pipelines, size)
     for _ in bench.track(range(0, size, _BATCH), f"{size:,} jobs"):
         if some := [*itertools.islice(made, _BATCH)]:
             jobs.jobs.coll.insert_many(some)
 
 
-def _jobs(pattern: Document, pipelines: list[str], size: int) -> Iterator[Document]:
+def _jobs(pattern: StoredJob, pipelines: list[str], size: int) -> Iterator[StoredJob]:
     dice, end = random.Random(1), now()  # noqa: S311 - the same jobs each time, no secret
     created, run = pattern["history"]
     for number in range(size):

@@ -35,7 +35,7 @@ def document(name: str) -> Schema | None:
     return _documents().get(name)
 
 
-def of_store(store: type[LinkedStore]) -> Schema:
+def of_store(store: type[LinkedStore[Any]]) -> Schema:
     """Return the schema of what is given to a store."""
     return _documents()[f"{store.uuid_type}.json"]
 
@@ -65,7 +65,7 @@ def _documents() -> dict[str, Schema]:
     }
 
 
-def _given(store: type[LinkedStore]) -> Schema:
+def _given(store: type[LinkedStore[Any]]) -> Schema:
     links = {name: {"type": "array", "items": _ref("typed_uuid")} for name in store.links}
     texts = dict.fromkeys((*store.identifiers, *store.aliases), _TEXT)
     properties: Schema = {**texts, **links, "uuid": _ref(f"{store.uuid_type}_uuid")}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from datacatalog.linkedstores.pipelinejob import Applied, Event, PipelineJobStore
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from manager.authorization import Permit
     from manager.exceptions import UnreadableReport
     from reactors.runtime import Reactor
@@ -181,7 +181,7 @@ def _apply_with(
     rx: Reactor,
     message: Message,
     data: Any,
-    job: Document,
+    job: StoredJob,
     jobs: PipelineJobStore,
     permit: Permit,
 ) -> Outcome:
@@ -195,7 +195,12 @@ def _apply_with(
 
 
 def event_of(
-    rx: Reactor, message: Message, data: Any, key: str | None, job: Document, jobs: PipelineJobStore
+    rx: Reactor,
+    message: Message,
+    data: Any,
+    key: str | None,
+    job: StoredJob,
+    jobs: PipelineJobStore,
 ) -> Event:
     """Return the event that a message brings a job.
 
@@ -227,7 +232,7 @@ def event_of(
 def _apply_or_index(
     rx: Reactor,
     message: Message,
-    job: Document,
+    job: StoredJob,
     jobs: PipelineJobStore,
     key: str | None,
     apply: Callable[[], Applied],
@@ -290,7 +295,7 @@ def _is_first_attempt(rx: Reactor, key: str | None) -> bool:
 
 
 def _forward(
-    rx: Reactor, message: Message, job: Document, jobs: PipelineJobStore, indexer: str
+    rx: Reactor, message: Message, job: StoredJob, jobs: PipelineJobStore, indexer: str
 ) -> Outcome:
     token = jobs.get_token(job)
     rx.redact.add(token)
@@ -309,7 +314,7 @@ def _forward(
     return Outcome(result, line, message.uuid)
 
 
-def _delete(message: Message, job: Document, jobs: PipelineJobStore) -> Outcome:
+def _delete(message: Message, job: StoredJob, jobs: PipelineJobStore) -> Outcome:
     if message.force:
         jobs.remove(job)
     else:
@@ -364,7 +369,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     return Outcome(result, line, job["uuid"])
 
 
-def _may_have_token(rx: Reactor, permit: Permit, job: Document) -> bool:
+def _may_have_token(rx: Reactor, permit: Permit, job: StoredJob) -> bool:
     """Tell whether the sender may be told the token of a job that was there already.
 
     Else anybody who can create could take over the jobs whose data they can guess.
@@ -375,7 +380,7 @@ def _may_have_token(rx: Reactor, permit: Permit, job: Document) -> bool:
     return permit.role == authorization.BEARER and rx.username is not None and owner == rx.username
 
 
-def _where_it_is(job: Document) -> dict[str, Any]:
+def _where_it_is(job: StoredJob) -> dict[str, Any]:
     """Return what the sender of a message that applies no event is told of its job."""
     return {
         "uuid": job["uuid"],

@@ -13,12 +13,12 @@ from manager.settings import section_of
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from manager.messages import Message
     from reactors.runtime import Reactor
 
 JOB, ADMIN, TRUSTED, BEARER, NONCE = "job", "admin", "trusted", "bearer", "nonce"
-_NO_JOB: Document = {"uuid": "", "_admin": None, "_salt": ""}
+_NO_JOB: StoredJob = {"uuid": "", "_admin": None, "_salt": ""}
 
 
 class Permit(NamedTuple):
@@ -26,7 +26,7 @@ class Permit(NamedTuple):
 
     role: str
     """by which it was given: the job's token, an administrative one, or the platform's user"""
-    job: Document | None
+    job: StoredJob | None
     """the head of the job, all that was read for this; None for a create"""
     remembered: bool = False
     """whether that is not as it was read just now, but as this process has left it"""
@@ -103,7 +103,7 @@ def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:
     raise NotAuthorized(text)
 
 
-def _remembered(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Document | None:
+def _remembered(rx: Reactor, message: Message, jobs: PipelineJobStore) -> StoredJob | None:
     """Return the head of a job as an earlier event has left it, if the database will decide on it."""
     # who is told the state before the event is told the present one
     if message.kind == DELETE or message.event in FORWARDED or rx.settings.get("state_enter"):
@@ -111,14 +111,14 @@ def _remembered(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Docume
     return jobs.heads.take(message.uuid)
 
 
-def _read(message: Message, jobs: PipelineJobStore) -> Document | None:
+def _read(message: Message, jobs: PipelineJobStore) -> StoredJob | None:
     try:
         return jobs.load_head(message.uuid, deletable=message.kind == DELETE)
     except UnknownJob:
         return _read_removed(message, jobs) if message.force else None
 
 
-def _read_removed(message: Message, jobs: PipelineJobStore) -> Document | None:
+def _read_removed(message: Message, jobs: PipelineJobStore) -> StoredJob | None:
     """Return the job that an earlier delivery of a forced delete has removed, perhaps not wholly."""
     try:
         return jobs.load_removed(message.uuid)
@@ -126,7 +126,9 @@ def _read_removed(message: Message, jobs: PipelineJobStore) -> Document | None:
         return None
 
 
-def _may_change(rx: Reactor, message: Message, job: Document | None, jobs: PipelineJobStore) -> str:
+def _may_change(
+    rx: Reactor, message: Message, job: StoredJob | None, jobs: PipelineJobStore
+) -> str:
     own = jobs.is_own_token(job or _NO_JOB, message.token) and job is not None
     admin = jobs.is_admin_token(message.token)
     if admin:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datacatalog.linkedstores.pipelinejob import Event, PipelineJobStore
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from manager.actions import Outcome
     from manager.messages import Message
     from reactors.runtime import Reactor
@@ -38,7 +38,7 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome]
     Raises:
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
-    head: Document | None = None
+    head: StoredJob | None = None
     messages: list[Message] = []
     events: list[Event] = []
     for rx in reactors:

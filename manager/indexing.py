@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datacatalog.linkedstores.pipelinejob import Applied, PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.managers.pipelinejobs.indexing import Indexed
-    from datacatalog.mongo import Document
     from reactors.runtime import Reactor
 
 BEGUN, INDEXED = "index", "indexed"
@@ -31,7 +31,7 @@ _MAX_NAMES = 20
 def index(
     rx: Reactor,
     jobs: PipelineJobStore,
-    job: Document,
+    job: StoredJob,
     key: str | None,
     apply: Callable[[], Applied],
 ) -> tuple[Applied, str]:
@@ -81,7 +81,7 @@ def index(
     return applied, f", {len(done.names)} files indexed"
 
 
-def _prepare(rx: Reactor, jobs: PipelineJobStore, job: Document) -> Indexer:
+def _prepare(rx: Reactor, jobs: PipelineJobStore, job: StoredJob) -> Indexer:
     stores = Manager.init_stores(jobs.db, catalog=jobs.catalog)
     client = None
     if job["archive_system"] not in jobs.catalog.local_storage:

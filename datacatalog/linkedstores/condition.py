@@ -75,7 +75,7 @@ def check_writable(mongodb: Mapping[str, Any], seconds: float) -> None:
         mongo.connect(mongodb)["jobs"].update_one(*_NO_CHANGE)
 
 
-def missing_indexes(*stores: LinkedStore) -> list[str]:
+def missing_indexes(*stores: LinkedStore[Any]) -> list[str]:
     """Return the indexes that stores should have and do not, by their collections and fields."""
     return [
         f"{store.collection}.{fields}"
@@ -84,7 +84,7 @@ def missing_indexes(*stores: LinkedStore) -> list[str]:
     ]
 
 
-def superfluous_indexes(*stores: LinkedStore) -> list[str]:
+def superfluous_indexes(*stores: LinkedStore[Any]) -> list[str]:
     """Return the indexes that a former version made and no question uses, which cost every change."""
     return [
         f"{store.collection}.{name}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.basestore import LinkedStore
     from datacatalog.mongo import Db
 
-KINDS: dict[str, type[LinkedStore]] = {
+KINDS: dict[str, type[LinkedStore[Any]]] = {
     store.uuid_type: store
     for store in (
         FileStore,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import bson
 from bson import Binary, Int64, ObjectId, json_util
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 JOBS, BUCKETS = "jobs", "jobs_history"
@@ -137,11 +138,11 @@ class Transfer:
                 cursor = str(Position.of(begin.document, field))
             for document in self._documents(name, cursor):
                 if name == JOBS:
-                    entries = 0
-                    for bucket in self._jobs.histories.of(document):
+                    job, entries = cast("StoredJob", document), 0
+                    for bucket in self._jobs.histories.of(job):
                         entries += len(bucket["entries"])
                         yield Item(BUCKETS, bucket)
-                    if entries != moved(document) and self._is_gone(document):
+                    if entries != moved(job) and self._is_gone(job):
                         continue
                 yield Item(name, document)
 
@@ -163,7 +164,7 @@ class Transfer:
         yield from Listing(collection, field).all(cursor)
         yield from collection.find({field: None})
 
-    def _is_gone(self, job: Document) -> bool:
+    def _is_gone(self, job: StoredJob) -> bool:
         return self._jobs.coll.find_one({"_id": job["_id"]}, {"_id": 1}) is None
 
     # In

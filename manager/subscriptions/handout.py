@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from manager.subscriptions.line import Line
 
@@ -26,7 +27,7 @@ class Handout:
         names: of those who are told.
     """
 
-    def __init__(self, job: Document, names: set[str]) -> None:
+    def __init__(self, job: StoredJob, names: set[str]) -> None:
         self.job = job
         self.number = int(job[UNTOLD])
         """of the entry that is told now"""

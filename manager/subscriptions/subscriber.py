@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     import datetime
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 
 
 class News(NamedTuple):
     """An entry of a job's history that somebody is told."""
 
-    job: Document
+    job: StoredJob
     """what has to be known of the job"""
     number: int
     """of the entry, in the history"""

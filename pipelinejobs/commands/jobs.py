@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from datacatalog.linkedstores.pipelinejob.search import Filters
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from pipelinejobs.backend import Backend
 
@@ -200,7 +201,7 @@ def show(
     output.record(_details(backend, stored), output_format)
 
 
-def _details(backend: Backend, stored: Document) -> output.Row:
+def _details(backend: Backend, stored: StoredJob) -> output.Row:
     links = ("child_of", "acted_on", "acted_using", "archive_patterns", "product_patterns")
     with _reading(stored):
         names = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
@@ -220,7 +221,7 @@ def _details(backend: Backend, stored: Document) -> output.Row:
 
 
 @contextlib.contextmanager
-def _reading(stored: Document) -> Iterator[None]:
+def _reading(stored: StoredJob) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:

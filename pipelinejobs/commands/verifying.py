@@ -15,7 +15,7 @@ from pipelinejobs.output import Column, Format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from pipelinejobs.backend import Backend
 
 _COLUMNS = (Column("uuid", "JOB", whole=True, brief=output.short), Column("problem"))
@@ -55,7 +55,7 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _wanted(backend: Backend, jobs: list[str] | None) -> Iterator[Document]:
+def _wanted(backend: Backend, jobs: list[str] | None) -> Iterator[StoredJob]:
     if not jobs:
         yield from backend.search.everything()
     for job in jobs or []:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacatalog.linkedstores.pipelinejob.search import JobSearch
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 PAGE = 50
@@ -59,7 +60,7 @@ class Pages(NamedTuple):
 
 def pages(
     search: JobSearch,
-    job: Document,
+    job: StoredJob,
     choice: Choice,
     total: int,
     newest: Sequence[Document],
@@ -94,6 +95,6 @@ def pages(
     )
 
 
-def _with_data(search: JobSearch, job: Document, entry: Document) -> Document:
+def _with_data(search: JobSearch, job: StoredJob, entry: Document) -> Document:
     found = search.entry(job, str(entry["uuid"])) or {}
     return {**entry, "data": found.get("data")}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from starlette.responses import Response
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from pipelinejobs.backend import Backend
     from pipelinejobs.page.context import Context
@@ -109,7 +110,7 @@ def _csv(context: Context) -> Response:
     return tables.csv_reply("numbers.csv", found.columns, found.rows)
 
 
-def _failure(context: Context, stored: Document) -> failures.Failure | None:
+def _failure(context: Context, stored: StoredJob) -> failures.Failure | None:
     """Return why a job failed, by the entries that are in its document."""
     entries = context.backend.jobs.public(stored)["history"]
     return failures.of(stored, reversed(entries))
@@ -127,7 +128,7 @@ class _Past(NamedTuple):
     problem: str = ""
 
 
-def _past(context: Context, stored: Document) -> _Past:
+def _past(context: Context, stored: StoredJob) -> _Past:
     search = context.backend.search
     try:
         total = moved(stored) + len(stored.get("history", []))
@@ -172,7 +173,7 @@ def document(context: Context) -> Response:
     return context.document(text)
 
 
-def _entries(backend: Backend, stored: Document) -> Iterator[Any]:
+def _entries(backend: Backend, stored: StoredJob) -> Iterator[Any]:
     """Yield the entries of a history, as far as it can be read, and then what is in the document."""
     try:
         for entry in backend.search.entries(stored):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from datacatalog.linkedstores.pipelinejob.search import JobSearch
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 EVENT = "update"
@@ -45,7 +46,7 @@ class Numbers(NamedTuple):
 
 
 def read(
-    search: JobSearch, job: Document, newest: Sequence[Document], total: int
+    search: JobSearch, job: StoredJob, newest: Sequence[Document], total: int
 ) -> list[Document]:
     """Return the newest updates of a job with their data, oldest first.
 

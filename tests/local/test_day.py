@@ -12,6 +12,7 @@ from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.replay import verify
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.statistics.reader import Statistics
 from datacatalog.mongo import Document
 from local import day, up
@@ -19,14 +20,14 @@ from pipelinejobs import failures
 
 
 @pytest.fixture
-def filled(jobs: PipelineJobStore) -> list[Document]:
+def filled(jobs: PipelineJobStore) -> list[StoredJob]:
     """The jobs of the day, as they are stored."""
     assert day.fill(jobs, now()) == day.JOBS
     return [*jobs.coll.find()]
 
 
 def test_the_day_has_what_a_person_wants_to_see_and_holds_what_the_store_promises(
-    filled: list[Document], jobs: PipelineJobStore
+    filled: list[StoredJob], jobs: PipelineJobStore
 ) -> None:
     assert len(filled) == 300
     problems = [text for job in filled for text in verify(jobs, job).problems]

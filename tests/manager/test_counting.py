@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.pipelinejob.untold import Untold
 from datacatalog.linkedstores.statistics.reader import Statistics, merged
 from datacatalog.linkedstores.statistics.tally import Tally
@@ -47,7 +48,7 @@ def test_what_comes_while_it_is_counted_waits_for_the_next_time(
     send(actor, job, "run")
     counts: list[int] = []
 
-    def count_while_more_comes(self: Tally, heads: Sequence[Document]) -> list[Document]:
+    def count_while_more_comes(self: Tally, heads: Sequence[StoredJob]) -> list[StoredJob]:
         counts.append(len(heads))
         counted = count(self, heads)
         send(actor, job, "update")

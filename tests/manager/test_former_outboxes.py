@@ -90,7 +90,7 @@ def test_a_job_that_is_removed_before_its_former_outbox_is_emptied_loses_nothing
 ) -> None:
     few = former["jobs"].find_one({"archive_path": "/products/v2/few"})
     assert few is not None
-    actor.jobs.remove(few)
+    actor.jobs.remove(actor.jobs.load(few["uuid"]))
     former["jobs_removed"].delete_many({"uuid": {"$ne": few["uuid"]}})
     former["jobs"].delete_many({})
     assert actor.main(arguments=("drain",)).code == 0

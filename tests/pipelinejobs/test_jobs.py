@@ -104,7 +104,7 @@ def test_a_terminal_gets_no_control_characters(
 def test_jobs_are_filtered(
     cli: Run, three: list[str], pipeline: Document, jobs: PipelineJobStore
 ) -> None:
-    jobs_owner = jobs.load(three[1])["_admin"]["owner"]
+    jobs_owner = jobs.public(jobs.load(three[1]))["_admin"]["owner"]
 
     def found(*options: str) -> list[str]:
         return uuids_in(cli("jobs", "ls", *options, "-o", "json"))

@@ -70,7 +70,9 @@ def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
     job = jobs.create(
         {"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {"name": title}}
     )
-    jobs.keep_unread(job, {"step": 1}, "of another time", key=None, execution_id=None)
+    jobs.keep_unread(
+        jobs.load(job["uuid"]), {"step": 1}, "of another time", key=None, execution_id=None
+    )
     given = {**variables, "COLUMNS": "80", "NO_COLOR": "1"}
 
     def lines_of(command: str) -> list[str]:

@@ -13,7 +13,9 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from datacatalog.linkedstores.basestore.stored import Properties
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Document
 from datacatalog.tokens import generate_salt
 
@@ -25,7 +27,7 @@ class FillingStore(PipelineJobStore):
 
     def commit(
         self,
-        stored: Document,
+        stored: StoredJob,
         changes: Mapping[str, Any],  # noqa: ARG002 - the caller does the same to what it has read
         guard: Mapping[str, Any] | None = None,  # noqa: ARG002 - nobody else writes
         count: int = 1,  # noqa: ARG002 - it fills one by one
@@ -36,7 +38,7 @@ class FillingStore(PipelineJobStore):
         return True
 
 
-def fill_job(store: PipelineJobStore, job: Document, data: Iterable[Document]) -> None:
+def fill_job(store: PipelineJobStore, job: StoredJob, data: Iterable[Document]) -> None:
     """Apply an `update` event for each data.
 
     Args:
@@ -50,7 +52,7 @@ def fill_job(store: PipelineJobStore, job: Document, data: Iterable[Document]) -
     store.coll.replace_one({"_id": job["_id"]}, job)
 
 
-def add_copies(store: PipelineJobStore, job: Document, count: int) -> None:
+def add_copies(store: PipelineJobStore, job: StoredJob, count: int) -> None:
     """Add jobs that are like another one, each a minute older than the one before.
 
     Args:
@@ -64,11 +66,12 @@ def add_copies(store: PipelineJobStore, job: Document, count: int) -> None:
         store.coll.insert_many(_copy(store, job, next(minutes)) for _ in range(left))
 
 
-def _copy(store: PipelineJobStore, job: Document, minutes: int) -> Document:
+def _copy(store: PipelineJobStore, job: StoredJob, minutes: int) -> StoredJob:
     created = job["_properties"]["created_date"] - datetime.timedelta(minutes=minutes)
     name = store.uuid_of(secrets.token_hex(16))
-    copy = {name: value for name, value in job.items() if name != "_id"}
-    properties = {**job["_properties"], "created_date": created}
+    properties: Properties = {**job["_properties"], "created_date": created}
+    copy: StoredJob = {**job}
+    del copy["_id"]
     return {
         **copy,
         "uuid": name,

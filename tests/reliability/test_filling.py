@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from tests.reliability.checker import MARK, Outcome, Record, problems
 from tests.reliability.filling import add_copies, fill_job
@@ -23,7 +24,7 @@ def alike(value: Any) -> Any:
     return [alike(each) for each in value] if isinstance(value, list) else value
 
 
-def rows_of(db: Db, job: Document) -> dict[str, Any]:
+def rows_of(db: Db, job: StoredJob) -> dict[str, Any]:
     """Return everything that is stored about a job."""
     (document,) = db["jobs"].find({"uuid": job["uuid"]})
     buckets = list(db["jobs_history"].find({"job_uuid": job["uuid"]}, sort=[("first", 1)]))

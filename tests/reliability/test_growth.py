@@ -17,6 +17,7 @@ from datacatalog import mongo
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
 from tests.conftest import TACOBOT, TIMEOUT
@@ -104,13 +105,13 @@ def test_an_event_on_a_job_of_many_costs_what_one_on_a_new_job_costs(
     record = Record()
     new, old = (jobs.load(job["uuid"]) for job in running_jobs(jobs, pipeline, 2))
 
-    def events(job: Document, count: int) -> Iterator[Document]:
+    def events(job: StoredJob, count: int) -> Iterator[Document]:
         for number in range(count):
             call = record.sent(job["uuid"], f"event {number}")
             yield {MARK: call.event}
             call.outcome = Outcome.ACKNOWLEDGED
 
-    def deeds(job: Document, data: Iterator[Document]) -> Deeds:
+    def deeds(job: StoredJob, data: Iterator[Document]) -> Deeds:
         uuid = job["uuid"]
         return {
             "append": lambda: jobs.apply(job, "update", next(data)),

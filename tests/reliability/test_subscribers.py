@@ -10,9 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.statistics.reader import Statistics, merged
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
@@ -192,7 +193,9 @@ def test_a_dispatcher_that_is_killed_anywhere_has_told_all_in_order(
     told = {each.way: each.announced for each in subscribers}
     assert [*announcement_problems(found, told)] == []
     # what was told was counted, each entry once
-    histories = [list(jobs.histories.read(each.document, 0, None)) for each in found]
+    histories = [
+        list(jobs.histories.read(cast("StoredJob", each.document), 0, None)) for each in found
+    ]
     happened = Counter(entry["name"] for entries in histories for entry in entries)
     assert merged(Statistics(db).ever().values()).events == happened
     note(14, "kills of a dispatcher", kills, record=record)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DUPLICATE_KEY = 11000
 
 
-class DocumentStore(LinkedStore):
+class DocumentStore(LinkedStore["Document"]):
     """Documents that are known by what one of their fields says."""
 
     uuid_field: ClassVar[str]

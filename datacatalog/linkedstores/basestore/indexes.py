@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from pymongo import IndexModel
     from pymongo.collection import Collection
 
-    from datacatalog.mongo import Document
 
 _OPTIONS = ("unique", "sparse", "partialFilterExpression")
 
 
 def ensure(
-    collection: Collection[Document], wanted: Sequence[IndexModel], former: Iterable[str] = ()
+    collection: Collection[Any], wanted: Sequence[IndexModel], former: Iterable[str] = ()
 ) -> None:
     """Create the indexes that are missing, and drop those that a former version has made.
 
@@ -41,14 +40,14 @@ def ensure(
         collection.create_indexes(lacking)
 
 
-def missing(collection: Collection[Document], wanted: Sequence[IndexModel]) -> list[str]:
+def missing(collection: Collection[Any], wanted: Sequence[IndexModel]) -> list[str]:
     """Return the fields of indexes that are not there, those of one index joined by a plus sign."""
     lacking = _missing(list(collection.list_indexes()), wanted)
     return ["+".join(index.document["key"]) for index in lacking]
 
 
 def superfluous(
-    collection: Collection[Document], wanted: Sequence[IndexModel], former: Iterable[str]
+    collection: Collection[Any], wanted: Sequence[IndexModel], former: Iterable[str]
 ) -> list[str]:
     """Return the names of the indexes that a former version has made and no question uses."""
     return _superfluous(list(collection.list_indexes()), wanted, former)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from datacatalog import documents
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore.contention import Contention
-from datacatalog.linkedstores.basestore.store import VISIBLE, Store, distinct, unchanged
+from datacatalog.linkedstores.basestore.store import VISIBLE, Store, StoredT, distinct, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ HIDE = "hide"
 """The row for the first step of a removal."""
 
 
-class LinkedStore(Store):
+class LinkedStore(Store[StoredT]):
     """Documents that can be hidden, removed, and linked to each other."""
 
     kept: ClassVar[tuple[str, ...]] = ()
@@ -67,11 +67,11 @@ class LinkedStore(Store):
         self.set_visible(stored, "undelete", visible=True)
         return self.with_token(stored)
 
-    def hide(self, stored: Document) -> None:
+    def hide(self, stored: StoredT) -> None:
         """Hide a document; nothing changes if it is hidden."""
         self.set_visible(stored, DELETE, visible=False)
 
-    def remove(self, stored: Document) -> None:
+    def remove(self, stored: StoredT) -> None:
         """Remove a document after it has been written to the audit log.
 
         It is hidden first, so that no change can come in between. Each step can be done again: a
@@ -89,20 +89,20 @@ class LinkedStore(Store):
             stored = current
             contention.pause()
 
-    def keep_removed(self, stored: Document) -> None:
+    def keep_removed(self, stored: StoredT) -> None:
         """Write what is about to be removed to the audit log."""
         row = {**self.audit(stored, DELETE), "_id": f"remove:{stored['_id']}", "document": stored}
         self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
 
-    def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
+    def set_visible(self, stored: StoredT, action: str, *, visible: bool) -> None:
         """Hide or show a document, and write that to the audit log."""
         contention = Contention(f"{action} of {self.noun} {stored['uuid']}")
         while changes := stored.get(VISIBLE, True) is not visible:
             if self.commit(stored, {VISIBLE: visible}):
-                stored[VISIBLE] = visible
+                cast("Document", stored)[VISIBLE] = visible
                 break
             contention.pause()
-            stored.update(self.load_deletable(stored["uuid"]))
+            cast("Document", stored).update(self.load_deletable(stored["uuid"]))
         if changes or not visible:
             # what is hidden has not changed since: an earlier try may have died before its row
             self.keep_row(self.audit_change(stored, action))
@@ -207,7 +207,7 @@ class LinkedStore(Store):
                 return self.public(stored)
             if self.commit(stored, {relation: after}):
                 self.keep_row(self.audit_change(stored, "link"))
-                return self.public({**stored, relation: after})
+                return self.public(cast("StoredT", {**stored, relation: after}))
             contention.pause()
 
     def _check_relation(self, relation: str) -> None:

@@ -85,7 +85,7 @@ class Position(NamedTuple):
 class Listing(NamedTuple):
     """What is listed."""
 
-    collection: Collection[Document]
+    collection: Collection[Any]
     field: str
     """an indexed date"""
     first: Mapping[str, Any] = {}

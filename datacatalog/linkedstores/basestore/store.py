@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from pymongo import IndexModel
 
@@ -18,11 +18,13 @@ from datacatalog.settings import CatalogSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
+    from datacatalog.linkedstores.basestore.stored import Properties
     from datacatalog.mongo import Document
 
-VISIBLE = "_visible"
+VISIBLE: Final = "_visible"
 REVISION = "_properties.revision"
 CREATED = "_properties.created_date"
 """Where all documents of a store have the moment of their creation."""
@@ -41,7 +43,11 @@ def in_bson(moment: datetime.datetime) -> datetime.datetime:
     return aware.replace(microsecond=aware.microsecond // 1000 * 1000)
 
 
-class Store:
+StoredT = TypeVar("StoredT", bound="Mapping[str, Any]")
+"""A document as it is stored: of jobs `StoredJob`, of the others a `Document`."""
+
+
+class Store(Generic[StoredT]):
     """Documents of one kind, each with a typed UUID, an owner, a revision and a token.
 
     Args:
@@ -80,7 +86,7 @@ class Store:
         warn_of_unused(f"the store of {self.collection}", others)
         self.catalog = catalog or CatalogSettings.from_environ()
         self.db = mongo.connect(mongodb)
-        self.coll = self.db[self.collection]
+        self.coll = cast("Collection[StoredT]", self.db[self.collection])
         self.updates = self.db["updates"]
 
     @property
@@ -139,7 +145,7 @@ class Store:
         """Return the visible documents whose fields have these values."""
         return self.query(fields)
 
-    def load(self, uuid: str) -> Document:
+    def load(self, uuid: str) -> StoredT:
         """Return a visible document as it is stored.
 
         Raises:
@@ -147,7 +153,7 @@ class Store:
         """
         return self._load(uuid, hidden=False)
 
-    def load_deletable(self, uuid: str) -> Document:
+    def load_deletable(self, uuid: str) -> StoredT:
         """Return a document as it is stored, whether visible or hidden.
 
         Raises:
@@ -155,7 +161,7 @@ class Store:
         """
         return self._load(uuid, hidden=True)
 
-    def _load(self, uuid: str, projection: Document | None = None, *, hidden: bool) -> Document:
+    def _load(self, uuid: str, projection: Document | None = None, *, hidden: bool) -> StoredT:
         # a second condition would make a server weigh all indexes against each other
         found = self.coll.find_one({"uuid": {"$eq": self._normal("uuid", uuid)}}, projection)
         if found is None or not (hidden or found.get(VISIBLE) is not False):
@@ -174,7 +180,7 @@ class Store:
             return typeduuid.canonical(value)
         return normalize(value) if name in self.path_fields else value
 
-    def public(self, stored: Document) -> Document:
+    def public(self, stored: StoredT) -> Document:
         """Return a stored document as callers see it: without what only the store needs."""
         shown: Document = documents.decode(
             {name: value for name, value in stored.items() if name != "_id"}
@@ -214,7 +220,7 @@ class Store:
         if not self.is_admin_token(token) and not own:
             raise tokens.InvalidToken
 
-    def with_token(self, stored: Document) -> Document:
+    def with_token(self, stored: StoredT) -> Document:
         """Return the public form of a document, and with it the token that changes it."""
         return {**self.public(stored), "_update_token": self.get_token(stored)}
 
@@ -243,7 +249,7 @@ class Store:
 
     def commit(
         self,
-        stored: Document,
+        stored: StoredT,
         changes: Mapping[str, Any],
         guard: Mapping[str, Any] | None = None,
         count: int = 1,
@@ -262,16 +268,16 @@ class Store:
             False if another writer was faster; nothing has changed then.
         """
         new = _next_properties(stored, count)
-        assignments = {**changes, **{f"_properties.{name}": new[name] for name in new}}
+        assignments = {**changes, **{f"_properties.{name}": value for name, value in new.items()}}
         update = {"$set": assignments, **{f"${name}": value for name, value in operators.items()}}
         result = self.coll.update_one({**unchanged(stored), **(guard or {})}, update)
         if result.matched_count == 0:
             return False
-        stored["_properties"] = {**stored.get("_properties", {}), **new}
+        cast("Document", stored)["_properties"] = {**stored.get("_properties", {}), **new}
         return True
 
     @staticmethod
-    def next_properties(stored: Document) -> Document:
+    def next_properties(stored: Mapping[str, Any]) -> Properties:
         """Return the `_properties` of a document after its next change."""
         return {**stored.get("_properties", {}), **_next_properties(stored)}
 
@@ -314,7 +320,7 @@ def revision_of(stored: Mapping[str, Any]) -> int | None:
     return revision
 
 
-def unchanged(stored: Document) -> Document:
+def unchanged(stored: Mapping[str, Any]) -> Document:
     """Return the query that finds a document only if it still has the revision that was read."""
     revision = revision_of(stored)
     # `$exists` says nothing more; with it, the embedded server looks for fewer indexes to use, which
@@ -323,7 +329,7 @@ def unchanged(stored: Document) -> Document:
     return {"_id": stored["_id"], REVISION: same}
 
 
-def _next_properties(stored: Document, count: int = 1) -> Document:
+def _next_properties(stored: Mapping[str, Any], count: int = 1) -> Properties:
     """Return what the next change of a document, or the next few, set in its `_properties`."""
     revision = revision_of(stored) or 0
     return {"revision": revision + count, "modified_date": now()}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Sequence
 
+    from datacatalog.linkedstores.pipelinejob.stored import Mark, StoredJob
     from datacatalog.mongo import Document
 
 _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
@@ -34,7 +35,7 @@ _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
 class Applied(NamedTuple):
     """What became of an event."""
 
-    job: Document
+    job: StoredJob
     """the job as it is stored now"""
     entry: history.Entry
     """the event's entry in the history, as it is stored"""
@@ -86,7 +87,7 @@ class AppendingStore(RotatingStore):
 
     def new_event(
         self,
-        job: Document,
+        job: StoredJob,
         name: str,
         data: Any,
         *,
@@ -134,7 +135,7 @@ class AppendingStore(RotatingStore):
             sender,
         )
 
-    def apply_together(self, job: Document, events: Sequence[Event]) -> list[Applied]:
+    def apply_together(self, job: StoredJob, events: Sequence[Event]) -> list[Applied]:
         """Apply the first of several events, as far as there is nothing to do but append them.
 
         It takes one atomic update. With an event that is refused, belongs to another life, begins
@@ -176,7 +177,7 @@ class AppendingStore(RotatingStore):
         self.heads.keep(job)
         return [Applied(job, entry, duplicate=False) for entry in entries]
 
-    def _simply_next(self, job: Document, event: Event) -> history.Entry | None:
+    def _simply_next(self, job: StoredJob, event: Event) -> history.Entry | None:
         """Return the entry that an event adds to a job; None if there is more to it."""
         if not event.first or event.name == lives.BEGIN or history.has(job, event.uuid):
             return None
@@ -185,7 +186,7 @@ class AppendingStore(RotatingStore):
         except (EventRefused, LateDelivery):
             return None
 
-    def _append(self, job: Document, entries: list[history.Entry]) -> bool:
+    def _append(self, job: StoredJob, entries: list[history.Entry]) -> bool:
         """Write events; tell whether no other writer was faster.
 
         Raises:
@@ -199,7 +200,7 @@ class AppendingStore(RotatingStore):
         }
         operators: dict[str, Any] = {"push": {"history": {"$each": entries}}}
         number = total(job)
-        about = {"moved": history.moved(job)}
+        about: Mark = {"moved": history.moved(job)}
         recent = [*history.recent(job), *entries]
         if history.is_full(job):
             whole = job if history.is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
@@ -215,22 +216,23 @@ class AppendingStore(RotatingStore):
         else:
             about["bytes"] = (history.counted(job) or 0) + history.size(entries)
         changes["_history.bytes"] = about["bytes"]
-        changes |= lives.changes(job, last)
+        life = lives.begun(job, last)
+        if life is not None:
+            changes[lives.LIFE] = life
         # the lesser of two: where an entry before these was not handed out, that stays noted
         operators["min"] = {UNTOLD: number}
         if not self.commit(job, changes, count=len(entries), **operators):
             return False
-        job.update(
-            lives.changes(job, last),
-            state=last["_state"],
-            last_event=last["name"],
-            updated=last["date"],
-            history=recent,
-            _history={**(job.get("_history") or {}), **about},
-        )
+        if life is not None:
+            job["_life"] = life
+        job["state"] = last["_state"]
+        job["last_event"] = last["name"]
+        job["updated"] = last["date"]
+        job["history"] = recent
+        job["_history"] = {**(job.get("_history") or {}), **about}
         return True
 
-    def append(self, job: Document, entry: history.Entry) -> bool:
+    def append(self, job: StoredJob, entry: history.Entry) -> bool:
         """Write an event; tell whether no other writer was faster.
 
         Raises:
@@ -242,7 +244,7 @@ class AppendingStore(RotatingStore):
             raise Uncertain from error
 
 
-def next_entry(job: Document, event: Event) -> history.Entry:
+def next_entry(job: StoredJob, event: Event) -> history.Entry:
     """Return the entry that an event adds to the history of a job.
 
     Raises:
@@ -263,6 +265,6 @@ def next_entry(job: Document, event: Event) -> history.Entry:
     )
 
 
-def life_of(job: Document, name: str) -> int:
+def life_of(job: StoredJob, name: str) -> int:
     """Return the life of a job to which an event belongs."""
     return lives.number(job) + (name == lives.BEGIN)

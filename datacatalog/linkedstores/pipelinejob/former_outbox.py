@@ -13,6 +13,7 @@ from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 if TYPE_CHECKING:
     import datetime
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.linkedstores.pipelinejob.untold import Untold
     from datacatalog.mongo import Document
 
@@ -48,7 +49,7 @@ def empty(untold: Untold) -> datetime.datetime | None:
     return oldest
 
 
-def _number(untold: Untold, job: Document, item: Document) -> int:
+def _number(untold: Untold, job: StoredJob, item: Document) -> int:
     """Return the number of an entry in the history of a job."""
     uuid = str(item.get("id")).removesuffix(_BEFORE)
     for number, entry in enumerate(history.recent(job), start=history.moved(job)):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datacatalog.linkedstores.pipelinejob import history
 
 if TYPE_CHECKING:
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 
 MAX_HEADS = 256
 SECONDS = 60.0
@@ -29,9 +29,9 @@ class Heads:
     """The heads of some jobs, those of the latest events, for a while."""
 
     def __init__(self) -> None:
-        self._heads: OrderedDict[str, tuple[float, Document]] = OrderedDict()
+        self._heads: OrderedDict[str, tuple[float, StoredJob]] = OrderedDict()
 
-    def keep(self, job: Document) -> None:
+    def keep(self, job: StoredJob) -> None:
         """Remember the head of a job whose event has just been written; no job that is whole.
 
         Of the entries only the UUIDs are kept, which would be taken for all that a whole job has.
@@ -44,7 +44,7 @@ class Heads:
         if len(self._heads) > MAX_HEADS:
             self._heads.popitem(last=False)
 
-    def take(self, job_uuid: str) -> Document | None:
+    def take(self, job_uuid: str) -> StoredJob | None:
         """Return the head of a job, and remember it no longer; None where it is not known."""
         since, head = self._heads.pop(job_uuid, (0.0, None))
         return head if time.monotonic() - since < SECONDS else None

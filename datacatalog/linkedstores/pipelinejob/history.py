@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Db, Document
 
 MAX_ENTRIES = 24
@@ -74,14 +75,14 @@ class History:
             self.buckets, [IndexModel([("job_id", 1), ("first", 1)]), IndexModel("entries.uuid")]
         )
 
-    def find(self, job: Document, entry_uuid: str) -> Entry | None:
+    def find(self, job: StoredJob, entry_uuid: str) -> Entry | None:
         """Return a stored entry of a whole job, or None: one look-up if older entries have moved."""
         found = [entry for entry in blanked(recent(job)) if entry.get("uuid") == entry_uuid]
         if found:
             return found[-1]
         return self.find_moved(job, entry_uuid)
 
-    def find_moved(self, job: Document, entry_uuid: str) -> Entry | None:
+    def find_moved(self, job: StoredJob, entry_uuid: str) -> Entry | None:
         """Return an entry that has moved from a job's document, or None."""
         if not moved(job):
             return None
@@ -95,7 +96,7 @@ class History:
         )
         return None if bucket is None else cast("Entry", bucket["entries"][0])
 
-    def has_any(self, job: Document, entry_uuids: list[str]) -> bool:
+    def has_any(self, job: StoredJob, entry_uuids: list[str]) -> bool:
         """Tell whether a job, whole or not, has one of some entries, wherever it is."""
         if any(has(job, uuid) for uuid in entry_uuids):
             return True
@@ -106,7 +107,7 @@ class History:
         return self.buckets.find_one({**query, **among}, {"_id": 1}) is not None
 
     def read(
-        self, job: Document, skip: int, limit: int | None, *, data: bool = True
+        self, job: StoredJob, skip: int, limit: int | None, *, data: bool = True
     ) -> Iterator[Entry]:
         """Yield stored entries, oldest first, without the first `skip`, at most `limit`.
 
@@ -126,7 +127,7 @@ class History:
                 yield from bucket["entries"][max(0, skip - bucket["first"]) : end - bucket["first"]]
         yield from entries[max(0, skip - mark) : max(0, end - mark)]
 
-    def _beginning(self, job: Document, position: int) -> int:
+    def _beginning(self, job: StoredJob, position: int) -> int:
         """Return the position of the first entry in the bucket that holds the one at a position."""
         most = MAX_ENTRIES
         while most <= position:
@@ -139,12 +140,12 @@ class History:
             most *= 8
         return 0
 
-    def of(self, job: Document) -> Iterator[Document]:
+    def of(self, job: StoredJob) -> Iterator[Document]:
         """Yield the buckets that hold what has moved from a job's document, in their order."""
         query = {"job_id": job["_id"], "first": {"$lt": moved(job)}}
         yield from self.buckets.find(query, sort=[("first", 1)])
 
-    def make_room(self, job: Document) -> Document:
+    def make_room(self, job: StoredJob) -> Document:
         """Move older entries of a job to a bucket if it has grown; return the changes of that.
 
         The entries are on disk in their bucket when this returns, and still in the document:
@@ -177,7 +178,7 @@ class History:
         self.audit(job, entries[:count])
         return {"history": entries[count:], "_history.moved": first + count}
 
-    def audit(self, job: Document, entries: list[Any]) -> None:
+    def audit(self, job: StoredJob, entries: list[Any]) -> None:
         """Write the rows of the audit log for entries that leave a job's document; again, if need be."""
         rows = [audit_row(job, entry) for entry in blanked(entries) if "_revision" in entry]
         if not rows:
@@ -189,12 +190,12 @@ class History:
                 raise
 
 
-def is_whole(job: Document) -> bool:
+def is_whole(job: StoredJob) -> bool:
     """Tell whether all of a job was read, not only its head."""
     return "data" in job
 
 
-def moved(job: Document) -> int:
+def moved(job: StoredJob) -> int:
     """Return how many entries of a job have moved to buckets.
 
     Raises:
@@ -209,7 +210,7 @@ def moved(job: Document) -> int:
     return count
 
 
-def recent(job: Document) -> list[Any]:
+def recent(job: StoredJob) -> list[Any]:
     """Return the entries of a job that are in its document, which others may have written."""
     entries = job.get("history")
     return entries if isinstance(entries, list) else []
@@ -220,12 +221,12 @@ def blanked(entries: Iterable[object]) -> list[Entry]:
     return [cast("Entry", entry) if isinstance(entry, dict) else {} for entry in entries]
 
 
-def has(job: Document, entry_uuid: str) -> bool:
+def has(job: StoredJob, entry_uuid: str) -> bool:
     """Tell whether an entry is in the document of a job, whole or not."""
     return any(entry.get("uuid") == entry_uuid for entry in blanked(recent(job)))
 
 
-def counted(job: Document) -> int | None:
+def counted(job: StoredJob) -> int | None:
     """Return how many bytes the entries in a job's document take, as their writers have counted.
 
     It is kept in the document, so that nobody has to read the entries for it. None where a former
@@ -235,7 +236,7 @@ def counted(job: Document) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def is_full(job: Document) -> bool:
+def is_full(job: StoredJob) -> bool:
     """Tell whether older entries may have to move before another one comes, of a job whole or not."""
     known = counted(job)
     return known is None or known >= MAX_BYTES or len(recent(job)) >= MAX_ENTRIES
@@ -297,7 +298,7 @@ def digest(name: str, canonical_data: str) -> str:
     return hashlib.sha256(f"{name}:{canonical_data}".encode()).hexdigest()[:32]
 
 
-def audit_row(job: Document, entry: Entry) -> Document:
+def audit_row(job: StoredJob, entry: Entry) -> Document:
     """Return the row of the audit log for an entry; its `_id` makes a second write harmless."""
     return {
         "_id": f"{job['_id']}:{entry['_revision']}",

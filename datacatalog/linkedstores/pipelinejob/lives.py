@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from datacatalog.linkedstores.pipelinejob.exceptions import LateDelivery
 
 if TYPE_CHECKING:
     import datetime
+    from collections.abc import Mapping
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import Life, StoredJob
 
-LIFE = "_life"
+LIFE: Final = "_life"
 """Where a job has the number of its last reset, and when that was; absent in the first life."""
 BEGIN = "reset"
 """The event that begins a life; it belongs to the life that it begins."""
 
 
-def number(job: Document) -> int:
+def number(job: StoredJob) -> int:
     """Return how often a job was reset."""
     return int(_of(job).get("number") or 0)
 
 
-def since(job: Document) -> datetime.datetime | None:
+def since(job: StoredJob) -> datetime.datetime | None:
     """Return when the life of a job began; None in the first one."""
     found: datetime.datetime | None = _of(job).get("since")
     return found
 
 
-def changes(job: Document, entry: Entry) -> dict[str, Any]:
-    """Return what an event changes about the life of a job: nothing, if it begins none."""
+def begun(job: StoredJob, entry: Entry) -> Life | None:
+    """Return the life that an event begins; None if it begins none."""
     if entry["name"] != BEGIN:
-        return {}
-    return {LIFE: {"number": number(job) + 1, "since": entry["date"]}}
+        return None
+    return {"number": number(job) + 1, "since": entry["date"]}
 
 
 def identity(key: str, life: int) -> str:
@@ -41,7 +42,7 @@ def identity(key: str, life: int) -> str:
     return f"life {life}\n{key}" if life else key
 
 
-def check_moment(job: Document, event: str, happened: datetime.datetime | None) -> None:
+def check_moment(job: StoredJob, event: str, happened: datetime.datetime | None) -> None:
     """Refuse an event that happened before the last reset.
 
     Raises:
@@ -52,6 +53,6 @@ def check_moment(job: Document, event: str, happened: datetime.datetime | None) 
         raise LateDelivery(event, began, "it happened")
 
 
-def _of(job: Document) -> dict[str, Any]:
+def _of(job: StoredJob) -> Mapping[str, Any]:
     found = job.get(LIFE)
     return found if isinstance(found, dict) else {}

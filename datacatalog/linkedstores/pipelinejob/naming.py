@@ -9,8 +9,9 @@ from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
-    from datacatalog.mongo import Document
 
 MIN_BEGINNING = 8
 """Characters of a UUID that are enough to look for."""
@@ -23,7 +24,7 @@ _BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _BEHIND_HEX = "g"
 
 
-def title_of(job: Document) -> str | None:
+def title_of(job: Mapping[str, Any]) -> str | None:
     """Return what a job is called: by `name` or `title` in its data, else by its session."""
     data = job.get("data")
     named = [data.get(name) for name in TITLES] if isinstance(data, dict) else []
@@ -31,7 +32,7 @@ def title_of(job: Document) -> str | None:
     return next(filter(None, texts), None)
 
 
-def named(jobs: JobReader, name: str, limit: int) -> list[Document]:
+def named(jobs: JobReader, name: str, limit: int) -> list[Mapping[str, Any]]:
     """Return jobs, hidden ones too, with a name: `uuid`, `state`, and what has their title.
 
     An index for titles and sessions would cost every event of every job, so these are looked for among
@@ -44,7 +45,7 @@ def named(jobs: JobReader, name: str, limit: int) -> list[Document]:
         limit: how many at most.
     """
     fields = dict.fromkeys(("uuid", "state", CREATED, *_NAMES), 1)
-    found: dict[str, Document] = {}
+    found: dict[str, Mapping[str, Any]] = {}
     beginning = name.lower()
     if _BEGINNING.fullmatch(beginning):
         query = {"uuid": {"$gte": beginning, "$lt": beginning + _BEHIND_HEX}}
@@ -54,6 +55,6 @@ def named(jobs: JobReader, name: str, limit: int) -> list[Document]:
     return [*found.values()][:limit]
 
 
-def _names_of(job: Document) -> list[Any]:
+def _names_of(job: Mapping[str, Any]) -> list[Any]:
     data = job.get("data")
     return [*(data.get(name) for name in TITLES if isinstance(data, dict)), job.get("session")]

@@ -12,14 +12,14 @@ from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.exceptions import EventRefused
 from datacatalog.linkedstores.pipelinejob.fsm import next_state
-from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.linkedstores.pipelinejob.store import PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 
@@ -40,7 +40,7 @@ class Past:
 
     def __init__(self, jobs: PipelineJobStore) -> None:
         self._jobs = jobs
-        self._stored: list[Document] = []
+        self._stored: list[StoredJob] = []
         self._refused: list[Document] = []
         jobs.ensure_indexes()
 
@@ -62,16 +62,16 @@ class Past:
         """
         uuid = self._jobs.get_typeduuid({"child_of": [], **given})
         stored = self._jobs.draft({**given, "uuid": uuid}, given["pipeline_uuid"], owner)
-        del stored[UNTOLD]
+        del stored["_untold"]
         stored["history"][0]["date"] = stored["updated"] = created
-        stored["_properties"].update(created_date=created, modified_date=created)
+        stored["_properties"]["created_date"] = stored["_properties"]["modified_date"] = created
         for event in events:
             self._happen(stored, event)
         stored["_history"]["bytes"] = history.size(stored["history"])
         self._stored.append(stored)
         return uuid
 
-    def _happen(self, stored: Document, event: Happened) -> None:
+    def _happen(self, stored: StoredJob, event: Happened) -> None:
         revision = stored["_properties"]["revision"] + 1
         digest = history.digest(event.name, documents.canonical(event.data))
         key = f"{event.name}:{event.date.isoformat()}"
@@ -100,8 +100,9 @@ class Past:
             revision=revision,
             event_digest=digest,
         )
-        stored.update(state=state, last_event=event.name, updated=event.date)
-        stored["_properties"].update(revision=revision, modified_date=event.date)
+        stored["state"], stored["last_event"], stored["updated"] = state, event.name, event.date
+        properties = stored["_properties"]
+        properties["revision"], properties["modified_date"] = revision, event.date
         stored["history"].append(entry)
 
     def write(self) -> None:
@@ -114,7 +115,7 @@ class Past:
         _insert(self._jobs.rejected, self._refused)
         self._stored, self._refused = [], []
 
-    def _split(self, stored: Document) -> None:
+    def _split(self, stored: StoredJob) -> None:
         """Move the older entries of a long history to buckets, as each event does."""
         if not history.is_full(stored):
             return
@@ -122,7 +123,7 @@ class Past:
         kept: list[Entry] = []
         mark = 0
         for entry in whole:
-            head = {**stored, "history": kept, "_history": {"moved": mark}}
+            head: StoredJob = {**stored, "history": kept, "_history": {"moved": mark}}
             room = self._jobs.histories.make_room(head)
             kept, mark = room.get("history", kept), room.get("_history.moved", mark)
             kept = [*kept, entry]
@@ -132,6 +133,6 @@ class Past:
         )
 
 
-def _insert(collection: Any, rows: Sequence[Document]) -> None:
+def _insert(collection: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
         collection.insert_many(rows)

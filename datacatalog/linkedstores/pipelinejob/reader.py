@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
@@ -53,7 +54,7 @@ _HEAD = (
 )
 
 
-class JobReader(LinkedStore):
+class JobReader(LinkedStore["StoredJob"]):
     """The jobs and their histories, to read."""
 
     collection = "jobs"
@@ -88,7 +89,7 @@ class JobReader(LinkedStore):
         self.untold = Untold(self.db)
         self.rejected = self.db["rejected_events"]
 
-    def load_head(self, uuid: str, *, deletable: bool = False) -> Document:
+    def load_head(self, uuid: str, *, deletable: bool = False) -> StoredJob:
         """Return what decides who may change a job and what an event does to it.
 
         That is the same few bytes whatever the job's data and its events carry.
@@ -161,16 +162,16 @@ class JobReader(LinkedStore):
         events = [entry["name"] for entry in self.history(uuid)]
         return base64.b64encode(picture.png(f"job {uuid}", events))
 
-    def find_entry(self, job: Document, key: str) -> Entry | None:
+    def find_entry(self, job: StoredJob, key: str) -> Entry | None:
         """Return the entry, as it is stored, of the event that came with a key in this life, or None."""
         return self.histories.find(job, self.entry_uuid(job, key, lives.number(job)))
 
-    def entry_uuid(self, job: Document, key: str, life: int) -> str:
+    def entry_uuid(self, job: StoredJob, key: str, life: int) -> str:
         """Return the UUID of the entry for a key in a life of a job: the same on every delivery."""
         identity = lives.identity(key, life)
         return history.entry_uuid(job["uuid"], identity, self.catalog.namespace)
 
-    def public(self, stored: Document) -> Document:
+    def public(self, stored: StoredJob) -> Document:
         """Return a stored job as callers see it, with the part of its history in the document."""
         shown = {
             name: documents.decode(value)
@@ -184,10 +185,10 @@ class JobReader(LinkedStore):
         former = former_salts.holding(stored, now())
         return [*super().salts(stored), *(each["_salt"] for each in former)]
 
-    def _entries(self, stored: Document, skip: int = 0, limit: int | None = None) -> list[Entry]:
+    def _entries(self, stored: StoredJob, skip: int = 0, limit: int | None = None) -> list[Entry]:
         return list(self.histories.read(stored, skip, limit))
 
-    def load_removed(self, job_uuid: str) -> Document:
+    def load_removed(self, job_uuid: str) -> StoredJob:
         """Return the last document of a removed job, from the audit log.
 
         Raises:
@@ -198,7 +199,8 @@ class JobReader(LinkedStore):
         if found is None:
             message = f"No job was removed with UUID {job_uuid}"
             raise UnknownJob(message)
-        return dict(found["document"])
+        document: StoredJob = found["document"]
+        return document
 
     def load_rejected(self, rejected_id: str) -> Document:
         """Return an event that was refused, as it is stored.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
-    from datacatalog.mongo import Document
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 
 DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError)
 """What reading a document raises that is not of the form in which jobs are stored."""
@@ -49,7 +49,7 @@ class Verified(NamedTuple):
     problems: list[str]
 
 
-def verify(jobs: JobReader, job: Document) -> Verified:
+def verify(jobs: JobReader, job: StoredJob) -> Verified:
     """Replay the history of a job.
 
     Args:
@@ -62,7 +62,7 @@ def verify(jobs: JobReader, job: Document) -> Verified:
         return Verified(str(job.get("uuid")), 0, [unreadable(error)])
 
 
-def _verify_as_it_is_now(jobs: JobReader, job: Document) -> Verified:
+def _verify_as_it_is_now(jobs: JobReader, job: StoredJob) -> Verified:
     found = _verify(jobs, job)
     for _ in range(_ATTEMPTS):
         if not found.problems:
@@ -76,7 +76,7 @@ def _verify_as_it_is_now(jobs: JobReader, job: Document) -> Verified:
     return found
 
 
-def _verify(jobs: JobReader, job: Document) -> Verified:
+def _verify(jobs: JobReader, job: StoredJob) -> Verified:
     entries: list[Entry] = []
     problems = [*_bucket_problems(jobs, job, entries)]
     problems += _order_problems(entries)
@@ -88,7 +88,7 @@ def _verify(jobs: JobReader, job: Document) -> Verified:
     return Verified(job["uuid"], len(entries), problems)
 
 
-def _bucket_problems(jobs: JobReader, job: Document, entries: list[Entry]) -> Iterator[str]:
+def _bucket_problems(jobs: JobReader, job: StoredJob, entries: list[Entry]) -> Iterator[str]:
     """Collect the entries of a job; yield what is wrong with how they are kept."""
     expected, mark = 0, moved(job)
     for bucket in jobs.histories.of(job):
@@ -117,7 +117,7 @@ def _order_problems(entries: list[Entry]) -> Iterator[str]:
         seen.add(entry["uuid"])
 
 
-def _event_problems(job: Document, entries: list[Entry]) -> Iterator[str]:
+def _event_problems(job: StoredJob, entries: list[Entry]) -> Iterator[str]:
     if not entries:
         yield "the history is empty"
         return
@@ -148,7 +148,7 @@ def _following(state: str, event: str, position: int) -> str | None:
         return None
 
 
-def _revision_problems(jobs: JobReader, job: Document, entries: list[Entry]) -> Iterator[str]:
+def _revision_problems(jobs: JobReader, job: StoredJob, entries: list[Entry]) -> Iterator[str]:
     if any("_revision" not in entry for entry in entries):
         # by a version that did not count
         return
@@ -177,5 +177,5 @@ def _revision_problems(jobs: JobReader, job: Document, entries: list[Entry]) -> 
         yield f"revision {shown} of {revision} is neither in the history nor in the audit log"
 
 
-def _revision(job: Document) -> int:
+def _revision(job: StoredJob) -> int:
     return int((job.get("_properties") or {}).get("revision") or 0)

@@ -13,6 +13,7 @@ from datacatalog.tokens import generate_salt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.linkedstores.pipelinejob.stored import FormerSalt, StoredJob
     from datacatalog.mongo import Document
 
 
@@ -47,18 +48,19 @@ class RotatingStore(JobReader):
         contention = Contention(f"rotation of the token of job {job_uuid}")
         while True:
             stored = self.load_deletable(job_uuid)
-            self.validate_token({**stored, former_salts.FORMER: []}, token)
+            self.validate_token({**stored, "_former_salts": []}, token)
             kept, dropped = former_salts.rotated(stored, now(), grace)
-            changes = {"_salt": generate_salt(), former_salts.FORMER: kept}
+            salt = generate_salt()
+            changes = {"_salt": salt, former_salts.FORMER: kept}
             self._keep_rotations(stored, dropped)
             if self.commit(stored, changes):
                 self._keep_rotations(stored, kept[-1:])
-                return self.with_token({**stored, **changes})
+                return self.with_token({**stored, "_salt": salt, "_former_salts": kept})
             contention.pause()
 
     def commit(
         self,
-        stored: Document,
+        stored: StoredJob,
         changes: Mapping[str, Any],
         guard: Mapping[str, Any] | None = None,
         count: int = 1,
@@ -72,9 +74,9 @@ class RotatingStore(JobReader):
             changes = {**changes, former_salts.FORMER: left}
         done = super().commit(stored, changes, guard, count, **operators)
         if done and ended:
-            stored[former_salts.FORMER] = changes[former_salts.FORMER]
+            stored["_former_salts"] = changes[former_salts.FORMER]
         return done
 
-    def _keep_rotations(self, stored: Document, rotations: list[Document]) -> None:
+    def _keep_rotations(self, stored: StoredJob, rotations: list[FormerSalt]) -> None:
         for each in rotations:
             self.keep_row(former_salts.row(self.audit(stored, former_salts.ACTION), stored, each))

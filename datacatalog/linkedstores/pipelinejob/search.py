@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
     _Bounds = tuple[datetime.datetime | None, datetime.datetime | None]
@@ -192,7 +193,7 @@ class JobSearch:
         found = dict.fromkeys(STATES, 0)
         if filters.text:
             return self._counted(filters, found, seconds)
-        counted = self._jobs.coll.aggregate(
+        counted: Iterable[Document] = self._jobs.db[self._jobs.collection].aggregate(
             [
                 {"$match": _conditions(filters, _bounds(filters))},
                 {"$group": {"_id": "$state", "count": {"$sum": 1}}},
@@ -226,7 +227,7 @@ class JobSearch:
         }
 
     def entries(
-        self, job: Document, skip: int = 0, limit: int | None = None, *, data: bool = True
+        self, job: StoredJob, skip: int = 0, limit: int | None = None, *, data: bool = True
     ) -> Iterator[dict[str, Any]]:
         """Yield the history of a stored job, oldest first, each entry with its place and its state.
 
@@ -252,7 +253,7 @@ class JobSearch:
                 "execution": entry.get("_execution"),
             }
 
-    def entry(self, job: Document, uuid: str) -> dict[str, Any] | None:
+    def entry(self, job: StoredJob, uuid: str) -> dict[str, Any] | None:
         """Return the entry of a stored job with a UUID, or None."""
         found = self._jobs.histories.find(job, uuid)
         return None if found is None else history.public(found)
@@ -269,7 +270,7 @@ class JobSearch:
         found = self._jobs.coll.find({"uuid": {"$in": [*job_uuids]}}, {"uuid": 1, "child_of": 1})
         return {row["uuid"]: [str(uuid) for uuid in row.get("child_of") or ()] for row in found}
 
-    def path(self, job: Document, skip: int = 0) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def path(self, job: StoredJob, skip: int = 0) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield the way of a stored job through the state machine: state before, state after, entry.
 
         The entries are without their data, as far as they have moved to buckets.
@@ -410,18 +411,18 @@ class JobSearch:
         """Estimate how many events were refused, also those that were applied later on."""
         return self._jobs.rejected.estimated_document_count()
 
-    def everything(self) -> Iterator[Document]:
+    def everything(self) -> Iterator[StoredJob]:
         """Yield all jobs as they are stored, hidden ones too, the newest first."""
-        yield from Listing(self._jobs.coll, CREATED).all()
+        yield from cast("Iterator[StoredJob]", Listing(self._jobs.coll, CREATED).all())
         yield from self._jobs.coll.find({CREATED: None})
 
 
-def _public(row: Document, names: Iterable[str]) -> Document:
+def _public(row: Mapping[str, Any], names: Iterable[str]) -> Document:
     shown: Document = documents.decode({name: row[name] for name in names if name in row})
     return shown
 
 
-def _titled(row: Document) -> Document:
+def _titled(row: Mapping[str, Any]) -> Document:
     return {**_public(row, _SHOWN), "title": title_of(row)}
 
 
@@ -463,7 +464,11 @@ def _wanted(
 
 def _searchable(row: Document) -> str:
     texts = [str(row.get(name) or "") for name in _SEARCHED]
-    events = [each.get("data") for each in history.recent(row) if isinstance(each, dict)]
+    events = [
+        each.get("data")
+        for each in history.recent(cast("StoredJob", row))
+        if isinstance(each, dict)
+    ]
     written = [
         json.dumps(documents.decode(data), ensure_ascii=False, default=str)
         for data in (row.get("data"), *events)

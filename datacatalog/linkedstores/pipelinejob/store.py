@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymongo.errors import DuplicateKeyError
 
@@ -38,6 +38,7 @@ from datacatalog.tokens import InvalidAdminToken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 MAX_OTHER_BYTES = 128 * 1024
@@ -82,7 +83,7 @@ class PipelineJobStore(AppendingStore):
 
     def find_or_create(
         self, job_document: Mapping[str, Any], *, owner: str | None = None, key: str | None = None
-    ) -> tuple[Document, bool]:
+    ) -> tuple[StoredJob, bool]:
         """Do as `create` does; return the job as it is stored, and whether it is new.
 
         Args:
@@ -116,7 +117,7 @@ class PipelineJobStore(AppendingStore):
 
     def _insert(
         self, given: dict[str, Any], pipeline_uuid: str, owner: str | None, key: str | None
-    ) -> Document | None:
+    ) -> StoredJob | None:
         """Write a new job; return it, or None if another writer was faster."""
         self.ensure_indexes()
         stored = self.draft(given, pipeline_uuid, owner)
@@ -130,7 +131,7 @@ class PipelineJobStore(AppendingStore):
         self.keep_row(history.audit_row(stored, entry))
         return stored
 
-    def draft(self, given: dict[str, Any], pipeline_uuid: str, owner: str | None) -> Document:
+    def draft(self, given: dict[str, Any], pipeline_uuid: str, owner: str | None) -> StoredJob:
         """Return the document of a new job, which is not stored yet.
 
         Args:
@@ -161,10 +162,10 @@ class PipelineJobStore(AppendingStore):
             _history={"moved": 0, "bytes": history.size([entry])},
             **{UNTOLD: 0},
         )
-        return stored
+        return cast("StoredJob", stored)
 
     @staticmethod
-    def was_created_by(job: Document, key: str) -> bool:
+    def was_created_by(job: StoredJob, key: str) -> bool:
         """Tell whether a job was created with this key."""
         return bool(job.get("_creation") == history.digest(FIRST_EVENT, key))
 
@@ -204,7 +205,7 @@ class PipelineJobStore(AppendingStore):
 
     def apply(
         self,
-        job: Document,
+        job: StoredJob,
         name: str,
         data: Any,
         *,
@@ -220,7 +221,7 @@ class PipelineJobStore(AppendingStore):
         )
         return self.apply_event(job, event, remembered=remembered)
 
-    def apply_event(self, job: Document, event: Event, *, remembered: bool = False) -> Applied:
+    def apply_event(self, job: StoredJob, event: Event, *, remembered: bool = False) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
 
         Args:
@@ -263,7 +264,7 @@ class PipelineJobStore(AppendingStore):
         self.rejected.update_one({"_id": rejected_id}, {"$set": {"applied": now()}})
         return applied
 
-    def _apply(self, job: Document, event: Event) -> Applied:
+    def _apply(self, job: StoredJob, event: Event) -> Applied:
         load = self.load if history.is_whole(job) else self.load_head
         certain = event.first
         contention = Contention(f"{event.name} event")
@@ -288,7 +289,7 @@ class PipelineJobStore(AppendingStore):
             contention.pause()
             job = load(job["uuid"])
 
-    def _apply_to_remembered(self, job: Document, event: Event) -> Applied:
+    def _apply_to_remembered(self, job: StoredJob, event: Event) -> Applied:
         try:
             applied = self._attempt(job, event, only_recent=event.first)
         except (EventRefused, LateDelivery, Uncertain) as reason:
@@ -297,7 +298,7 @@ class PipelineJobStore(AppendingStore):
             raise Outdated
         return applied
 
-    def _attempt(self, job: Document, event: Event, *, only_recent: bool) -> Applied | None:
+    def _attempt(self, job: StoredJob, event: Event, *, only_recent: bool) -> Applied | None:
         """Apply an event to a job if it is still as it was read; None if another writer was faster.
 
         Raises:
@@ -317,7 +318,7 @@ class PipelineJobStore(AppendingStore):
         self.heads.keep(job)
         return Applied(job, entry, duplicate=False)
 
-    def _in_this_life(self, job: Document, event: Event) -> Event:
+    def _in_this_life(self, job: StoredJob, event: Event) -> Event:
         """Return an event with the entry that it has in the present life of a job.
 
         Raises:
@@ -332,14 +333,14 @@ class PipelineJobStore(AppendingStore):
         uuid = self.entry_uuid(job, str(event.key), life_of(job, event.name))
         return event._replace(uuid=uuid)
 
-    def _was_applied_before(self, job: Document, event: Event) -> bool:
+    def _was_applied_before(self, job: StoredJob, event: Event) -> bool:
         """Tell whether an event came with this key in an earlier life."""
         if event.key is None:
             return False
         uuids = [self.entry_uuid(job, event.key, life) for life in range(lives.number(job))]
         return self.histories.has_any(job, uuids)
 
-    def _known(self, job: Document, event: Event, *, only_recent: bool) -> Applied | None:
+    def _known(self, job: StoredJob, event: Event, *, only_recent: bool) -> Applied | None:
         """Return what became of an event that an earlier delivery had applied, else None.
 
         Raises:
@@ -358,7 +359,7 @@ class PipelineJobStore(AppendingStore):
         return Applied(job, entry, duplicate=True)
 
     def keep_unread(
-        self, job: Document, body: Any, reason: str, *, key: str | None, execution_id: str | None
+        self, job: StoredJob, body: Any, reason: str, *, key: str | None, execution_id: str | None
     ) -> None:
         """Keep a report about a job that cannot be read among the rejected events.
 
@@ -373,7 +374,7 @@ class PipelineJobStore(AppendingStore):
         event = Event("", body, uuid, history.digest("", documents.canonical(body)), execution_id)
         self._keep_rejected(job, event, reason)
 
-    def _keep_rejected(self, job: Document, event: Event, reason: object) -> None:
+    def _keep_rejected(self, job: StoredJob, event: Event, reason: object) -> None:
         row = {
             "uuid": job["uuid"],
             "event": {"name": event.name, "data": documents.encode(event.data)},
@@ -393,7 +394,7 @@ class PipelineJobStore(AppendingStore):
         """Do as `delete_document` does."""
         return self.delete_document(job_uuid, token, force)
 
-    def remove(self, stored: Document) -> None:
+    def remove(self, stored: StoredJob) -> None:
         """Remove a job after its last document and whole history are in the audit log."""
         super().remove(stored)
         self.histories.buckets.delete_many({"job_id": stored["_id"]})
@@ -403,7 +404,7 @@ class PipelineJobStore(AppendingStore):
             upsert=True,
         )
 
-    def keep_removed(self, stored: Document) -> None:
+    def keep_removed(self, stored: StoredJob) -> None:
         """Write a job that is about to be removed, with all of its history, to the audit log."""
         for bucket in self.histories.buckets.find({"job_id": stored["_id"]}):
             row = {
@@ -416,7 +417,7 @@ class PipelineJobStore(AppendingStore):
         super().keep_removed(stored)
         self.untold.adopt(stored)
 
-    def set_visible(self, stored: Document, action: str, *, visible: bool) -> None:
+    def set_visible(self, stored: StoredJob, action: str, *, visible: bool) -> None:
         """Hide or show a job; subscribers are then told of a shown job itself."""
         super().set_visible(stored, action, visible=visible)
         if visible:

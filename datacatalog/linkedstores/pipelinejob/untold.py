@@ -12,7 +12,7 @@ One process at a time hands out: the one that has the lease.
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from pymongo import IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -24,10 +24,13 @@ from datacatalog.linkedstores.pipelinejob import history
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pymongo.collection import Collection
+
     from datacatalog.linkedstores.pipelinejob.history import Entry
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Db, Document
 
-UNTOLD = "_untold"
+UNTOLD: Final = "_untold"
 LEASE = datetime.timedelta(seconds=15)
 _MAX_AT_ONCE = 4 * 1024 * 1024
 """Bytes of histories that are read in one question."""
@@ -55,7 +58,7 @@ class Lag(NamedTuple):
 class Left(NamedTuple):
     """Subscribers that are to be told something of a job later."""
 
-    job: Document
+    job: StoredJob
     since: datetime.datetime
     """when the first event came that they are to be told"""
     places: Mapping[str, Document]
@@ -67,8 +70,8 @@ class Untold:
     """What subscribers have yet to be told of all jobs of a database."""
 
     def __init__(self, db: Db) -> None:
-        self.jobs = db["jobs"]
-        self.removed = db["jobs_removed"]
+        self.jobs = cast("Collection[StoredJob]", db["jobs"])
+        self.removed = cast("Collection[StoredJob]", db["jobs_removed"])
         self.behind = db["jobs_untold"]
         self.updates = db["updates"]
         self._leases = db["leases"]
@@ -108,7 +111,7 @@ class Untold:
 
     def fresh(
         self, limit: int, *, descending: bool = False, removed: bool = True
-    ) -> list[Document]:
+    ) -> list[StoredJob]:
         """Return jobs with entries that were not handed out, with what has to be known of them.
 
         Args:
@@ -128,7 +131,8 @@ class Untold:
         if gone:
             for job in self.jobs.find({"_id": {"$in": [*gone]}}, {"_id": 1}):
                 del gone[job["_id"]]
-        return [*({**job, "_removed": True} for job in gone.values()), *found]
+        removed_jobs: list[StoredJob] = [{**job, "_removed": True} for job in gone.values()]
+        return [*removed_jobs, *found]
 
     def forget_all(self) -> None:
         """Hand out nothing of what has happened so far: there is nobody to tell.
@@ -142,7 +146,7 @@ class Untold:
             self.jobs.update_many({"_id": {"$in": ids}}, {"$unset": {UNTOLD: ""}})
         self.removed.delete_many({})
 
-    def head(self, job_id: Any) -> Document | None:
+    def head(self, job_id: Any) -> StoredJob | None:
         """Return what has to be known of a job, removed or not, as `fresh` does."""
         found = self.jobs.find_one({"_id": job_id}, _HEAD)
         if found is None:
@@ -150,15 +154,15 @@ class Untold:
             return None if found is None else {**found, "_removed": True}
         return found
 
-    def any_head(self, job_id: Any) -> Document | None:
+    def any_head(self, job_id: Any) -> StoredJob | None:
         """Do as `head` does, also for a job that was removed long ago."""
         found = self.head(job_id)
         row = None if found else self.updates.find_one({"_id": f"remove:{job_id}"})
         if row is None:
             return found
-        return {"_id": job_id, **self.kept_of_removed(row["document"]), "_removed": True}
+        return {**self.kept_of_removed(row["document"]), "_id": job_id, "_removed": True}
 
-    def entries(self, job: Document, first: int, limit: int) -> list[Entry]:
+    def entries(self, job: StoredJob, first: int, limit: int) -> list[Entry]:
         """Return entries of a job's history as they are stored, the first of them by its number."""
         if job.get("_removed"):
             return self._entries_of_removed(job, first, limit)
@@ -167,7 +171,7 @@ class Untold:
             return []
         return history.blanked(self.histories.read(whole, first, limit))
 
-    def next_entries(self, jobs: Sequence[Document], limit: int) -> list[list[Entry]]:
+    def next_entries(self, jobs: Sequence[StoredJob], limit: int) -> list[list[Entry]]:
         """Return of each job the entry before the first that was not handed out, and those after it.
 
         The histories of jobs that are small are read at once.
@@ -191,7 +195,7 @@ class Untold:
                 found.append(history.blanked(self.histories.read(whole, first, limit + 1)))
         return found
 
-    def _entries_of_removed(self, job: Document, first: int, limit: int) -> list[Entry]:
+    def _entries_of_removed(self, job: StoredJob, first: int, limit: int) -> list[Entry]:
         row = self.updates.find_one({"_id": f"remove:{job['_id']}"})
         if row is None:
             return []
@@ -205,7 +209,7 @@ class Untold:
         found += history.recent(document)[max(0, first - mark) :]
         return history.blanked(found[:limit])
 
-    def buckets_of_removed(self, job: Document) -> list[Document]:
+    def buckets_of_removed(self, job: StoredJob) -> list[Document]:
         """Return the buckets of the history of a removed job, from the audit log."""
         query = {"uuid": job["uuid"], "action": "remove_history"}
         buckets = [row["bucket"] for row in self.updates.find(query)]
@@ -213,7 +217,7 @@ class Untold:
         below = [each for each in ours if each["first"] < history.moved(job)]
         return sorted(below, key=lambda bucket: int(bucket["first"]))
 
-    def advance(self, told: Sequence[tuple[Document, int, bool]]) -> None:
+    def advance(self, told: Sequence[tuple[StoredJob, int, bool]]) -> None:
         """Note up to where jobs were handed out.
 
         Args:
@@ -371,45 +375,47 @@ class Untold:
             for name, place in sorted(found["behind"].items())
         ]
 
-    def waiting_of(self, job: Document) -> int:
+    def waiting_of(self, job: StoredJob) -> int:
         """Return how many events of a job somebody is behind, by its whole document."""
         found = self.behind.find_one({"_id": job["_id"]})
         numbers = [place["told"] + 1 for place in (found or {}).get("behind", {}).values()]
         return total(job) - min(numbers, default=total(job))
 
-    def _totals(self, ids: list[Any]) -> Iterator[Document]:
+    def _totals(self, ids: list[Any]) -> Iterator[StoredJob]:
         names = {"history.uuid": 1, "_history": 1, "uuid": 1}
         yield from self.jobs.find({"_id": {"$in": ids}}, names)
         yield from self.removed.find({"_id": {"$in": ids}})
 
     # Jobs that are removed
 
-    def adopt(self, job: Document) -> None:
+    def adopt(self, job: StoredJob) -> None:
         """Take over what is to be told of a job that is about to be removed."""
         waits = self.behind.find_one({"_id": job["_id"]}, {"_id": 1}) is not None
-        marks = {name: job[name] for name in job if name == UNTOLD or name.startswith(_FORMER)}
+        marks = {
+            name: value for name, value in job.items() if name == UNTOLD or name.startswith(_FORMER)
+        }
         if marks or waits:
             kept = {**self.kept_of_removed(job), **marks}
-            self.removed.replace_one({"_id": job["_id"]}, kept, upsert=True)
+            self.removed.replace_one({"_id": job["_id"]}, cast("StoredJob", kept), upsert=True)
 
     @staticmethod
-    def kept_of_removed(job: Document) -> Document:
+    def kept_of_removed(job: StoredJob) -> StoredJob:
         """Return what has to be known of a removed job, but for its mark."""
-        kept = {name: job[name] for name in _KEPT if name in job}
-        return {**kept, "_total": total(job)}
+        kept = {name: value for name, value in job.items() if name in _KEPT}
+        return cast("StoredJob", {**kept, "_total": total(job)})
 
-    def disown(self, job: Document) -> None:
+    def disown(self, job: StoredJob) -> None:
         """Drop what was taken over from a job whose removal was not completed."""
         self.removed.delete_one({"_id": job["_id"]})
 
 
-def total(job: Document) -> int:
+def total(job: StoredJob) -> int:
     """Return how many entries the history of a job has, of which at least their UUIDs were read."""
     if "_total" in job:
         return int(job["_total"])
     return history.moved(job) + len(history.recent(job))
 
 
-def _move(job: Document, number: int) -> UpdateOne:
+def _move(job: StoredJob, number: int) -> UpdateOne:
     query = {"_id": job["_id"], UNTOLD: {"$lt": number}}
     return UpdateOne(query, {"$set": {UNTOLD: number}})

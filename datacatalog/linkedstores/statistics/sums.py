@@ -18,6 +18,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 GROWTH = 1.1
@@ -84,7 +85,7 @@ class Sums:
 
     def count(
         self,
-        job: Document,
+        job: StoredJob,
         entries: Iterable[Any],
         number: int,
         place: Callable[[], tuple[str, datetime.datetime | None]],

@@ -15,7 +15,7 @@ import contextlib
 import datetime
 import itertools
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import IndexModel, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
 
 CELLS, RUNS, REFUSED = "statistics", "statistics_runs", "statistics_refused"
@@ -117,7 +118,7 @@ class Tally:
             }
         return True
 
-    def count(self, heads: Sequence[Document]) -> list[Document]:
+    def count(self, heads: Sequence[StoredJob]) -> list[StoredJob]:
         """Count what is new of some jobs; where everything has to be counted again, nothing.
 
         Args:
@@ -137,7 +138,7 @@ class Tally:
             # another process has counted, and perhaps these: what it has noted is read again
         return []
 
-    def _sums(self, heads: Sequence[Document]) -> tuple[list[Document], Sums, dict[Any, int]]:
+    def _sums(self, heads: Sequence[StoredJob]) -> tuple[list[StoredJob], Sums, dict[Any, int]]:
         """Return jobs as they are now, what is new of them, and how far they will be counted then."""
         there = [head["_id"] for head in heads if not head.get("_removed")]
         gone = {head["_id"]: head for head in heads if head.get("_removed")}
@@ -161,7 +162,7 @@ class Tally:
             if self._ahead.get(job, number + 1) <= number:
                 del self._ahead[job]
 
-    def _count_job(self, sums: Sums, job: Document, first: int) -> int:
+    def _count_job(self, sums: Sums, job: StoredJob, first: int) -> int:
         """Count the entries of a job from a number on; return how many it has in all."""
         end = total(job)
         if first < end:
@@ -169,10 +170,10 @@ class Tally:
             sums.count(job, entries, first, lambda: place_before(self._back(job, first)))
         return max(first, end)
 
-    def _entries(self, job: Document, first: int) -> Iterator[Any]:
+    def _entries(self, job: StoredJob, first: int) -> Iterator[Any]:
         return self._untold.histories.read(job, first, None, data=False)
 
-    def _back(self, job: Document, end: int) -> Iterator[Any]:
+    def _back(self, job: StoredJob, end: int) -> Iterator[Any]:
         """Yield the entries before a number, the newest first."""
         recent = history.recent(job)[: max(0, end - history.moved(job))]
         yield from reversed(recent)
@@ -183,7 +184,7 @@ class Tally:
             yield from reversed([*read])
             end = begin
 
-    def _count_removed(self, sums: Sums, head: Document, first: int) -> int:
+    def _count_removed(self, sums: Sums, head: StoredJob, first: int) -> int:
         end = total(head)
         if first < end:
             entries = self._untold.entries({**head, "_removed": True}, 0, end)
@@ -191,7 +192,7 @@ class Tally:
         return max(first, end)
 
     @staticmethod
-    def _count_listed(sums: Sums, job: Document, entries: Sequence[Any], first: int) -> None:
+    def _count_listed(sums: Sums, job: StoredJob, entries: Sequence[Any], first: int) -> None:
         before = entries[:first]
         sums.count(job, entries[first:], first, lambda: place_before(reversed(before)))
 
@@ -294,7 +295,8 @@ class Tally:
         self.ensure_indexes()
         self._refusals = (_BEGINNING, -1)
         sums, ahead, seen = Sums(), {}, set()
-        every = Listing(self._untold.jobs, CREATED, projection=_NEEDED).all()
+        listing = Listing(self._untold.jobs, CREATED, projection=_NEEDED)
+        every = cast("Iterator[StoredJob]", listing.all())
         jobs = itertools.chain(every, self._untold.jobs.find({CREATED: None}, _NEEDED))
         while some := [*itertools.islice(jobs, _BATCH)]:
             for job in some:

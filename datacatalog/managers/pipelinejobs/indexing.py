@@ -254,6 +254,6 @@ def read(files: FileStore, storage: Storage, system: str, found: Found) -> Docum
     }
 
 
-def wanted(job: Document) -> list[Any]:
+def wanted(job: Mapping[str, Any]) -> list[Any]:
     """Return the indexing requests that a job has itself."""
     return [*(job.get("archive_patterns") or []), *(job.get("product_patterns") or [])]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
@@ -240,13 +241,13 @@ class JobEvents(Manager):
             raise ManagedPipelineJobError(message)
         return self.uuid
 
-    def _load(self, uuid: str) -> Document:
+    def _load(self, uuid: str) -> StoredJob:
         try:
             return self.store.load(uuid)
         except UnknownJob as error:
             raise UnknownInstance(str(error)) from error
 
-    def _attach(self, stored: Document) -> None:
+    def _attach(self, stored: StoredJob) -> None:
         self.uuid = stored["uuid"]
         self.token = self.store.get_token(stored)
         self.job = self.store.with_token(stored)

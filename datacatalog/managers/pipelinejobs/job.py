@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
@@ -170,7 +171,7 @@ class ManagedPipelineJob(JobEvents):
             "acted_using": self.acted_using,
         }
 
-    def _attach(self, stored: Document) -> None:
+    def _attach(self, stored: StoredJob) -> None:
         session = self.session
         super()._attach(stored)
         self.session = self.session or session

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from datacatalog.mongo import Document
 from pipelinejobs.backend import Backend
 from tests.abaco.running import EVERYONE, SECONDS, RunningGateway
 from tests.pipelinejobs.running import told
@@ -69,7 +68,6 @@ def make_job(backend: Backend) -> Callable[..., Job]:
         pipeline = backend.search.pipelines().rows[0]
         number = next(_numbers)
         wanted = {"data": {"number": number}, "archive_path": f"/products/v2/page/{number}"}
-        stored: Document
         stored, _ = backend.jobs.find_or_create(
             {"pipeline_uuid": pipeline["uuid"], **wanted, **fields}
         )

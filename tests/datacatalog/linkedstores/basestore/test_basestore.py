@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure, contention, strategies
+from datacatalog.linkedstores.basestore.store import Store
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from datacatalog.settings import CatalogSettings
 from datacatalog.tokens import InvalidToken, get_admin_token, get_token
@@ -110,7 +112,7 @@ def test_who_always_comes_too_late_is_told_to_try_again(
     mongodb: dict[str, Any], job: Document, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Overtaken(PipelineJobStore):
-        def commit(self, stored: Document, *changes: Any, **operators: Any) -> bool:
+        def commit(self, stored: StoredJob, *changes: Any, **operators: Any) -> bool:
             self.coll.update_one({"_id": stored["_id"]}, {"$inc": {"_properties.revision": 1}})
             return super().commit(stored, *changes, **operators)
 
@@ -138,5 +140,9 @@ def test_patience_does_not_depend_on_the_number_of_attempts(
 
 
 def test_stores_with_the_same_settings_share_a_connection(mongodb: dict[str, Any]) -> None:
-    stores = [PipelineJobStore(mongodb), PipelineStore(dict(mongodb)), PipelineJobStore(mongodb)]
+    stores: list[Store[Any]] = [
+        PipelineJobStore(mongodb),
+        PipelineStore(dict(mongodb)),
+        PipelineJobStore(mongodb),
+    ]
     assert len({id(store.db.client) for store in stores}) == 1

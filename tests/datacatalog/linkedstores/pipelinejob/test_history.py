@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import bson
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
+from datacatalog.linkedstores.pipelinejob.stored import Mark, StoredJob
 from datacatalog.mongo import Db, Document
 from tests.datacatalog.conftest import Send
 from tests.datacatalog.jobs import fill_buckets
@@ -202,7 +203,8 @@ def test_entries_move_as_soon_as_they_take_the_most_bytes(monkeypatch: pytest.Mo
     for most, count in ((history.size(entries) + 1, 0), (history.size(entries), 1)):
         monkeypatch.setattr(history, "MAX_BYTES", most)
         assert history._surplus(entries) == count
-        job = {"uuid": "x", "history": entries, "_history": {"bytes": history.size(entries)}}
+        about: Mark = {"bytes": history.size(entries)}
+        job: StoredJob = {"uuid": "x", "history": entries, "_history": about}
         assert history.counted(job) == history.size(entries)
         assert history.is_full(job) == bool(count)
     assert history.is_full({"uuid": "x", "history": []})
@@ -307,11 +309,11 @@ def test_what_the_document_says_of_its_history_is_read_as_far_as_it_goes() -> No
     assert history.moved({"uuid": "x", "_history": {"moved": 5}}) == 5
     assert history.counted({"_history": {"bytes": 7}}) == 7
     for about in (None, {}, {"bytes": "7"}, {"moved": 5}):
-        assert history.counted({"_history": about}) is None
+        assert history.counted(cast("StoredJob", {"_history": about})) is None
 
 
 def test_an_entry_is_in_the_document_if_one_there_has_its_uuid() -> None:
-    job = {"history": ["x", {"uuid": "one"}, {"name": "run"}, {"uuid": "two"}]}
+    job: StoredJob = {"history": ["x", {"uuid": "one"}, {"name": "run"}, {"uuid": "two"}]}
     assert [history.has(job, uuid) for uuid in ("one", "two", "three")] == [True, True, False]
     assert not history.has({"history": [{"uuid": "one"}]}, "two")
     assert not history.has({}, "one")

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.replay import verify
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from tests.datacatalog.conftest import Send
 
 
 @pytest.fixture
-def stored(jobs: PipelineJobStore, job: Document, send: Send) -> Document:
+def stored(jobs: PipelineJobStore, job: Document, send: Send) -> StoredJob:
     """A job with 32 entries, of which 20 have moved to a bucket."""
     for number in range(30):
         send("run", {"number": number})
@@ -20,16 +22,16 @@ def stored(jobs: PipelineJobStore, job: Document, send: Send) -> Document:
     return jobs.load(job["uuid"])
 
 
-def problems(jobs: PipelineJobStore, stored: Document) -> list[str]:
+def problems(jobs: PipelineJobStore, stored: Mapping[str, Any]) -> list[str]:
     return verify(jobs, jobs.load_deletable(stored["uuid"])).problems
 
 
-def test_what_the_store_writes_is_right(jobs: PipelineJobStore, stored: Document) -> None:
+def test_what_the_store_writes_is_right(jobs: PipelineJobStore, stored: StoredJob) -> None:
     assert verify(jobs, stored) == (stored["uuid"], 32, [])
 
 
 def test_hiding_and_bringing_back_leave_no_gap(
-    jobs: PipelineJobStore, stored: Document, send: Send
+    jobs: PipelineJobStore, stored: StoredJob, send: Send
 ) -> None:
     token = jobs.get_token(stored)
     jobs.delete(stored["uuid"], token)
@@ -64,14 +66,14 @@ def test_hiding_and_bringing_back_leave_no_gap(
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_the_document_is_named(
-    jobs: PipelineJobStore, stored: Document, db: Db, update: dict[str, Any], problem: str
+    jobs: PipelineJobStore, stored: StoredJob, db: Db, update: dict[str, Any], problem: str
 ) -> None:
     db["jobs"].update_one({"uuid": stored["uuid"]}, update)
     assert problem in problems(jobs, stored)
 
 
 def test_an_entry_that_is_there_twice_or_too_late_is_named(
-    jobs: PipelineJobStore, stored: Document, db: Db
+    jobs: PipelineJobStore, stored: StoredJob, db: Db
 ) -> None:
     first = stored["history"][0]
     early = first["date"] - datetime.timedelta(days=1)
@@ -83,7 +85,7 @@ def test_an_entry_that_is_there_twice_or_too_late_is_named(
     ]
 
 
-def test_a_lost_bucket_is_named(jobs: PipelineJobStore, stored: Document, db: Db) -> None:
+def test_a_lost_bucket_is_named(jobs: PipelineJobStore, stored: StoredJob, db: Db) -> None:
     bucket = {"job_id": stored["_id"]}
     db["jobs_history"].update_one(bucket, {"$pop": {"entries": 1}})
     assert "the bucket of entries 0 to 19 has 19 entries" in problems(jobs, stored)
@@ -93,7 +95,7 @@ def test_a_lost_bucket_is_named(jobs: PipelineJobStore, stored: Document, db: Db
     assert "entries 0 to 19 are missing from jobs_history" in problems(jobs, stored)
 
 
-def test_very_many_problems_are_counted(jobs: PipelineJobStore, stored: Document, db: Db) -> None:
+def test_very_many_problems_are_counted(jobs: PipelineJobStore, stored: StoredJob, db: Db) -> None:
     db["jobs"].update_one({"uuid": stored["uuid"]}, {"$set": {"history": []}})
     assert "the history is empty" not in problems(jobs, stored)
     db["jobs_history"].update_many({}, {"$set": {"entries.$[].name": "nap"}})
@@ -103,12 +105,12 @@ def test_very_many_problems_are_counted(jobs: PipelineJobStore, stored: Document
 
 
 def test_a_job_that_changed_or_went_meanwhile_is_looked_at_again(
-    jobs: PipelineJobStore, stored: Document, send: Send
+    jobs: PipelineJobStore, stored: StoredJob, send: Send
 ) -> None:
     for number in range(20):
         send("finish", {"number": number})
     # the entries that it had in its document have moved since
-    old = {**stored, "history": stored["history"][5:]}
+    old: StoredJob = {**stored, "history": stored["history"][5:]}
     assert verify(jobs, old) == (stored["uuid"], 52, [])
     jobs.delete(stored["uuid"], jobs.get_token(stored), force=True)
     assert verify(jobs, old).problems == []

@@ -9,6 +9,7 @@ from datacatalog.linkedstores.pipelinejob import (
     PipelineJobStore,
     UnknownJob,
 )
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from tests.datacatalog.conftest import Send
@@ -209,7 +210,7 @@ def test_a_job_brought_back_during_its_removal_keeps_its_history_or_goes(
     history = jobs.history(job["uuid"])
     adopt, others = jobs.untold.adopt, [PipelineJobStore(mongodb)]
 
-    def adopt_while_it_is_brought_back(removed: Document) -> None:
+    def adopt_while_it_is_brought_back(removed: StoredJob) -> None:
         adopt(removed)
         if others:
             others.pop().undelete(job["uuid"], job["_update_token"])

@@ -8,6 +8,7 @@ import pytest
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob import untold as module
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.pipelinejob.untold import LEASE, Left, Untold
 from datacatalog.mongo import Db, Document
 from tests.datacatalog.conftest import Recorder, Send
@@ -19,19 +20,19 @@ def untold(jobs: PipelineJobStore) -> Untold:
     return jobs.untold
 
 
-def head_of(untold: Untold, job: Document) -> Document:
+def head_of(untold: Untold, job: Document) -> StoredJob:
     (head,) = [head for head in untold.fresh(99) if head["uuid"] == job["uuid"]]
     return head
 
 
-def told(untold: Untold, job: Document) -> Document:
+def told(untold: Untold, job: Document) -> StoredJob:
     """Hand out everything of a job; return it as it was before."""
     head = head_of(untold, job)
     untold.advance([(head, 99, True)])
     return head
 
 
-def names(untold: Untold, head: Document, first: int = 0) -> list[str]:
+def names(untold: Untold, head: StoredJob, first: int = 0) -> list[str]:
     return [str(entry["name"]) for entry in untold.entries(head, first, 999)]
 
 
@@ -184,7 +185,7 @@ def test_a_lag_is_told_in_jobs_events_and_time(untold: Untold, job: Document, se
 
 def test_those_who_wait_longest_come_first(untold: Untold, job: Document) -> None:
     head, moment = told(untold, job), now()
-    jobs = [{**head, "_id": number, "uuid": str(number)} for number in range(5)]
+    jobs: list[StoredJob] = [{**head, "_id": number, "uuid": str(number)} for number in range(5)]
     for number, each in enumerate(jobs):
         since = moment - datetime.timedelta(minutes=number // 2)
         untold.leave_behind([Left(each, since, {"lab": {"told": 0}})])
