@@ -34,7 +34,6 @@ from reactors.runtime import Reactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from datacatalog.mongo import Document
     from pipelinejobs.gateway_client import GatewayClient
 
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
@@ -81,23 +80,35 @@ class Backend:
 
     @cached_property
     def environ(self) -> dict[str, str]:
-        """The environment, completed by what the local folder says."""
-        environ = dict(self._given)
-        if self.is_local:
-            server = LocalDatabase(self.folder).status()
-            if server is not None:
-                environ[AUTHN] = server.uri
-            for name in KEPT:
-                file = self.folder / "abaco" / name.lower()
-                if name not in environ and file.is_file():
-                    environ[name] = file.read_text().strip()
+        """The environment, completed by what is known of a database and a gateway."""
+        # the first of these that has a variable is believed
+        sources = (
+            self._of_local_database(),
+            self._given,
+            self._of_local_files(),
+            self._of_client_cache(),
+            {"_abaco_actor_id": self.actor},
+        )
+        return {name: value for source in reversed(sources) for name, value in source.items()}
+
+    def _of_local_database(self) -> dict[str, str]:
+        server = LocalDatabase(self.folder).status() if self.is_local else None
+        return {} if server is None else {AUTHN: server.uri}
+
+    def _of_local_files(self) -> dict[str, str]:
+        files = {name: self.folder / "abaco" / name.lower() for name in KEPT if self.is_local}
+        return {name: file.read_text().strip() for name, file in files.items() if file.is_file()}
+
+    def _of_client_cache(self) -> dict[str, str]:
         cache = self.client_cache
-        if SERVER not in environ and cache is not None:
-            content = clientcache.read(cache)
-            environ[SERVER] = str(content.get("baseurl") or "")
-            environ.setdefault(TOKEN, str(content.get("access_token") or ""))
-        environ.setdefault("_abaco_actor_id", self.actor)
-        return environ
+        if SERVER in self._given or cache is None:
+            # a token is shown to its own gateway only
+            return {}
+        content = clientcache.read(cache)
+        return {
+            SERVER: str(content.get("baseurl") or ""),
+            TOKEN: str(content.get("access_token") or ""),
+        }
 
     @property
     def client_cache(self) -> Path | None:
@@ -283,7 +294,7 @@ class Backend:
         return str(found[0]["uuid"])
 
 
-def _candidate(job: Document) -> str:
+def _candidate(job: Mapping[str, Any]) -> str:
     title = naming.title_of(job)
     return f"{job['uuid']} ({job['state']}{f', {title:.40}' if title else ''})"
 

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from datacatalog.linkedstores.basestore.paging import InvalidCursor, Listing, Page, Position
+from datacatalog.linkedstores.basestore.paging import (
+    InvalidCursor,
+    Listing,
+    Page,
+    Position,
+    next_width,
+)
 from datacatalog.mongo import Db
 
 UTC = datetime.timezone.utc
@@ -116,3 +122,13 @@ def test_what_is_no_cursor_is_named(cursor: str, db: Db) -> None:
     listing = Listing(db["things"], "date")
     with pytest.raises(InvalidCursor, match="is not a cursor that a listing has given"):
         listing.page(cursor, 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes"), [(0, 40), (0.019, 40), (0.02, 10), (0.2, 10), (0.21, 5), (60, 5)]
+)
+def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_slow(
+    seconds: float, minutes: float
+) -> None:
+    width = next_width(datetime.timedelta(minutes=10), seconds)
+    assert width == datetime.timedelta(minutes=minutes)
