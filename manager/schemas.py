@@ -33,6 +33,20 @@ INDEX = "index"
 FORWARDED = (INDEX, "indexed")
 """The events that an indexer may take."""
 EVENT_PARAMETERS = ("name", "event", "status", "state")
+_TYPES = {"string": str, "object": dict, "boolean": bool, "null": type(None)}
+_PLAIN_RULES = {
+    "description",
+    "type",
+    "enum",
+    "pattern",
+    "maxLength",
+    "required",
+    "properties",
+    "additionalProperties",
+}
+SECRET = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
+"""What looks like a token."""
+_MAX_VALUE = 60
 
 
 def parameter(rx: Reactor, name: str) -> str:
@@ -102,19 +116,6 @@ def _surely_unfit(schema: dict[str, Any], body: dict[str, Any]) -> bool:
     )
 
 
-_TYPES = {"string": str, "object": dict, "boolean": bool, "null": type(None)}
-_PLAIN_RULES = {
-    "description",
-    "type",
-    "enum",
-    "pattern",
-    "maxLength",
-    "required",
-    "properties",
-    "additionalProperties",
-}
-
-
 def _surely_valid(rule: Any, value: Any) -> bool:
     if rule is True:
         return True
@@ -160,11 +161,6 @@ _WRITTEN: dict[str, dict[str, Callable[[str], str]]] = {
     CREATE: dict.fromkeys(("pipeline_uuid", "child_of", "acted_on", "acted_using"), _uuid),
     CLOUD: {"subject": _uuid, "type": str.lower},
 }
-
-
-SECRET = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
-"""What looks like a token."""
-_MAX_VALUE = 60
 
 
 def show(value: Any) -> str:

@@ -69,6 +69,7 @@ STYLE = """\
 .machine .current text { fill: #ffffff; font-weight: 600 }
 """
 """What the parts look like where nobody else says so."""
+_MAX_NAMED = 12
 
 
 def svg(path: Path, *, style: bool = True) -> str:
@@ -88,9 +89,6 @@ def describe(path: Path) -> str:
     ways = " → ".join(spell.state for spell in path.spells[-_MAX_NAMED:])
     before = "… → " if len(path.spells) > _MAX_NAMED else ""
     return f"The job is {path.current}, after {before}{ways}"
-
-
-_MAX_NAMED = 12
 
 
 def _lines(path: Path, *, style: bool) -> Iterator[str]:

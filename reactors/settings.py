@@ -25,6 +25,9 @@ _TICK = 1_000_000_000
 _parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
 """What files held, by what their folders say of them; for a process that handles many messages."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_HARMLESS = {"false", "debug", "warning", "critical"}
+_HARMLESS_NAMES = ("_LIFETIME", "_MONGODB_DATABASE")
+_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key", "webhook")
 
 
 def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> AttrDict:
@@ -160,10 +163,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
     return found - _HARMLESS
 
 
-_HARMLESS = {"false", "debug", "warning", "critical"}
 _HARMLESS |= {text.upper() for text in _HARMLESS}
-_HARMLESS_NAMES = ("_LIFETIME", "_MONGODB_DATABASE")
-_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key", "webhook")
 
 
 def _collect(settings: Mapping[str, Any], found: set[str]) -> None:

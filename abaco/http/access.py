@@ -31,6 +31,8 @@ _ROLE_CLAIM = "http://wso2.org/claims/role"
 NOBODY = Principal("", "", ())
 """Who asks for what is for everybody."""
 T = TypeVar("T")
+_ASSERTION_REFUSED = "Access failure for API: /actors, version: v2. The assertion does not hold."
+_NOT_AUTHORIZED = "Not authorized."
 
 
 class Ask(Protocol):
@@ -130,9 +132,6 @@ def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | N
     return None
 
 
-_ASSERTION_REFUSED = "Access failure for API: /actors, version: v2. The assertion does not hold."
-
-
 def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
     if tenant is None or tenant.jwt is None:
         raise Unauthorized(_ASSERTION_REFUSED)
@@ -187,9 +186,6 @@ def _redeem(gateway: Gateway, nonce: Record, ask: Ask) -> None:
         if not nonces.redeem(tx, nonce):
             message = "No remaining uses left for this nonce."
             raise BadRequest(message)
-
-
-_NOT_AUTHORIZED = "Not authorized."
 
 
 def _level_of_nonce(endpoint: Endpoint) -> str:

@@ -31,6 +31,13 @@ _MAX_DEPTH = 100
 """Of nesting; beyond some more, actors cannot read it (Python's parser), nor databases keep it."""
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
+_KINDS = {
+    "text": "a string without a NUL",
+    "integer": "an integer of at most 10 digits",
+    "boolean": "true or false",
+    "object": "a JSON object",
+    "any": "a JSON value",
+}
 
 
 @dataclass(frozen=True)
@@ -189,15 +196,6 @@ def collect(
                 wrong = f" {name}: {str(error).replace(NOT_JSON, 'not valid JSON: ')}"
             raise _invalid(thing, {name: argument.help}, wrong) from None
     return values
-
-
-_KINDS = {
-    "text": "a string without a NUL",
-    "integer": "an integer of at most 10 digits",
-    "boolean": "true or false",
-    "object": "a JSON object",
-    "any": "a JSON value",
-}
 
 
 def _kind_of(given: Any) -> str:

@@ -23,6 +23,8 @@ CORS = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
 }
 _JSON = "application/json"
+_PARTS = ("_metadata", "executions", "postponed", "search")
+"""What is a document, or a list of some, within another; all else below the top is as it was sent."""
 
 
 def camel(name: str) -> str:
@@ -49,10 +51,6 @@ def show(record: Record, *, without: tuple[str, ...] = (), missing: bool = False
         for name, value in record.items()
         if (missing or value is not None) and name not in without
     }
-
-
-_PARTS = ("_metadata", "executions", "postponed", "search")
-"""What is a document, or a list of some, within another; all else below the top is as it was sent."""
 
 
 def in_snake(document: Any) -> Any:

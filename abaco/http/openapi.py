@@ -22,6 +22,21 @@ _FLAG: Schema = {"type": "boolean"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _LINKS: Schema = {"type": "object", "additionalProperties": {"type": "string", "format": "uri"}}
+_ERRORS = {
+    "400": "The request cannot be understood, or is not permitted.",
+    "404": "There is no such thing.",
+    "405": "The path exists, but not with this method.",
+    "408": "The body did not come in time.",
+    "413": "The body is too large.",
+    "421": "The gateway is not known by the name in the Host header.",
+    "429": "Too many messages of this sender were refused: see Retry-After.",
+    "431": "The head of the request is too large.",
+    "503": "The gateway is stopping, has no memory left, or its database does not answer.",
+}
+_NUMBERS = ("limit", "skip")
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+_TOKEN = "/token"  # noqa: S105 - a path
+_TAGS = re.compile(r"^/actors/(?:\{actor\}/|aliases/\{alias\}/)?(\w+)")
 
 
 def _object(**properties: Schema) -> Schema:
@@ -209,21 +224,6 @@ _KINDS: dict[str, Schema] = {
     "object": {"type": "object"},
     "any": {},
 }
-_ERRORS = {
-    "400": "The request cannot be understood, or is not permitted.",
-    "404": "There is no such thing.",
-    "405": "The path exists, but not with this method.",
-    "408": "The body did not come in time.",
-    "413": "The body is too large.",
-    "421": "The gateway is not known by the name in the Host header.",
-    "429": "Too many messages of this sender were refused: see Retry-After.",
-    "431": "The head of the request is too large.",
-    "503": "The gateway is stopping, has no memory left, or its database does not answer.",
-}
-_NUMBERS = ("limit", "skip")
-_NUMBER: Schema = {"type": "integer", "minimum": 0}
-_TOKEN = "/token"  # noqa: S105 - a path
-_TAGS = re.compile(r"^/actors/(?:\{actor\}/|aliases/\{alias\}/)?(\w+)")
 
 
 def document(endpoints: Sequence[Endpoint], server: str, *, snake: bool = False) -> Schema:

@@ -25,6 +25,7 @@ ENDED = (COMPLETE, ERROR)
 TEXT = "str"
 JSON = "application/json"
 BINARY = "application/octet-stream"
+_SUMS = ("cpu", "io", "runtime")
 
 
 class Message(NamedTuple):
@@ -408,9 +409,6 @@ def totals(tx: Connection, actor_id: str) -> Record:
         *(func.coalesce(func.sum(executions.c[name]), 0).label(name) for name in _SUMS),
     ).where(executions.c.actor_id == actor_id)
     return one(tx, query) or {}
-
-
-_SUMS = ("cpu", "io", "runtime")
 
 
 def waiting(tx: Connection, actor_id: str) -> int:

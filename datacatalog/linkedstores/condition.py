@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NO_DOCUMENT = {"_id": "of no document"}
 _NO_CHANGE = (_NO_DOCUMENT, {"$set": {"nothing": True}})
+_UNAUTHORIZED = 13
 
 
 class Condition(NamedTuple):
@@ -101,9 +102,6 @@ def _is_allowed(attempt: Callable[[], object]) -> bool:
             return False
         raise
     return True
-
-
-_UNAUTHORIZED = 13
 
 
 def _aware(moment: Any) -> datetime.datetime | None:

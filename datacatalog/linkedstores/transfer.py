@@ -50,6 +50,7 @@ _KEYS = (str, int, float, bytes, datetime.datetime, uuid.UUID, ObjectId, Int64, 
 """Types of an `_id`; in a query, an object or a regular expression would be no value."""
 _MAX_BYTES = 16 * 1024 * 1024
 _EXTENDED = json_util.CANONICAL_JSON_OPTIONS.with_options(tz_aware=True)
+_MAX_REMEMBERED = 10_000
 
 
 class Item(NamedTuple):
@@ -237,9 +238,6 @@ class Transfer:
         if name == JOBS:
             self._db[BUCKETS].delete_many({"job_id": document["_id"]})
         return f"{name}: another document has the uuid {document.get('uuid')}, or its identifier"
-
-
-_MAX_REMEMBERED = 10_000
 
 
 def _duplicates(error: BulkWriteError) -> list[int]:

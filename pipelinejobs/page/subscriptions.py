@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_DEAD = 100
 _LIVE = ("lag_seconds", "last_delivery", "delivered")
+_NOTICES = {"test": "The test was accepted.", "replay": "What had failed is sent again."}
 
 
 def version(context: Context) -> object:
@@ -40,9 +41,6 @@ def _show(context: Context, notice: str = "", problem: str = "", status: int = 2
         notice=notice or _NOTICES.get(context.query.get("done", ""), ""),
         problem=problem,
     )
-
-
-_NOTICES = {"test": "The test was accepted.", "replay": "What had failed is sent again."}
 
 
 def change(context: Context) -> Response:

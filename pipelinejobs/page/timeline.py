@@ -24,6 +24,7 @@ _SLICES = 120
 """Equal parts of the time, of each of which the events are counted."""
 AT_WORK = ("RUNNING", "INDEXING", "VALIDATING", "RESET")
 """States that a job is about to leave: their bar goes on until now."""
+_MAX_NAMED = 12
 
 
 def svg(path: Path, now: datetime.datetime | None = None) -> str:
@@ -118,9 +119,6 @@ def describe(path: Path, now: datetime.datetime) -> str:
     if path.current not in AT_WORK:
         parts[-1] = f"{path.current} since {output.shown(end)} UTC"
     return "The job was " + ", then ".join(parts)
-
-
-_MAX_NAMED = 12
 
 
 def _describe(spell: Spell, end: datetime.datetime) -> str:

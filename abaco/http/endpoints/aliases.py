@@ -34,6 +34,7 @@ _RESERVED = (
 _MAX_LENGTH = 255
 _ACTOR = Argument("actorId", "text", "The id of the actor for this alias.", required=True)
 _ALIAS = Argument("alias", "text", "The alias.", required=True)
+_ONE = "/actors/aliases/{alias}"
 
 
 def list_aliases(call: Call) -> Reply:
@@ -141,7 +142,6 @@ def _show(call: Call, record: Record) -> Record:
     }
 
 
-_ONE = "/actors/aliases/{alias}"
 ENDPOINTS = (
     Endpoint("GET", "/actors/aliases", list_aliases, ROLE, "List aliases", result="Aliases"),
     Endpoint(

@@ -29,6 +29,7 @@ _VALUE = (
     Argument("actors", "text", "Ids and aliases of actors, with commas between.", required=True),
 )
 _ARGUMENTS = (Argument("name", "text", "The name of the config.", required=True), *_VALUE)
+_ONE = "/actors/configs/{config}"
 
 
 def list_configs(call: Call) -> Reply:
@@ -131,7 +132,6 @@ def _show(config: Record) -> Record:
     }
 
 
-_ONE = "/actors/configs/{config}"
 ENDPOINTS = (
     Endpoint("GET", "/actors/configs", list_configs, ROLE, "List configs", result="Configs"),
     Endpoint(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from abaco.store.records import Record
 
 _HIDDEN = ("sequence", "tenant", "attempts", "sender", "ordering", "tries", "due", "reason")
+_PATH = "/actors/{actor}/executions"
+_ONE = f"{_PATH}/{{execution}}"
 
 
 def list_executions(call: Call) -> Reply:
@@ -147,8 +149,6 @@ def _links(call: Call, execution: Record) -> dict[str, str]:
     }
 
 
-_PATH = "/actors/{actor}/executions"
-_ONE = f"{_PATH}/{{execution}}"
 ENDPOINTS = (
     Endpoint(
         "GET",

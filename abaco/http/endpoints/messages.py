@@ -43,6 +43,7 @@ _MAX_KEY_LENGTH = 255
 _MAX_POSTPONED = 20
 
 _logger = logging.getLogger(__name__)
+_PATH = "/actors/{actor}/messages"
 
 
 class _Reading(NamedTuple):
@@ -356,7 +357,6 @@ async def purge(call: Call) -> Reply:
     return Reply({"msg": "Actor mailbox purged.", "_links": links})
 
 
-_PATH = "/actors/{actor}/messages"
 ENDPOINTS = (
     Endpoint(
         "POST",

@@ -9,6 +9,8 @@ from abaco.store import actors
 from abaco.store.permissions import READ, UPDATE
 from abaco.workers import environment
 
+_PATH = "/actors/{actor}/state"
+
 
 def get(call: Call) -> Reply:
     """Return the state."""
@@ -36,7 +38,6 @@ def replace(call: Call) -> Reply:
     return Reply(shown, "State updated successfully.")
 
 
-_PATH = "/actors/{actor}/state"
 ENDPOINTS = (
     Endpoint("GET", _PATH, get, READ, "Return the state of an actor", result="State"),
     Endpoint("POST", _PATH, replace, UPDATE, "Replace it", result="Actor", free_body=True),

@@ -15,6 +15,8 @@ from abaco.store.permissions import READ, UPDATE
 if TYPE_CHECKING:
     from abaco.workers.containers import Container
     from abaco.workers.worker import Worker
+_PATH = "/actors/{actor}/workers"
+_ONE = f"{_PATH}/{{worker}}"
 
 
 def list_workers(call: Call) -> Reply:
@@ -96,8 +98,6 @@ def _place(container: Container | None) -> dict[str, str]:
     return {"location": container.location, **({"cid": container.cid} if container.cid else {})}
 
 
-_PATH = "/actors/{actor}/workers"
-_ONE = f"{_PATH}/{{worker}}"
 ENDPOINTS = (
     Endpoint(
         "GET",
