@@ -322,7 +322,7 @@ class Settings:
         setup: a module that prepares what the actors need (see `abaco.server`).
         strict_messages: read messages by the letter of Abaco, also where that loses what was sent.
         case: how names are spelled, `CAMEL` or `SNAKE`.
-        images_file: where images are looked up by `load_images`.
+        images_files: where images are looked up by `load_images`.
     """
 
     file: Path
@@ -336,7 +336,7 @@ class Settings:
     setup: str | None = None
     strict_messages: bool = False
     case: str = CAMEL
-    images_file: Path = Path("images.yml")
+    images_files: tuple[Path, ...] = (Path("images.yml"),)
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     containers: Containers = field(default_factory=Containers)
@@ -377,7 +377,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         file=file.resolve(),
         data=data,
         database=content.get("database", f"sqlite:///{data / 'abaco.db'}"),
-        images_file=folder / content.get("images", "images.yml"),
+        images_files=(folder / content.get("images", "images.yml"), data / "images.yml"),
         tenants=tenants,
         hosts=tuple(content.get("hosts", ())),
         limits=Limits(**content.get("limits", {})),
@@ -386,20 +386,27 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     )
 
 
-def load_images(file: Path) -> Mapping[str, Image]:
-    """Return the images by name, read again when the file has changed; one that is missing has none.
+def load_images(*files: Path) -> Mapping[str, Image]:
+    """Return the images by name; files are read again when they have changed.
+
+    Args:
+        files: a name in several of them is what the first says; a file that is missing has none.
 
     Raises:
         SettingsError: a key or value cannot be used.
     """
-    try:
-        state = file.stat()
-    except OSError:
-        return {}
-    return _load_images(file, state.st_mtime_ns, state.st_size, state.st_ino)
+    images: dict[str, Image] = {}
+    for file in files:
+        try:
+            state = file.stat()
+        except OSError:
+            continue
+        found = _load_images(file, state.st_mtime_ns, state.st_size, state.st_ino)
+        images = {**found, **images}
+    return images
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=4)
 def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
     content = read_yaml(file)
     _check(IMAGES_SCHEMA, content, file)

@@ -33,13 +33,13 @@ def find(settings: Settings, name: str) -> Image | None:
         SettingsError: the file of images cannot be used.
         ImageRefused: it is not the name of an image, or not of one of these registries.
     """
-    known = load_images(settings.images_file)
+    known = load_images(*settings.images_files)
     if name in known or settings.containers.engine == NONE:
         return known.get(name)
     try:
         registry = references.read(name).registry
     except references.NotAReference as error:
-        message = f"{error}, and {settings.images_file.name} has none of that name."
+        message = f"{error}, and {settings.images_files[0].name} has none of that name."
         raise ImageRefused(message) from None
     if registry not in settings.containers.registries:
         allowed = ", ".join(settings.containers.registries) or "no registry"

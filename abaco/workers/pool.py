@@ -306,7 +306,7 @@ class Pool:
 
     def _images(self) -> Mapping[str, Image] | None:
         try:
-            return load_images(self._settings.images_file)
+            return load_images(*self._settings.images_files)
         except SettingsError:
             return None
 
@@ -315,7 +315,7 @@ class Pool:
         if image is None:
             message = (
                 f"image {actor['image']:.200} is not known here: add it to "
-                f"{self._settings.images_file} with its folder and command, then update the actor"
+                f"{self._settings.images_files[0]} with its folder and command, then update the actor"
             )
             raise UnknownImage(message)
         if image.mode == CONTAINER and self._engine is None:

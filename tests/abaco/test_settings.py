@@ -26,7 +26,7 @@ def test_what_no_file_says_has_a_default(file: Path, tmp_path: Path) -> None:
     assert settings.limits == Limits()
     assert settings.data == tmp_path / ".local" / "abaco"
     assert settings.database == f"sqlite:///{tmp_path}/.local/abaco/abaco.db"
-    assert load_images(settings.images_file) == {}
+    assert load_images(*settings.images_files) == {}
 
 
 def test_paths_are_relative_to_the_file(file: Path, tmp_path: Path) -> None:
@@ -36,7 +36,10 @@ def test_paths_are_relative_to_the_file(file: Path, tmp_path: Path) -> None:
     )
     settings = load(file)
     assert settings.data == tmp_path / "state"
-    assert settings.images_file == tmp_path / "of" / "us.yml"
+    assert settings.images_files == (
+        tmp_path / "of" / "us.yml",
+        tmp_path / "state" / "images.yml",
+    )
     jwt = settings.tenants["SD2E"].jwt
     assert jwt is not None
     assert jwt.key == SECRET
@@ -135,3 +138,16 @@ def test_images_are_read_again_when_their_file_has_changed(file: Path) -> None:
         file.write_text(f"{name}: {{folder: ., command: [make]}}")
         (image,) = load_images(file).values()
         assert (image.name, image.folder, image.mode) == (name, file.parent, "cold")
+
+
+def test_images_of_the_data_folder_are_added_to_those_of_the_repository(tmp_path: Path) -> None:
+    shipped, own = tmp_path / "images.yml", tmp_path / "data" / "images.yml"
+    own.parent.mkdir()
+    shipped.write_text("taco: {folder: ., command: [make]}")
+    own.write_text("taco: {folder: ., command: [rm]}\nsalsa: {folder: ., command: [stir]}")
+    images = load_images(shipped, own)
+    assert {name: image.command for name, image in images.items()} == {
+        "taco": ("make",),
+        "salsa": ("stir",),
+    }
+    assert images["salsa"].folder == own.parent

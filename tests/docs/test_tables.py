@@ -260,7 +260,7 @@ def test_the_table_of_the_gateway_has_every_key_with_its_default(tmp_path: Path)
     for name in ("host", "port"):
         assert documented[name] == str(getattr(defaults, name))
     assert documented["data"] == str(defaults.data.relative_to(tmp_path))
-    assert documented["images"] == defaults.images_file.name
+    assert documented["images"] == defaults.images_files[0].name
     assert documented["tenants"] == defaults.default_tenant
     assert documented["case"] == defaults.case
 

@@ -81,7 +81,7 @@ def delete(call: Call) -> Reply:
 
 def _read(tx: Connection, call: Call, name: str) -> dict[str, Any]:
     given = call.arguments
-    images = load_images(call.gateway.settings.images_file)
+    images = load_images(*call.gateway.settings.images_files)
     _check_size({name: given["value"]})
     named = [each.strip() for each in given["actors"].split(",") if each.strip()]
     for each in named:

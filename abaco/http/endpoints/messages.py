@@ -78,8 +78,8 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
     pool, actor = call.gateway.pool, call.actor
     image = pool.image_of(actor["id"])
     if image is None:
-        file = call.gateway.settings.images_file
-        image = (await asyncio.to_thread(load_images, file)).get(actor["image"])
+        files = call.gateway.settings.images_files
+        image = (await asyncio.to_thread(load_images, *files)).get(actor["image"])
     if len(call.body) > _BYTES_AT_ONCE:
         async with call.gateway.bodies.turn(call.body):
             reading = await asyncio.to_thread(_read, call, image)

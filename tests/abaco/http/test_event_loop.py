@@ -213,7 +213,7 @@ def is_inside(function: Callable[..., Any], frame: FrameType | None) -> bool:
 def test_a_large_text_is_not_read_in_the_event_loop(prepared: Prepared) -> None:
     rule = {"by": "subject", "secret": "key", "refusal": "wrong"}
     guarded = {"guarded": {**PROBE["warm"], "throttle": rule}}
-    prepared.settings.images_file.write_text(yaml.safe_dump(PROBE | guarded))
+    prepared.settings.images_files[0].write_text(yaml.safe_dump(PROBE | guarded))
     members = ",".join('{"a": 1}' for _ in range(60_000))
     text = f'{{"subject": "1", "key": "2", "data": [{members}]}}'
 
