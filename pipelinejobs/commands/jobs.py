@@ -72,7 +72,7 @@ def register(group: typer.Typer) -> None:
     command(group, "ls", "jobs ls --state RUNNING --idle 1d")(list_jobs)
     command(group, "show", "jobs show $JOB --output json")(show)
     command(group, "history", "jobs history $JOB --limit 20")(history)
-    command(group, "graph", "jobs graph $JOB --format svg --to job.svg")(draw)
+    command(group, "graph", "jobs graph $JOB --format svg --to ~/job.svg")(draw)
 
 
 def list_jobs(

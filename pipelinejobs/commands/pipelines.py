@@ -31,7 +31,7 @@ _COLUMNS = (
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     command(group, "ls", "pipelines ls --text taco --output csv")(list_pipelines)
-    command(group, "add", "pipelines add pipeline.yml")(add)
+    command(group, "add", "pipelines add ~/pipeline.yml")(add)
     command(group, "show", "pipelines show tacobot:9000")(show)
 
 

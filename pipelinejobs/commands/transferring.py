@@ -30,8 +30,8 @@ File = Annotated[Path, typer.Argument(help="Of newline-delimited JSON.")]
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
-    command(group, "export", "export catalog.ndjson")(export)
-    command(group, "import", "import catalog.ndjson")(import_)
+    command(group, "export", "export ~/catalog.ndjson")(export)
+    command(group, "import", "import ~/catalog.ndjson")(import_)
 
 
 class _Written(NamedTuple):

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ SHELLS = ("sh", "bash", "console")
 TO_TRY_IT = ROOT / "docs" / "http-api.md"
 """The page whose first block sets the variables that other pages use."""
 OWN_FILES = {".local", ".venv", ".git", "abaco.yml", "images.yml"}
+FOR_A_TENANT = {"reactor.rc", "secrets.json"}
+"""What a reader configures, where the program looks for it."""
 VARIABLES = {"REGISTRY": "registry.example.org"}
 """What a reader has to know, and no page can say."""
 
@@ -66,18 +68,25 @@ NOT_RUN: dict[str, Callable[[list[str]], bool]] = {
 """Commands that are not run, and what their arguments have to be."""
 
 
+HOME, TEMPORARY = ".home", ".tmp"
+
+
 @dataclass
 class Clone:
     """A folder that looks like a clone in which `make up` runs."""
 
     folder: Path
     gateway: RunningGateway
+    before: set[str] = field(default_factory=set)
+    """what was in it before anything ran"""
 
     def prepare(self) -> Clone:
         """Fill it."""
         for path in ROOT.iterdir():
             if path.name not in OWN_FILES:
                 (self.folder / path.name).symlink_to(path)
+        for name in (HOME, TEMPORARY):
+            (self.folder / name).mkdir()
         binaries, stubs = self.folder / ".venv" / "bin", self.folder / ".stubs"
         binaries.mkdir(parents=True)
         stubs.mkdir()
@@ -99,7 +108,8 @@ class Clone:
         environment = {
             "PATH": f"{self.folder / '.stubs'}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "HOME": str(self.folder / "home"),
+            "HOME": str(self.folder / HOME),
+            "TMPDIR": str(self.folder / TEMPORARY),
             "NOT_RUN": str(self.folder / f".{name}.not_run"),
             # nothing is sent beyond this machine
             "http_proxy": "http://127.0.0.1:1",
@@ -142,6 +152,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     try:
         eventually(lambda: "\nCtrl-C stops it." in gateway.log.read_text())
         made = Clone(gateway.folder, gateway).prepare()
+        made.before = contents(made)
         (first, *_) = blocks(TO_TRY_IT)
         names = re.findall(r"^([A-Z]+)=", first.text, re.MULTILINE)
         keep = f"{{ declare -p PATH {' '.join(names)}; declare -f get; }} > .variables\n"
@@ -177,7 +188,7 @@ def steps(page: Path, folder: Path) -> Iterator[Step]:
         elif block.language in SHELLS:
             yield Step(block.line, block.text)
         elif programs and block is programs[-1]:
-            program = folder / f"{name_of(page)}_blocks.py"
+            program = folder / f".{name_of(page)}_blocks.py"
             program.write_text("".join(each.text for each in programs))
             yield Step(block.line, f"python {program.name}\n")
 
@@ -269,6 +280,24 @@ def test_the_commands_of_a_page_do_what_it_says(
     assert rest.strip() == "0"
     for name, *words in outcome.not_run:
         assert NOT_RUN[name](words), (page.name, name, words)
+
+
+def test_who_has_typed_all_commands_finds_the_clone_as_it_was(
+    clone: Clone, outcomes: dict[Path, Future[Outcome]]
+) -> None:
+    wait(outcomes.values())
+    assert contents(clone) - clone.before == FOR_A_TENANT
+
+
+def contents(clone: Clone) -> set[str]:
+    """Return the files of a clone, but those whose names begin with a dot or that Python makes."""
+    folders = [clone.folder, *(path for path in clone.folder.iterdir() if path.is_symlink())]
+    names = {
+        str(path.relative_to(clone.folder))
+        for folder in folders
+        for path in ([folder] if folder.is_file() else folder.rglob("[!.]*"))
+    }
+    return {name for name in names if "/." not in f"/{name}" and "__pycache__" not in name}
 
 
 def test_a_command_that_nobody_knows_is_noticed(clone: Clone) -> None:
@@ -371,8 +400,7 @@ def test_every_block_is_run_or_fits_a_rule(page: Path) -> None:
 INTEGRATING = ROOT / "docs" / "integrating.md"
 NEW_JOB = """set -euo pipefail
 . ./.variables
-mkdir -p home
-cp pipelinejobs/client.py home
+cp pipelinejobs/client.py "$HOME"
 pipelinejobs jobs create --pipeline tacobot:9000 --data '{"workflow": "NAME"}' --output json > NAME.json
 export PIPELINEJOBS_CALLBACK="$URL?x-nonce=$NONCE&uuid=$(get '["uuid"]' < NAME.json)&token=$(get '["token"]' < NAME.json)"
 """

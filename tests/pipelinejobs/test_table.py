@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -97,7 +99,8 @@ def test_each_example_works(
     other = ("jobs", "create", "--pipeline", "tacobot:9000", "--data", '{"tacos": 4}', "-o", "json")
     ended = bare(*other).rows["uuid"]
     assert bare("jobs", "send", "run", ended).code == 0
-    (here.folder / "pipeline.yml").write_text(yaml.safe_dump({**TACOBOT, "id": "tacobot:example"}))
+    (home := Path("~").expanduser()).mkdir()
+    (home / "pipeline.yml").write_text(yaml.safe_dump({**TACOBOT, "id": "tacobot:example"}))
     for name in COMMANDS:
         # the others go on with theirs
         uuid = ended if name == "jobs cancel" else job["uuid"]
@@ -105,7 +108,7 @@ def test_each_example_works(
         assert program == "pipelinejobs"
         if name in ENDLESS:
             continue
-        done = bare(*arguments)
+        done = bare(*map(os.path.expanduser, arguments))
         # nobody is at example.org
         assert done.code == (name == "subscriptions test"), (name, done.out, done.err)
     for name in ENDLESS:
