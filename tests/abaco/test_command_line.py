@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from abaco import clock
-from abaco.__main__ import main
+from abaco.command_line import main
 from abaco.store import known
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway, eventually
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from abaco.__main__ import main
+from abaco.command_line import main
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 

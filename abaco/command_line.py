@@ -1,0 +1,218 @@
+"""The command line: serve the gateway, make and revoke tokens."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from abaco import clientcache, clock, roles
+from abaco import settings as configuration
+from abaco.exceptions import AbacoError, SettingsError
+from abaco.loading import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from abaco.settings import Settings
+    from abaco.store.database import Database
+
+MAX_PORT = 65_535
+_DAY = 86_400
+_EXAMPLES = """\
+examples:
+  python -m abaco serve --port 8000
+  python -m abaco token create --user ada --days 30
+  python -m abaco token create --user ada --cache ada/current
+  python -m abaco token list
+  python -m abaco token revoke 3Zb8XQkKOvWwD
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # these tell of themselves what nobody asked for
+    for name in ("alembic", "httpx", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    port = getattr(options, "port", None)
+    try:
+        if port is not None and not 0 <= port <= MAX_PORT:
+            message = f"--port: {port} is not a port: give a number from 0 to {MAX_PORT}"
+            raise SettingsError(message)
+        settings = configuration.load(_configuration(options), overrides={"port": port})
+        code: int = options.run(settings, options)
+    except AbacoError as error:
+        print(f"ERROR {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _configuration(options: argparse.Namespace) -> Path:
+    """Return the file of the configuration, which may be absent unless it was named."""
+    if options.config is not None and not options.config.exists():
+        message = f"{options.config}: there is no such file"
+        raise SettingsError(message)
+    return options.config or Path(configuration.FILE_NAME)
+
+
+def _serve(settings: Settings, _options: argparse.Namespace) -> int:
+    from abaco.server import serve  # noqa: PLC0415 - the other commands do without
+
+    asyncio.run(serve(settings, lambda line: print(line, flush=True)))
+    return 0
+
+
+def _create_token(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+
+    tenant = (options.tenant or settings.default_tenant).upper()
+    if tenant not in settings.tenants:
+        message = f"tenant {tenant} is not in {settings.file}: it has {', '.join(settings.tenants)}"
+        raise SettingsError(message)
+    server = options.server or settings.public_url or f"http://{settings.host}:{settings.port}"
+    with _open(settings) as database, database.write() as tx:
+        grant = tokens.create(
+            tx,
+            tenant,
+            options.user,
+            options.role or [roles.EVERYONE],
+            lifetime=max(1, round(options.days * _DAY)),
+            label=options.label,
+        )
+        # a token that nobody gets is not made
+        if options.cache is not None:
+            clientcache.write(options.cache, grant, tenant=tenant, user=options.user, server=server)
+    print(grant.access if options.cache is None else f"token {grant.id} is in {options.cache}")
+    return 0
+
+
+def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+
+    with _open(settings) as database, database.read() as tx:
+        found = tokens.all_tokens(tx)
+    for record in found:
+        state = "until" if record["expires"] > clock.now() else "expired"
+        columns: list[Any] = [record[name] for name in ("id", "tenant", "user")]
+        columns += [",".join(record["roles"]), f"{state} {clock.iso(record['expires'])}"]
+        print("\t".join([*columns, record["label"]]))
+    return 0
+
+
+def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+
+    with _open(settings) as database, database.write() as tx:
+        found = tokens.revoke(tx, options.id)
+    if not found:
+        print(f"ERROR there is no token {options.id}: see token list", file=sys.stderr)
+        return 1
+    print("revoked")
+    return 0
+
+
+@contextlib.contextmanager
+def _open(settings: Settings) -> Iterator[Database]:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - `--help` does without
+
+    from abaco.store.database import Database, explain  # noqa: PLC0415 - `--help` does without
+
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = (
+            f"the data folder {settings.data} cannot be used: {error.strerror}. "
+            "Name a folder of your own (data) in the configuration"
+        )
+        raise SettingsError(message) from error
+    os.umask(0o077)
+    database = Database(settings.database)
+    try:
+        yield database
+    except SQLAlchemyError as error:
+        raise SettingsError(explain(settings.database, error)) from error
+    finally:
+        database.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m abaco",
+        description="A local Abaco: actors behind HTTP, on this machine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help=f"the configuration file, by default {configuration.FILE_NAME}",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    serve = commands.add_parser("serve", help="serve until Ctrl-C")
+    serve.add_argument("--port", type=int, help="in place of the configured one; 0 for a free one")
+    # named here as well, it must not undo what stands before the command
+    serve.add_argument(
+        "--config", type=Path, default=argparse.SUPPRESS, help="the same as before the command"
+    )
+    serve.set_defaults(run=_serve)
+    token = commands.add_parser("token", help="make, list and revoke access tokens")
+    verbs = token.add_subparsers(required=True, metavar="verb")
+    create = verbs.add_parser("create", help="make a token and print it, this once")
+    create.add_argument("--user", required=True, type=_user, help="whose token it is")
+    create.add_argument("--tenant", help="by default the first of the configuration")
+    create.add_argument(
+        "--role",
+        action="append",
+        choices=roles.ROLES,
+        metavar="ROLE",
+        help=f"{roles.EVERYONE} by default; {roles.ADMIN} may do all; may be repeated",
+    )
+    create.add_argument("--days", type=_days, default=30.0, help="until it expires; 30 by default")
+    create.add_argument("--label", default="", help="what it is for")
+    create.add_argument("--cache", type=Path, help="write a file for the clients of Abaco instead")
+    create.add_argument("--server", help="the base URL that is written into that file")
+    create.set_defaults(run=_create_token)
+    verbs.add_parser("list", help="list tokens, without what is secret").set_defaults(
+        run=_list_tokens
+    )
+    revoke = verbs.add_parser("revoke", help="end a token")
+    revoke.add_argument("id", help="as token list shows it")
+    revoke.set_defaults(run=_revoke_token)
+    return parser
+
+
+_MAX_DAYS = 3650
+_MAX_USER_LENGTH = 255
+
+
+def _user(text: str) -> str:
+    if not 0 < len(text) <= _MAX_USER_LENGTH or not text.isprintable():
+        message = f"a user's name has 1 to {_MAX_USER_LENGTH} characters that can be printed"
+        raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= _MAX_DAYS:
+        message = f"{text} is not a number of days from 0 to {_MAX_DAYS}"
+        raise argparse.ArgumentTypeError(message)
+    return days
