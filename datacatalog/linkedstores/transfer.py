@@ -41,6 +41,7 @@ COLLECTIONS: dict[str, str | None] = {
     "jobs_removed": None,
     "jobs_untold": None,
     "subscriptions": None,
+    "views": None,
     "dead_letters": None,
     "rejected_events": "date",
     "updates": "date",
