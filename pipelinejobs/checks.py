@@ -116,7 +116,7 @@ def _indexes(backend: Backend, subject: str) -> Iterator[Finding]:
             subject,
             WARNING,
             f"missing: {', '.join(missing)}",
-            "create a job or a pipeline: that creates them",
+            "create a job or a pipeline: that creates them, or says which documents do not allow it",
         )
     elif left_over := condition.superfluous_indexes(backend.jobs):
         yield Finding(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 
-_OPTIONS = ("unique", "sparse", "partialFilterExpression")
+_PARTIAL = "partialFilterExpression"
+_OPTIONS = ("unique", "sparse", _PARTIAL)
 
 
 def ensure(
@@ -53,9 +54,25 @@ def superfluous(
     return _superfluous(list(collection.list_indexes()), wanted, former)
 
 
+def having(field: str) -> Document:
+    """Return the option of an index of those documents alone in which a field has a text.
+
+    A question for a text in the field uses it: the server sees that any text is above the empty one.
+    """
+    return {_PARTIAL: {field: {"$gt": ""}}}
+
+
 def _missing(there: list[Any], wanted: Sequence[IndexModel]) -> list[IndexModel]:
     known = [_definition(index) for index in there]
-    return [index for index in wanted if _definition(index.document) not in known]
+    return [index for index in wanted if not any(map(_definitions(index).__contains__, known))]
+
+
+def _definitions(index: IndexModel) -> list[Any]:
+    """Return the definitions of indexes that do for one: a unique index of all documents does for some."""
+    keys, options = _definition(index.document)
+    if options.get("unique"):
+        return [(keys, options), (keys, {"unique": True})]
+    return [(keys, options)]
 
 
 def _superfluous(

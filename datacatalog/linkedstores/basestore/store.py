@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents, mongo, tokens
 from datacatalog.identifiers import typeduuid
@@ -303,14 +304,33 @@ class Store(Generic[StoredT]):
         self.updates.update_one({"_id": row["_id"]}, {"$setOnInsert": row}, upsert=True)
 
     def wanted_indexes(self) -> list[IndexModel]:
-        """Return the indexes that this store's collection is to have."""
-        unique = [IndexModel(name, unique=True) for name in self.identifiers]
-        others = [name for name in self.get_indexes() if name not in self.identifiers]
-        return unique + [IndexModel(name) for name in others]
+        """Return the indexes that this store's collection is to have.
+
+        Documents that others wrote may have no identifier but their UUID: these do not count as alike.
+        """
+        others = [name for name in self.identifiers if name != "uuid"]
+        unique = [
+            IndexModel("uuid", unique=True),
+            *(IndexModel(name, unique=True, **indexes.having(name)) for name in others),
+        ]
+        plain = [name for name in self.get_indexes() if name not in self.identifiers]
+        return unique + [IndexModel(name) for name in plain]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes of this store's collection that are missing, and drop what is left over."""
-        indexes.ensure(self.coll, self.wanted_indexes(), self.former_indexes)
+        """Create the indexes of this store's collection that are missing, and drop what is left over.
+
+        Raises:
+            CatalogUpdateFailure: several documents have the same identifier.
+        """
+        try:
+            indexes.ensure(self.coll, self.wanted_indexes(), self.former_indexes)
+        except DuplicateKeyError as error:
+            alike = (error.details or {}).get("keyValue") or self.identifiers
+            message = (
+                f"several documents of the collection {self.collection} have the same identifier "
+                f"({alike}): remove all but one of them from the database"
+            )
+            raise CatalogUpdateFailure(message) from error
         indexes.ensure(self.updates, [IndexModel("uuid"), IndexModel("date")])
 
 

@@ -6,11 +6,15 @@ import datetime
 from typing import Any
 
 import pytest
+from pymongo.errors import DuplicateKeyError
 
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.condition import missing_indexes, superfluous_indexes
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
+from tests.conftest import TACOBOT
 
 _LATELY = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
 QUESTIONS: dict[str, tuple[Document, str]] = {
@@ -110,3 +114,36 @@ def test_where_all_are_there_nothing_is_asked_to_be_made(
     recorder.events.clear()
     recorded_jobs.ensure_indexes()
     assert {command.split()[0] for command in recorder.commands} == {"listIndexes"}
+
+
+def test_pipelines_that_others_wrote_without_an_id_do_not_count_as_alike(
+    mongodb: dict[str, Any], db: Db
+) -> None:
+    without: list[Document] = [{}, {}, {"id": None}, {"id": None}]
+    db["pipelines"].insert_many([{"uuid": f"106{n}", **each} for n, each in enumerate(without)])
+    store = PipelineStore(mongodb)
+    store.add_update_document(TACOBOT)
+    assert missing_indexes(store) == []
+    assert store.find_one_by_id(id="tacobot") is not None
+    with pytest.raises(DuplicateKeyError):
+        db["pipelines"].insert_one({"uuid": "1069", "id": "tacobot"})
+    plan = db["pipelines"].find({"id": "tacobot"}).explain()["queryPlanner"]["winningPlan"]
+    assert plan["inputStage"]["indexName"] == "id_1"
+
+
+def test_documents_that_have_one_identifier_are_named(mongodb: dict[str, Any], db: Db) -> None:
+    db["pipelines"].insert_many([{"uuid": f"106{n}", "id": "tacobot"} for n in range(2)])
+    with pytest.raises(
+        CatalogUpdateFailure, match=r"collection pipelines.*tacobot.*remove all but"
+    ):
+        PipelineStore(mongodb).add_update_document({**TACOBOT, "id": "another"})
+
+
+def test_the_index_of_a_former_version_does(mongodb: dict[str, Any], db: Db) -> None:
+    db["pipelines"].create_index("id", unique=True)
+    PipelineStore(mongodb).ensure_indexes()
+    assert db["pipelines"].index_information()["id_1"] == {
+        "v": 2,
+        "key": [("id", 1)],
+        "unique": True,
+    }
