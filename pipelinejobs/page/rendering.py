@@ -18,6 +18,8 @@ from pipelinejobs import output
 from pipelinejobs.page import folding
 from pipelinejobs.page.links import Link
 
+_END = 8
+"""Characters at the end of a name that are never left out."""
 FOLDER = Path(__file__).parent
 STATIC = {
     "page.css": "text/css",
@@ -48,6 +50,7 @@ def environment() -> Environment:
         duration=output.duration,
         folded=folding.folded,
         preview=folding.preview,
+        both_ends=both_ends,
         short=folding.short,
         shown=output.shown,
     )
@@ -96,6 +99,17 @@ def cell(value: Any) -> Markup:
     if isinstance(value, datetime.datetime):
         return moment(value)
     return escape(output.shown(value))
+
+
+def both_ends(value: object) -> Markup:
+    """Return a short text of which the middle is left out where it finds no room.
+
+    Names that are made by a rule often differ at their end only.
+    """
+    text = folding.short(value)
+    if len(text) <= 2 * _END:
+        return escape(text)
+    return Markup("<span>{}</span><span>{}</span>").format(text[:-_END], text[-_END:])
 
 
 def digest(value: Any) -> str:

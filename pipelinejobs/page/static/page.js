@@ -212,15 +212,20 @@
 
   // The text itself, or what is at an address
   const copy = async (button) => {
-    const label = (button.dataset.label ??= button.textContent);
+    const { dataset } = button;
     try {
-      const { copy: text, copyFrom } = button.dataset;
+      const { copy: text, copyFrom } = dataset;
       await navigator.clipboard.writeText(text ?? (await (await fetch(copyFrom)).text()));
-      button.textContent = "copied";
+      dataset.said = "copied";
     } catch {
-      button.textContent = "not copied";
+      dataset.said = "not copied";
     }
-    setTimeout(() => (button.textContent = label), 1500);
+    const said = document.getElementById("said");
+    said.textContent = dataset.said;
+    setTimeout(() => {
+      delete dataset.said;
+      said.textContent = "";
+    }, 1500);
   };
 
   document.addEventListener("click", (event) => {

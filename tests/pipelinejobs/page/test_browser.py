@@ -499,13 +499,33 @@ def test_the_list_is_used_by_keys_alone(browser: Browser, make_job: Callable[...
     assert newer.uuid in browser.jobs()
 
 
+def test_titles_that_differ_at_their_end_are_told_apart_on_one_line(
+    browser: Browser, make_job: Callable[..., Job]
+) -> None:
+    title = "Normalization of plate reader measurements of sample"
+    for number in (101, 102):
+        data = {"name": f"{title} S{number}", "progress": 50}
+        make_job("run", "finish", session="ends-with-a-long-name", data=data)
+    browser.driver.set_window_size(1280, 1000)
+    browser.open("/jobs?text=ends-with-a-long-name")
+    seen = browser.driver.execute_script(
+        "return [...document.querySelectorAll('#rows .title')].map((title) => {"
+        "const end = title.lastElementChild.getBoundingClientRect(), box = title.getBoundingClientRect();"
+        "return [title.lastElementChild.textContent.trim(), end.right <= box.right + 1 && end.width > 20]})"
+    )
+    assert seen == [["ple S102", True], ["ple S101", True]]
+    heights = "return [...document.querySelectorAll('#rows tr')].map((row) => row.offsetHeight)"
+    assert max(browser.driver.execute_script(heights)) < 45
+
+
 def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., Job]) -> None:
     job = make_job()
     grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
     browser.open("/jobs")
     browser.press(f"#job-{job.uuid} [data-copy]")
-    browser.until(lambda: browser.texts(f"#job-{job.uuid} [data-copy]") == ["copied"])
+    browser.until(lambda: browser.texts("#said") == ["copied"])
+    assert browser.one(f"#job-{job.uuid} [data-copy]").get_attribute("title").startswith("Copy")
     read = "navigator.clipboard.readText().then(arguments[0])"
     assert browser.driver.execute_async_script(read) == job.uuid
 
@@ -518,7 +538,7 @@ def test_the_callback_is_copied_as_a_command_that_works(
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
     browser.open(f"/jobs/{job.uuid}")
     browser.press("[data-copy^='curl']")
-    browser.until(lambda: browser.texts("[data-copy^='curl']") == ["copied"])
+    browser.until(lambda: browser.texts("#said") == ["copied"])
     command = browser.driver.execute_async_script(
         "navigator.clipboard.readText().then(arguments[0])"
     )
@@ -527,7 +547,7 @@ def test_the_callback_is_copied_as_a_command_that_works(
     subprocess.run(shell, check=True, capture_output=True, env={**os.environ, **secrets})
     eventually(lambda: backend.jobs.load(job.uuid)["last_event"] == "update")
     browser.press("[data-copy-from]")
-    browser.until(lambda: browser.texts("[data-copy-from]") == ["copied"])
+    browser.until(lambda: browser.one("[data-copy-from]").get_attribute("data-said") == "copied")
     copied = browser.driver.execute_async_script(
         "navigator.clipboard.readText().then(arguments[0])"
     )
