@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output
+from pipelinejobs import output, state_colours
 
 if TYPE_CHECKING:
     import datetime
@@ -134,8 +134,9 @@ def mermaid(path: Path) -> str:
         passed = f" ({count}x)" if count else ""
         lines.append(f"    {edge.source} --> {edge.target}: {edge.event}{passed}")
     if path.spells:
-        lines.append("    classDef visited fill:#cfe8ff,stroke:#1769aa,color:#0b2e4f")
-        lines.append("    classDef current fill:#1769aa,stroke:#0b2e4f,color:#ffffff")
+        ink = state_colours.COLOURS[str(path.current)].light
+        lines.append("    classDef visited stroke-width:2px")
+        lines.append(f"    classDef current stroke:{ink},stroke-width:4px,font-weight:bold")
         if visited := sorted(path.visited - {path.current}):
             lines.append(f"    class {','.join(visited)} visited")
         lines.append(f"    class {path.current} current")

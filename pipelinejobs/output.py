@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pipelinejobs import state_colours
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -32,20 +34,6 @@ class Format(str, Enum):
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
-STYLES = {
-    "CREATED": "cyan",
-    "RUNNING": "blue",
-    "FINISHED": "green",
-    "INDEXING": "blue",
-    "VALIDATING": "blue",
-    "VALIDATED": "green",
-    "FINALIZED": "bold green",
-    "FAILED": "red",
-    "REJECTED": "red",
-    "RETIRED": "dim",
-    "RESET": "yellow",
-}
-"""The colours of states."""
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 WIDE = 150
 """Columns of a terminal that shows UUIDs and dates in full."""
@@ -200,7 +188,7 @@ def _print_grid(table: Table) -> None:
 def cell(value: Any) -> Text:
     """Return a value as a table shows it; a state in its colour."""
     text = printable(shown(value))
-    return Text(text, style=STYLES.get(text, ""))
+    return Text(text, style=state_colours.terminal_style(text))
 
 
 def lines(text: str) -> Text:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from datacatalog.linkedstores.pipelinejob import fsm
+from pipelinejobs import graph, state_colours
 from pipelinejobs.graph import Edge, Path
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _PLACES = {
 _ROUTES = {
     Edge("CREATED", "run", "RUNNING"): ("M134 180 H186", (160, 173)),
     Edge("RUNNING", "finish", "FINISHED"): ("M294 180 H356", (320, 173)),
-    Edge("FINISHED", "validate", "VALIDATING"): ("M464 180 H536", (498, 173)),
-    Edge("VALIDATING", "validated", "VALIDATED"): ("M644 180 H716", (679, 173)),
+    Edge("FINISHED", "validate", "VALIDATING"): ("M464 180 H536", (509, 173)),
+    Edge("VALIDATING", "validated", "VALIDATED"): ("M644 180 H716", (686, 173)),
     Edge("VALIDATED", "finalize", "FINALIZED"): ("M824 180 H896", (859, 173)),
     Edge("VALIDATED", "validate", "VALIDATING"): ("M740 162 V130 H620 V162", (680, 124)),
     Edge("FINISHED", "index", "INDEXING"): ("M390 162 V88", (372, 129)),
@@ -53,21 +54,34 @@ _ROUTES = {
     Edge("FINALIZED", "retire", "RETIRED"): ("M950 198 V382", (970, 294)),
     Edge("RESET", "ready", "CREATED"): ("M96 88 V162", (116, 129)),
     Edge("CREATED", "reset", "RESET"): ("M64 162 V88", (48, 129)),
+    Edge("RUNNING", "reset", "RESET"): ("M206 162 V24 H80 V52", (206, 18)),
+    Edge("FAILED", "reset", "RESET"): ("M186 322 H12 V70 H26", (34, 334)),
+    Edge("INDEXING", "reset", "RESET"): ("M410 52 V24 H80 V52", (410, 18)),
+    Edge("FINISHED", "reset", "RESET"): ("M464 168 H486 V24 H80 V52", (486, 18)),
+    Edge("VALIDATING", "reset", "RESET"): ("M560 162 V24 H80 V52", (560, 18)),
+    Edge("REJECTED", "reset", "RESET"): ("M656 257 V24 H80 V52", (656, 18)),
+    Edge("VALIDATED", "reset", "RESET"): ("M800 162 V24 H80 V52", (800, 18)),
+    Edge("FINALIZED", "reset", "RESET"): ("M950 162 V24 H80 V52", (940, 18)),
+    Edge("RETIRED", "reset", "RESET"): ("M1004 400 H1012 V24 H80 V52", (1000, 18)),
 }
-_RESET_LANE, _RESET_SHIFT = 24, 40
-STYLE = """\
+_STYLE = """\
 .machine { font: 12px system-ui, sans-serif; color: #57606a }
 .machine .node rect { fill: #ffffff; stroke: #8c959f }
 .machine .node text { fill: #24292f; text-anchor: middle }
 .machine .edge path { fill: none; stroke: #b7bec6; stroke-linejoin: round }
+.machine .edge[data-event=reset]:not(.visited) path { stroke-dasharray: 3 3 }
 .machine .edge text { fill: #6e7781; text-anchor: middle; font-size: 10px;
   paint-order: stroke; stroke: #ffffff; stroke-width: 3px }
-.machine .visited rect { fill: #ddf0ff; stroke: #1769aa }
 .machine .visited path { stroke: #1769aa; stroke-width: 2px }
 .machine .edge.visited text { fill: #0b2e4f; font-weight: 600 }
-.machine .current rect { fill: #1769aa; stroke: #0b2e4f; stroke-width: 2px }
-.machine .current text { fill: #ffffff; font-weight: 600 }
+.machine .visited rect { stroke-width: 2px }
+.machine .current rect { stroke-width: 4px }
+.machine .current text { font-weight: 700 }
 """
+STYLE = _STYLE + "".join(
+    f".machine :is(.visited, .current).{state_colours.css_class(state)} rect {{ stroke: {colour.light} }}\n"
+    for state, colour in state_colours.COLOURS.items()
+)
 """What the parts look like where nobody else says so."""
 _MAX_NAMED = 12
 
@@ -106,7 +120,8 @@ def _lines(path: Path, *, style: bool) -> Iterator[str]:
         '<path d="M0 0 L8 4 L0 8 z" fill="context-stroke"/></marker></defs>'
     )
     # what was passed through is drawn over what was not
-    for edge in sorted(path.all_edges(), key=lambda edge: path.edges[edge] > 0):
+    edges = [edge for edge in graph.machine() if edge.source != edge.target]
+    for edge in sorted(edges, key=lambda edge: path.edges[edge] > 0):
         yield from _edge(edge, path.edges[edge])
     loops: dict[str, int] = {}
     for edge, count in path.edges.items():
@@ -120,7 +135,8 @@ def _lines(path: Path, *, style: bool) -> Iterator[str]:
 def _node(state: str, path: Path, loops: int) -> Iterator[str]:
     x, y = _PLACES[state]
     kind = "current" if state == path.current else "visited" if state in path.visited else ""
-    yield f'<g class="{f"node {kind}".strip()}" data-state="{state}">'
+    classes = " ".join(filter(None, ("node", state_colours.css_class(state), kind)))
+    yield f'<g class="{classes}" data-state="{state}">'
     repeated = f"; {loops:,} events left it so" if loops else ""
     yield f"<title>{state}: {escape(fsm.STATES[state])}{repeated}</title>"
     yield (
@@ -131,17 +147,8 @@ def _node(state: str, path: Path, loops: int) -> Iterator[str]:
 
 
 def _edge(edge: Edge, count: int) -> Iterator[str]:
-    line, (x, y) = _ROUTES.get(edge) or _reset_route(edge)
+    line, (x, y) = _ROUTES[edge]
     kind = "edge visited" if count else "edge"
     times = f" {count:,}x" if count > 1 else ""
     yield f'<g class="{kind}" data-event="{edge.event}"><path d="{line}" marker-end="url(#arrow)"/>'
     yield f'<text x="{x}" y="{y}">{edge.event}{times}</text></g>'
-
-
-def _reset_route(edge: Edge) -> tuple[str, tuple[int, int]]:
-    """Return the way of a reset from any state: up, and along the upper edge of the drawing."""
-    x, y = _PLACES[edge.source]
-    x += _RESET_SHIFT
-    to_x, to_y = _PLACES[edge.target]
-    line = f"M{x} {y - _HALF_HEIGHT} V{_RESET_LANE} H{to_x} V{to_y - _HALF_HEIGHT}"
-    return line, (x - _RESET_SHIFT, _RESET_LANE - 6)

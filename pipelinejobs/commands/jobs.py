@@ -18,7 +18,7 @@ from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import failures, graph, output, state_diagram
+from pipelinejobs import failures, graph, output, state_colours, state_diagram
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -283,7 +283,7 @@ def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     state = output.printable(str(entry["state"] or ""))
     line = Text(f"{entry['position']:>{_POSITION}}  {date}  ")
     line.append(f"{output.printable(entry['name']):<{_EVENT}}", style="bold")
-    line.append(f"{state:<{_STATE}}", style=output.STYLES.get(state, ""))
+    line.append(f"{state:<{_STATE}}", style=state_colours.terminal_style(state))
     line.append(output.printable(output.shown(entry["data"])))
     output.console().print(line, soft_wrap=True)
 

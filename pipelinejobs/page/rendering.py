@@ -14,10 +14,11 @@ from markupsafe import Markup, escape
 
 from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output
+from pipelinejobs import output, state_colours
 from pipelinejobs.page import folding
 from pipelinejobs.page.links import Link
 
+_WITH_COLOURS = "page.css"
 _END = 8
 """Characters at the end of a name that are never left out."""
 FOLDER = Path(__file__).parent
@@ -53,6 +54,7 @@ def environment() -> Environment:
         both_ends=both_ends,
         short=folding.short,
         shown=output.shown,
+        css_class=state_colours.css_class,
     )
     made.globals.update(static=static_url, states=fsm.STATES)
     return made
@@ -62,6 +64,8 @@ def environment() -> Environment:
 def static_file(name: str) -> tuple[bytes, str]:
     """Return a file that all pages have, and the digest of what is in it."""
     content = (FOLDER / "static" / name).read_bytes()
+    if name == _WITH_COLOURS:
+        content += state_colours.style_sheet().encode()
     return content, hashlib.sha256(content).hexdigest()[:16]
 
 

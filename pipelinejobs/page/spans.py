@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from pipelinejobs import output
+from pipelinejobs import output, state_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +141,7 @@ def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
     )
     if span.seconds is not None:
         told += f", ran for {output.duration(span.seconds)}"
-    yield f'<a href={quoteattr(span.path)} tabindex="-1" class="span span-{span.state.lower()}">'
+    yield f'<a href={quoteattr(span.path)} tabindex="-1" class="span {state_colours.css_class(span.state)}">'
     yield f"<title>{escape(told)}</title>"
     yield f'<text x="{indent}" y="{y + 10}">{escape(label)}</text>'
     yield (

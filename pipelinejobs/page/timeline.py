@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output
+from pipelinejobs import output, state_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,8 @@ def _lines(path: Path, now: datetime.datetime) -> Iterator[str]:
         y = row * _ROW
         mine = [spell for spell in spells if spell.state == state]
         current = " current" if state == path.current else ""
-        yield f'<g class="row{current}" data-state="{state}">'
+        kind = f"row {state_colours.css_class(state)}{current}"
+        yield f'<g class="{kind}" data-state="{state}">'
         yield f'<text class="state" x="{_LABELS - 10}" y="{y + 15}">{state}</text>'
         yield f'<path class="lane" d="M{_LABELS} {y + 11} H{_LABELS + width}"/>'
         for spell in mine:

@@ -71,7 +71,7 @@ def test_the_drawing_marks_the_path_and_the_current_state(
     svg = (tmp_path / "job.svg").read_text()
     found = classes(svg)
     assert set(found) == set(fsm.STATES)
-    assert found["RUNNING"] == "node current"
+    assert found["RUNNING"] == "node state-running current"
     assert {state for state, kind in found.items() if "visited" in kind} == {
         "CREATED", "FINISHED", "INDEXING", "FAILED", "RESET"
     }  # fmt: skip
@@ -85,19 +85,14 @@ def test_a_drawing_without_style_has_none(moved: str, jobs: PipelineJobStore) ->
     assert "<style>" in state_diagram.svg(graph.Path())
     bare = state_diagram.svg(graph.Path(), style=False)
     assert "style" not in bare
-    assert set(classes(bare).values()) == {"node"}
+    assert classes(bare) == {state: f"node state-{state.lower()}" for state in fsm.STATES}
 
 
 def test_every_edge_of_the_machine_has_its_place() -> None:
     drawn = state_diagram.svg(graph.Path())
-    edges = [e for e in graph.machine() if e.source != e.target and e.event != "reset"]
+    edges = [e for e in graph.machine() if e.source != e.target]
     assert drawn.count('class="edge"') == len(edges)
-    assert all(edge in state_diagram._ROUTES for edge in edges)
-    resets = graph.Path()
-    for edge in graph.machine():
-        if edge.event == "reset":
-            resets.edges[edge] += 1
-    ET.fromstring(state_diagram.svg(resets))  # noqa: S314 - our own
+    assert drawn.count('data-event="reset"') == len(fsm.STATES) - 1
 
 
 def test_without_a_job_the_machine_alone_is_drawn(cli: Run) -> None:

@@ -50,7 +50,7 @@ def test_a_job_is_a_bar_in_the_colour_of_its_state_that_leads_to_it(
     child = make_job("run", "fail", session="gantt-gull", child_of=[parent.uuid])
     other = make_job(session="gantt-grebe")
     text = operator.get("/gantt?session=gantt-gull").text
-    bars = re.findall(r'<a href="/jobs/([^"]+)" tabindex="-1" class="span span-(\w+)"', text)
+    bars = re.findall(r'<a href="/jobs/([^"]+)" tabindex="-1" class="span state-(\w+)"', text)
     assert bars == [(parent.uuid, "finished"), (child.uuid, "failed")]
     assert text.count('class="join"') == 1
     (path,) = re.findall(r'<a href="([^"]*)">The list of these jobs', text)
