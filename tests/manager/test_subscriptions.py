@@ -237,17 +237,17 @@ def test_nothing_is_told_twice_of_a_job_that_is_removed_while_it_is_told(
     actor: Actor, job: Document
 ) -> None:
     def answer(_: Told) -> int:
-        if len(receiver.seen) == 8:
+        if len(lab.seen) == 8:
             actor.jobs.remove(actor.jobs.load(job["uuid"]))
         return 204
 
-    with Receiver(answer) as receiver:
-        define(actor, {"name": "lab", "url": receiver.url})
+    with Receiver(answer) as lab:
+        define(actor, {"name": "lab", "url": lab.url})
         actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
         send(actor, job, "run", *["update"] * 20)
         with dispatching(actor):
             until(lambda: not actor.jobs.untold.count())
-        assert receiver.names() == ["create", "run", *["update"] * 20]
+        assert lab.names() == ["create", "run", *["update"] * 20]
 
 
 def test_a_subscriber_that_asks_for_time_is_left_alone(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pymongo import IndexModel
     from pymongo.collection import Collection
 
+    from datacatalog.mongo import Document
 
 _PARTIAL = "partialFilterExpression"
 _OPTIONS = ("unique", "sparse", _PARTIAL)
@@ -55,9 +56,9 @@ def superfluous(
 
 
 def having(field: str) -> Document:
-    """Return the option of an index of those documents alone in which a field has a text.
+    """Return the option of an index of those documents alone in which a field has a string.
 
-    A question for a text in the field uses it: the server sees that any text is above the empty one.
+    A question for a string in the field uses it: the server sees that any text is above the empty one.
     """
     return {_PARTIAL: {field: {"$gt": ""}}}
 

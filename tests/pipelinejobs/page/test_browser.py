@@ -525,7 +525,9 @@ def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., 
     browser.open("/jobs")
     browser.press(f"#job-{job.uuid} [data-copy]")
     browser.until(lambda: browser.texts("#said") == ["copied"])
-    assert browser.one(f"#job-{job.uuid} [data-copy]").get_attribute("title").startswith("Copy")
+    title = browser.one(f"#job-{job.uuid} [data-copy]").get_attribute("title")
+    assert title is not None
+    assert title.startswith("Copy")
     read = "navigator.clipboard.readText().then(arguments[0])"
     assert browser.driver.execute_async_script(read) == job.uuid
 

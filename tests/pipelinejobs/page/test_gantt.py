@@ -8,6 +8,7 @@ import html
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 from pipelinejobs.backend import Backend
 from pipelinejobs.page import gantt, spans
@@ -76,7 +77,9 @@ def test_how_many_jobs_are_left_out_is_said(
     oldest = make_job(session="crowd")
     stored = backend.jobs.load(oldest.uuid)
     fields = {name: value for name, value in stored.items() if name != "_id"}
-    copies = [{**fields, "uuid": f"{oldest.uuid[:-3]}{n:03}"} for n in range(gantt.MAX_JOBS)]
+    copies: list[Any] = [
+        {**fields, "uuid": f"{oldest.uuid[:-3]}{n:03}"} for n in range(gantt.MAX_JOBS)
+    ]
     backend.jobs.coll.insert_many(copies)
     try:
         text = operator.get("/gantt?session=crowd").text
