@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 import traceback
 from importlib import metadata
 from pathlib import Path  # noqa: TC003 - Typer reads it
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -44,7 +45,7 @@ from pipelinejobs.commands import (
 from pipelinejobs.exceptions import DONE, FAILED, UNREACHABLE, WRONG_USE, CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 NAME = "pipelinejobs"
 _CODES: dict[type[Exception], int] = {
@@ -130,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     backend = Backend()
     try:
-        app(given, prog_name=NAME, obj=backend)
+        _command()(given, prog_name=NAME, obj=backend)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - a trace is for those who ask for it
@@ -143,6 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         backend.close()
         _flush()
     return DONE
+
+
+@functools.cache
+def _command() -> Callable[..., Any]:
+    """Return all commands; to make them of what Typer is told takes as long as most of them."""
+    return typer.main.get_command(app)
 
 
 def run() -> NoReturn:

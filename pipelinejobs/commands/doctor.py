@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelinejobs import checks, output
+from pipelinejobs import output
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
@@ -27,6 +27,8 @@ def doctor(context: typer.Context, output_format: output.Output = Format.table) 
 
     Exit code 1 if something is bad; a warning is not.
     """
+    from pipelinejobs import checks  # noqa: PLC0415 - what it looks at takes 90 ms to load
+
     findings = list(checks.examine(backend_of(context)))
     output.listing([found._asdict() for found in findings], _COLUMNS, output_format)
     if any(found.status == checks.BAD for found in findings):

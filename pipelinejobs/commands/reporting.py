@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,6 +19,13 @@ def register(group: typer.Typer) -> None:
         # what begins with a dash behind the command is the command's
         context_settings={"allow_interspersed_args": False},
     )(report)
+
+
+def run() -> NoReturn:
+    """Be this command alone, as `pipelinejobs report`."""
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    register(app)
+    sys.exit(app(sys.argv[2:], prog_name="pipelinejobs report"))
 
 
 def report(

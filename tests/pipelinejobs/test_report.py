@@ -20,6 +20,7 @@ from datacatalog.mongo import Document
 from local.database import Server
 from pipelinejobs.client import VARIABLE
 from tests.abaco.running import SECONDS, eventually
+from tests.conftest import ROOT
 from tests.pipelinejobs.relay import Relay
 from tests.pipelinejobs.running import COMMAND, environment
 from tests.pipelinejobs.test_process import read_until
@@ -359,3 +360,11 @@ def test_the_callback_is_in_no_list_of_processes_and_in_no_output(
     for secret in (site.nonce, work["_update_token"]):
         assert secret not in commands
         assert secret not in history
+
+
+def test_it_loads_nothing_of_what_the_other_commands_need() -> None:
+    command = [sys.executable, "-X", "importtime", *REPORT[1:], "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(re.findall(r"\| +(\w+)", done.stderr))
+    assert {"typer", "pipelinejobs"} <= loaded
+    assert not loaded & {"pymongo", "datacatalog", "manager", "jsonschema", "yaml", "httpx"}
