@@ -79,6 +79,10 @@ engines:  ## install docker, podman and buildah, on Debian (SUDO=sudo)
 	@if command -v dockerd && command -v runc && command -v podman && command -v buildah; then exit 0; fi; \
 	$(call from-debian,docker.io containerd runc tini podman buildah)
 
+services:  ## install PostgreSQL and RabbitMQ for the tests of several machines, on Debian (SUDO=sudo)
+	@if ls /usr/lib/postgresql/*/bin/postgres /usr/lib/rabbitmq/bin/rabbitmq-server; then exit 0; fi; \
+	$(call from-debian,postgresql rabbitmq-server)
+
 test: lint pytest  ## run the linters and all tests (with --jobs, side by side)
 
 # the tests start hundreds of processes, which would each compile the code again where a machine says so
@@ -100,7 +104,7 @@ check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=0 -m alone tests/reliability
-	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability tests/abaco/test_fleet.py
 	$(BIN)/python -m tests.reliability.report build/soak.ndjson
 
 bench: $(INSTALLED)  ## measure in some minutes what an event costs, beside its floors, and write bench/RESULTS.md
@@ -125,4 +129,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines test pytest lint check soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines services test pytest lint check soak bench audit mutate format stop clean

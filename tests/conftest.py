@@ -22,6 +22,13 @@ from local.database import LocalDatabase, Server
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 20
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+SERVICES = bool(POSTGRES) and RABBITMQ.exists()
+NO_SERVICES = (
+    "No PostgreSQL and RabbitMQ are found: the gateway was not tested on several machines. "
+    "`make services` installs them."
+)
 BROWSER = shutil.which("chromium") if shutil.which("chromedriver") else None
 """A real one, for the page; without it the tests in it are left out."""
 ENGINES = [
@@ -175,3 +182,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{' and '.join(missing)} cannot be started: no container of it was tested. "
             "`make engines` installs them, and root may start them."
         )
+    if not SERVICES:
+        terminalreporter.write_line(NO_SERVICES)

@@ -126,6 +126,11 @@ def everywhere(tx: Connection) -> list[Record]:
     return every(tx, select(actors).order_by(actors.c.create_time))
 
 
+def submitted(tx: Connection) -> list[Record]:
+    """Return the actors that no worker has made ready yet."""
+    return every(tx, select(actors).where(actors.c.status == SUBMITTED))
+
+
 def change(tx: Connection, actor_id: str, **values: Any) -> None:
     """Set columns of an actor."""
     tx.execute(update(actors).where(actors.c.id == actor_id).values(values))

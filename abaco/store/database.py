@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from abaco.exceptions import SettingsError
-from abaco.store import tables
+from abaco.store import notices, tables
 from abaco.store.known import COUNTS, SOURCES, Known
 
 if TYPE_CHECKING:
@@ -26,6 +26,18 @@ _CHANGED = "changed"
 BUSY_SECONDS = 4
 """How long a writer waits for the writers of this process, and then for those of others."""
 _CONNECTIONS = 64
+_SERVER_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 3,
+        "idle_in_transaction_session_timeout": 15_000,
+    }.items()
+)
+"""Whoever is cut off keeps no lock in PostgreSQL for more than some seconds."""
+_MIGRATION = 0x6162_6163_0000
+"""The lock of whoever makes or changes the tables."""
 
 
 class FairLock:
@@ -112,6 +124,20 @@ class Database:
         """Open a connection for `write_on`."""
         return self.engine.connect().execution_options(writing=True)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several machines can use it."""
+        return self.engine.dialect.name == "postgresql"
+
+    def own_connection(self) -> Connection:
+        """Open a connection, apart from those that are lent, that ends when it is closed.
+
+        What it executes is committed at once.
+        """
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()
+        return connection
+
     @contextlib.contextmanager
     def write_on(self, connection: Connection) -> Iterator[None]:
         """Do as `write` does, on a connection that serves many transactions, one after the other."""
@@ -121,6 +147,8 @@ class Database:
         try:
             with connection.begin():
                 yield
+                if self.is_shared and connection.info.get(_CHANGED, False):
+                    notices.tell(connection, notices.CHANGED)
         finally:
             if not connection.invalidated and connection.info.pop(_CHANGED, False):
                 self.known.forget()
@@ -142,18 +170,22 @@ class Database:
     def _migrate(self) -> None:
         with self.read() as connection:
             version = _version(connection)
-        if version is None:
+        if version == tables.VERSION:
+            return
+        with contextlib.ExitStack() as stack:
+            if self.is_shared:
+                # of several that start, one does it, and the others find it done
+                alone = stack.enter_context(contextlib.closing(self.own_connection()))
+                alone.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(_MIGRATION)))
             with self.write() as connection:
                 version = _version(connection)
                 if version is None:
-                    # nobody has made the tables meanwhile
                     tables.create(connection)
                     return
-        if version == tables.VERSION:
-            return
-        from abaco.store import migrations  # noqa: PLC0415 - takes a third of a second; most starts do without
+            if version != tables.VERSION:
+                from abaco.store import migrations  # noqa: PLC0415 - takes a third of a second; most starts do without
 
-        migrations.upgrade(self.engine)
+                migrations.upgrade(self.engine)
 
 
 def _version(connection: Connection) -> str | None:
@@ -174,7 +206,16 @@ def explain(url: str, error: Exception) -> str:
 
 
 def _engine(url: str) -> Engine:
-    engine = sqlalchemy.create_engine(url, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=30)
+    is_file = url.startswith("sqlite")
+    engine = sqlalchemy.create_engine(
+        url,
+        connect_args={} if is_file else {"options": _SERVER_OPTIONS},
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=30,
+        # a server of its own may have ended connections
+        pool_pre_ping=not is_file,
+    )
     event.listen(engine, "before_execute", _note_change)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)

@@ -89,6 +89,7 @@ class Submission(NamedTuple):
                 "sender": submission.sender,
                 "ordering": submission.ordering,
                 "message_received_time": moment,
+                "rung": moment,
             }
             for execution_id, submission in zip(ids, accepted, strict=True)
         ]
@@ -462,6 +463,25 @@ def log_of(tx: Connection, execution_id: str) -> str:
         logs.c.execution_id == execution_id, logs.c.expires > clock.now()
     )
     return str(tx.execute(query).scalar() or "")
+
+
+def show_log(tx: Connection, execution: Record, log: str, seconds: int) -> None:
+    """Keep what a running execution has written so far."""
+    row = {
+        "execution_id": execution["id"],
+        "actor_id": execution["actor_id"],
+        "tenant": execution["tenant"],
+        "logs": log,
+        "expires": clock.now() + datetime.timedelta(seconds=seconds),
+    }
+    tx.execute(_DROP_LOG, {"b_id": execution["id"]})
+    tx.execute(_KEEP_LOG, row)
+
+
+def results_of(tx: Connection, execution_id: str) -> list[bytes]:
+    """Return the results of an execution, and leave them."""
+    query = select(results.c.body).where(results.c.execution_id == execution_id)
+    return [bytes(body) for body in tx.execute(query.order_by(results.c.sequence)).scalars()]
 
 
 def pop_result(tx: Connection, actor_id: str, execution_id: str) -> bytes | None:

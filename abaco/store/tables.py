@@ -25,7 +25,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-VERSION = "0003"
+VERSION = "0004"
 """The revision of the newest migration."""
 
 metadata = MetaData(
@@ -142,10 +142,23 @@ executions = Table(
     Column("finish_time", DateTime),
     Column("exit_code", Integer),
     Column("final_state", JSON),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("holder", String(64)),
+    Column("lease", DateTime),
+    Column("rung", DateTime),
+    Column("stop", Text),
     UniqueConstraint("id"),
     Index("ix_executions_queue", "actor_id", "status", "sequence"),
     sqlite_autoincrement=True,
 )
+Index(
+    "ix_executions_lane",
+    executions.c.actor_id,
+    executions.c.ordering,
+    executions.c.sequence,
+    postgresql_where=executions.c.status.in_(("SUBMITTED", "RUNNING")),
+).ddl_if(dialect="postgresql")
+"""By which several machines find what comes next."""
 
 messages = Table(
     "messages",
@@ -226,6 +239,20 @@ sessions = Table(
     Column("expires", DateTime, nullable=False, index=True),
 )
 """Of people in a browser, and the codes that begin one."""
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("queues", JSON, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("started", DateTime, nullable=False),
+    Column("beat", DateTime, nullable=False),
+    Column("draining", Boolean, nullable=False),
+)
+"""The machines that run messages."""
 
 posts = Table(
     "posts",

@@ -131,6 +131,11 @@ def revoke(tx: Connection, token_id: str) -> bool:
     return tx.execute(delete(tokens).where(tokens.c.id == token_id)).rowcount == 1
 
 
+def end(tx: Connection, access: str) -> None:
+    """End a token that is at hand."""
+    tx.execute(delete(tokens).where(tokens.c.access_hash == digest(access)))
+
+
 def forget_expired(tx: Connection) -> None:
     """Remove the tokens that have expired and cannot be renewed."""
     passed = (tokens.c.expires <= clock.now(), tokens.c.refresh_hash.is_(None))

@@ -10,6 +10,7 @@ import itertools
 import logging
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sqlalchemy.exc import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MAX_BATCH = 512
 """Operations in one transaction."""
 RETRY_SECONDS = 1.0
+IDLE_SECONDS = 1.0
+"""After which a connection is not used again as it is."""
 
 _logger = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class Writer:
         self._left: list[_Waiting] = []
         """what has to be written, and could not be yet"""
         self._connection: Connection | None = None
+        self._used = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="abaco-writer", daemon=True)
         self._thread.start()
@@ -163,6 +167,9 @@ class Writer:
 
     def _transact(self, batch: list[_Waiting]) -> list[_Outcome]:
         outcomes: list[_Outcome] = []
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            # a server may have ended it meanwhile: the next one is tried before it is lent
+            self._disconnect()
         if self._connection is None:
             self._connection = self._database.writing_connection()
         tx = self._connection
@@ -174,6 +181,7 @@ class Writer:
                     _Outcome(each.done, result)
                     for each, result in zip(waiting, results, strict=True)
                 ]
+        self._used = time.monotonic()
         return outcomes
 
 

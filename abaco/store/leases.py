@@ -1,0 +1,430 @@
+"""Who runs which execution, where several machines do, and until when: in PostgreSQL, by its clock.
+
+A holder has a lease, which it renews while it runs the message, and a fence: the number of times that the
+execution was taken. Whoever was cut off, and whose execution another has taken since, has an older fence: what it
+writes is refused. Messages that are ordered are in one lane, of which one is taken at a time.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+
+from abaco.store import actors as actor_store
+from abaco.store import executions as store
+from abaco.store.records import Record, every, one
+from abaco.store.tables import actors, executions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+LEASE_SECONDS, BEAT_SECONDS = 10.0, 1.0
+RING_SECONDS = 5.0
+"""After which what waits is rung for again."""
+MAX_RUNG = 16
+"""Messages of one actor that are rung for again at a time."""
+_NOW: ColumnElement[datetime.datetime] = literal_column(
+    "timezone('utc', clock_timestamp())", DateTime()
+)
+
+
+class LeaseLost(Exception):
+    """The execution is not held any more: what its holder has to say does not count."""
+
+
+class Hold(NamedTuple):
+    """An execution that is held.
+
+    Attributes:
+        fence: the number of times that it was taken.
+        lane: by which it is ordered; None if it is not.
+    """
+
+    sequence: int
+    fence: int
+    lane: str | None
+
+
+class Taken(NamedTuple):
+    """An execution that was taken to be run.
+
+    Attributes:
+        row: as it was before.
+        former: the worker that had it and is dead, where there was one.
+    """
+
+    hold: Hold
+    row: Record
+    former: str | None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nobody ever had it."""
+        return self.hold.fence == 1
+
+
+def later(seconds: float) -> ColumnElement[datetime.datetime]:
+    """Return the moment in some seconds."""
+    return _NOW + datetime.timedelta(seconds=seconds)
+
+
+def take(
+    tx: Connection,
+    execution_id: str,
+    holder: str,
+    worker_id: str,
+    is_dead: Callable[[str], bool] = lambda _: False,
+) -> Taken | None:
+    """Take an execution, or the one before it in its lane.
+
+    Args:
+        tx: a transaction that writes.
+        execution_id: for which the bell was rung.
+        holder: who takes it.
+        worker_id: of the worker that runs it.
+        is_dead: tells whether another holder is known to have ended.
+
+    Returns:
+        None if there is nothing to run: it was, its lane waits, or its actor is gone.
+    """
+    found = _find(tx, executions.c.id == execution_id)
+    if found is None:
+        return None
+    lane = lane_of(found)
+    if lane is None:
+        row: Record | None = found
+    else:
+        _enter(tx, lane)
+        row = _first(tx, found)
+    if row is None:
+        return None
+    former = None
+    if row["status"] == store.RUNNING:
+        if not row["holder"] or not is_dead(row["holder"]):
+            # whoever ends the one that runs rings for the next
+            tx.execute(_UNRING, {"b_sequence": found["sequence"]})
+            return None
+        held = Hold(row["sequence"], row["fence"], lane)
+        if tx.execute(update(executions).where(*_is(held)).values(holder=None)).rowcount != 1:
+            return None
+        former = row["worker_id"]
+        give_back(tx, row["sequence"], row["id"], row["attempts"] + 1, row["tries"])
+    taken = one(
+        tx,
+        update(executions)
+        .where(
+            executions.c.sequence == row["sequence"],
+            executions.c.status == store.SUBMITTED,
+            or_(executions.c.due.is_(None), executions.c.due <= _NOW),
+        )
+        .values(
+            status=store.RUNNING,
+            fence=executions.c.fence + 1,
+            holder=holder,
+            worker_id=worker_id,
+            start_time=_NOW,
+            lease=later(LEASE_SECONDS),
+        )
+        .returning(executions),
+    )
+    if taken is None:
+        return None
+    return Taken(Hold(taken["sequence"], taken["fence"], lane), taken, former)
+
+
+def actor_of(tx: Connection, execution_id: str) -> Record | None:
+    """Return the actor of an execution that has not ended; None if it is gone, or is being deleted."""
+    query = (
+        select(actors)
+        .join(executions, executions.c.actor_id == actors.c.id)
+        .where(
+            executions.c.id == execution_id,
+            executions.c.status.in_((store.SUBMITTED, store.RUNNING)),
+            actors.c.status != actor_store.SHUTTING_DOWN,
+        )
+    )
+    return one(tx, query)
+
+
+def beat(tx: Connection, hold: Hold) -> str:
+    """Renew a lease; return why the execution is to end, empty if it may go on.
+
+    Raises:
+        LeaseLost: it is not held any more.
+    """
+    row = one(
+        tx,
+        update(executions)
+        .where(*_is(hold))
+        .values(lease=later(LEASE_SECONDS))
+        .returning(executions.c.stop),
+    )
+    if row is None:
+        raise LeaseLost
+    return str(row["stop"] or "")
+
+
+def check(tx: Connection, hold: Hold) -> None:
+    """Keep an execution from being taken until the transaction ends.
+
+    Raises:
+        LeaseLost: it is not held any more.
+    """
+    if hold.lane is not None:
+        _enter(tx, hold.lane)
+    query = select(executions.c.sequence).where(*_is(hold)).with_for_update()
+    if tx.execute(query).first() is None:
+        raise LeaseLost
+
+
+def give_back(
+    tx: Connection,
+    sequence: int,
+    execution_id: str,
+    attempts: int,
+    tries: int = 0,
+    due: datetime.datetime | None = None,
+    reason: str = "",
+) -> None:
+    """Let an execution that has not ended wait again (see `executions.Return`)."""
+    store.Return.write(tx, [store.Return(sequence, execution_id, attempts, tries, due, reason)])
+    tx.execute(_RELEASE, {"b_sequence": sequence})
+
+
+def explain(tx: Connection, sequence: int, reason: str) -> None:
+    """Keep why an execution could not be handled, for whoever waits for it."""
+    tx.execute(update(executions).where(executions.c.sequence == sequence).values(reason=reason))
+
+
+def next_in(tx: Connection, actor_id: str, ordering: str | None, lane: str | None) -> str | None:
+    """Return the execution that comes next in a lane, if nobody is going to ring for it."""
+    if lane is None:
+        return None
+    query = (
+        select(executions.c.sequence, executions.c.id, executions.c.rung)
+        .where(*_in_lane(actor_id, ordering, lane), executions.c.status == store.SUBMITTED)
+        .order_by(executions.c.sequence)
+        .limit(1)
+    )
+    row = one(tx, query)
+    if row is None or row["rung"] is not None:
+        return None
+    tx.execute(update(executions).where(executions.c.sequence == row["sequence"]).values(rung=_NOW))
+    return str(row["id"])
+
+
+def expired(tx: Connection) -> list[Record]:
+    """Return the executions whose holders were not heard of, which nobody else takes meanwhile."""
+    query = (
+        select(executions)
+        .where(executions.c.status == store.RUNNING, executions.c.actor_id.in_(select(actors.c.id)))
+        # what an engine without leases has left has none
+        .where(or_(executions.c.lease.is_(None), executions.c.lease < _NOW))
+        .with_for_update(skip_locked=True)
+    )
+    return every(tx, query)
+
+
+def unheard(tx: Connection) -> list[tuple[str, str, bool]]:
+    """Return what waits and was not rung for lately: actor, execution, whether it is stateless.
+
+    They are rung for then. Of one actor there are a few, the oldest; and what waits for one that runs is
+    rung for at the end of that.
+    """
+    other = executions.alias()
+    runs = (
+        select(other.c.sequence)
+        .where(
+            other.c.actor_id == executions.c.actor_id,
+            other.c.status == store.RUNNING,
+            or_(
+                ~actors.c.stateless,
+                and_(other.c.ordering.is_not(None), other.c.ordering == executions.c.ordering),
+            ),
+        )
+        .correlate(executions, actors)
+        .exists()
+    )
+    oldest = (
+        select(executions.c.sequence, executions.c.id)
+        .where(
+            executions.c.actor_id == actors.c.id,
+            executions.c.status == store.SUBMITTED,
+            or_(executions.c.due.is_(None), executions.c.due <= _NOW),
+            or_(executions.c.rung.is_(None), executions.c.rung < later(-RING_SECONDS)),
+            ~runs,
+        )
+        .order_by(executions.c.sequence)
+        .limit(MAX_RUNG)
+        .correlate(actors)
+        .lateral()
+    )
+    query = (
+        select(actors.c.id.label("actor_id"), actors.c.stateless, oldest.c.sequence, oldest.c.id)
+        .join(oldest, true())
+        .where(actors.c.status.not_in((actor_store.ERROR, actor_store.SHUTTING_DOWN)))
+    )
+    rows = every(tx, query)
+    if rows:
+        tx.execute(_RING, [{"b_sequence": row["sequence"]} for row in rows])
+    return [(row["actor_id"], row["id"], row["stateless"]) for row in rows]
+
+
+def ask_to_stop(tx: Connection, execution_id: str, reason: str) -> bool:
+    """Let the holder of an execution end it; tell whether there is one."""
+    running = (executions.c.id == execution_id, executions.c.status == store.RUNNING)
+    return tx.execute(update(executions).where(*running).values(stop=reason)).rowcount == 1
+
+
+def ahead_of(tx: Connection, submission: store.Submission) -> Record | None:
+    """Return the first in the lane of a sender, if it could not be handled yet."""
+    query = (
+        select(executions.c.id, executions.c.tries, executions.c.reason)
+        .where(
+            executions.c.actor_id == submission.actor_id,
+            executions.c.ordering == submission.ordering,
+            executions.c.sender == submission.sender,
+            executions.c.status.in_((store.SUBMITTED, store.RUNNING)),
+        )
+        .order_by(executions.c.sequence)
+        .limit(1)
+    )
+    row = one(tx, query)
+    return row if row is not None and row["tries"] else None
+
+
+def drop(tx: Connection, *conditions: ColumnElement[bool]) -> list[str]:
+    """Drop messages that wait; return the executions, which have ended in status ERROR."""
+    query = (
+        select(executions.c.sequence, executions.c.id)
+        .where(executions.c.status == store.SUBMITTED, *conditions)
+        .with_for_update(skip_locked=True)
+    )
+    rows = every(tx, query)
+    store.Drop.write(tx, [store.Drop(tuple(row["sequence"] for row in rows))])
+    return [str(row["id"]) for row in rows]
+
+
+def held(tx: Connection) -> Record:
+    """Return how many executions are held, and how many of them beyond their lease."""
+    query = select(
+        func.count().label("held"),
+        func.count().filter(executions.c.lease < _NOW).label("expired"),
+    ).where(executions.c.status == store.RUNNING)
+    return one(tx, query) or {}
+
+
+def held_by(tx: Connection, node_id: str) -> int:
+    """Return how many executions a node holds."""
+    query = (
+        select(func.count())
+        .select_from(executions)
+        .where(executions.c.status == store.RUNNING, executions.c.holder.startswith(f"{node_id}:"))
+    )
+    return int(tx.execute(query).scalar_one())
+
+
+def runs(tx: Connection, actor_id: str) -> bool:
+    """Tell whether an execution of an actor is held."""
+    query = select(executions.c.id).where(
+        executions.c.actor_id == actor_id, executions.c.status == store.RUNNING
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def activity_of(tx: Connection, actor_id: str) -> tuple[set[str], dict[str, datetime.datetime]]:
+    """Return which nodes hold an execution of an actor, and when each had ended one last."""
+    node = func.split_part(executions.c.holder, ":", 1)
+    query = (
+        select(
+            node.label("node"),
+            func.max(executions.c.finish_time).label("last"),
+            func.bool_or(executions.c.status == store.RUNNING).label("busy"),
+        )
+        .where(executions.c.actor_id == actor_id, executions.c.holder.is_not(None))
+        .group_by(node)
+    )
+    rows = every(tx, query)
+    busy = {str(row["node"]) for row in rows if row["busy"]}
+    return busy, {str(row["node"]): row["last"] for row in rows if row["last"] is not None}
+
+
+def postponed(tx: Connection) -> int:
+    """Return how many messages could not be handled yet."""
+    query = (
+        select(func.count())
+        .select_from(executions)
+        .where(executions.c.status == store.SUBMITTED, executions.c.tries > 0)
+    )
+    return int(tx.execute(query).scalar_one())
+
+
+def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Record]:
+    """Return how executions are: the columns that somebody who waits for them needs."""
+    names = ("id", "actor_id", "status", "exit_code", "tries", "reason", "due")
+    columns = [executions.c[name] for name in names]
+    return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)))
+
+
+def lane_of(row: Record) -> str | None:
+    """Return by what an execution is ordered."""
+    if not row["stateless"]:
+        return str(row["actor_id"])
+    return None if row["ordering"] is None else f"{row['actor_id']} {row['ordering']}"
+
+
+def _find(tx: Connection, *conditions: ColumnElement[bool]) -> Record | None:
+    query = (
+        select(executions, actors.c.stateless)
+        .join(actors, actors.c.id == executions.c.actor_id)
+        .where(*conditions, executions.c.status.in_((store.SUBMITTED, store.RUNNING)))
+        .where(actors.c.status != actor_store.SHUTTING_DOWN)
+        .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
+        .limit(1)
+    )
+    return one(tx, query)
+
+
+def _first(tx: Connection, row: Record) -> Record | None:
+    """Return what runs in a lane, or else what comes first."""
+    return _find(tx, *_in_lane(row["actor_id"], row["ordering"], lane_of(row) or ""))
+
+
+def _in_lane(actor_id: str, ordering: str | None, lane: str) -> tuple[ColumnElement[bool], ...]:
+    mine = executions.c.actor_id == actor_id
+    # the lane of an actor that is not stateless has all its messages
+    return (mine,) if lane == actor_id else (mine, executions.c.ordering == ordering)
+
+
+def _enter(tx: Connection, lane: str) -> None:
+    """Wait until nobody else takes or ends anything in a lane."""
+    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(lane, 0))))
+
+
+def _is(hold: Hold) -> tuple[ColumnElement[bool], ...]:
+    return (
+        executions.c.sequence == hold.sequence,
+        executions.c.fence == hold.fence,
+        executions.c.status == store.RUNNING,
+    )
+
+
+_BY_SEQUENCE = update(executions).where(executions.c.sequence == bindparam("b_sequence"))
+_RING = _BY_SEQUENCE.values(rung=_NOW)
+_UNRING = _BY_SEQUENCE.values(rung=None)
+_RELEASE = _BY_SEQUENCE.values(holder=None, lease=None, rung=None)

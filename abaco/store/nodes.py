@@ -1,0 +1,48 @@
+"""The machines that run messages, as they say of themselves."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+
+from abaco import clock
+from abaco.store.records import Record, every
+from abaco.store.tables import nodes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+BEAT_SECONDS = 2.0
+SILENT_SECONDS = 15.0
+"""After which a node counts as gone."""
+
+
+def enter(tx: Connection, node: Record) -> None:
+    """Add a node: `id`, `host`, `pid`, `queues` and `concurrency`."""
+    moment = clock.now()
+    tx.execute(insert(nodes).values(**node, started=moment, beat=moment, draining=False))
+
+
+def beat(tx: Connection, node_id: str, *, draining: bool) -> bool:
+    """Say that a node is there; tell whether it was still known."""
+    changed = update(nodes).where(nodes.c.id == node_id)
+    return tx.execute(changed.values(beat=clock.now(), draining=draining)).rowcount == 1
+
+
+def leave(tx: Connection, node_id: str) -> None:
+    """Remove a node."""
+    tx.execute(delete(nodes).where(nodes.c.id == node_id))
+
+
+def present(tx: Connection) -> list[Record]:
+    """Return the nodes that were heard of lately, oldest first."""
+    earliest = clock.now() - datetime.timedelta(seconds=SILENT_SECONDS)
+    return every(tx, select(nodes).where(nodes.c.beat >= earliest).order_by(nodes.c.started))
+
+
+def forget_silent(tx: Connection) -> None:
+    """Remove the nodes that were not heard of."""
+    earliest = clock.now() - datetime.timedelta(seconds=SILENT_SECONDS)
+    tx.execute(delete(nodes).where(nodes.c.beat < earliest))

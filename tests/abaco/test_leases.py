@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from abaco.roles import ADMIN
+from abaco.store import actors, executions, leases, migrations, notices, tables
+from abaco.store.database import Database
+from abaco.store.executions import TEXT, Message, Submission
+from abaco.store.leases import LeaseLost, Taken
+from abaco.store.registrations import Registrant
+from tests.abaco.running import eventually
+from tests.conftest import NO_SERVICES, SERVICES
+from tests.services import Postgres
+
+pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
+LONG_AGO = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - in UTC, as the database keeps it
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with contextlib.closing(Postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Postgres) -> Iterator[Database]:
+    with contextlib.closing(Database(postgres.database())) as opened:
+        yield opened
+
+
+def an_actor(database: Database, **description: Any) -> str:
+    with database.write() as tx:
+        registrant = Registrant("ada", (ADMIN,))
+        described = {"image": "tacos", "status": actors.READY, **description}
+        return str(actors.create(tx, "SD2E", registrant, described)["id"])
+
+
+def submit(database: Database, actor: str, ordering: str | None = None) -> str:
+    message = Message(b"tacos", TEXT, {})
+    with database.write() as tx:
+        sent = Submission("SD2E", actor, "ada", message, "ada", ordering)
+        (accepted,) = Submission.write(tx, [sent])
+    assert accepted is not None
+    return accepted.execution_id
+
+
+def take(database: Database, execution: str, holder: str = "here:1", *, dead: str = "") -> Any:
+    with database.write() as tx:
+        return leases.take(tx, execution, holder, "worker", lambda other: other == dead)
+
+
+def end(database: Database, taken: Taken) -> str | None:
+    """End an execution; return the one that is rung for then."""
+    row, hold = taken.row, taken.hold
+    with database.write() as tx:
+        leases.check(tx, hold)
+        executions.Drop.write(tx, [executions.Drop((hold.sequence,))])
+        return leases.next_in(tx, row["actor_id"], row["ordering"], hold.lane)
+
+
+def let_expire(database: Database, taken: Taken, column: str = "lease") -> None:
+    with database.write() as tx:
+        mine = tables.executions.c.sequence == taken.hold.sequence
+        tx.execute(sqlalchemy.update(tables.executions).where(mine).values({column: LONG_AGO}))
+
+
+def sweep(database: Database) -> list[str]:
+    """Let those wait again whose lease has run out; return them."""
+    with database.write() as tx:
+        lost = leases.expired(tx)
+        for row in lost:
+            leases.give_back(tx, row["sequence"], row["id"], row["attempts"] + 1)
+    return [row["id"] for row in lost]
+
+
+def unheard(database: Database, actor: str) -> list[str]:
+    with database.write() as tx:
+        return [execution for found, execution, _ in leases.unheard(tx) if found == actor]
+
+
+def test_a_message_has_one_holder(database: Database) -> None:
+    execution = submit(database, an_actor(database))
+    taken = take(database, execution)
+    assert (taken.row["id"], taken.row["status"], taken.fresh) == (execution, "RUNNING", True)
+    assert take(database, execution, "there:1") is None
+    end(database, taken)
+    assert take(database, execution, "there:1") is None
+
+
+def test_who_was_cut_off_ends_nothing_that_another_has_taken(database: Database) -> None:
+    execution = submit(database, an_actor(database))
+    first = take(database, execution)
+    let_expire(database, first)
+    assert sweep(database) == [execution]
+    with pytest.raises(LeaseLost), database.write() as tx:
+        leases.beat(tx, first.hold)
+    second = take(database, execution, "there:1")
+    assert (second.hold.fence, second.fresh, second.row["attempts"]) == (2, False, 1)
+    with pytest.raises(LeaseLost):
+        end(database, first)
+    end(database, second)
+    with pytest.raises(LeaseLost):
+        end(database, second)
+
+
+def test_a_lease_that_is_renewed_does_not_run_out(database: Database) -> None:
+    taken = take(database, submit(database, an_actor(database)))
+    let_expire(database, taken)
+    with database.write() as tx:
+        assert leases.beat(tx, taken.hold) == ""
+    assert sweep(database) == []
+    with database.write() as tx:
+        assert leases.ask_to_stop(tx, taken.row["id"], "enough")
+        assert leases.beat(tx, taken.hold) == "enough"
+    end(database, taken)
+
+
+def test_a_holder_that_is_known_to_be_dead_is_relieved_at_once(database: Database) -> None:
+    execution = submit(database, an_actor(database))
+    first = take(database, execution, "here:1")
+    second = take(database, execution, "here:2", dead="here:1")
+    assert (second.former, second.hold.fence, second.row["attempts"]) == ("worker", 2, 1)
+    with pytest.raises(LeaseLost):
+        end(database, first)
+    end(database, second)
+
+
+@pytest.mark.parametrize(
+    ("stateless", "key"), [(False, None), (True, "tacos")], ids=["stateful", "ordered"]
+)
+def test_of_a_lane_the_first_is_taken_and_the_next_is_rung_for_at_its_end(
+    database: Database, stateless: bool, key: str | None
+) -> None:
+    actor = an_actor(database, stateless=stateless)
+    first, second, third = (submit(database, actor, key) for _ in range(3))
+    taken = take(database, third)
+    assert taken.row["id"] == first
+    # heard while the first runs, so that its ring is used up
+    assert take(database, second) is None
+    assert end(database, taken) == second
+    taken = take(database, second)
+    # the ring of the third is still to be heard
+    assert end(database, taken) is None
+    end(database, take(database, third))
+
+
+def test_other_keys_and_none_are_taken_meanwhile(database: Database) -> None:
+    actor = an_actor(database)
+    taken = [take(database, submit(database, actor, key)) for key in ("a", "b", None, None)]
+    assert all(taken)
+    for each in taken:
+        end(database, each)
+
+
+def test_what_is_due_later_holds_up_its_lane(database: Database) -> None:
+    actor = an_actor(database)
+    first, second = submit(database, actor, "a"), submit(database, actor, "a")
+    taken = take(database, first)
+    with database.write() as tx:
+        hour = sqlalchemy.text("SELECT timezone('utc', now()) + interval '1 hour'")
+        due = tx.execute(hour).scalar_one()
+        leases.give_back(tx, taken.hold.sequence, first, 0, 1, due, "the oven is cold")
+    assert take(database, second) is None
+    submission = Submission("SD2E", actor, "ada", Message(b"", TEXT, {}), "ada", "a")
+    with database.read() as tx:
+        ahead = leases.ahead_of(tx, submission)
+    assert ahead is not None
+    assert (ahead["id"], ahead["reason"]) == (first, "the oven is cold")
+    let_expire(database, taken, "due")
+    end(database, take(database, second))
+
+
+def test_what_nobody_has_heard_is_rung_for_again_but_not_all_the_time(database: Database) -> None:
+    actor = an_actor(database)
+    waiting = [submit(database, actor) for _ in range(leases.MAX_RUNG + 1)]
+    assert unheard(database, actor) == []
+    with database.write() as tx:
+        tx.execute(sqlalchemy.update(tables.executions).values(rung=LONG_AGO))
+    assert unheard(database, actor) == waiting[:-1]
+    assert unheard(database, actor) == waiting[-1:]
+    assert unheard(database, actor) == []
+
+
+def test_what_one_writes_the_others_hear(postgres: Postgres, database: Database) -> None:
+    heard: list[notices.Notice] = []
+    other = Database(database.engine.url.render_as_string(hide_password=False))
+    listener = notices.Listener(other, heard.append)
+    listener.start()
+    try:
+        eventually(lambda: heard == [(notices.MISSED, "")])
+        with contextlib.suppress(ZeroDivisionError), database.write() as tx:
+            notices.tell(tx, notices.ENDED, "never")
+            raise ZeroDivisionError
+        an_actor(database)
+        eventually(lambda: heard[1:] == [(notices.CHANGED, "")])
+        postgres.break_connections()
+        # what was told meanwhile may be lost, and that is heard
+        eventually(lambda: heard[2:] == [(notices.MISSED, "")])
+    finally:
+        listener.stop()
+        other.close()
+
+
+def test_the_migrations_make_the_tables_that_an_empty_postgresql_is_given(
+    postgres: Postgres, database: Database
+) -> None:
+    engine = sqlalchemy.create_engine(postgres.database())
+    try:
+        migrations.upgrade(engine)
+        shown = []
+        for each in (engine, database.engine):
+            with each.connect() as tx:
+                assert compare_metadata(MigrationContext.configure(tx), tables.metadata) == []
+                query = "SELECT indexname, replace(indexdef, 'public.', '') FROM pg_indexes"
+                rows = tx.execute(sqlalchemy.text(f"{query} WHERE schemaname = 'public'")).all()
+                shown.append(json.dumps(sorted(map(list, rows))))
+        assert shown[0].count("ix_executions_lane") == 2
+    finally:
+        engine.dispose()

@@ -1,0 +1,210 @@
+"""PostgreSQL and RabbitMQ for the tests of several machines: on free loopback ports, in folders of their own.
+
+`make services` installs the programs on Debian.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+from amqp import Connection as Broker
+from psycopg import sql
+
+from tests.abaco.running import SECONDS, eventually
+from tests.conftest import POSTGRES, RABBITMQ
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Service:
+    """A server of others, in a process group and a folder of its own.
+
+    Args:
+        user: whose process it is where root runs the tests.
+    """
+
+    def __init__(self, user: str) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="abaco-service-"))
+        self._as: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, user, user)
+            self._as = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        self._environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(self.folder)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.folder / "log"
+
+    def _run(self, *command: str) -> None:
+        with self.log.open("ab") as log:
+            subprocess.run(
+                [*self._as, *command],
+                env=self._environ,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=SECONDS,
+                check=True,
+            )
+
+    def _start(self, command: list[str], answers: Callable[[], object]) -> None:
+        with self.log.open("ab") as log:
+            self._process = process = subprocess.Popen(
+                [*self._as, *command],
+                env=self._environ,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+        def ready() -> bool:
+            assert process.poll() is None, self.log.read_text()
+            with contextlib.suppress(OSError, psycopg.Error):
+                answers()
+                return True
+            return False
+
+        eventually(ready)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it; what it has on disk stays."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, and remove what it has on disk."""
+        self.stop(signal.SIGINT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres(Service):
+    """A PostgreSQL server, with a database for each who asks for one."""
+
+    def __init__(self) -> None:
+        super().__init__("postgres")
+        self._programs = POSTGRES[-1].parent
+        self._data = self.folder / "data"
+        self._run(
+            *(str(self._programs / "initdb"), "--auth=trust", "--username=postgres"),
+            *("--encoding=UTF8", "--no-sync", f"--pgdata={self._data}"),
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it at its port; return when it answers."""
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": 300,
+            "fsync": "off",
+        }
+        command = [str(self._programs / "postgres"), "-D", str(self._data)]
+        for name, value in options.items():
+            command += ["-c", f"{name}={value}"]
+        self._start(command, lambda: self._connect().close())
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres", autocommit=True
+        )
+
+    def database(self) -> str:
+        """Make an empty database; return its URL, as SQLAlchemy takes it."""
+        name = f"abaco_{secrets.token_hex(4)}"
+        with self._connect() as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def break_connections(self) -> int:
+        """End the connections of all clients; return how many there were."""
+        with self._connect() as connection:
+            found = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            ).fetchall()
+        return len(found)
+
+
+class RabbitMQ(Service):
+    """A RabbitMQ broker of one node."""
+
+    def __init__(self) -> None:
+        super().__init__("rabbitmq")
+        configuration = self.folder / "rabbitmq.conf"
+        configuration.write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "consumer_timeout = 14400000\n"
+            "disk_free_limit.absolute = 1MB\n"
+            "log.console = true\nlog.file = false\n"
+        )
+        (self.folder / "plugins").write_text("[].")
+        self._environ |= {
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"abaco{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONFIG_FILE": str(configuration),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            # two schedulers that do not spin while they wait
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        }
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is, as Celery takes it."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start it at its port; return when it answers."""
+        self._start([str(RABBITMQ)], lambda: self._connect().close())
+
+    def _connect(self) -> Broker:
+        broker = Broker(f"127.0.0.1:{self.port}", "guest", "guest", connect_timeout=2)
+        broker.connect()
+        return broker
+
+    def close(self) -> None:
+        """End it with the daemon that it leaves, and remove what it has on disk."""
+        self.stop(signal.SIGINT)
+        self._run("epmd", "-port", self._environ["ERL_EPMD_PORT"], "-kill")
+        super().close()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Let it be gone meanwhile."""
+        self.stop(signal.SIGKILL)
+        yield
+        self.start()
