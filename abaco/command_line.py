@@ -1,4 +1,4 @@
-"""The command line: serve the gateway, make and revoke tokens."""
+"""The command line: serve the gateway, run messages on a node, make and revoke tokens."""
 
 from __future__ import annotations
 
@@ -74,6 +74,17 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
     from abaco.server import serve  # noqa: PLC0415 - the other commands do without
 
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
+    return 0
+
+
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    try:
+        from abaco.workers.fleet.node import work  # noqa: PLC0415 - only a fleet has Celery
+    except ImportError as error:
+        message = f"{error.name} is not installed: pip install '.[fleet]'"
+        raise SettingsError(message) from error
+    queues = [name.strip() for name in options.queues.split(",")]
+    work(settings, queues, options.concurrency, lambda line: print(line, flush=True))
     return 0
 
 
@@ -170,6 +181,18 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, default=argparse.SUPPRESS, help="the same as before the command"
     )
     serve.set_defaults(run=_serve)
+    worker = commands.add_parser("worker", help="run messages on this machine until Ctrl-C")
+    worker.add_argument(
+        "--queues", default="default", help="of the actors to run, commas between; default"
+    )
+    worker.add_argument(
+        "--concurrency",
+        type=_count,
+        default=os.cpu_count() or 1,
+        help="how many messages at a time; by default one for each processor",
+    )
+    worker.add_argument("--port", type=int, help="of /metrics, in place of the configured one")
+    worker.set_defaults(run=_work)
     token = commands.add_parser("token", help="make, list and revoke access tokens")
     verbs = token.add_subparsers(required=True, metavar="verb")
     create = verbs.add_parser("create", help="make a token and print it, this once")
@@ -205,6 +228,13 @@ def _user(text: str) -> str:
         message = f"a user's name has 1 to {_MAX_USER_LENGTH} characters that can be printed"
         raise argparse.ArgumentTypeError(message)
     return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        message = f"{text} is not a number from 1 on"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _days(text: str) -> float:

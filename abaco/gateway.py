@@ -14,22 +14,22 @@ from abaco.passes import Passes
 from abaco.readiness import Readiness
 from abaco.store import nonces
 from abaco.throttling import Throttle
-from abaco.workers.mailboxes import Outcome
-from abaco.workers.pool import Pool
+from abaco.workers.engines import make_engine
+from abaco.workers.protocol import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
 
     from abaco.settings import Settings
     from abaco.store.database import Database
-    from abaco.workers.worker import Worker
+    from abaco.workers.protocol import Counts, Engine, WorkerFacts
 
 T = TypeVar("T")
 _CALL_SECONDS = 60.0
 
 
 class Gateway:
-    """What is shared by all requests; made in the event loop in which the pool lives.
+    """What is shared by all requests; made in the event loop in which the engine lives.
 
     Args:
         settings: the configuration.
@@ -56,9 +56,9 @@ class Gateway:
         self.bodies = Bodies(settings.limits)
         self.sender_locks = KeyedLock()
         self.waiters = Waiters(settings.limits.connections)
-        self.pool = Pool(settings, database, self.api_server, self.throttle)
+        self.engine: Engine = make_engine(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics()
-        self.metrics.register(State(database, self.ask_pool, self.readiness))
+        self.metrics.register(State(database, self.counts, self.readiness))
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -85,15 +85,15 @@ class Gateway:
 
     def wake(self, actor_id: str) -> None:
         """Say that an actor has messages that wait."""
-        self._loop.call_soon_threadsafe(self.pool.wake, actor_id)
+        self._loop.call_soon_threadsafe(self.engine.wake, actor_id)
 
     def announce_ended(self, execution_ids: list[str]) -> None:
         """Tell who waits for executions that they will never run."""
         for execution_id in execution_ids:
-            self._loop.call_soon_threadsafe(self.pool.mailboxes.announce, execution_id, Outcome())
+            self._loop.call_soon_threadsafe(self.engine.announce, execution_id, Outcome())
 
     def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
-        """Run a coroutine of the pool and wait for it.
+        """Run a coroutine of the engine and wait for it.
 
         Raises:
             Unavailable: it takes too long, or the gateway ends.
@@ -105,14 +105,10 @@ class Gateway:
             message = "The gateway is busy or stopping: try again later."
             raise Unavailable(message) from None
 
-    def ask_pool(self, question: Callable[[Pool], T]) -> T:
-        """Ask the pool something."""
+    def counts(self) -> Counts:
+        """Count what waits and what runs."""
+        return self.on_loop(self.engine.counts())
 
-        async def ask() -> T:
-            return question(self.pool)
-
-        return self.on_loop(ask())
-
-    def workers_of(self, actor_id: str) -> list[Worker]:
+    def workers_of(self, actor_id: str) -> list[WorkerFacts]:
         """Return the workers of an actor."""
-        return self.ask_pool(lambda pool: pool.workers_of(actor_id))
+        return self.on_loop(self.engine.workers_of(actor_id))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import importlib
 import logging
-import os
 import resource
 import signal
 import socket
@@ -20,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from abaco import cron, events
 from abaco.certificates import CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
+from abaco.folders import own_folder
 from abaco.gateway import Gateway
 from abaco.http import hosts, protocol, tunnels
 from abaco.http.application import make_application
@@ -70,7 +69,7 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
             loop.add_signal_handler(number, stop.set)
     _allow_descriptors(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_own_folder(settings))
+        stack.enter_context(own_folder(settings))
         option = f"--port, or port in {settings.file}"
         listening = stack.enter_context(_listen(settings, settings.port, option))
         address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
@@ -115,16 +114,16 @@ async def _run(
     webhooks = events.Webhooks(database)
     try:
         # what is running before anybody can send a message was left by an earlier gateway
-        await gateway.pool.start()
+        await gateway.engine.start()
         serving += [
             asyncio.create_task(server.serve(sockets=[listening]))
             for server, listening in zip(servers, sockets, strict=True)
         ]
         background += [
-            asyncio.create_task(_repeat(webhooks.deliver)),
-            asyncio.create_task(_repeat(lambda: _run_crons(gateway))),
+            asyncio.create_task(_repeat(_leading(gateway, webhooks.deliver))),
+            asyncio.create_task(_repeat(_leading(gateway, lambda: _run_crons(gateway)))),
             asyncio.create_task(_repeat(lambda: asyncio.to_thread(gateway.uses.write, database))),
-            asyncio.create_task(_repeat(gateway.pool.follow_images)),
+            asyncio.create_task(_repeat(gateway.engine.follow_images)),
             asyncio.create_task(
                 _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
             ),
@@ -145,7 +144,7 @@ async def _run(
         for server in servers:
             server.should_exit = True
         # who waits for an execution is answered before the connections are closed
-        await gateway.pool.stop()
+        await gateway.engine.stop()
         if serving:
             await asyncio.wait(serving, timeout=STOP_SECONDS)
         await asyncio.gather(*background, return_exceptions=True)
@@ -223,30 +222,6 @@ def _allow_descriptors(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _own_folder(settings: Settings) -> Iterator[None]:
-    """Make the data folder, for its owner only, and keep other gateways out of it."""
-    os.umask(0o077)
-    try:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        settings.data.chmod(0o700)
-        lock = (settings.data / "lock").open("w")
-    except OSError as error:
-        message = (
-            f"the data folder {settings.data} cannot be used: {error.strerror}. "
-            "Name a folder of your own (data) in the configuration"
-        )
-        raise ServerError(message) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"another gateway is running with the data folder {settings.data}: stop it, "
-            message += "or name another folder (data) in the configuration"
-            raise ServerError(message) from None
-        yield
-
-
-@contextlib.contextmanager
 def _listen(settings: Settings, port: int, option: str) -> Iterator[socket.socket]:
     """Take a port; who connects before the gateway serves is served then."""
     host = settings.host
@@ -276,6 +251,18 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _leading(
+    gateway: Gateway, work: Callable[[], Awaitable[None]]
+) -> Callable[[], Awaitable[None]]:
+    """Return what does some work where this is the gateway that does it for all."""
+
+    async def lead() -> None:
+        if await gateway.engine.leads():
+            await work()
+
+    return lead
+
+
 async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS * ticks)
@@ -289,7 +276,7 @@ async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
 
 async def _run_crons(gateway: Gateway) -> None:
     for accepted in await asyncio.to_thread(_submit_crons, gateway.database):
-        gateway.pool.mailboxes.deliver(accepted)
+        gateway.engine.deliver(accepted)
 
 
 def _submit_crons(database: Database) -> list[executions.Accepted]:

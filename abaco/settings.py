@@ -25,8 +25,10 @@ FILE_NAME = "abaco.yml"
 MEBIBYTE = 1024 * 1024
 CAMEL, SNAKE = CASES = ("camel", "snake")
 """How the API spells the names in documents and of parameters: `actorId`, or `actor_id`."""
+LOCAL, CELERY = ENGINES = ("local", "celery")
+"""What runs messages: this process, or the nodes of a fleet (docs/fleet.md)."""
 NONE = "none"
-ENGINES = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
+CONTAINER_ENGINES = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
 """What runs containers, each with the socket at which it usually listens."""
 PULLS = ALWAYS, MISSING, NEVER = ("always", "missing", "never")
 """When an image is fetched from its registry."""
@@ -73,6 +75,8 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "tls_port": _PORT,
         "data": _TEXT,
         "database": _TEXT,
+        "engine": {"enum": list(ENGINES)},
+        "broker": {"type": "string", "pattern": "^amqps?://"},
         "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
         "images": _TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
@@ -83,7 +87,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
             "additionalProperties": False,
             "required": ["engine"],
             "properties": {
-                "engine": {"enum": [NONE, *ENGINES]},
+                "engine": {"enum": [NONE, *CONTAINER_ENGINES]},
                 "socket": _TEXT,
                 "registries": {"type": "array", "items": {"type": "string", "pattern": "^[^/]+$"}},
                 "pull": {"enum": list(PULLS)},
@@ -317,6 +321,8 @@ class Settings:
 
     Attributes:
         database: the URL of the platform's database.
+        engine: what runs messages, `LOCAL` or `CELERY`.
+        broker: the URL of the RabbitMQ of a fleet.
         hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.server`).
@@ -336,6 +342,8 @@ class Settings:
     setup: str | None = None
     strict_messages: bool = False
     case: str = CAMEL
+    engine: str = LOCAL
+    broker: str = ""
     images_files: tuple[Path, ...] = (Path("images.yml"),)
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -368,12 +376,8 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         name: _tenant(name, section or {}, folder)
         for name, section in (content.get("tenants") or {"SD2E": {}}).items()
     }
-    plain = {
-        key: content[key]
-        for key in ("host", "port", "tls_port", "public_url", "setup", "strict_messages", "case")
-        if key in content
-    }
-    return Settings(
+    plain = {key: content[key] for key in _PLAIN if key in content}
+    settings = Settings(
         file=file.resolve(),
         data=data,
         database=content.get("database", f"sqlite:///{data / 'abaco.db'}"),
@@ -384,6 +388,38 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         containers=_containers(content.get("containers", {"engine": NONE})),
         **plain,
     )
+    if settings.engine == CELERY:
+        _check_fleet(settings)
+    return settings
+
+
+_PLAIN = (
+    "host",
+    "port",
+    "tls_port",
+    "public_url",
+    "setup",
+    "strict_messages",
+    "case",
+    "engine",
+    "broker",
+)
+
+
+def _check_fleet(settings: Settings) -> None:
+    """Check that what several machines share is there for all of them."""
+    lacking = {
+        "database": ("a postgresql+psycopg:// URL", settings.database.startswith("postgresql")),
+        "broker": ("the amqp:// URL of a RabbitMQ", bool(settings.broker)),
+        "public_url": (
+            "the URL at which actors on any machine reach it",
+            bool(settings.public_url),
+        ),
+    }
+    for key, (needed, is_there) in lacking.items():
+        if not is_there:
+            message = f"{settings.file}: engine celery needs {key}: {needed}"
+            raise SettingsError(message)
 
 
 def load_images(*files: Path) -> Mapping[str, Image]:
@@ -473,7 +509,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _containers(section: dict[str, Any]) -> Containers:
-    socket = section.get("socket", ENGINES.get(section["engine"], ""))
+    socket = section.get("socket", CONTAINER_ENGINES.get(section["engine"], ""))
     registries = tuple(section.get("registries", Containers.registries))
     return Containers(**{**section, "socket": socket, "registries": registries})
 

@@ -174,6 +174,15 @@ class Throttle:
             if dropped is not None:
                 self._land(dropped)
 
+    def watches(self, execution_id: str) -> bool:
+        """Tell whether something may be learned from the results of an execution."""
+        return execution_id in self._watched
+
+    def watched(self) -> list[str]:
+        """Return the executions whose results are expected."""
+        with self._lock:
+            return [*self._watched]
+
     def withdraw(self, attempt: Attempt) -> None:
         """Forget a message that has not become an execution."""
         with self._lock:

@@ -18,7 +18,7 @@ from datacatalog import mongo
 from datacatalog.linkedstores import condition
 from local.database import LocalDatabase
 from manager.exceptions import InvalidSettings
-from pipelinejobs import subscribing
+from pipelinejobs import fleet, subscribing
 from pipelinejobs.backend import SECRETS, SERVER
 from pipelinejobs.exceptions import CommandError
 
@@ -212,6 +212,12 @@ def _mailbox(backend: Backend) -> Iterator[Finding]:
     )
 
 
+def _fleet(_backend: Backend, _subject: str) -> Iterator[Finding]:
+    for each in fleet.examine():
+        status = BAD if each.is_bad else WARNING if each.remedy else GOOD
+        yield Finding(each.subject, status, each.found, each.remedy)
+
+
 def _message(reply: httpx.Response) -> str:
     """Return why the gateway is not ready."""
     try:
@@ -294,6 +300,7 @@ _CHECKS: dict[str, Callable[[Backend, str], Iterator[Finding]]] = {
     "subscriptions": _subscriptions,
     "gateway": _gateway,
     "containers": _containers,
+    "fleet": _fleet,
     "disk": _disk,
     "files": _files,
 }

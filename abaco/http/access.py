@@ -107,7 +107,7 @@ def _find_token(gateway: Gateway, ask: Ask, shown: str) -> Record | None:
     token_id = gateway.passes.token_id(shown)
     if token_id is not None:
         return ask(tokens.get, token_id)
-    return gateway.pool.grants.find(shown) or ask(tokens.find, shown)
+    return gateway.engine.granted(shown) or ask(tokens.find, shown)
 
 
 def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | None:

@@ -12,13 +12,10 @@ from abaco.store import actors, executions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeAlias
 
     from abaco.readiness import Readiness
     from abaco.store.database import Database
-    from abaco.workers.pool import Pool
-
-    _Counts: TypeAlias = tuple[int, int]
+    from abaco.workers.protocol import Counts
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
@@ -62,22 +59,22 @@ class Metrics:
 
 
 class State(Collector):
-    """What the database and the pool say at the moment.
+    """What the database and the engine say at the moment.
 
     Args:
         database: of the platform.
-        ask_pool: asks the pool something from a thread that is not its own.
+        counts: asks the engine, from a thread that is not its own.
         readiness: whether messages can be accepted and run.
     """
 
     def __init__(
         self,
         database: Database,
-        ask_pool: Callable[[Callable[[Pool], _Counts]], _Counts],
+        counts: Callable[[], Counts],
         readiness: Readiness,
     ) -> None:
         self._database = database
-        self._ask_pool = ask_pool
+        self._counts = counts
         self._readiness = readiness
 
     def describe(self) -> list[GaugeMetricFamily]:
@@ -100,8 +97,7 @@ class State(Collector):
             for status, number in sorted(counts.items()):
                 family.add_metric([status], number)
             yield family
-        # requests are counted in threads, and the pool is used in the event loop only
-        postponed, busy = self._ask_pool(lambda pool: (pool.mailboxes.postponed(), pool.busy()))
+        postponed, busy = self._counts()
         yield GaugeMetricFamily(
             "abaco_messages_postponed",
             "Messages that could not be handled yet, and are tried again.",

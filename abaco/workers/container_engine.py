@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GATEWAY_LABEL = "abaco.gateway"
 """Of every container: whose it is, so that a later gateway finds what an earlier one left."""
+WORKER_LABEL = "abaco.worker"
+"""Of every container: the worker whose message it runs."""
 FAULTS = (DockerException, RequestException)
 """What the engine answers with an error, or does not answer."""
 _VERSION = "1.41"
@@ -94,15 +96,17 @@ class Engine:
             message = f"the image {whole} cannot be fetched: {self.explain(error)}"
             raise NotStarted(message) from error
 
-    def remove_left(self) -> int:
-        """Remove the containers that an earlier gateway left; return their number.
+    def remove_left(self, worker_id: str = "") -> int:
+        """Remove the containers that an earlier gateway left, or one of its workers; return their number.
 
         Where the engine does not answer there may be some; its actors will not start either.
         """
         try:
             with contextlib.closing(self.connect()) as client:
-                mine = {"label": f"{GATEWAY_LABEL}={self.gateway}"}
-                left = client.containers(all=True, quiet=True, filters=mine)
+                labels = [f"{GATEWAY_LABEL}={self.gateway}"]
+                if worker_id:
+                    labels.append(f"{WORKER_LABEL}={worker_id}")
+                left = client.containers(all=True, quiet=True, filters={"label": labels})
                 for each in left:
                     remove(client, each["Id"])
         except FAULTS as error:

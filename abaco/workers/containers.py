@@ -15,7 +15,7 @@ from docker.utils.socket import frames_iter
 
 from abaco import references
 from abaco.workers import threads
-from abaco.workers.container_engine import FAULTS, GATEWAY_LABEL, remove
+from abaco.workers.container_engine import FAULTS, GATEWAY_LABEL, WORKER_LABEL, remove
 from abaco.workers.environment import BINARY, RESULTS, WORK
 from abaco.workers.processes import Ending, NotStarted
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from abaco.workers.container_engine import Engine
     from abaco.workers.workspace import LogPipe
 
-WORKER_LABEL = "abaco.worker"
 SOCKET = "/_abaco_results.sock"
 FIFO = "/_abaco_binary_data"
 _PLACES = {RESULTS: (SOCKET, 0o777), BINARY: (FIFO, 0o666)}

@@ -9,7 +9,7 @@ import asyncio
 import datetime
 import logging
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,6 +17,7 @@ from abaco import clock
 from abaco.store import executions
 from abaco.store.writer import Writer
 from abaco.workers.mailbox import Entry, Mailbox, delay_of
+from abaco.workers.protocol import Ahead, Outcome, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -36,22 +37,6 @@ MAX_UNWRITTEN = 64
 _UNWRITTEN = object()
 
 _logger = logging.getLogger(__name__)
-
-
-class Outcome(NamedTuple):
-    """What somebody who waits for an execution is told.
-
-    Attributes:
-        result: its first result; None if there is none, or it has to be asked for.
-        log: what it wrote.
-        unavailable: why it could not be handled, empty if it was.
-        due: if it is tried again, in how many seconds.
-    """
-
-    result: bytes | None = None
-    log: str = ""
-    unavailable: str = ""
-    due: float | None = None
 
 
 class Mailboxes:
@@ -78,7 +63,7 @@ class Mailboxes:
         self._mailboxes: dict[str, Mailbox] = {}
         self._kept_bytes = 0
         self._unwritten: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, list[asyncio.Future[Outcome]]] = {}
+        self._waiting = Waiting()
 
     def load(self, rows: Iterable[Record]) -> None:
         """Put what an earlier gateway left into the mailboxes.
@@ -112,9 +97,7 @@ class Mailboxes:
         await self._writer.close()
         if self._unwritten:
             await asyncio.wait(self._unwritten)
-        for futures in self._waiting.values():
-            for future in futures:
-                future.cancel()
+        self._waiting.close()
 
     async def written(self, seconds: float) -> None:
         """Wait until what has ended so far is on disk, at most so long."""
@@ -192,10 +175,11 @@ class Mailboxes:
             self._let_go(entry)
             self.announce(entry.execution_id, Outcome())
 
-    def ahead_of(self, submission: executions.Submission) -> Entry | None:
+    def ahead_of(self, submission: executions.Submission) -> Ahead | None:
         """Return the message that could not be handled yet, and that another has to wait for."""
         mailbox = self._mailbox(submission.actor_id)
-        return mailbox.ahead_of(submission.sender, submission.ordering)
+        entry = mailbox.ahead_of(submission.sender, submission.ordering)
+        return None if entry is None else Ahead(entry.execution_id, entry.reason)
 
     async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
         """Drop a message that could not be handled yet; tell whether there was one.
@@ -228,22 +212,16 @@ class Mailboxes:
 
     def ending(self, execution_id: str) -> asyncio.Future[Outcome]:
         """Return a future that is done when the end of an execution is on disk, from now on."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(execution_id, []).append(future)
-        return future
+        return self._waiting.add(execution_id)
 
     def announce(self, execution_id: str, outcome: Outcome) -> None:
         """Tell who waits for an execution what came of it."""
         self._throttle.ended(execution_id)
-        for future in self._waiting.pop(execution_id, ()):
-            if not future.done():
-                future.set_result(outcome)
+        self._waiting.tell(execution_id, outcome)
 
     def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
         """Drop a future, whether it is done or not."""
-        left = [other for other in self._waiting.pop(execution_id, ()) if other is not future]
-        if left:
-            self._waiting[execution_id] = left
+        self._waiting.forget(execution_id, future)
 
     def told(self, execution: Record, result: bytes) -> None:
         """Learn from a result what senders may do."""

@@ -1,4 +1,4 @@
-"""All workers: makes them for actors, wakes them for messages, ends them with their actors."""
+"""The engine `local`: all workers in this process, made for actors, woken for messages, ended with their actors."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import events
-from abaco.exceptions import SettingsError
-from abaco.settings import CONTAINER, NONE, load_images
-from abaco.store import actors, executions, registrations
-from abaco.workers import admission, threads
-from abaco.workers.admission import ImageRefused, NotAdmitted
+from abaco.exceptions import ServerError, SettingsError
+from abaco.settings import load_images
+from abaco.store import actors, executions, locks
+from abaco.workers import statuses, threads
+from abaco.workers.admission import NotAdmitted
+from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import GATEWAY
 from abaco.workers.grants import Grants
 from abaco.workers.mailboxes import Mailboxes
 from abaco.workers.processes import end_left
+from abaco.workers.protocol import Ahead, Counts, Outcome, WorkerFacts
 from abaco.workers.worker import Worker
 from abaco.workers.workspace import prefix, remove_left
 
@@ -27,21 +28,17 @@ if TYPE_CHECKING:
 
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
-    from abaco.store.executions import Accepted
+    from abaco.store.executions import Accepted, Submission
     from abaco.store.records import Record
     from abaco.throttling import Throttle
-    from abaco.workers.container_engine import Engine
     from abaco.workers.containers import Container
 
+STOPPED = "the execution was stopped on request"
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
-
-
-class UnknownImage(Exception):
-    """There is no image of that name; the text says where to add it."""
 
 
 class Pool:
@@ -65,14 +62,11 @@ class Pool:
         self.limits = settings.limits
         self.data = settings.data
         self._settings = settings
-        self._engine: Engine | None = None
-        if settings.containers.engine != NONE:
-            from abaco.workers.container_engine import Engine  # noqa: PLC0415 - most gateways do without
-
-            self._engine = Engine(settings.containers, prefix(settings.data))
+        self._containers = ContainerMaker(settings)
         self.grants = Grants()
         self._api_server = api_server
         self.mailboxes = Mailboxes(database, settings.limits, throttle, self.wake)
+        self._only = locks.Lock(database, locks.ONLY_GATEWAY)
         self._workers: dict[str, list[Worker]] = {}
         self._adopting = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
@@ -85,7 +79,16 @@ class Pool:
         """Put back what an earlier gateway was doing, and make the workers of all actors.
 
         An actor that was being deleted is gone then.
+
+        Raises:
+            ServerError: another gateway uses the database.
         """
+        if not await threads.run(self._only.take):
+            message = (
+                "another gateway is using the platform's database: stop it, or let several share it "
+                "(engine in the configuration, see docs/fleet.md)"
+            )
+            raise ServerError(message)
         found, waiting = await threads.run(self._recover)
         self.mailboxes.load(waiting)
         for actor in found:
@@ -106,6 +109,11 @@ class Pool:
         if tasks:
             await asyncio.wait(tasks)
         await self.mailboxes.close(seconds)
+        await threads.run(self._only.release)
+
+    async def leads(self) -> bool:
+        """Tell whether this is the only gateway, which also after its database was away it is."""
+        return await threads.run(self._only.take)
 
     # For the API
 
@@ -128,7 +136,7 @@ class Pool:
                 return
             try:
                 image = await threads.run(self._find_image, actor)
-            except (UnknownImage, ImageRefused, SettingsError) as error:
+            except statuses.UNUSABLE as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
                 return
             except NotAdmitted as error:
@@ -181,7 +189,7 @@ class Pool:
         # what has ended is on disk before the rest is given up
         await self.mailboxes.written(_ABORT_SECONDS)
 
-    def retire(self, actor_id: str, worker_id: str) -> None:
+    async def retire(self, actor_id: str, worker_id: str) -> None:
         """End one worker of an actor after its current message."""
         for worker in self._workers.get(actor_id, ()):
             if worker.id == worker_id:
@@ -194,25 +202,65 @@ class Pool:
                 return worker.image
         return None
 
-    def workers_of(self, actor_id: str) -> list[Worker]:
+    async def workers_of(self, actor_id: str) -> list[WorkerFacts]:
         """Return the workers of an actor."""
-        return [worker for worker in self._workers.get(actor_id, ()) if not worker.task.done()]
+        found = self._workers.get(actor_id, ())
+        return [worker.facts for worker in found if not worker.task.done()]
 
-    def stop_execution(self, execution_id: str) -> bool:
+    async def submit(
+        self,
+        submission: Submission,
+        *,
+        answered: bool = False,
+        watch: Callable[[str], None] = lambda _: None,
+    ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
+        """Accept a message; return when it is on disk."""
+        return await self.mailboxes.submit(submission, answered=answered, watch=watch)
+
+    def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
+        """Drop a future, whether it is done or not."""
+        self.mailboxes.forget(execution_id, future)
+
+    async def ahead_of(self, submission: Submission) -> Ahead | None:
+        """Return the message that could not be handled yet, and that another has to wait for."""
+        return self.mailboxes.ahead_of(submission)
+
+    def deliver(self, accepted: Accepted) -> None:
+        """Let a message that is on disk be run."""
+        self.mailboxes.deliver(accepted)
+
+    async def purge(self, actor_id: str) -> None:
+        """Drop the messages that wait for an actor."""
+        await self.mailboxes.purge(actor_id)
+
+    async def drop_postponed(self, actor_id: str, execution_id: str) -> bool:
+        """Drop a message that could not be handled yet; tell whether there was one."""
+        return await self.mailboxes.drop_postponed(actor_id, execution_id)
+
+    def announce(self, execution_id: str, outcome: Outcome) -> None:
+        """Tell who waits for an execution what came of it."""
+        self.mailboxes.announce(execution_id, outcome)
+
+    async def stop_execution(self, execution_id: str) -> bool:
         """Force an execution to end; tell whether it was running."""
         worker = self._find_running(execution_id)
         if worker is not None:
-            worker.stop("the execution was stopped on request")
+            worker.stop(STOPPED)
         return worker is not None
 
-    def live_log(self, execution_id: str) -> str | None:
+    async def live_log(self, execution_id: str) -> str | None:
         """Return what a running execution has written so far."""
         worker = self._find_running(execution_id)
         return None if worker is None or worker.running is None else worker.running.log.text
 
-    def busy(self) -> int:
-        """Return how many workers are running a message."""
-        return sum(worker.is_busy for each in self._workers.values() for worker in each)
+    async def counts(self) -> Counts:
+        """Count what waits and what runs."""
+        busy = sum(worker.is_busy for each in self._workers.values() for worker in each)
+        return Counts(self.mailboxes.postponed(), busy)
+
+    def granted(self, token: str) -> Record | None:
+        """Return who acts with the token of an execution."""
+        return self.grants.find(token)
 
     # For the workers
 
@@ -222,12 +270,7 @@ class Pool:
 
     def container(self, image: Image, worker_id: str) -> Container:
         """Return what runs the messages of a worker in containers."""
-        from abaco.workers.containers import Container  # noqa: PLC0415 - as the engine
-
-        if self._engine is None:
-            message = f"{image.name} needs an engine for containers"
-            raise LookupError(message)
-        return Container(image, self._engine, worker_id)
+        return self._containers.make(image, worker_id)
 
     async def ready(self, worker: Worker) -> None:
         """Set the actor of a worker READY."""
@@ -270,7 +313,15 @@ class Pool:
         """Write down a status, however often that takes."""
         while not self._stopping:
             try:
-                linked = await threads.run(self._write_status, actor_id, status, reason, revision)
+                linked = await threads.run(
+                    statuses.write,
+                    self.database,
+                    self._api_server,
+                    actor_id,
+                    status,
+                    reason,
+                    revision,
+                )
             except SQLAlchemyError as error:
                 _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -282,9 +333,7 @@ class Pool:
     # What is done with the database and files, in threads
 
     def _recover(self) -> tuple[list[Record], Iterable[Record]]:
-        ended = end_left(GATEWAY, prefix(self.data))
-        if self._engine is not None:
-            ended += self._engine.remove_left()
+        ended = end_left(GATEWAY, prefix(self.data)) + self._containers.remove_left()
         remove_left(self.data)
         with self.database.write() as tx:
             left = executions.recover(tx)
@@ -311,24 +360,7 @@ class Pool:
             return None
 
     def _find_image(self, actor: Record) -> Image:
-        image = admission.find(self._settings, actor["image"])
-        if image is None:
-            message = (
-                f"image {actor['image']:.200} is not known here: add it to "
-                f"{self._settings.images_files[0]} with its folder and command, then update the actor"
-            )
-            raise UnknownImage(message)
-        if image.mode == CONTAINER and self._engine is None:
-            message = (
-                f"image {image.name:.200} runs in containers: let `containers` in "
-                f"{self._settings.file} name an engine, start the gateway again, then update the "
-                "actor"
-            )
-            raise UnknownImage(message)
-        with self.database.read() as tx:
-            registrant = registrations.of(tx, actor)
-        admission.check(image, registrant, actor["default_environment"])
-        return image
+        return statuses.image_of(self.database, self._settings, actor)
 
     def _no_longer_admitted(self, actor_ids: Iterable[str]) -> list[str]:
         found = []
@@ -339,23 +371,7 @@ class Pool:
                     self._find_image(actor)
             except NotAdmitted:
                 found.append(actor_id)
-            except (UnknownImage, ImageRefused, SettingsError):
+            except statuses.UNUSABLE:
                 # the workers go on with the image that they know
                 continue
         return found
-
-    def _write_status(
-        self, actor_id: str, status: str, reason: str, revision: int | None
-    ) -> Accepted | None:
-        with self.database.write() as tx:
-            actor = actors.get(tx, actor_id)
-            if actor is None or (actor["status"], actor["status_message"]) == (status, reason):
-                return None
-            if revision is not None and actor["revision"] != revision:
-                return None
-            if actor["status"] == actors.SHUTTING_DOWN:
-                return None
-            actors.change(tx, actor_id, status=status, status_message=reason)
-            kind = events.ACTOR_READY if status == actors.READY else events.ACTOR_ERROR
-            api_server = self._api_server(actor["tenant"])
-            return events.emit(tx, actor, kind, api_server, status_message=reason)

@@ -20,6 +20,8 @@ from abaco.store.known import NotKnown
 from abaco.workers import endings, environment, threads
 from abaco.workers.fate import Facts, Fate, decide
 from abaco.workers.processes import KILLED, SHORTAGES, Cold, Ending, NotStarted, Warm
+from abaco.workers.protocol import WorkerFacts
+from abaco.workers.results import Results
 from abaco.workers.workspace import RESULT_BYTES, Log, Workspace
 
 if TYPE_CHECKING:
@@ -32,10 +34,9 @@ if TYPE_CHECKING:
     from abaco.store.executions import Message
     from abaco.store.records import Record
     from abaco.workers.containers import Container
-    from abaco.workers.grants import Grants
     from abaco.workers.mailbox import Entry
-    from abaco.workers.mailboxes import Mailboxes
     from abaco.workers.processes import Handled, Process
+    from abaco.workers.protocol import Grants, Tray
 
 CREATING = "CREATING CONTAINER"
 READY = "READY"
@@ -48,7 +49,6 @@ _SHORT_SECONDS = 0.05
 _RETRY_SECONDS = 0.2
 _SHORTAGE_SECONDS = 1.0
 _LOG_SECONDS = 2.0
-_STORE_SECONDS = 0.5
 _TOKEN_MARGIN = 60
 _MAX_TOGETHER = 32
 _TOGETHER_SECONDS = 5.0
@@ -65,8 +65,14 @@ class Home(Protocol):
     database: Database
     limits: Limits
     data: Path
-    grants: Grants
-    mailboxes: Mailboxes
+
+    @property
+    def grants(self) -> Grants:
+        """The access tokens of executions."""
+
+    @property
+    def mailboxes(self) -> Tray:
+        """Where its messages are."""
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
@@ -99,7 +105,7 @@ class Running:
 
     claim: Claim
     log: Log
-    results: _Results
+    results: Results
     began: float = field(default_factory=time.monotonic)
     stop_reason: str = ""
     timer: asyncio.TimerHandle | None = None
@@ -154,6 +160,21 @@ class Worker:
     def is_busy(self) -> bool:
         """Whether it runs a message, or several."""
         return self.running is not None or self.status == BUSY
+
+    @property
+    def facts(self) -> WorkerFacts:
+        """What the API shows of it."""
+        return WorkerFacts(
+            self.id,
+            self.tenant,
+            self.image.name,
+            self.status,
+            self.create_time,
+            self.last_execution_time,
+            self.retired,
+            location="" if self.container is None else self.container.location,
+            cid="" if self.container is None else self.container.cid,
+        )
 
     def wake(self) -> None:
         """Say that there may be a message."""
@@ -310,7 +331,10 @@ class Worker:
     async def _execute(self, claim: Claim) -> None:
         limits, workspace = self._home.limits, self._workspace
         seconds = self.image.seconds or limits.execution_seconds
-        log, results = Log(limits.log_characters), _Results(self._home, claim.execution)
+        log, results = (
+            Log(limits.log_characters),
+            Results(self._home.mailboxes, limits, claim.execution),
+        )
         running = self.running = Running(claim, log, results)
         token = self._grant(claim.actor, seconds)
         if self.container is not None:
@@ -438,7 +462,7 @@ class Worker:
         )
 
     async def _settle(
-        self, running: Running, ending: Ending, problem: str, results: _Results
+        self, running: Running, ending: Ending, problem: str, results: Results
     ) -> None:
         """Do with a message what becomes of it."""
         entry = running.claim.entry
@@ -529,52 +553,6 @@ class Worker:
                 environment.FIRST_ATTEMPT: "true" if claim.first else None,
                 "MSG": claim.message.body.decode() if text else None,
             },
-        )
-
-
-class _Results:
-    """The results of an execution, stored now and then while it runs."""
-
-    def __init__(self, home: Home, execution: Record) -> None:
-        self._home = home
-        self._execution = execution
-        self._waiting: list[bytes] = []
-        self._left = home.limits.results
-        self._stored = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def keep(self, body: bytes) -> None:
-        """Take a result, if there is room for one more."""
-        self._home.mailboxes.told(self._execution, body)
-        if self._left <= 0:
-            return
-        self._left -= 1
-        self._waiting.append(body)
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_STORE_SECONDS, self._store)
-
-    def end(self) -> None:
-        """Store nothing more by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def rest(self) -> list[bytes]:
-        """Return all results at the end of the execution; none if there are some in the store."""
-        if self._stored and self._waiting:
-            self._store()
-        return self._waiting
-
-    def _store(self) -> None:
-        self._timer, self._stored = None, True
-        bodies, self._waiting = self._waiting, []
-        self._home.mailboxes.write(
-            executions.Results(
-                self._execution["id"],
-                self._execution["actor_id"],
-                tuple(bodies),
-                self._home.limits.result_seconds,
-            )
         )
 
 

@@ -263,6 +263,7 @@ def test_the_table_of_the_gateway_has_every_key_with_its_default(tmp_path: Path)
     assert documented["images"] == defaults.images_files[0].name
     assert documented["tenants"] == defaults.default_tenant
     assert documented["case"] == defaults.case
+    assert documented["engine"] == defaults.engine
 
 
 def test_the_table_of_limits_has_every_limit_with_its_default() -> None:

@@ -36,6 +36,16 @@ def manager_gateway(folder: Path, mongodb: dict[str, Any], mode: str = "warm") -
         mongodb: the settings of the job database.
         mode: of the actor.
     """
+    return RunningGateway(folder, {IMAGE: manager_image(mongodb, mode)})
+
+
+def manager_image(mongodb: dict[str, Any], mode: str = "warm") -> dict[str, Any]:
+    """Return this repository's actor as `images.yml` has it, of which everybody may register actors.
+
+    Args:
+        mongodb: the settings of the job database.
+        mode: of the actor.
+    """
     image = yaml.safe_load((ROOT / "images.yml").read_text())[IMAGE]
     if mode == "cold":
         image = {name: value for name, value in image.items() if name not in ("handler", "batch")}
@@ -46,8 +56,7 @@ def manager_gateway(folder: Path, mongodb: dict[str, Any], mode: str = "warm") -
         "_REACTOR_MONGODB_PATIENCE": "0",
     }
     image |= {"folder": str(ROOT), "mode": mode, "environment": environment}
-    images = {IMAGE: {**image, "register": {"roles": [EVERYONE]}}}
-    return RunningGateway(folder, images)
+    return {**image, "register": {"roles": [EVERYONE]}}
 
 
 def processes(gateway: RunningGateway) -> list[psutil.Process]:

@@ -72,7 +72,7 @@ def create(call: Call) -> Reply:
     with call.gateway.database.write() as tx:
         _check_link(tx, call, described.get("link", ""))
         actor = actors.create(tx, call.tenant, call.principal.registrant, described)
-    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    call.gateway.on_loop(call.gateway.engine.adopt(actor["id"]))
     return Reply(show(call, actor), "Actor created successfully.")
 
 
@@ -112,7 +112,7 @@ def update(call: Call) -> Reply:
         if events.come_back(tx, changed):
             message = "Error: this update would result in a cycle of linked actors."
             raise BadRequest(message)
-    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    call.gateway.on_loop(call.gateway.engine.adopt(actor["id"]))
     shown = show(call, changed, whole=not call.principal.nonce)
     return Reply(shown, "Actor updated successfully.")
 
@@ -120,7 +120,7 @@ def update(call: Call) -> Reply:
 async def delete(call: Call) -> Reply:
     """Remove an actor when what its workers are doing has ended, at most 20 seconds later."""
     await asyncio.to_thread(_shut_down, call)
-    await call.gateway.pool.dismiss(call.actor["id"])
+    await call.gateway.engine.dismiss(call.actor["id"])
     await asyncio.to_thread(_remove, call)
     return Reply(None, "Actor deleted successfully.")
 
@@ -143,9 +143,7 @@ def utilization(call: Call) -> Reply:
         mine = actors.all_of(tx, call.tenant)
         waiting = sum(executions.waiting(tx, actor["id"]) for actor in mine)
         total = actors.ever(tx, call.tenant)
-    workers = call.gateway.ask_pool(
-        lambda pool: sum(len(pool.workers_of(actor["id"])) for actor in mine)
-    )
+    workers = sum(len(call.gateway.workers_of(actor["id"])) for actor in mine)
     result = {
         "currentActors": len(mine),
         "totalActors": total,

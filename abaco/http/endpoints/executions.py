@@ -72,10 +72,10 @@ def stop(call: Call) -> Reply:
     The message of one that could not be handled yet is dropped; it ends in status ERROR.
     """
     execution = _find(call)
-    execution_id, pool = execution["id"], call.gateway.pool
-    if call.gateway.on_loop(pool.mailboxes.drop_postponed(call.actor["id"], execution_id)):
+    execution_id, engine = execution["id"], call.gateway.engine
+    if call.gateway.on_loop(engine.drop_postponed(call.actor["id"], execution_id)):
         return Reply(None, f"Dropped the message of execution {execution_id}.")
-    if not call.gateway.ask_pool(lambda pool: pool.stop_execution(execution_id)):
+    if not call.gateway.on_loop(engine.stop_execution(execution_id)):
         status = _find(call)["status"]
         message = (
             "Cannot force quit an execution not in RUNNING status. "
@@ -90,7 +90,7 @@ def logs(call: Call) -> Reply:
     execution = _find(call)
     text = None
     if execution["status"] == RUNNING:
-        text = call.gateway.ask_pool(lambda pool: pool.live_log(execution["id"]))
+        text = call.gateway.on_loop(call.gateway.engine.live_log(execution["id"]))
     if text is None:
         with call.gateway.database.read() as tx:
             text = executions.log_of(tx, execution["id"])

@@ -23,7 +23,7 @@ from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
 from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import environment
-from abaco.workers.mailboxes import Outcome
+from abaco.workers.protocol import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,8 @@ async def post(call: Call) -> Reply | Response:
 
 
 async def _post(call: Call, *, waits: bool) -> Reply | Response:
-    pool, actor = call.gateway.pool, call.actor
-    image = pool.image_of(actor["id"])
+    engine, actor = call.gateway.engine, call.actor
+    image = engine.image_of(actor["id"])
     if image is None:
         files = call.gateway.settings.images_files
         image = (await asyncio.to_thread(load_images, *files)).get(actor["image"])
@@ -87,12 +87,12 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         reading = _read(call, image)
     rule = image.throttle if image else None
     kept = reading.submission.message.environment
-    ahead = pool.mailboxes.ahead_of(reading.submission) if waits else None
+    ahead = await engine.ahead_of(reading.submission) if waits else None
     if ahead is not None and (image is None or image.idempotency not in kept):
         raise _away(ahead.execution_id, Outcome(unavailable=ahead.reason))
     with throttled(call, rule, kept, reading.named) as watch:
         answered = waits and ahead is None
-        submitted = await pool.mailboxes.submit(reading.submission, answered=answered, watch=watch)
+        submitted = await engine.submit(reading.submission, answered=answered, watch=watch)
         if submitted is None:
             error = f"No actor found with identifier: {actor['id']}."
             raise NotFound(error)
@@ -118,7 +118,7 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
     """Wait for an execution; return the reply to its sender."""
-    pool, left = call.gateway.pool, asyncio.create_task(call.disconnected())
+    engine, left = call.gateway.engine, asyncio.create_task(call.disconnected())
     waiting: set[asyncio.Future[Any]] = {ending, left}
     seconds = call.gateway.settings.limits.synchronous_seconds
     try:
@@ -129,7 +129,7 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
         _check_ended(execution_id, ending)
     finally:
         left.cancel()
-        pool.mailboxes.forget(execution_id, ending)
+        engine.forget(execution_id, ending)
     outcome = ending.result()
     if outcome.unavailable:
         raise _away(execution_id, outcome)
@@ -349,7 +349,7 @@ def count(call: Call) -> Reply:
 
 async def purge(call: Call) -> Reply:
     """Drop the messages that wait; their executions end in status ERROR."""
-    await call.gateway.pool.mailboxes.purge(call.actor["id"])
+    await call.gateway.engine.purge(call.actor["id"])
     links = {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),

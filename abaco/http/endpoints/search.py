@@ -146,7 +146,7 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
                     "id": worker.id,
                     "actor_id": actor_id,
                     "status": worker.status,
-                    "image": worker.image.name,
+                    "image": worker.image,
                     "create_time": worker.create_time,
                     "last_execution_time": worker.last_execution_time,
                     "last_health_check_time": None,

@@ -13,8 +13,8 @@ from abaco.store import actors, executions
 from abaco.store.permissions import READ, UPDATE
 
 if TYPE_CHECKING:
-    from abaco.workers.containers import Container
-    from abaco.workers.worker import Worker
+    from abaco.workers.protocol import WorkerFacts
+
 _PATH = "/actors/{actor}/workers"
 _ONE = f"{_PATH}/{{worker}}"
 
@@ -41,7 +41,7 @@ def add(call: Call) -> Reply:
         return Reply(None, f"Actor {actor['id']} already had {wanted} worker(s).")
     with call.gateway.database.write() as tx:
         actors.change(tx, actor["id"], wanted_workers=wanted)
-    call.gateway.on_loop(call.gateway.pool.adopt(actor["id"]))
+    call.gateway.on_loop(call.gateway.engine.adopt(actor["id"]))
     message = (
         f"Scheduled {wanted - before} new worker(s) to start. "
         f"Previously, there were {before} workers."
@@ -60,7 +60,7 @@ def stop(call: Call) -> Reply:
     actor = call.actor
     with call.gateway.database.write() as tx:
         actors.change(tx, actor["id"], wanted_workers=max(1, actor["wanted_workers"] - 1))
-    call.gateway.ask_pool(lambda pool: pool.retire(actor["id"], worker.id))
+    call.gateway.on_loop(call.gateway.engine.retire(actor["id"], worker.id))
     with call.gateway.database.read() as tx:
         waiting = executions.waiting(tx, actor["id"])
     if waiting:
@@ -68,7 +68,7 @@ def stop(call: Call) -> Reply:
     return Reply(None, "Worker scheduled to be stopped.")
 
 
-def _find(call: Call) -> Worker:
+def _find(call: Call) -> WorkerFacts:
     for worker in call.gateway.workers_of(call.actor["id"]):
         if worker.id == call.path["worker"]:
             return worker
@@ -76,7 +76,7 @@ def _find(call: Call) -> Worker:
     raise NotFound(message)
 
 
-def _show(worker: Worker) -> dict[str, Any]:
+def _show(worker: WorkerFacts) -> dict[str, Any]:
     last = worker.last_execution_time
     return {
         "id": worker.id,
@@ -85,17 +85,16 @@ def _show(worker: Worker) -> dict[str, Any]:
         "createTime": clock.iso(worker.create_time),
         "lastExecutionTime": clock.iso(last) if last else "None",
         "lastHealthCheckTime": "None",
-        "image": worker.image.name,
+        "image": worker.image,
         "chName": f"worker_{worker.id}",
-        **_place(worker.container),
+        **_place(worker),
     }
 
 
-def _place(container: Container | None) -> dict[str, str]:
+def _place(worker: WorkerFacts) -> dict[str, str]:
     """Return where the container of the present message is."""
-    if container is None:
-        return {}
-    return {"location": container.location, **({"cid": container.cid} if container.cid else {})}
+    place = {"location": worker.location, "cid": worker.cid}
+    return {name: value for name, value in place.items() if value}
 
 
 ENDPOINTS = (

@@ -58,14 +58,14 @@ def prepared(tmp_path: Path) -> Iterator[Prepared]:
 async def serving(prepared: Prepared) -> AsyncIterator[httpx.AsyncClient]:
     """Run a gateway in this process's event loop."""
     gateway = Gateway(prepared.settings, prepared.database, "http://127.0.0.1:1")
-    await gateway.pool.start()
+    await gateway.engine.start()
     transport = httpx.ASGITransport(make_application(gateway))
     headers = {"Authorization": f"Bearer {prepared.token}"}
     async with httpx.AsyncClient(
         transport=transport, base_url="http://gateway/actors/v2", headers=headers
     ) as client:
         yield client
-    await gateway.pool.stop()
+    await gateway.engine.stop()
 
 
 def run(prepared: Prepared, work: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:

@@ -1,0 +1,49 @@
+"""Containers for workers, where the settings name an engine: nothing of it is imported elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abaco.settings import NONE
+from abaco.workers.workspace import prefix
+
+if TYPE_CHECKING:
+    from abaco.settings import Image, Settings
+    from abaco.workers.container_engine import Engine
+    from abaco.workers.containers import Container
+
+
+class ContainerMaker:
+    """Makes the containers of a gateway or node, and removes those that it left.
+
+    Args:
+        settings: of the gateway or node.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine: Engine | None = None
+        if settings.containers.engine != NONE:
+            from abaco.workers.container_engine import Engine  # noqa: PLC0415 - most gateways do without
+
+            self._engine = Engine(settings.containers, prefix(settings.data))
+
+    def make(self, image: Image, worker_id: str) -> Container:
+        """Return what runs the messages of a worker in containers.
+
+        Raises:
+            LookupError: the settings name no engine.
+        """
+        from abaco.workers.containers import Container  # noqa: PLC0415 - as the engine
+
+        if self._engine is None:
+            message = f"{image.name} needs an engine for containers"
+            raise LookupError(message)
+        return Container(image, self._engine, worker_id)
+
+    def remove_left(self, worker_id: str = "") -> int:
+        """Remove the containers that an earlier process left; return their number.
+
+        Args:
+            worker_id: of the worker whose containers they are; by default, all are removed.
+        """
+        return 0 if self._engine is None else self._engine.remove_left(worker_id)

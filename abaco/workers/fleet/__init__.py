@@ -1,0 +1,11 @@
+"""The engine `celery`: messages run on other machines, however many gateways there are.
+
+`engine` is its part in a gateway, `node` the program on each machine (`python -m abaco worker`), `tasks` what its
+processes do, `crew` and `desk` the workers in such a process. `bell` rings through RabbitMQ for what is in PostgreSQL,
+and `sweeper` for what nobody has heard.
+"""
+
+from __future__ import annotations
+
+CONFIGURATION, NODE = "ABACO_NODE_CONFIGURATION", "ABACO_NODE_ID"
+"""The variables that tell the processes of a node what it is."""

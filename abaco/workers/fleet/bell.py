@@ -1,0 +1,243 @@
+"""The bell: a task of Celery for each message, through a queue of RabbitMQ for each actor.
+
+It carries the id of an execution and nothing else. It is rung after the commit; when the broker is away, or a ring is
+lost, the sweeper rings again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import celery
+import kombu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RUN, PREPARE = "abaco.run", "abaco.prepare"
+"""Run an execution, and make an actor ready."""
+PREFIX = "abaco.actor."
+DEAD = "abaco.dead"
+"""Where a ring ends up that worker after worker was lost with."""
+_IDLE = "abaco"
+"""A queue that every node listens to, so that there is one."""
+_MAX_DELIVERIES = 20
+_KEPT_MILLISECONDS = 7 * 86_400_000
+"""How long a node may keep a ring: longer than any execution. What a queue was made with stays."""
+_MAX_WAITING = 10_000
+
+_logger = logging.getLogger(__name__)
+
+
+class Ring(NamedTuple):
+    """For what the bell is rung.
+
+    Attributes:
+        task: `RUN` or `PREPARE`.
+        subject: the id of an execution, or that of the actor.
+        actor_id: in whose queue.
+        stateless: whether several nodes may take from that.
+    """
+
+    task: str
+    subject: str
+    actor_id: str
+    stateless: bool
+
+
+class Again(NamedTuple):
+    """Rings of one actor that may have been lost; they were not while there are others in its queue."""
+
+    rings: tuple[Ring, ...]
+
+
+def arguments_of(*, stateless: bool) -> dict[str, Any]:
+    """Return what RabbitMQ is told of the queue of an actor."""
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": _MAX_DELIVERIES,
+        "x-dead-letter-exchange": DEAD,
+        # a RabbitMQ before 3.12 does not read it: see docs/fleet.md
+        "x-consumer-timeout": _KEPT_MILLISECONDS,
+    }
+    # with one, an actor's messages would all go to one node
+    return arguments if stateless else {**arguments, "x-single-active-consumer": True}
+
+
+def name_of(actor_id: str, *, stateless: bool) -> str:
+    """Return the name of the queue of an actor; a queue stays what it was made as."""
+    return f"{PREFIX}{actor_id}" if stateless else f"{PREFIX}{actor_id}.single"
+
+
+def queue_of(actor_id: str, *, stateless: bool) -> kombu.Queue:
+    """Return the queue of an actor."""
+    name = name_of(actor_id, stateless=stateless)
+    arguments = arguments_of(stateless=stateless)
+    return kombu.Queue(
+        name, exchange=kombu.Exchange(""), routing_key=name, queue_arguments=arguments
+    )
+
+
+def application(broker: str) -> celery.Celery:
+    """Return the application of Celery, the same in gateways and nodes.
+
+    Args:
+        broker: the URL of RabbitMQ.
+    """
+    app = celery.Celery("abaco", broker=broker, set_as_current=False)
+    app.conf.update(
+        broker_transport_options={"confirm_publish": True},
+        broker_connection_timeout=4,
+        broker_heartbeat=10,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_queues=[kombu.Queue(_IDLE, queue_arguments={"x-queue-type": "quorum"})],
+        task_default_queue=_IDLE,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=True,
+        worker_consumer="abaco.workers.fleet.consumer:Consumer",
+        worker_hijack_root_logger=False,
+    )
+    return app
+
+
+class Bell:
+    """A thread that rings, so that nobody waits for the broker.
+
+    Args:
+        broker: the URL of RabbitMQ.
+    """
+
+    def __init__(self, broker: str) -> None:
+        self.app = application(broker)
+        self._queue: queue.Queue[Ring | Again | str | None] = queue.Queue(_MAX_WAITING)
+        self._producer: kombu.Producer | None = None
+        self._is_away = False
+        self._thread = threading.Thread(target=self._run, name="abaco-bell", daemon=True)
+        self._thread.start()
+
+    def ring(self, ring: Ring) -> None:
+        """Ring soon; where too much waits for the broker already, the sweeper rings later."""
+        try:
+            self._queue.put_nowait(ring)
+        except queue.Full:
+            _logger.debug("the bell is not rung for %s", ring.subject)
+
+    def ring_again(self, rings: Iterable[Ring]) -> None:
+        """Ring for what may not have been heard."""
+        by_queue = itertools.groupby(sorted(rings), lambda ring: (ring.actor_id, ring.stateless))
+        for _, each in by_queue:
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(Again(tuple(each)))
+
+    def remove(self, actor_id: str) -> None:
+        """Remove the queues of an actor that is gone."""
+        self._queue.put(actor_id)
+
+    def close(self) -> None:
+        """Ring for what was given, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        work = self._queue.get()
+        while work is not None:
+            try:
+                self._do(work)
+                self._is_away = False
+                work = self._queue.get()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the sweeper rings again
+                if not self._is_away:
+                    _logger.warning("the broker does not answer: %s", type(error).__name__)
+                self._is_away = True
+                self._disconnect()
+                work = self._pass_over()
+        self._disconnect()
+        self.app.close()
+
+    def _pass_over(self) -> Ring | Again | str | None:
+        """Drop what waits, which is rung for again when the broker is back; return what comes next."""
+        with contextlib.suppress(queue.Empty):
+            while self._queue.get_nowait() is not None:
+                continue
+            return None
+        return self._queue.get()
+
+    def _connect(self) -> kombu.Producer:
+        if self._producer is None:
+            connection = self.app.connection_for_write()
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            self._producer = kombu.Producer(connection)
+        return self._producer
+
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(Exception):
+                producer.connection.release()
+
+    def _do(self, work: Ring | Again | str) -> None:
+        producer = self._connect()
+        if isinstance(work, str):
+            for stateless in (True, False):
+                producer.channel.queue_delete(name_of(work, stateless=stateless))
+        elif isinstance(work, Ring):
+            self._publish(producer, work)
+        elif not _waiting(producer.channel, work.rings[0]):
+            for ring in work.rings:
+                self._publish(producer, ring)
+
+    def _publish(self, producer: kombu.Producer, work: Ring) -> None:
+        self.app.send_task(
+            work.task,
+            args=[work.subject],
+            queue=queue_of(work.actor_id, stateless=work.stateless),
+            producer=producer,
+            retry=False,
+        )
+
+
+def _waiting(channel: Any, ring: Ring) -> int:
+    """Return how many rings are in a queue that no node has taken."""
+    found = channel.queue_declare(
+        queue=name_of(ring.actor_id, stateless=ring.stateless),
+        durable=True,
+        auto_delete=False,
+        arguments=arguments_of(stateless=ring.stateless),
+    )
+    return int(found.message_count)
+
+
+def declare_dead_letters(app: celery.Celery) -> None:
+    """Make the queue of what was given up, which an operator looks at."""
+    exchange = kombu.Exchange(DEAD, type="fanout", durable=True)
+    dead = kombu.Queue(DEAD, exchange=exchange, queue_arguments={"x-queue-type": "quorum"})
+    with app.connection_for_write() as connection:
+        dead(connection.default_channel).declare()
+
+
+def lengths_of(broker: str, names: Iterable[str]) -> tuple[str, dict[str, int]]:
+    """Return the version of a broker, and how many rings wait in those of some queues that there are.
+
+    Raises:
+        OperationalError: it does not answer.
+    """
+    lengths: dict[str, int] = {}
+    app = application(broker)
+    with contextlib.closing(app), app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0)
+        version = str(connection.connection.server_properties.get("version", "unknown"))
+        for name in names:
+            # a queue that is not there closes the channel
+            with contextlib.suppress(*connection.channel_errors), connection.channel() as channel:
+                lengths[name] = channel.queue_declare(queue=name, passive=True).message_count
+    return version, lengths

@@ -1,0 +1,268 @@
+"""The workers in one process of a node: it runs one message at a time, of whatever actor, each by the actor's worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+from sqlalchemy.exc import SQLAlchemyError
+
+from abaco import roles
+from abaco.store import actors, executions, leases, tokens
+from abaco.workers import statuses, threads
+from abaco.workers.admission import NotAdmitted
+from abaco.workers.container_maker import ContainerMaker
+from abaco.workers.environment import WORKER
+from abaco.workers.fleet.desk import Desk
+from abaco.workers.fleet.sweeper import ring_for
+from abaco.workers.processes import end_left
+from abaco.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from abaco.settings import Image, Limits, Settings
+    from abaco.store.database import Database
+    from abaco.store.leases import Taken
+    from abaco.store.records import Record
+    from abaco.workers.containers import Container
+    from abaco.workers.fleet.bell import Bell, Ring
+    from abaco.workers.protocol import Tray
+
+MAX_WORKERS = 16
+"""Of different actors that a process keeps, with their warm processes; of more, the one used longest ago ends."""
+_STOP_SECONDS = 5.0
+_RETRY_SECONDS = 1.0
+_LABEL = "of an execution"
+
+_logger = logging.getLogger(__name__)
+
+
+class StoredGrants:
+    """The access tokens of executions, where every gateway finds them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, tenant: str, user: str, seconds: float) -> str:
+        """Make a token with which an execution acts as a user."""
+        with self._database.write() as tx:
+            return tokens.create(
+                tx,
+                tenant,
+                user,
+                [roles.EVERYONE],
+                lifetime=max(1, round(seconds)),
+                label=_LABEL,
+                renewable=False,
+            ).access
+
+    def revoke(self, token: str) -> None:
+        """End a token; an empty one is none."""
+        if not token:
+            return
+        try:
+            with self._database.write() as tx:
+                tokens.end(tx, token)
+        except SQLAlchemyError as error:
+            _logger.warning("a token lasts until it expires: %s", type(error).__name__)
+
+
+class Crew:
+    """The home of the workers of a process; used from its event loop.
+
+    Args:
+        settings: of the node.
+        database: of the platform.
+        bell: is rung for what follows.
+        node_id: of the node.
+    """
+
+    def __init__(self, settings: Settings, database: Database, bell: Bell, node_id: str) -> None:
+        self.database = database
+        self.limits: Limits = settings.limits
+        self.data: Path = settings.data
+        self.grants = StoredGrants(database)
+        self._settings = settings
+        self._containers = ContainerMaker(settings)
+        self._bell = bell
+        self._node_id = node_id
+        self._desk = Desk(database, bell, settings.limits.result_seconds)
+        self._workers: dict[str, Worker] = {}
+        """by actor, the one used last behind the others"""
+        self._ready: dict[str, asyncio.Event] = {}
+
+    @property
+    def mailboxes(self) -> Tray:
+        """Where the message is that a worker runs."""
+        return self._desk
+
+    def api_server(self, tenant: str) -> str:
+        """Return the base URL that an actor of a tenant is told."""
+        own = self._settings.tenants.get(tenant)
+        return (own and own.public_url) or self._settings.public_url or ""
+
+    async def prepare(self, actor_id: str) -> None:
+        """Make an actor ready for messages."""
+        actor = await threads.run(self._actor, actor_id)
+        if actor is not None and actor["status"] == actors.SUBMITTED:
+            await self._worker_of(actor)
+
+    async def run(self, execution_id: str) -> None:
+        """Run an execution for which the bell was rung, or the one before it; none if there is none."""
+        actor = await threads.run(self._actor_of, execution_id)
+        worker = None if actor is None else await self._worker_of(actor)
+        if worker is None:
+            return
+        began = time.monotonic()
+        taken, message = await threads.run(self._take, execution_id, worker.id)
+        if taken is None:
+            return
+        if taken.former is not None:
+            # what a process of this node left running when it was killed
+            await threads.run(self._end_left, taken.former)
+        self._desk.put(taken, message, began)
+        worker.wake()
+        beating = asyncio.create_task(self._beat(worker, taken))
+        settled = asyncio.create_task(self._desk.settled())
+        await asyncio.wait({settled, worker.task}, return_when=asyncio.FIRST_COMPLETED)
+        if not settled.done() and self._desk.is_taken:
+            # the worker has ended without a word about the message
+            self._desk.abandon()
+        await settled
+        beating.cancel()
+
+    async def close(self) -> None:
+        """End all workers."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.retire()
+        if workers:
+            tasks = {worker.task for worker in workers}
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for worker in workers:
+                if not worker.task.done():
+                    worker.abort()
+            await asyncio.wait(tasks)
+
+    def container(self, image: Image, worker_id: str) -> Container:
+        """Return what runs the messages of a worker in containers."""
+        return self._containers.make(image, worker_id)
+
+    async def ready(self, worker: Worker) -> None:
+        """Set the actor of a worker READY."""
+        await self._set_status(worker.actor_id, actors.READY, " ", worker.revision)
+        self._ready[worker.id].set()
+
+    async def failed(self, worker: Worker, reason: str) -> None:
+        """Set the actor of a worker ERROR."""
+        _logger.error("actor %s: %s", worker.actor_id, reason)
+        await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
+
+    async def _worker_of(self, actor: Record) -> Worker | None:
+        """Return the worker of an actor, ready; None if it cannot run."""
+        worker = self._workers.pop(actor["id"], None)
+        if worker is not None and (worker.retired or worker.revision != actor["revision"]):
+            await self._end(worker)
+            worker = None
+        if worker is None:
+            worker = await self._make(actor)
+        if worker is None:
+            return None
+        self._workers[actor["id"]] = worker
+        while len(self._workers) > MAX_WORKERS:
+            await self._end(self._workers.pop(next(iter(self._workers))))
+        return worker
+
+    async def _make(self, actor: Record) -> Worker | None:
+        try:
+            image = await threads.run(statuses.image_of, self.database, self._settings, actor)
+        except (*statuses.UNUSABLE, NotAdmitted) as error:
+            await self._set_status(actor["id"], actors.ERROR, str(error), actor["revision"])
+            return None
+        worker = Worker(actor, image, self)
+        is_ready = self._ready[worker.id] = asyncio.Event()
+        waiting = asyncio.create_task(is_ready.wait())
+        await asyncio.wait({waiting, worker.task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        del self._ready[worker.id]
+        return worker if is_ready.is_set() else None
+
+    @staticmethod
+    async def _end(worker: Worker) -> None:
+        worker.retire()
+        await asyncio.wait({worker.task})
+
+    async def _beat(self, worker: Worker, taken: Taken) -> None:
+        shown = ""
+        if not taken.row["stop"]:
+            await asyncio.sleep(leases.BEAT_SECONDS)
+        while True:
+            log = worker.running.log.text if worker.running is not None else ""
+            news = log if log != shown else None
+            try:
+                stop = await self._desk.beat(news, self.limits.log_seconds)
+            except leases.LeaseLost:
+                _logger.warning("execution %s: the lease is lost", taken.row["id"])
+                worker.abort()
+                return
+            shown = log
+            if stop:
+                worker.stop(stop)
+            await asyncio.sleep(leases.BEAT_SECONDS)
+
+    def _take(
+        self, execution_id: str, worker_id: str
+    ) -> tuple[Taken | None, executions.Message | None]:
+        holder = f"{self._node_id}:{os.getpid()}"
+        with self.database.write() as tx:
+            taken = leases.take(tx, execution_id, holder, worker_id, self._is_dead)
+            message = None if taken is None else executions.message_of(tx, taken.row["sequence"])
+        return taken, message
+
+    def _end_left(self, worker_id: str) -> None:
+        end_left(WORKER, worker_id)
+        self._containers.remove_left(worker_id)
+
+    def _is_dead(self, holder: str) -> bool:
+        node_id, _, pid = holder.partition(":")
+        # of other nodes, only the end of the lease tells
+        return (
+            node_id == self._node_id and int(pid) != os.getpid() and not psutil.pid_exists(int(pid))
+        )
+
+    def _actor(self, actor_id: str) -> Record | None:
+        with self.database.read() as tx:
+            return actors.get(tx, actor_id)
+
+    def _actor_of(self, execution_id: str) -> Record | None:
+        with self.database.read() as tx:
+            return leases.actor_of(tx, execution_id)
+
+    async def _set_status(self, actor_id: str, status: str, reason: str, revision: int) -> None:
+        while True:
+            try:
+                linked = await threads.run(
+                    statuses.write,
+                    self.database,
+                    self.api_server,
+                    actor_id,
+                    status,
+                    reason,
+                    revision,
+                )
+            except SQLAlchemyError as error:
+                _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if linked is not None:
+                self._bell.ring(await threads.run(self._ring_for, linked))
+            return
+
+    def _ring_for(self, linked: executions.Accepted) -> Ring:
+        with self.database.read() as tx:
+            return ring_for(tx, linked)

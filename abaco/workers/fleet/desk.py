@@ -1,0 +1,273 @@
+"""The message of one worker in a process of a node: where it is taken from, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from abaco import clock
+from abaco.store import executions, leases, notices
+from abaco.workers import threads
+from abaco.workers.fleet.bell import RUN, Ring
+from abaco.workers.fleet.sweeper import ring_for
+from abaco.workers.mailbox import Entry, delay_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sqlalchemy import Connection
+
+    from abaco.store.database import Database
+    from abaco.store.leases import Taken
+    from abaco.store.records import Record
+    from abaco.store.writer import Operation
+    from abaco.workers import endings
+    from abaco.workers.fleet.bell import Bell
+
+SAFE_SECONDS = leases.LEASE_SECONDS - 2.0
+"""Without a renewal, a holder counts its lease as lost that much before others may take over."""
+_RETRY_SECONDS = 0.5
+_SYNCHRONOUS = "_abaco_synchronous"
+
+_logger = logging.getLogger(__name__)
+
+
+class Desk:
+    """One message at a time, held by a lease; used from the event loop of a process.
+
+    Args:
+        database: of the platform.
+        bell: is rung for what follows.
+        result_seconds: how long results are kept.
+    """
+
+    def __init__(self, database: Database, bell: Bell, result_seconds: int) -> None:
+        self._database = database
+        self._bell = bell
+        self._result_seconds = result_seconds
+        self._taken: Taken | None = None
+        self._entry: Entry | None = None
+        self._renewed = 0.0
+        self._lost = False
+        self._writes: list[asyncio.Task[None]] = []
+        self.settled_event = asyncio.Event()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another may have taken what is here."""
+        return self._lost or time.monotonic() - self._renewed > SAFE_SECONDS
+
+    def put(self, taken: Taken, message: executions.Message | None, began: float) -> None:
+        """Put a message here.
+
+        Args:
+            taken: the execution, with its lease.
+            message: what it is about; None where it is not there.
+            began: when the lease was asked for, by the monotonic clock.
+        """
+        row = taken.row
+        self._taken, self._renewed, self._lost = taken, began, False
+        self.settled_event.clear()
+        waits = message is not None and message.environment.get(_SYNCHRONOUS, "").lower() == "true"
+        self._entry = Entry(
+            row["sequence"],
+            row["id"],
+            row["sender"] or "",
+            row["ordering"],
+            message,
+            attempts=row["attempts"],
+            tries=row["tries"],
+            reason=row["reason"] or "",
+            fresh=taken.fresh,
+            answered=waits and not row["tries"],
+        )
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is a message, taken by the worker or not."""
+        return self._taken is not None
+
+    def abandon(self) -> None:
+        """Leave the message to the sweeper, since its worker has ended."""
+        self._lost = True
+        self._finish(lambda _: None)
+
+    async def beat(self, log: str | None, log_seconds: int) -> str:
+        """Renew the lease, and let others see the log; return why the execution is to end, or nothing.
+
+        Raises:
+            LeaseLost: it is held by nobody, or by another.
+        """
+        if self._taken is None:
+            return ""
+        began = time.monotonic()
+        try:
+            stop = await threads.run(self._beat, self._taken, log, log_seconds)
+        except leases.LeaseLost:
+            self._lost = True
+            raise
+        except SQLAlchemyError as error:
+            _logger.error("a lease is not renewed yet: %s", type(error).__name__)
+            if self.is_lost:
+                raise leases.LeaseLost from error
+            return ""
+        self._renewed = began
+        return stop
+
+    def take(self, actor_id: str, _most: int, _may_join: Callable[[Entry], bool]) -> list[Entry]:
+        """Return the message that is here, running then."""
+        if self._taken is None or self._taken.row["actor_id"] != actor_id:
+            return []
+        entry, self._entry = self._entry, None
+        return [] if entry is None else [entry]
+
+    def next_due(self, _actor_id: str) -> float | None:
+        """Return None: the bell is rung for what is due."""
+        return None
+
+    def drop(self, _actor_id: str, entry: Entry) -> None:
+        """Let a message go that is not there."""
+        self._finish(lambda tx: executions.Drop.write(tx, [executions.Drop((entry.sequence,))]))
+
+    def put_back(self, _actor_id: str, entry: Entry) -> None:
+        """Return a message that was interrupted to its place in the mailbox."""
+
+        def write(tx: Connection) -> list[Ring]:
+            self._give_back(tx, entry)
+            return [] if self._taken is None else [_ring_again(self._taken)]
+
+        self._finish(write)
+
+    def give_back(self, actor_id: str, entries: Iterable[Entry]) -> None:
+        """Return a message to its place of which nothing was written since it was taken."""
+        for entry in entries:
+            self.put_back(actor_id, entry)
+
+    def postpone(self, _actor_id: str, entry: Entry, reason: str) -> None:
+        """Return a message that cannot be handled yet to its place in the mailbox."""
+        entry.tries += 1
+        entry.reason = reason
+        due = clock.now() + datetime.timedelta(seconds=delay_of(entry.tries))
+
+        def write(tx: Connection) -> None:
+            self._give_back(tx, entry, due)
+            notices.tell(tx, notices.POSTPONED, entry.execution_id)
+
+        self._finish(write)
+
+    def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
+        """Let a message go whose execution has ended."""
+        kept = executions.Results(
+            entry.execution_id, end.actor["id"], tuple(results), self._result_seconds
+        )
+
+        def write(tx: Connection) -> list[Ring]:
+            executions.Results.write(tx, [kept])
+            (linked,) = type(end).write(tx, [end])
+            if reason:
+                leases.explain(tx, entry.sequence, reason)
+            notices.tell(tx, notices.ENDED, entry.execution_id)
+            return [] if linked is None else [ring_for(tx, linked)]
+
+        self._finish(write)
+
+    def told(self, _execution: Record, _result: bytes) -> None:
+        """Leave it to the gateway that has sent the message, which finds results in the store."""
+
+    def write(self, operation: Operation) -> None:
+        """Write something that nobody waits for, in the order of calls."""
+        if not isinstance(operation, executions.Beginning):
+            # that it runs was written when it was taken
+            self._write_later(lambda tx: type(operation).write(tx, [operation]))
+
+    async def settled(self) -> None:
+        """Wait until what was given is written."""
+        await self.settled_event.wait()
+
+    def _beat(self, taken: Taken, log: str | None, log_seconds: int) -> str:
+        with self._database.write() as tx:
+            stop = leases.beat(tx, taken.hold)
+            if log is not None:
+                executions.show_log(tx, taken.row, log, log_seconds)
+        return stop
+
+    def _give_back(
+        self, tx: Connection, entry: Entry, due: datetime.datetime | None = None
+    ) -> None:
+        leases.give_back(
+            tx,
+            entry.sequence,
+            entry.execution_id,
+            entry.attempts,
+            entry.tries,
+            due,
+            entry.reason,
+        )
+
+    def _finish(self, write: Callable[[Connection], object]) -> None:
+        """Write what becomes of the message, behind everything else; then it is settled."""
+        self._write_later(write, last=True)
+
+    def _write_later(self, write: Callable[[Connection], object], *, last: bool = False) -> None:
+        before = self._writes[-1] if self._writes else None
+        task = asyncio.get_running_loop().create_task(self._write(write, before, last=last))
+        self._writes.append(task)
+
+    async def _write(
+        self,
+        write: Callable[[Connection], object],
+        before: asyncio.Task[None] | None,
+        *,
+        last: bool,
+    ) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        taken = self._taken
+        while taken is not None and not self.is_lost:
+            try:
+                rings = await threads.run(self._transact, taken, write, last=last)
+            except leases.LeaseLost:
+                self._lost = True
+                _logger.warning(
+                    "execution %s was taken by another meanwhile: what is said of it here is dropped",
+                    taken.row["id"],
+                )
+            except SQLAlchemyError as error:
+                _logger.error("not written yet: %s", type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            else:
+                for ring in rings:
+                    self._bell.ring(ring)
+            break
+        if last:
+            self._taken = None
+            self._writes.clear()
+            self.settled_event.set()
+
+    def _transact(
+        self, taken: Taken, write: Callable[[Connection], object], *, last: bool
+    ) -> list[Ring]:
+        with self._database.write() as tx:
+            leases.check(tx, taken.hold)
+            rings = write(tx)
+            found = rings if isinstance(rings, list) else []
+            rings = [each for each in found if isinstance(each, Ring)]
+            if last:
+                row, lane = taken.row, taken.hold.lane
+                following = leases.next_in(tx, row["actor_id"], row["ordering"], lane)
+                if following is not None:
+                    single = lane == row["actor_id"]
+                    rings.append(Ring(RUN, following, row["actor_id"], not single))
+        return rings
+
+
+def _ring_again(taken: Taken) -> Ring:
+    """Return the ring for a message that was taken and has not ended."""
+    row = taken.row
+    return Ring(RUN, row["id"], row["actor_id"], taken.hold.lane != row["actor_id"])

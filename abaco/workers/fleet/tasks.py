@@ -1,0 +1,85 @@
+"""What the processes of a node do when the bell is rung: the application that Celery is started with.
+
+Which configuration it reads, and for which node, its environment says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from abaco import settings as configuration
+from abaco.store.database import Database
+from abaco.workers.fleet import CONFIGURATION, NODE, bell
+from abaco.workers.fleet.crew import Crew
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_PR_SET_PDEATHSIG = 1
+
+_settings = configuration.load(Path(os.environ[CONFIGURATION]))
+app = bell.application(_settings.broker)
+
+
+class _Process:
+    """What a process has after its fork."""
+
+    def __init__(self) -> None:
+        self._database = Database(_settings.database)
+        self._bell = bell.Bell(_settings.broker)
+        self._loop = asyncio.new_event_loop()
+        node_id = os.environ[NODE]
+        self.crew = Crew(_settings, self._database, self._bell, node_id)
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the event loop, which stands still otherwise."""
+        self._loop.run_until_complete(work)
+
+    def close(self) -> None:
+        """End everything."""
+        self.do(self.crew.close())
+        self._loop.close()
+        self._bell.close()
+        self._database.close()
+
+
+_here: list[_Process] = []
+
+
+@app.task(name=bell.RUN)  # type: ignore[untyped-decorator]
+def run(execution_id: str) -> None:
+    """Run an execution."""
+    _process().do(_process().crew.run(execution_id))
+
+
+@app.task(name=bell.PREPARE)  # type: ignore[untyped-decorator]
+def prepare(actor_id: str) -> None:
+    """Make an actor ready for messages."""
+    _process().do(_process().crew.prepare(actor_id))
+
+
+def _process() -> _Process:
+    if not _here:
+        _here.append(_Process())
+    return _here[0]
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _begin(**_: object) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # without its node nobody would tell it what to listen to: it ends in order then
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end(**_: object) -> None:
+    for process in _here:
+        process.close()

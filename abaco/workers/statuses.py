@@ -1,0 +1,87 @@
+"""Whether an actor can run: what it is made of, and the status that says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abaco import events
+from abaco.exceptions import SettingsError
+from abaco.settings import CONTAINER, NONE
+from abaco.store import actors, registrations
+from abaco.workers import admission
+from abaco.workers.admission import ImageRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from abaco.settings import Image, Settings
+    from abaco.store.database import Database
+    from abaco.store.executions import Accepted
+    from abaco.store.records import Record
+
+
+class UnknownImage(Exception):
+    """There is no image of that name, or nothing to run it; the text says what to do."""
+
+
+UNUSABLE = (UnknownImage, ImageRefused, SettingsError)
+"""Why there is nothing that an actor could run, whoever described it."""
+
+
+def image_of(database: Database, settings: Settings, actor: Record) -> Image:
+    """Return what an actor runs.
+
+    Raises:
+        UnknownImage: it is not known, or there is no engine for its containers.
+        ImageRefused: it is of no registry that is allowed.
+        NotAdmitted: whoever described the actor may not register it.
+        SettingsError: the file of images cannot be used.
+    """
+    image = admission.find(settings, actor["image"])
+    if image is None:
+        message = (
+            f"image {actor['image']:.200} is not known here: add it to {settings.images_files[0]} "
+            "with its folder and command, then update the actor"
+        )
+        raise UnknownImage(message)
+    if image.mode == CONTAINER and settings.containers.engine == NONE:
+        message = (
+            f"image {image.name:.200} runs in containers: let `containers` in {settings.file} "
+            "name an engine, start the gateway again, then update the actor"
+        )
+        raise UnknownImage(message)
+    with database.read() as tx:
+        registrant = registrations.of(tx, actor)
+    admission.check(image, registrant, actor["default_environment"])
+    return image
+
+
+def write(
+    database: Database,
+    api_server: Callable[[str], str],
+    actor_id: str,
+    status: str,
+    reason: str,
+    revision: int | None = None,
+) -> Accepted | None:
+    """Set the status of an actor, and tell its link and webhook; return the message to the former.
+
+    Args:
+        database: of the platform.
+        api_server: returns the base URL that an actor of a tenant is told.
+        actor_id: the actor's.
+        status: of `abaco.store.actors`.
+        reason: why.
+        revision: of the actor that has it; of another, nothing is changed.
+    """
+    with database.write() as tx:
+        actor = actors.get(tx, actor_id)
+        if actor is None or (actor["status"], actor["status_message"]) == (status, reason):
+            return None
+        if revision is not None and actor["revision"] != revision:
+            return None
+        if actor["status"] == actors.SHUTTING_DOWN:
+            return None
+        actors.change(tx, actor_id, status=status, status_message=reason)
+        kind = events.ACTOR_READY if status == actors.READY else events.ACTOR_ERROR
+        return events.emit(tx, actor, kind, api_server(actor["tenant"]), status_message=reason)

@@ -1,0 +1,469 @@
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import select
+
+from abaco.store import tables
+from abaco.store.database import Database
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Db, Document
+from tests import services
+from tests.abaco.fleet import RunningFleet
+from tests.abaco.running import ACTORS, PROBE, Client, RunningGateway, eventually
+from tests.conftest import ENGINES, NO_SERVICES, ROOT, SERVICES
+from tests.containers.engines import IMAGE as CONTAINER_IMAGE
+from tests.containers.engines import running as containers
+from tests.loopback import Loopback, Reply, Request
+from tests.reliability.checker import Outcome, Record, problems
+from tests.reliability.running import (
+    IMAGE,
+    Sender,
+    manager_image,
+    read_back,
+    running_jobs,
+    settled,
+    under_load,
+)
+from tests.reliability.soak import many
+
+pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
+ROUNDS = many(1, 20)
+
+IMAGES = {
+    **PROBE,
+    "ordered": {
+        "folder": str(ACTORS),
+        "command": ["python3", "probe.py"],
+        "mode": "warm",
+        "handler": "probe:main",
+        "ordered_by": "about",
+        "unavailable": [75],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[services.Postgres]:
+    with contextlib.closing(services.Postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rabbitmq() -> Iterator[services.RabbitMQ]:
+    with contextlib.closing(services.RabbitMQ()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    postgres: services.Postgres,
+    rabbitmq: services.RabbitMQ,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RunningFleet]:
+    """Two gateways and two nodes."""
+    folder = tmp_path_factory.mktemp("fleet")
+    settings = {"containers": _containers(folder)} if ENGINES else {}
+    with RunningFleet(folder, postgres, rabbitmq, IMAGES, settings) as running:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda start: start(), [running.gateway, running.node]))
+            list(threads.map(lambda start: start(), [running.gateway, running.node]))
+        yield running
+
+
+def _containers(folder: Path) -> dict[str, Any]:
+    """Return the settings of an engine that is started when it is needed."""
+    return {
+        "engine": ENGINES[0],
+        "socket": str(folder / "engine" / "socket"),
+        "registries": ["localhost"],
+        "network": "none",
+    }
+
+
+@pytest.fixture(scope="module")
+def ada(fleet: RunningFleet) -> Iterator[Client]:
+    """A user, at one gateway."""
+    with fleet.gateways[0].client("ada") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def there(fleet: RunningFleet) -> Iterator[Client]:
+    """The same user, at the other gateway."""
+    with fleet.gateways[1].client("ada") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def root(fleet: RunningFleet) -> Iterator[Client]:
+    """An administrator, who may choose the nodes of an actor."""
+    with fleet.gateways[0].admin() as client:
+        yield client
+
+
+# The engine local
+
+
+def test_a_second_gateway_does_not_start_on_the_same_database(
+    postgres: services.Postgres, tmp_path: Path
+) -> None:
+    settings = {"database": postgres.database()}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with RunningGateway(tmp_path / "one", settings=settings) as first:
+        second = RunningGateway(tmp_path / "two", settings=settings).command("serve", "--port=0")
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "another gateway is using the platform's database" in second.stderr
+        with first.client() as ada:
+            actor = ada.actor()
+            assert ada.run(actor, {"print": "tacos"})["status"] == "COMPLETE"
+            assert postgres.break_connections() > 0
+            eventually(lambda: ada.post(f"/{actor}/messages", json={}).status_code == 200)
+            assert ada.run(actor, {"print": "tacos"})["status"] == "COMPLETE"
+
+
+# Requests at one gateway, workers elsewhere
+
+
+@pytest.fixture(scope="module")
+def actor(ada: Client) -> str:
+    return ada.actor("warm")
+
+
+def test_what_one_gateway_accepts_any_gateway_shows(ada: Client, there: Client, actor: str) -> None:
+    execution = ada.submit(actor, {"print": "tacos", "results": ["salsa"]})
+    assert there.ended(actor, execution)["exitCode"] == 0
+    assert there.logs(actor, execution) == "tacos\n"
+    assert there.result_of(actor, execution) == b"salsa"
+    assert ada.result_of(actor, execution) == b""
+
+
+def test_who_waits_is_answered_at_whatever_gateway(ada: Client, there: Client, actor: str) -> None:
+    with ThreadPoolExecutor() as threads:
+        asked = [
+            threads.submit(client.ask, actor, {"results": [str(number)]})
+            for number, client in enumerate([ada, there] * 4)
+        ]
+        assert [each.result().text for each in asked] == [str(number) for number in range(8)]
+
+
+def test_the_log_of_what_runs_is_seen_and_it_is_stopped_at_the_other_gateway(
+    ada: Client, there: Client, actor: str
+) -> None:
+    execution = ada.submit(actor, {"print": "tacos", "sleep": 60})
+    eventually(lambda: there.logs(actor, execution) == "tacos\n")
+    assert there.result("GET", f"/{actor}/executions/{execution}")["status"] == "RUNNING"
+    there.result("DELETE", f"/{actor}/executions/{execution}")
+    ended = ada.ended(actor, execution)
+    assert (ended["status"], ended["exitCode"]) == ("COMPLETE", 143)
+    assert "stopped on request" in there.logs(actor, execution)
+
+
+def test_messages_of_an_actor_with_a_state_run_one_at_a_time_in_order(
+    ada: Client, there: Client, tmp_path: Path
+) -> None:
+    actor, notes = ada.actor("warm", stateless=False), str(tmp_path / "notes")
+    for number in range(10):
+        client = ada if number % 2 else there
+        orders = {"append": [notes, f"+{number} "], "sleep": 0.01}
+        last = client.submit(actor, {**orders, "append again": [notes, f"-{number} "]})
+    ada.ended(actor, last)
+    expected = [f"{sign}{number}" for number in range(10) for sign in "+-"]
+    assert Path(notes).read_text().split() == expected
+
+
+def test_messages_with_one_key_run_in_order_and_those_with_others_at_the_same_time(
+    ada: Client, there: Client, tmp_path: Path
+) -> None:
+    actor, notes = ada.actor("ordered"), [tmp_path / key for key in "ab"]
+    go = tmp_path / "go"
+    first = [ada.submit(actor, {"about": "c", "wait for": str(go)})]
+    sent = [
+        client.submit(actor, {"about": note.name, "append": [str(note), f"{number} "]})
+        for number, client in enumerate([ada, there] * 3)
+        for note in notes
+    ]
+    for execution in sent:
+        ada.ended(actor, execution)
+    go.touch()
+    ada.ended(actor, first[0])
+    assert [note.read_text().split() for note in notes] == [[str(each) for each in range(6)]] * 2
+
+
+def test_what_is_away_is_waited_for_and_who_waits_is_told(
+    ada: Client, there: Client, tmp_path: Path
+) -> None:
+    actor, cold = ada.actor("ordered"), tmp_path / "cold"
+    cold.touch()
+    reply = there.ask(actor, {"away while": str(cold)})
+    assert (reply.status_code, "the oven is cold" in reply.text) == (503, True)
+    execution = ada.submit(actor, {"away while": str(cold)})
+    eventually(lambda: there.result("GET", f"/{actor}/messages")["postponed"])
+    cold.unlink()
+    assert there.ended(actor, execution)["exitCode"] == 0
+
+
+def test_a_change_at_one_gateway_counts_at_the_other(
+    fleet: RunningFleet, ada: Client, actor: str
+) -> None:
+    with fleet.gateways[1].client("bob") as bob:
+        path = f"/{actor}/permissions"
+        for level, status in (("READ", 200), ("NONE", 400)) * 3:
+            ada.result("POST", path, json={"user": "bob", "level": level})
+            eventually(functools.partial(_answers, bob, actor, status))
+
+
+def _answers(client: Client, actor: str, status: int) -> bool:
+    return client.get(f"/{actor}").status_code == status
+
+
+def test_the_token_of_an_execution_is_good_at_every_gateway(
+    fleet: RunningFleet, ada: Client
+) -> None:
+    with fleet.gateways[0].admin() as admin:
+        teller = admin.actor("teller", token=True)
+        execution = admin.submit(teller, {})
+        admin.ended(teller, execution)
+        token = str(json.loads(admin.result_of(teller, execution))["_abaco_access_token"])
+    assert len(token) == 48
+    # with the execution it has ended
+    for gateway in fleet.gateways:
+        with Client(gateway.url, token) as client:
+            assert client.get("").status_code == 401
+
+
+def test_an_actor_that_is_deleted_runs_no_more(ada: Client, there: Client, tmp_path: Path) -> None:
+    actor, begun = ada.actor("warm"), tmp_path / "begun"
+    running = ada.submit(actor, {"touch": str(begun), "sleep": 0.5})
+    eventually(begun.exists)
+    there.result("DELETE", f"/{actor}")
+    assert ada.get(f"/{actor}/executions/{running}").status_code == 404
+
+
+def test_cron_messages_and_webhooks_come_once_though_there_are_several_gateways(
+    ada: Client, there: Client
+) -> None:
+    class Webhook(Loopback):
+        def answer(self, request: Request) -> Reply:
+            heard.append(request.content)
+            return Reply(200)
+
+    heard: list[bytes] = []
+    with Webhook() as webhook:
+        actor = ada.actor("cold", webhook=webhook.url, cronOn=True, cronSchedule="now + 1 hour")
+        for client in (ada, there, ada):
+            client.run(actor, {})
+        eventually(lambda: len(heard) >= 5)
+    kinds = sorted(json.loads(each)["event_type"] for each in heard)
+    assert kinds == ["ACTOR_READY", *["EXECUTION_COMPLETE"] * 4]
+    assert len(ada.result("GET", f"/{actor}/executions")["executions"]) == 4
+
+
+def test_doctor_sees_broker_nodes_queues_and_leases(fleet: RunningFleet, actor: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelinejobs", "doctor", "--output=json"],
+        cwd=fleet.gateways[0].folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = {row["subject"]: row for row in json.loads(done.stdout)}
+    assert rows["broker"]["found"].startswith("RabbitMQ 3.")
+    assert "(default: 2); " in rows["nodes"]["found"]
+    assert [rows[subject]["status"] for subject in ("nodes", "queues", "leases")] == ["ok"] * 3
+
+
+# What is lost on the way
+
+
+def test_a_process_that_is_killed_loses_no_message(
+    fleet: RunningFleet, ada: Client, tmp_path: Path
+) -> None:
+    actor, notes, go = ada.actor("cold"), tmp_path / "notes", tmp_path / "go"
+    execution = ada.submit(actor, {"note": str(notes), "wait for": str(go), "results": ["tacos"]})
+    pid = int(eventually(lambda: notes.exists() and notes.read_text()))
+    # the process of Celery that waits for it
+    worker = psutil.Process(pid).parent()
+    assert worker is not None
+    worker.kill()
+    eventually(lambda: len(notes.read_text().split()) == 2)
+    go.touch()
+    assert ada.ended(actor, execution)["exitCode"] == 0
+    assert ada.result_of(actor, execution) == b"tacos"
+    assert ada.result_of(actor, execution) == b""
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
+def test_a_container_runs_on_a_node_and_ends_with_the_process_that_is_killed(
+    fleet: RunningFleet, ada: Client
+) -> None:
+    folder = fleet.folder / "engine"
+    folder.mkdir()
+    with containers(ENGINES[0], folder) as engine:
+        actor = ada.actor(CONTAINER_IMAGE)
+        code = "import time; print('tacos', flush=True); time.sleep(60)"
+        execution = ada.submit(actor, {"run": code})
+        eventually(lambda: ada.logs(actor, execution) == "tacos\n")
+        (first,) = engine.containers()
+        _holder_of(fleet, execution).kill()
+        eventually(lambda: engine.containers() not in ([], [first]))
+        eventually(lambda: first not in engine.containers())
+        ada.result("DELETE", f"/{actor}/executions/{execution}")
+        assert ada.ended(actor, execution)["exitCode"] == 137
+        assert ada.run(actor, {"run": "answer('salsa')"})["exitCode"] == 0
+        eventually(lambda: engine.containers() == [])
+
+
+def _holder_of(fleet: RunningFleet, execution: str) -> psutil.Process:
+    """Return the process that runs an execution, which holds its lease."""
+    columns = tables.executions.c
+    with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
+        holder = tx.scalar(select(columns.holder).where(columns.id == execution))
+    assert holder is not None
+    return psutil.Process(int(holder.partition(":")[2]))
+
+
+def test_a_node_that_is_cut_off_ends_nothing_and_one_that_is_gone_loses_nothing(
+    fleet: RunningFleet, root: Client, tmp_path: Path
+) -> None:
+    lost = [fleet.node(1, "special"), fleet.node(1, "special")]
+    actor, go = root.actor("cold", queue="special"), tmp_path / "go"
+    notes = [tmp_path / name for name in "ab"]
+    sent = [
+        root.submit(actor, {"note": str(note), "wait for": str(go), "tell": ["pid"]})
+        for note in notes
+    ]
+    for note in notes:
+        eventually(note.exists)
+    lost[0].pause()
+    lost[1].kill()
+    other = fleet.node(2, "special")
+    for note in notes:
+        eventually(functools.partial(_was_run_twice, note))
+    go.touch()
+    ended = [root.ended(actor, execution) for execution in sent]
+    lost[0].go_on()
+    eventually(lambda: "the lease is lost" in lost[0].log.read_text())
+    assert (lost[0].stop(), other.stop()) == (0, 0)
+    for execution, note, before in zip(sent, notes, ended, strict=True):
+        assert before["exitCode"] == 0
+        assert root.result("GET", f"/{actor}/executions/{execution}") == before
+        second = json.loads(root.result_of(actor, execution))["pid"]
+        assert str(second) == note.read_text().split()[1]
+        assert root.result_of(actor, execution) == b""
+
+
+def _was_run_twice(note: Path) -> bool:
+    return len(note.read_text().split()) == 2
+
+
+def test_messages_are_accepted_while_the_broker_is_away_and_run_when_it_is_back(
+    ada: Client, actor: str, rabbitmq: services.RabbitMQ
+) -> None:
+    with rabbitmq.away():
+        sent = [ada.submit(actor, {"results": [str(number)]}) for number in range(5)]
+    for number, execution in enumerate(sent):
+        assert ada.ended(actor, execution)["exitCode"] == 0
+        assert ada.result_of(actor, execution) == str(number).encode()
+
+
+def test_connections_to_the_database_may_break_at_any_time(
+    ada: Client, there: Client, postgres: services.Postgres, actor: str, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    sent = [ada.submit(actor, {"sleep": 0.1, "append": [str(notes), "."]}) for _ in range(20)]
+    for _ in range(3):
+        assert postgres.break_connections() > 0
+        time.sleep(0.3)
+    with ThreadPoolExecutor() as threads:
+        waited = threads.submit(
+            eventually, lambda: there.ask(actor, {"results": ["tacos"]}).text == "tacos"
+        )
+        for execution in sent:
+            eventually(functools.partial(_has_ended, ada, actor, execution))
+        waited.result()
+    assert notes.read_text() == "." * 20
+
+
+def _has_ended(client: Client, actor: str, execution: str) -> bool:
+    reply = client.get(f"/{actor}/executions/{execution}")
+    return reply.status_code == 200 and reply.json()["result"]["status"] == "COMPLETE"
+
+
+def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
+    fleet: RunningFleet, root: Client, tmp_path: Path
+) -> None:
+    last = fleet.node(1, "special")
+    actor, begun, go = root.actor("cold", queue="special"), tmp_path / "begun", tmp_path / "go"
+    execution = root.submit(actor, {"touch": str(begun), "wait for": str(go)})
+    eventually(begun.exists)
+    with ThreadPoolExecutor() as threads:
+        ending = threads.submit(last.stop)
+        eventually(lambda: "abaco_node_draining 1.0" in httpx.get(last.metrics).text)
+        waiting = root.submit(actor, {"results": ["tacos"]})
+        go.touch()
+        assert ending.result() == 0
+    assert root.ended(actor, execution)["exitCode"] == 0
+    assert root.result("GET", f"/{actor}/executions/{waiting}")["status"] == "SUBMITTED"
+    assert root.result("GET", f"/{actor}/workers") == []
+
+
+def test_under_load_no_fault_loses_an_event_or_doubles_one(
+    fleet: RunningFleet,
+    postgres: services.Postgres,
+    rabbitmq: services.RabbitMQ,
+    mongodb: dict[str, Any],
+    jobs: PipelineJobStore,
+    pipeline: Document,
+    db: Db,
+) -> None:
+    fleet.know(IMAGE, manager_image(mongodb))
+    record, made = Record(), running_jobs(jobs, pipeline, 4)
+    with fleet.gateways[0].admin() as one, fleet.gateways[1].admin() as other:
+        actor = one.actor(IMAGE)
+        senders = [Sender(client, actor, record) for client in (one, other)]
+
+        def send(number: int) -> None:
+            senders[number % 2].send(made[number % len(made)], wait=number % 3 == 0, seconds=5)
+            time.sleep(0.05)
+
+        with under_load(send, threads=4):
+            for _ in range(ROUNDS):
+                _acknowledge_more(record)
+                for pid in fleet.nodes[0].pids:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process = psutil.Process(pid)
+                        if "ForkPoolWorker" in " ".join(process.cmdline()):
+                            process.kill()
+                            break
+                _acknowledge_more(record)
+                assert postgres.break_connections() > 0
+                _acknowledge_more(record)
+                with rabbitmq.away():
+                    _acknowledge_more(record)
+                _acknowledge_more(record)
+        settled(one, actor)
+    assert problems(record, read_back(db, made)) == []
+    assert record.count(Outcome.ACKNOWLEDGED) >= 50 * ROUNDS
+
+
+def _acknowledge_more(record: Record) -> None:
+    """Wait until some more events are accepted, as they are whatever is away but the database."""
+    before = record.count(Outcome.ACKNOWLEDGED)
+    eventually(lambda: record.count(Outcome.ACKNOWLEDGED) >= before + 10)
