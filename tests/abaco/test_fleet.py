@@ -38,10 +38,12 @@ from tests.reliability.running import (
     settled,
     under_load,
 )
-from tests.reliability.soak import many
+from tests.reliability.soak import is_long
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
-ROUNDS = many(1, 20)
+ROUNDS = 20
+LONG = pytest.mark.skipif(not is_long(), reason="make soak does it")
+"""Of what takes many seconds of processor time: test_leases.py looks at the same rules in the store."""
 
 IMAGES = {
     **PROBE,
@@ -339,6 +341,7 @@ def _holder_of(fleet: RunningFleet, execution: str) -> psutil.Process:
     return psutil.Process(int(holder.partition(":")[2]))
 
 
+@LONG
 def test_a_node_that_is_cut_off_ends_nothing_and_one_that_is_gone_loses_nothing(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:
@@ -424,6 +427,7 @@ def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
     assert root.result("GET", f"/{actor}/workers") == []
 
 
+@LONG
 def test_under_load_no_fault_loses_an_event_or_doubles_one(
     fleet: RunningFleet,
     postgres: services.Postgres,
