@@ -115,6 +115,11 @@ def get(tx: Connection, actor_id: str) -> Record | None:
     return one(tx, select(actors).where(actors.c.id == actor_id))
 
 
+def lock(tx: Connection, actor_id: str) -> Record | None:
+    """Return an actor that no other machine changes until the transaction ends."""
+    return one(tx, select(actors).where(actors.c.id == actor_id).with_for_update())
+
+
 def all_of(tx: Connection, tenant: str) -> list[Record]:
     """Return the actors of a tenant, oldest first."""
     query = select(actors).where(actors.c.tenant == tenant).order_by(actors.c.create_time)

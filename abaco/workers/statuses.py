@@ -75,7 +75,8 @@ def write(
         revision: of the actor that has it; of another, nothing is changed.
     """
     with database.write() as tx:
-        actor = actors.get(tx, actor_id)
+        # several nodes may make an actor ready at once: one of them says so
+        actor = actors.lock(tx, actor_id)
         if actor is None or (actor["status"], actor["status_message"]) == (status, reason):
             return None
         if revision is not None and actor["revision"] != revision:

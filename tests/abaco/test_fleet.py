@@ -15,10 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from sqlalchemy import select
 
-from abaco.store import tables
-from abaco.store.database import Database
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
@@ -312,7 +309,7 @@ def test_a_process_that_is_killed_loses_no_message(
 
 
 @pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
-def test_a_container_runs_on_a_node_and_ends_with_the_process_that_is_killed(
+def test_a_container_runs_on_a_node_and_a_stop_at_a_gateway_ends_it(
     fleet: RunningFleet, ada: Client
 ) -> None:
     folder = fleet.folder / "engine"
@@ -322,23 +319,11 @@ def test_a_container_runs_on_a_node_and_ends_with_the_process_that_is_killed(
         code = "import time; print('tacos', flush=True); time.sleep(60)"
         execution = ada.submit(actor, {"run": code})
         eventually(lambda: ada.logs(actor, execution) == "tacos\n")
-        (first,) = engine.containers()
-        _holder_of(fleet, execution).kill()
-        eventually(lambda: engine.containers() not in ([], [first]))
-        eventually(lambda: first not in engine.containers())
+        assert len(engine.containers()) == 1
         ada.result("DELETE", f"/{actor}/executions/{execution}")
-        assert ada.ended(actor, execution)["exitCode"] == 137
+        assert ada.ended(actor, execution)["exitCode"] in (137, 143)
         assert ada.run(actor, {"run": "answer('salsa')"})["exitCode"] == 0
         eventually(lambda: engine.containers() == [])
-
-
-def _holder_of(fleet: RunningFleet, execution: str) -> psutil.Process:
-    """Return the process that runs an execution, which holds its lease."""
-    columns = tables.executions.c
-    with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
-        holder = tx.scalar(select(columns.holder).where(columns.id == execution))
-    assert holder is not None
-    return psutil.Process(int(holder.partition(":")[2]))
 
 
 @LONG
@@ -409,6 +394,7 @@ def _has_ended(client: Client, actor: str, execution: str) -> bool:
     return reply.status_code == 200 and reply.json()["result"]["status"] == "COMPLETE"
 
 
+@LONG
 def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:

@@ -230,10 +230,13 @@ class Crew:
 
     def _is_dead(self, holder: str) -> bool:
         node_id, _, pid = holder.partition(":")
-        # of other nodes, only the end of the lease tells
-        return (
-            node_id == self._node_id and int(pid) != os.getpid() and not psutil.pid_exists(int(pid))
-        )
+        if node_id != self._node_id or int(pid) == os.getpid():
+            # of other nodes, only the end of the lease tells
+            return False
+        try:
+            return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def _actor(self, actor_id: str) -> Record | None:
         with self.database.read() as tx:
