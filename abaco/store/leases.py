@@ -339,6 +339,25 @@ def held_by(tx: Connection, node_id: str) -> int:
     return int(tx.execute(query).scalar_one())
 
 
+def is_held(tx: Connection, execution_id: str, fence: int, *, other_than: str = "") -> bool:
+    """Tell whether an execution is still held by who took it with a fence.
+
+    Args:
+        tx: a transaction.
+        execution_id: the execution's.
+        fence: of the taking.
+        other_than: the id of a node that holds nothing any more.
+    """
+    conditions = [
+        executions.c.id == execution_id,
+        executions.c.fence == fence,
+        executions.c.status == store.RUNNING,
+    ]
+    if other_than:
+        conditions.append(~executions.c.holder.startswith(f"{other_than}:"))
+    return tx.execute(select(executions.c.id).where(*conditions)).first() is not None
+
+
 def runs(tx: Connection, actor_id: str) -> bool:
     """Tell whether an execution of an actor is held."""
     query = select(executions.c.id).where(

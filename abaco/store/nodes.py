@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from abaco import clock
 from abaco.store.records import Record, every
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """After which a node counts as gone."""
+
+
+def platform_of(tx: Connection) -> str:
+    """Return what tells the platform of a database from others that the same machines serve."""
+    query = text(
+        "SELECT system_identifier || '-' || oid FROM pg_control_system(), pg_database "
+        "WHERE datname = current_database()"
+    )
+    return str(tx.execute(query).scalar_one())
 
 
 def enter(tx: Connection, node: Record) -> None:

@@ -13,15 +13,14 @@ from requests.exceptions import RequestException
 
 from abaco import references
 from abaco.settings import ALWAYS, NEVER
+from abaco.workers.container_maker import GATEWAY_LABEL
 from abaco.workers.processes import NotStarted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from abaco.settings import Containers
 
-GATEWAY_LABEL = "abaco.gateway"
-"""Of every container: whose it is, so that a later gateway finds what an earlier one left."""
-WORKER_LABEL = "abaco.worker"
-"""Of every container: the worker whose message it runs."""
 FAULTS = (DockerException, RequestException)
 """What the engine answers with an error, or does not answer."""
 _VERSION = "1.41"
@@ -34,11 +33,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """The engine, as one gateway uses it.
+    """The engine, as one gateway uses it, or the nodes of one platform.
 
     Args:
         settings: which engine, where it listens, and what a container may use.
-        gateway: what the containers of this gateway are marked with.
+        gateway: what its containers are marked with.
     """
 
     def __init__(self, settings: Containers, gateway: str) -> None:
@@ -96,19 +95,21 @@ class Engine:
             message = f"the image {whole} cannot be fetched: {self.explain(error)}"
             raise NotStarted(message) from error
 
-    def remove_left(self, worker_id: str = "") -> int:
-        """Remove the containers that an earlier gateway left, or one of its workers; return their number.
+    def remove_left(self, is_left: Callable[[Mapping[str, str]], bool]) -> int:
+        """Remove the containers that nobody needs any more; return their number.
 
         Where the engine does not answer there may be some; its actors will not start either.
+
+        Args:
+            is_left: tells by its labels whether a container is one of those.
         """
         try:
             with contextlib.closing(self.connect()) as client:
-                labels = [f"{GATEWAY_LABEL}={self.gateway}"]
-                if worker_id:
-                    labels.append(f"{WORKER_LABEL}={worker_id}")
-                left = client.containers(all=True, quiet=True, filters={"label": labels})
+                mine = {"label": f"{GATEWAY_LABEL}={self.gateway}"}
+                found = client.containers(all=True, filters=mine)
+                left = [each["Id"] for each in found if is_left(each["Labels"])]
                 for each in left:
-                    remove(client, each["Id"])
+                    remove(client, each)
         except FAULTS as error:
             _logger.error("containers may be left: %s", self.explain(error))
             return 0

@@ -8,9 +8,18 @@ from abaco.settings import NONE
 from abaco.workers.workspace import prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from abaco.settings import Image, Settings
     from abaco.workers.container_engine import Engine
     from abaco.workers.containers import Container
+
+GATEWAY_LABEL = "abaco.gateway"
+"""Of every container: whose it is, so that a later gateway finds what an earlier one left."""
+WORKER_LABEL = "abaco.worker"
+"""Of every container: the worker whose message it runs."""
+EXECUTION_LABEL, FENCE_LABEL = "abaco.execution", "abaco.fence"
+"""Of every container of a node: the execution that it runs, and which taking of it."""
 
 
 class ContainerMaker:
@@ -18,17 +27,28 @@ class ContainerMaker:
 
     Args:
         settings: of the gateway or node.
+        owner: marks its containers; by default, its data folder does.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, owner: str = "") -> None:
         self._engine: Engine | None = None
         if settings.containers.engine != NONE:
             from abaco.workers.container_engine import Engine  # noqa: PLC0415 - most gateways do without
 
-            self._engine = Engine(settings.containers, prefix(settings.data))
+            self._engine = Engine(settings.containers, owner or prefix(settings.data))
 
-    def make(self, image: Image, worker_id: str) -> Container:
+    def make(
+        self,
+        image: Image,
+        worker_id: str,
+        labels: Callable[[], Mapping[str, str]] = dict,
+    ) -> Container:
         """Return what runs the messages of a worker in containers.
+
+        Args:
+            image: what it runs.
+            worker_id: of the worker.
+            labels: returns what the container of the present message is marked with as well.
 
         Raises:
             LookupError: the settings name no engine.
@@ -38,12 +58,14 @@ class ContainerMaker:
         if self._engine is None:
             message = f"{image.name} needs an engine for containers"
             raise LookupError(message)
-        return Container(image, self._engine, worker_id)
+        return Container(image, self._engine, worker_id, labels)
 
-    def remove_left(self, worker_id: str = "") -> int:
+    def remove_left(
+        self, is_left: Callable[[Mapping[str, str]], bool] = lambda _labels: True
+    ) -> int:
         """Remove the containers that an earlier process left; return their number.
 
         Args:
-            worker_id: of the worker whose containers they are; by default, all are removed.
+            is_left: tells by its labels whether a container is one of those; by default, all are.
         """
-        return 0 if self._engine is None else self._engine.remove_left(worker_id)
+        return 0 if self._engine is None else self._engine.remove_left(is_left)

@@ -15,12 +15,13 @@ from docker.utils.socket import frames_iter
 
 from abaco import references
 from abaco.workers import threads
-from abaco.workers.container_engine import FAULTS, GATEWAY_LABEL, WORKER_LABEL, remove
+from abaco.workers.container_engine import FAULTS, remove
+from abaco.workers.container_maker import GATEWAY_LABEL, WORKER_LABEL
 from abaco.workers.environment import BINARY, RESULTS, WORK
 from abaco.workers.processes import Ending, NotStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from docker import APIClient
 
@@ -53,15 +54,23 @@ class Container:
         image: what it runs.
         engine: which runs it.
         worker_id: of the worker.
+        labels: returns what the container of the present message is marked with as well.
     """
 
-    def __init__(self, image: Image, engine: Engine, worker_id: str) -> None:
+    def __init__(
+        self,
+        image: Image,
+        engine: Engine,
+        worker_id: str,
+        labels: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self.actor: Record = {}
         self.cid = ""
         self.location = engine.location
         self._image = image
         self._engine = engine
         self._worker_id = worker_id
+        self._labels = labels
         self._signals: list[signal.Signals] = []
         self._started = False
         self._cpu = self._io = 0
@@ -128,7 +137,11 @@ class Container:
             command=list(self._image.command) or None,
             environment=inside,
             user=self._user(),
-            labels={GATEWAY_LABEL: self._engine.gateway, WORKER_LABEL: self._worker_id},
+            labels={
+                GATEWAY_LABEL: self._engine.gateway,
+                WORKER_LABEL: self._worker_id,
+                **self._labels(),
+            },
             host_config=client.create_host_config(binds=binds, **self._bounds()),
         )
         self.cid = created["Id"]

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from abaco.workers.container_maker import FENCE_LABEL, GATEWAY_LABEL
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
@@ -309,17 +310,27 @@ def test_a_process_that_is_killed_loses_no_message(
 
 
 @pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
-def test_a_container_runs_on_a_node_and_a_stop_at_a_gateway_ends_it(
+def test_a_container_runs_on_a_node_until_it_is_stopped_or_its_lease_is_lost(
     fleet: RunningFleet, ada: Client
 ) -> None:
-    folder = fleet.folder / "engine"
-    folder.mkdir()
-    with containers(ENGINES[0], folder) as engine:
+    with containers(ENGINES[0]) as engine:
+        (fleet.folder / "engine").symlink_to(engine.socket.parent)
         actor = ada.actor(CONTAINER_IMAGE)
         code = "import time; print('tacos', flush=True); time.sleep(60)"
         execution = ada.submit(actor, {"run": code})
         eventually(lambda: ada.logs(actor, execution) == "tacos\n")
-        assert len(engine.containers()) == 1
+        (running,) = engine.api.containers()
+        labels = running["Labels"]
+        earlier = {**labels, FENCE_LABEL: str(int(labels[FENCE_LABEL]) - 1)}
+        stranger = {**earlier, GATEWAY_LABEL: "another platform"}
+        left, other = (
+            engine.api.create_container(CONTAINER_IMAGE, labels=each)["Id"]
+            for each in (earlier, stranger)
+        )
+        # a node removes what an earlier holder of the execution left, and nothing else
+        eventually(lambda: left not in engine.containers())
+        assert sorted(engine.containers()) == sorted([running["Id"], other])
+        engine.api.remove_container(other)
         ada.result("DELETE", f"/{actor}/executions/{execution}")
         assert ada.ended(actor, execution)["exitCode"] in (137, 143)
         assert ada.run(actor, {"run": "answer('salsa')"})["exitCode"] == 0

@@ -7,5 +7,5 @@ and `sweeper` for what nobody has heard.
 
 from __future__ import annotations
 
-CONFIGURATION, NODE = "ABACO_NODE_CONFIGURATION", "ABACO_NODE_ID"
-"""The variables that tell the processes of a node what it is."""
+CONFIGURATION, NODE, PLATFORM = "ABACO_NODE_CONFIGURATION", "ABACO_NODE_ID", "ABACO_NODE_PLATFORM"
+"""The variables that tell the processes of a node what it is, and whose."""

@@ -15,7 +15,12 @@ from abaco import roles
 from abaco.store import actors, executions, leases, tokens
 from abaco.workers import statuses, threads
 from abaco.workers.admission import NotAdmitted
-from abaco.workers.container_maker import ContainerMaker
+from abaco.workers.container_maker import (
+    EXECUTION_LABEL,
+    FENCE_LABEL,
+    WORKER_LABEL,
+    ContainerMaker,
+)
 from abaco.workers.environment import WORKER
 from abaco.workers.fleet.desk import Desk
 from abaco.workers.fleet.sweeper import ring_for
@@ -80,15 +85,18 @@ class Crew:
         database: of the platform.
         bell: is rung for what follows.
         node_id: of the node.
+        platform: whose containers it runs (see `abaco.store.nodes.platform_of`).
     """
 
-    def __init__(self, settings: Settings, database: Database, bell: Bell, node_id: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, bell: Bell, node_id: str, platform: str
+    ) -> None:
         self.database = database
         self.limits: Limits = settings.limits
         self.data: Path = settings.data
         self.grants = StoredGrants(database)
         self._settings = settings
-        self._containers = ContainerMaker(settings)
+        self._containers = ContainerMaker(settings, platform)
         self._bell = bell
         self._node_id = node_id
         self._desk = Desk(database, bell, settings.limits.result_seconds)
@@ -130,7 +138,7 @@ class Crew:
         beating = asyncio.create_task(self._beat(worker, taken))
         settled = asyncio.create_task(self._desk.settled())
         await asyncio.wait({settled, worker.task}, return_when=asyncio.FIRST_COMPLETED)
-        if not settled.done() and self._desk.is_taken:
+        if not settled.done() and self._desk.taken is not None:
             # the worker has ended without a word about the message
             self._desk.abandon()
         await settled
@@ -151,7 +159,7 @@ class Crew:
 
     def container(self, image: Image, worker_id: str) -> Container:
         """Return what runs the messages of a worker in containers."""
-        return self._containers.make(image, worker_id)
+        return self._containers.make(image, worker_id, self._labels)
 
     async def ready(self, worker: Worker) -> None:
         """Set the actor of a worker READY."""
@@ -224,9 +232,16 @@ class Crew:
             message = None if taken is None else executions.message_of(tx, taken.row["sequence"])
         return taken, message
 
+    def _labels(self) -> dict[str, str]:
+        """Return what tells whether a container is still needed."""
+        taken = self._desk.taken
+        if taken is None:
+            return {}
+        return {EXECUTION_LABEL: taken.row["id"], FENCE_LABEL: str(taken.hold.fence)}
+
     def _end_left(self, worker_id: str) -> None:
         end_left(WORKER, worker_id)
-        self._containers.remove_left(worker_id)
+        self._containers.remove_left(lambda labels: labels[WORKER_LABEL] == worker_id)
 
     def _is_dead(self, holder: str) -> bool:
         node_id, _, pid = holder.partition(":")

@@ -88,9 +88,9 @@ class Desk:
         )
 
     @property
-    def is_taken(self) -> bool:
-        """Whether there is a message, taken by the worker or not."""
-        return self._taken is not None
+    def taken(self) -> Taken | None:
+        """What is here, whether the worker has begun with it or not."""
+        return self._taken
 
     def abandon(self) -> None:
         """Leave the message to the sweeper, since its worker has ended."""

@@ -28,15 +28,15 @@ from abaco.folders import own_folder
 from abaco.settings import CELERY
 from abaco.store import actors, leases, nodes, notices
 from abaco.store.database import Database, explain
-from abaco.workers.container_maker import ContainerMaker
+from abaco.workers.container_maker import EXECUTION_LABEL, FENCE_LABEL, ContainerMaker
 from abaco.workers.environment import GATEWAY
-from abaco.workers.fleet import CONFIGURATION, NODE, bell
+from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
 from abaco.workers.fleet.sweeper import Sweeper
 from abaco.workers.processes import end_left
 from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from abaco.settings import Settings
     from abaco.store.records import Record
@@ -74,7 +74,7 @@ def work(
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(own_folder(settings))
-            end_all_left(settings)
+            end_left(GATEWAY, prefix(settings.data))
             remove_left(settings.data)
             database = Database(settings.database)
             stack.callback(database.close)
@@ -86,12 +86,6 @@ def work(
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def end_all_left(settings: Settings) -> None:
-    """End the processes and containers that a node has left."""
-    end_left(GATEWAY, prefix(settings.data))
-    ContainerMaker(settings).remove_left()
 
 
 class Node:
@@ -125,6 +119,8 @@ class Node:
             self._show_metrics(stack)
             with self._database.write() as tx:
                 nodes.enter(tx, self._record())
+                self._platform = nodes.platform_of(tx)
+            self._containers = ContainerMaker(self._settings, self._platform)
             stack.callback(self._leave)
             self._sweeper = Sweeper(
                 self._database, self._bell, self._api_server, self._settings.limits.log_seconds
@@ -158,6 +154,7 @@ class Node:
                 self._changed.clear()
                 if self._guarded(self._listen):
                     looked = time.monotonic()
+                self._guarded(self._remove_containers)
             self._guarded(self._beat)
             self._guarded(self._sweeper.sweep)
         stop.clear()
@@ -206,7 +203,12 @@ class Node:
         command += ["--without-gossip", "--without-mingle", "--loglevel=WARNING"]
         return subprocess.Popen(  # noqa: S603 - this program's own
             command,
-            env={**os.environ, CONFIGURATION: str(self._settings.file), NODE: self.id},
+            env={
+                **os.environ,
+                CONFIGURATION: str(self._settings.file),
+                NODE: self.id,
+                PLATFORM: self._platform,
+            },
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -215,7 +217,23 @@ class Node:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._celery.pid, signal.SIGKILL)
         self._celery.wait(_END_SECONDS)
-        end_all_left(self._settings)
+        end_left(GATEWAY, prefix(self._settings.data))
+        self._guarded(lambda: self._remove_containers(besides=self.id))
+
+    def _remove_containers(self, besides: str = "") -> None:
+        """Remove the containers of this machine that belong to no lease, since a process was killed.
+
+        Args:
+            besides: the id of a node whose leases do not count, since it ends.
+        """
+
+        def is_left(labels: Mapping[str, str]) -> bool:
+            execution_id, fence = labels.get(EXECUTION_LABEL, ""), int(labels.get(FENCE_LABEL, 0))
+            with self._database.read() as tx:
+                return not leases.is_held(tx, execution_id, fence, other_than=besides)
+
+        if number := self._containers.remove_left(is_left):
+            _logger.warning("%d containers were left over, and are removed", number)
 
     def _leave(self) -> None:
         with contextlib.suppress(SQLAlchemyError), self._database.write() as tx:

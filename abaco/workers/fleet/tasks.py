@@ -17,7 +17,7 @@ from celery import signals
 
 from abaco import settings as configuration
 from abaco.store.database import Database
-from abaco.workers.fleet import CONFIGURATION, NODE, bell
+from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
 from abaco.workers.fleet.crew import Crew
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class _Process:
         self._database = Database(_settings.database)
         self._bell = bell.Bell(_settings.broker)
         self._loop = asyncio.new_event_loop()
-        node_id = os.environ[NODE]
-        self.crew = Crew(_settings, self._database, self._bell, node_id)
+        node_id, platform = os.environ[NODE], os.environ[PLATFORM]
+        self.crew = Crew(_settings, self._database, self._bell, node_id, platform)
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the event loop, which stands still otherwise."""
