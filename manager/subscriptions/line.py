@@ -284,13 +284,14 @@ class Line:
         with self._desk.gate:
             if self._desk.has_in_hand(document["job_uuid"]):
                 self._is_kept_waiting = True
-                untold.note_told(job_id, self.name, number - 1)
-                return False
-            head = untold.head(job_id)
-            if head is None or number >= head.get(UNTOLD, total(head)):
-                untold.caught_up(job_id, self.name)
-                return True
-        untold.note_told(job_id, self.name, number - 1)
+            else:
+                head = untold.head(job_id)
+                if head is None or number >= head.get(UNTOLD, total(head)):
+                    untold.caught_up(job_id, self.name)
+                    return True
+        # what is noted of the failures of the next entry stays, where nothing was told
+        if number - 1 > document["behind"][self.name]["told"]:
+            untold.note_told(job_id, self.name, number - 1)
         return False
 
     def _tell_late(self, news: News, tries: int) -> bool:

@@ -321,7 +321,7 @@ def test_these_are_not(address: str) -> None:
 def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
     actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(line, "FIRST_PAUSE", 0.0)
     bad = threading.Event()
     bad.set()
 
