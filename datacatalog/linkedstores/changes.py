@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacatalog.linkedstores.basestore.store import REVISION, now
-from datacatalog.linkedstores.pipelinejob.reader import UPDATED
+from datacatalog.linkedstores.pipelinejob.history import UPDATED
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.reader import JobReader

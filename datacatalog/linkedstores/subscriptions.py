@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Noted = tuple[Mapping[str, int], Mapping[str, Any]]
 
 DEFINITION = "definition"
+IS_NEW = "is_new"
+"""Whether nobody who delivers has known of it yet."""
 _ALL = "all"
 
 
@@ -58,7 +60,8 @@ class Subscriptions:
             SubscriptionExists: there is one of this name.
         """
         try:
-            self.coll.insert_one({"_id": name, DEFINITION: dict(definition), "since": now()})
+            kept = {"_id": name, DEFINITION: dict(definition), "since": now(), IS_NEW: True}
+            self.coll.insert_one(kept)
         except DuplicateKeyError as error:
             message = f"there is a subscription {name!r} already"
             raise SubscriptionExists(message) from error
@@ -69,6 +72,10 @@ class Subscriptions:
         found = self.coll.find_one({"_id": name}, {"since": 1})
         moment: datetime.datetime = found["since"] if found else since
         return moment
+
+    def begun(self, name: str, since: datetime.datetime) -> None:
+        """Note that who delivers knows of a subscription, and what it is to be told since it was added."""
+        self.coll.update_one({"_id": name, "since": since}, {"$unset": {IS_NEW: ""}})
 
     def remove(self, name: str) -> bool:
         """Drop a subscription with all that is kept of it; tell whether there was one."""

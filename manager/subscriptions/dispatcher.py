@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
 from datacatalog.linkedstores.statistics.tally import Tally
+from datacatalog.linkedstores.subscriptions import IS_NEW
 from manager.subscriptions.handout import Handout
 from manager.subscriptions.line import Limits, Line
 
 if TYPE_CHECKING:
+    import datetime
     import logging
     from collections.abc import Mapping
 
@@ -80,6 +82,8 @@ class Dispatcher:
         self._failures = failures
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._lines: dict[str, Line] = {}
+        self._names: set[str] = set()
+        """of those who are told, by this process or by others"""
         self._handouts: dict[object, Handout] = {}
         self._polled = 0.0
         self._wait = POLL_SECONDS
@@ -113,10 +117,17 @@ class Dispatcher:
             at_once: whether to try at once what those have failed at who were not told before.
         """
         by_name = {each.name: each for each in subscribers}
-        self._names = {*by_name, *(n for n, found in kept.items() if not found.get("ended"))}
-        for name in [*self._lines]:
-            if name not in by_name:
-                self._lines.pop(name).closed = True
+        names = {*by_name, *(n for n, found in kept.items() if not found.get("ended"))}
+        for name, line in [*self._lines.items()]:
+            # who was removed and added again is another one of the same name
+            if name not in by_name or by_name[name].since != line.subscriber.since:
+                self._close(name)
+        for name in self._names - names:
+            self._forget(name)
+        self._names = names
+        for name, found in kept.items():
+            if found.get(IS_NEW):
+                self._begin(name, found["since"])
         for name, subscriber in by_name.items():
             if name in self._lines:
                 self._lines[name].try_again(kept.get(name, {}))
@@ -133,6 +144,32 @@ class Dispatcher:
             if at_once:
                 line.begin_again()
             line.start()
+
+    def _close(self, name: str) -> None:
+        """Tell a subscriber nothing more by its present line."""
+        with self.lock:
+            self._lines.pop(name).closed = True
+            for handout in self._handouts.values():
+                if name in handout.waiting:
+                    # the others need not wait for it
+                    handout.failed.setdefault(name, {})
+
+    def _begin(self, name: str, since: datetime.datetime) -> None:
+        """Have a new subscriber told what was handed out before it was known here."""
+        self._drop(name)
+        self.untold.begin(name, since)
+        self._subscriptions.begun(name, since)
+
+    def _forget(self, name: str) -> None:
+        """Drop what a subscriber has yet to be told who was removed, or has unsubscribed."""
+        self._drop(name)
+        # once more: whoever has removed it did not know what was in hand
+        self.untold.forget(name)
+
+    def _drop(self, name: str) -> None:
+        with self.lock:
+            for handout in self._handouts.values():
+                handout.drop(name)
 
     def has_in_hand(self, job_uuid: str) -> bool:
         """Tell whether something of a job is being handed out."""

@@ -145,9 +145,11 @@ class Handout:
         return late
 
     def drop(self, name: str) -> None:
-        """Tell nothing more to a subscriber that has unsubscribed."""
+        """Tell nothing more to a subscriber that has unsubscribed, not later either."""
         self.names.discard(name)
         self.waiting.discard(name)
+        self.failed.pop(name, None)
+        self.left.pop(name, None)
 
     def _leave(self, name: str, more: Document) -> None:
         self.names.discard(name)
@@ -160,4 +162,4 @@ class Handout:
         first = min(int(place["told"]) for place in self.left.values()) + 1 - self._first
         entries = self._entries[max(0, first) :]
         moment = moment_of(entries[0]) if entries else None
-        return Left(self.job, moment or now(), self.left)
+        return Left(self.job, moment or now(), dict(self.left))

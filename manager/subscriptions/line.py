@@ -187,8 +187,7 @@ class Line:
             if self.name not in handout.waiting:
                 return
             if self.is_left_alone:
-                handout.failed[self.name] = {}
-                self._desk.progress.notify()
+                self._let_go_on(handout, {})
                 return
             news = handout.news
         try:
@@ -197,11 +196,8 @@ class Line:
             place = self._failed_place(1, failure)
             with self._desk.lock:
                 is_waited_for = handout.waits_for(self.name, news.number)
-                if failure.gone:
-                    handout.drop(self.name)
-                elif is_waited_for:
-                    handout.failed[self.name] = place
-                self._desk.progress.notify()
+                if is_waited_for or failure.gone:
+                    self._let_go_on(handout, place)
             if not (is_waited_for or failure.gone):
                 self._desk.untold.note_failure(handout.job["_id"], self.name, place)
             return
@@ -213,6 +209,14 @@ class Line:
                     self._desk.progress.notify()
         if not is_waited_for:
             self._desk.untold.note_told(handout.job["_id"], self.name, news.number)
+
+    def _let_go_on(self, handout: Handout, place: Document) -> None:
+        """Have the others wait no longer for this subscriber, which was not told."""
+        if self.ended:
+            handout.drop(self.name)
+        else:
+            handout.failed[self.name] = place
+        self._desk.progress.notify()
 
     # What it is behind on
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Db, Document
 
+UPDATED = "updated"
+"""Where a job has the moment of its newest event."""
 MAX_ENTRIES = 24
 MOVED_ENTRIES = 20
 MAX_BYTES = 512 * 1024

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
-UPDATED = "updated"
-"""Where a job has the moment of its newest event."""
 IDENTIFYING = ("pipeline_uuid", "child_of", "data")
 _PRIVATE = (
     "_id",
@@ -266,7 +264,7 @@ class JobReader(LinkedStore["StoredJob"]):
         return [
             IndexModel("uuid", unique=True),
             IndexModel(CREATED),
-            IndexModel(UPDATED),
+            IndexModel(history.UPDATED),
             IndexModel([("state", 1), (CREATED, 1)]),
             IndexModel([("pipeline_uuid", 1), (CREATED, 1)]),
             IndexModel([(VISIBLE, 1), (CREATED, 1)], **hidden),

@@ -12,8 +12,8 @@ from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
+from datacatalog.linkedstores.pipelinejob.history import UPDATED
 from datacatalog.linkedstores.pipelinejob.naming import TITLES, title_of
-from datacatalog.linkedstores.pipelinejob.reader import UPDATED
 
 if TYPE_CHECKING:
     import datetime

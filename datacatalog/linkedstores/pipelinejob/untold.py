@@ -293,6 +293,15 @@ class Untold:
         waiting = self.jobs.count_documents(fresh) + self.removed.count_documents(fresh)
         return waiting + self.behind.count_documents({})
 
+    def begin(self, subscriber: str, since: datetime.datetime) -> None:
+        """Note that a new subscriber is behind on what was handed out since a moment."""
+        left = []
+        for job in self.jobs.find({history.UPDATED: {"$gte": since}}, {**_HEAD, "history.date": 1}):
+            number = _number_since(job, since)
+            if number < job.get(UNTOLD, total(job)):
+                left.append(Left(job, since, {subscriber: {"told": number - 1}}))
+        self.leave_behind(left)
+
     def leave_behind(self, left: Sequence[Left]) -> None:
         """Note that subscribers are behind."""
         if not left:
@@ -340,6 +349,9 @@ class Untold:
         """Drop what a subscriber has yet to be told, since it has been removed."""
         self._let_go({"who": subscriber}, subscriber)
         self.behind.delete_many({"who": []})
+        for job in self.removed.find({UNTOLD: {"$exists": False}}):
+            if not any(name.startswith(_FORMER) for name in job):
+                self._let_removed_go(job["_id"])
 
     def _let_go(self, query: Document, subscriber: str) -> None:
         change = {"$pull": {"who": subscriber}, "$unset": {f"behind.{subscriber}": ""}}
@@ -414,6 +426,18 @@ def total(job: StoredJob) -> int:
     if "_total" in job:
         return int(job["_total"])
     return history.moved(job) + len(history.recent(job))
+
+
+def _number_since(job: Document, since: datetime.datetime) -> int:
+    """Return the number of the first entry since a moment, or of an earlier one."""
+    entries = history.blanked(history.recent(job))
+    before = [entry for entry in entries if _is_before(entry, since)]
+    return history.moved(job) + len(before) if before else 0
+
+
+def _is_before(entry: Entry, moment: datetime.datetime) -> bool:
+    date: Any = entry.get("date")
+    return isinstance(date, datetime.datetime) and date < moment
 
 
 def _move(job: StoredJob, number: int) -> UpdateOne:

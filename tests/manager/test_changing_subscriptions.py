@@ -1,0 +1,114 @@
+"""Subscriptions that are added, removed, added again or ended while events are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.subscriptions import Subscriptions
+from datacatalog.mongo import Document
+from tests.actor import Actor
+from tests.manager.receiving import Receiver, until
+from tests.manager.test_subscriptions import define, dispatching, send
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def others(job: Document, jobs: PipelineJobStore) -> list[Document]:
+    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
+    return [jobs.create({**fields, "data": {"number": number}}) for number in range(5)]
+
+
+def add(actor: Actor, name: str, url: str) -> None:
+    Subscriptions(actor.jobs.db).add(name, {"url": url, "allow_private": True})
+
+
+def remove(actor: Actor, name: str) -> None:
+    Subscriptions(actor.jobs.db).remove(name)
+    actor.jobs.untold.forget(name)
+
+
+def is_known(actor: Actor, name: str) -> bool:
+    """Tell whether a dispatcher has seen a subscription that was added."""
+    return "is_new" not in Subscriptions(actor.jobs.db).kept()[name]
+
+
+def test_who_is_added_is_told_what_happens_from_that_moment(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    with Receiver() as first:
+        define(actor, {"name": "first", "url": first.url})
+        actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+        send(actor, job, "run", *["update"] * 30)
+        with dispatching(actor):
+            # from then on it takes up to a second until the dispatcher looks who subscribes
+            until(lambda: len(first.told) == 32)
+            add(actor, "lab", receiver.url)
+            send(actor, job, "resource", "update")
+            until(lambda: len(first.told) == 34)
+            until(lambda: is_known(actor, "lab"))
+            send(actor, job, "finish")
+            until(lambda: receiver.names() == ["resource", "update", "finish"])
+            until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_who_is_removed_and_added_again_at_once_is_told_at_the_new_url_only(
+    actor: Actor, job: Document, receiver: Receiver
+) -> None:
+    with Receiver() as former:
+        add(actor, "lab", former.url)
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: former.names() == ["run"])
+            remove(actor, "lab")
+            add(actor, "lab", receiver.url)
+            send(actor, job, "update")
+            until(lambda: is_known(actor, "lab"))
+            send(actor, job, "finish")
+            until(lambda: receiver.names() == ["update", "finish"])
+        assert "finish" not in former.names()
+
+
+def test_nothing_is_kept_for_who_was_removed_while_it_was_told(
+    actor: Actor, job: Document, others: list[Document], receiver: Receiver
+) -> None:
+    with Receiver(lambda _: None) as hanging:
+        define(actor, {"name": "lab", "url": receiver.url})
+        add(actor, "hanging", hanging.url)
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: hanging.seen)
+            remove(actor, "hanging")
+            send(actor, others[0], "run")
+            until(lambda: {"create", "run"} <= {*receiver.names(others[0]["uuid"])})
+            until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_nothing_is_kept_of_a_removed_job_for_who_was_removed(
+    actor: Actor, job: Document, jobs: PipelineJobStore
+) -> None:
+    with Receiver(lambda _: 500) as failing:
+        add(actor, "lab", failing.url)
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: jobs.untold.is_behind("lab") and not jobs.untold.fresh(1))
+            jobs.remove(jobs.load(job["uuid"]))
+            remove(actor, "lab")
+            until(lambda: jobs.untold.removed.count_documents({}) == 0)
+
+
+def test_nothing_is_kept_of_other_jobs_for_who_is_gone(
+    actor: Actor, others: list[Document], receiver: Receiver
+) -> None:
+    with Receiver(lambda _: 410) as gone:
+        define(actor, {"name": "lab", "url": receiver.url}, {"name": "gone", "url": gone.url})
+        with dispatching(actor):
+            until(lambda: len(receiver.told) > len(others))
+            until(lambda: actor.jobs.untold.count() == 0)
