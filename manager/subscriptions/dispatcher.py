@@ -197,8 +197,9 @@ class Dispatcher:
             self.stopping = True
             for line in self._lines.values():
                 line.news.notify()
+        end = time.monotonic() + min(MAX_GRACE_SECONDS, self.seconds_left())
         for line in self._lines.values():
-            line.join(min(1.0, self.seconds_left()))
+            line.join(max(0.0, end - time.monotonic()))
         self._settle(longest=0.0, at_once=True)
         self.report()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
+from manager.subscriptions import service
 from tests.actor import Actor
 from tests.manager.receiving import Receiver, until
 from tests.manager.test_subscriptions import define, dispatching, send
@@ -112,3 +115,13 @@ def test_nothing_is_kept_of_other_jobs_for_who_is_gone(
         with dispatching(actor):
             until(lambda: len(receiver.told) > len(others))
             until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_a_dispatcher_ends_soon_whoever_hangs(actor: Actor, job: Document) -> None:
+    with ExitStack() as stack:
+        hanging = [stack.enter_context(Receiver(lambda _: None)) for _ in range(6)]
+        define(actor, *({"name": f"lab{n}", "url": each.url} for n, each in enumerate(hanging)))
+        with dispatching(actor):
+            until(lambda: all(each.seen for each in hanging))
+            began = time.monotonic()
+        assert time.monotonic() - began < service.HANDOVER_SECONDS / 3
