@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from datacatalog import mongo
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Left, total
 from manager.subscriptions.line import wants
@@ -99,7 +100,12 @@ class Handout:
                 if line is not None and line.ended:
                     self.drop(name)
                     continue
-                if line is not None and not wants(line.subscriber, news):
+                try:
+                    if line is not None and not wants(line.subscriber, news):
+                        continue
+                except mongo.DatabaseError:
+                    # its own line asks again
+                    self._leave(name, {})
                     continue
                 if line is not None and line.is_ready:
                     self.waiting.add(name)

@@ -34,7 +34,8 @@ class Webhook:
         self.definition = definition
         self._jobs = jobs
         self._poster = Poster(definition.url, allow_private=definition.allow_private)
-        self._pipelines: frozenset[str] | None = None
+        self._pipelines: dict[str, bool] = {}
+        """by their UUIDs, whether it is told of their jobs; one may be registered at any time"""
 
     def wants(self, news: News) -> bool:
         """Tell whether this is told."""
@@ -44,7 +45,7 @@ class Webhook:
         if wanted.states and state_of(news) not in wanted.states:
             return False
         if wanted.pipelines:
-            return news.job.get("pipeline_uuid") in self._pipeline_uuids()
+            return self._is_among_pipelines(str(news.job.get("pipeline_uuid")))
         return formats.says_anything(wanted.format, news)
 
     def tell(self, news: News, seconds: float) -> None:
@@ -71,7 +72,7 @@ class Webhook:
         signed = signing.headers(self.definition.secrets, made.id, int(time.time()), made.body)
         return self._poster.post(made.body, {**made.headers, **signed}, seconds=seconds)
 
-    def _pipeline_uuids(self) -> frozenset[str]:
-        if self._pipelines is None:
-            self._pipelines = self._jobs.pipeline_uuids(self.definition.pipelines)
-        return self._pipelines
+    def _is_among_pipelines(self, uuid: str) -> bool:
+        if uuid not in self._pipelines:
+            self._pipelines[uuid] = uuid in self._jobs.pipeline_uuids(self.definition.pipelines)
+        return self._pipelines[uuid]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
+from datacatalog import mongo
+from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
@@ -60,6 +63,40 @@ def test_who_is_added_is_told_what_happens_from_that_moment(
             send(actor, job, "finish")
             until(lambda: receiver.names() == ["resource", "update", "finish"])
             until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_a_subscription_may_name_a_pipeline_before_it_is_registered(
+    actor: Actor, job: Document, jobs: PipelineJobStore, receiver: Receiver
+) -> None:
+    define(actor, {"name": "lab", "url": receiver.url, "pipelines": ["salsa:1"]})
+    with dispatching(actor):
+        send(actor, job, "run")
+        until(lambda: jobs.untold.count() == 0)
+        component = {"id": "salsa-1.0.0", "inputs": {}, "parameters": {}}
+        given = {"name": "Salsa", "id": "salsa:1", "components": [component]}
+        pipeline = PipelineStore(jobs.db).add_update_document({**given, "processing_levels": ["1"]})
+        path = job["archive_path"]
+        made = jobs.create({"pipeline_uuid": pipeline["uuid"], "archive_path": path, "data": {}})
+        until(lambda: receiver.names() == ["create"])
+        assert receiver.told[0].body["job_uuid"] == made["uuid"]
+
+
+def test_no_event_is_lost_while_the_database_does_not_say_of_which_pipelines_they_are(
+    actor: Actor, job: Document, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, calls = PipelineJobStore.pipeline_uuids, []
+
+    def ask_a_database_that_comes_back(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) < 3:
+            raise mongo.DatabaseError
+        return ask(*args)
+
+    monkeypatch.setattr(PipelineJobStore, "pipeline_uuids", ask_a_database_that_comes_back)
+    define(actor, {"name": "lab", "url": receiver.url, "pipelines": [job["pipeline_uuid"]]})
+    with dispatching(actor):
+        send(actor, job, "run")
+        until(lambda: receiver.names() == ["create", "run"])
 
 
 def test_who_is_removed_and_added_again_at_once_is_told_at_the_new_url_only(
