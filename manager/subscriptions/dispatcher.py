@@ -255,7 +255,12 @@ class Dispatcher:
                 del self._handouts[job["_id"]]
             raise
         for handout, entries in zip(new, found, strict=True):
-            handout.load(entries)
+            if entries is None:
+                uuid = handout.job["uuid"]
+                self.logger.warning("job %s cannot be read: see pipelinejobs verify", uuid)
+                handout.leave_all()
+            else:
+                handout.load(entries)
         self._spend(self._polled)
         self._wait = min(max(POLL_SECONDS, -self._spare * _REST), MAX_POLL_SECONDS)
         with self.lock:

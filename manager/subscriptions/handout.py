@@ -54,6 +54,11 @@ class Handout:
             self._before, *entries = entries
         self._entries = entries
 
+    def leave_all(self) -> None:
+        """Have everybody told later, since the job cannot be read."""
+        for name in [*self.names]:
+            self._leave(name, {})
+
     @property
     def end(self) -> int:
         """The number after the last entry."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog import mongo
 from datacatalog.linkedstores.basestore.store import now
+from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
 from manager.subscriptions.subscriber import News, moment_of
@@ -239,7 +240,7 @@ class Line:
             if (due := place.get("due")) and due > now():
                 self._unfinished.add(uuid)
                 continue
-            if self._tell_job(document, place):
+            if self._tell_what_can_be_read(document, place):
                 self._has_told = True
             else:
                 self._unfinished.add(uuid)
@@ -250,6 +251,17 @@ class Line:
             self._cursor = None
             if not self._has_told:
                 self._rests = time.monotonic() + (_MOMENT if self._is_kept_waiting else _REST)
+
+    def _tell_what_can_be_read(self, document: Document, place: Document) -> bool:
+        """Do as `_tell_job` does; a job that cannot be read waits, and keeps no other waiting."""
+        try:
+            return self._tell_job(document, place)
+        except DAMAGE as error:
+            failure = DeliveryFailed(f"the job {unreadable(error)}")
+            tries = int(place.get("tries") or 0) + 1
+            noted = self._failed_place(tries, failure)
+            self._desk.untold.note_failure(document["_id"], self.name, noted)
+            return False
 
     def _tell_job(self, document: Document, place: Document) -> bool:
         """Tell what can be told of one job; tell whether that was anything."""

@@ -189,6 +189,39 @@ def test_nobody_waits_for_who_hangs_or_fails(
         assert len(failing.seen) <= 6
 
 
+def damage(actor: Actor, job: Document, mark: Any) -> None:
+    actor.jobs.coll.update_one({"uuid": job["uuid"]}, {"$set": {"_history.moved": mark}})
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_a_job_that_cannot_be_read_keeps_nobody_waiting_and_is_told_when_it_can(
+    actor: Actor, job: Document, other: Document, monkeypatch: pytest.MonkeyPatch, is_behind: bool
+) -> None:
+    monkeypatch.setattr(line, "FIRST_PAUSE", 0.01)
+    untold = actor.jobs.untold
+    away = threading.Event()
+    with Receiver(lambda _: 503 if away.is_set() else 204) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+        send(actor, job, "run")
+        if is_behind:
+            away.set()
+        else:
+            damage(actor, job, "x")
+        with dispatching(actor):
+            if is_behind:
+                until(lambda: len([*untold.pending("lab", None, 9)]) == 2)
+                damage(actor, job, "x")
+                away.clear()
+            send(actor, other, "run")
+            until(lambda: receiver.names(other["uuid"]) == ["create", "run"])
+            until(lambda: "cannot be read" in str(untold.pending("lab", None, 9)))
+            assert untold.lag("lab")[:2] == (1, 1)
+            damage(actor, job, 0)
+            Subscriptions(actor.jobs.db).retry("lab")
+            until(lambda: receiver.names(job["uuid"])[-2:] == ["create", "run"])
+
+
 def test_who_was_away_is_told_everything_in_order(
     actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:

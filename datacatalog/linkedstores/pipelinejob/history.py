@@ -234,7 +234,8 @@ def counted(job: StoredJob) -> int | None:
     It is kept in the document, so that nobody has to read the entries for it. None where a former
     version has written it, which did not count.
     """
-    count = (job.get("_history") or {}).get("bytes")
+    about = job.get("_history")
+    count = about.get("bytes") if isinstance(about, dict) else None
     return count if isinstance(count, int) else None
 
 

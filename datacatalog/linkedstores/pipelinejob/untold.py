@@ -20,6 +20,7 @@ from pymongo.errors import DuplicateKeyError
 from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.store import REVISION, now, revision_of
 from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -171,10 +172,10 @@ class Untold:
             return []
         return history.blanked(self.histories.read(whole, first, limit))
 
-    def next_entries(self, jobs: Sequence[StoredJob], limit: int) -> list[list[Entry]]:
+    def next_entries(self, jobs: Sequence[StoredJob], limit: int) -> list[list[Entry] | None]:
         """Return of each job the entry before the first that was not handed out, and those after it.
 
-        The histories of jobs that are small are read at once.
+        The histories of jobs that are small are read at once. None for a job that cannot be read.
         """
         small: list[Any] = []
         size = 0
@@ -186,13 +187,16 @@ class Untold:
         read = {}
         if len(small) > 1:
             read = {each["_id"]: each for each in self.jobs.find({"_id": {"$in": small}}, names)}
-        found = []
+        found: list[list[Entry] | None] = []
         for job in jobs:
-            first = max(0, job[UNTOLD] - 1)
-            if (whole := read.get(job["_id"])) is None:
-                found.append(self.entries(job, first, limit + 1))
-            else:
-                found.append(history.blanked(self.histories.read(whole, first, limit + 1)))
+            try:
+                first = max(0, job[UNTOLD] - 1)
+                if (whole := read.get(job["_id"])) is None:
+                    found.append(self.entries(job, first, limit + 1))
+                else:
+                    found.append(history.blanked(self.histories.read(whole, first, limit + 1)))
+            except DAMAGE:
+                found.append(None)
         return found
 
     def _entries_of_removed(self, job: StoredJob, first: int, limit: int) -> list[Entry]:
@@ -297,8 +301,12 @@ class Untold:
         """Note that a new subscriber is behind on what was handed out since a moment."""
         left = []
         for job in self.jobs.find({history.UPDATED: {"$gte": since}}, {**_HEAD, "history.date": 1}):
-            number = _number_since(job, since)
-            if number < job.get(UNTOLD, total(job)):
+            try:
+                number = _number_since(job, since)
+                is_behind = number < job.get(UNTOLD, total(job))
+            except DAMAGE:
+                number, is_behind = 0, True
+            if is_behind:
                 left.append(Left(job, since, {subscriber: {"told": number - 1}}))
         self.leave_behind(left)
 
@@ -366,19 +374,18 @@ class Untold:
         for each in documents:
             job = totals.get(each["_id"])
             if job is not None:
-                events += max(1, total(job) - 1 - each["behind"][subscriber]["told"])
+                events += max(1, _waiting(job, each["behind"][subscriber]))
         jobs = len(ids) if len(ids) < most else self.behind.count_documents({"who": subscriber})
         return Lag(jobs, events, documents[0]["since"] if documents else None)
 
     def rows(self, found: Document) -> list[Document]:
         """Return who is behind on a job, and how far."""
         jobs = [*self._totals([found["_id"]])]
-        number = total(jobs[0]) if jobs else 0
         return [
             {
                 "uuid": found["job_uuid"],
                 "subscriber": name,
-                "waiting": max(0, number - 1 - place["told"]),
+                "waiting": max(0, _waiting(jobs[0], place)) if jobs else 0,
                 "since": found["since"],
                 "tries": place.get("tries", 0),
                 "due": place.get("due"),
@@ -426,6 +433,14 @@ def total(job: StoredJob) -> int:
     if "_total" in job:
         return int(job["_total"])
     return history.moved(job) + len(history.recent(job))
+
+
+def _waiting(job: StoredJob, place: Mapping[str, Any]) -> int:
+    """Return how many entries of a job somebody was not told; 1 where that cannot be read."""
+    try:
+        return total(job) - 1 - int(place["told"])
+    except DAMAGE:
+        return 1
 
 
 def _number_since(job: Document, since: datetime.datetime) -> int:
