@@ -157,16 +157,14 @@ def test(backend: Backend, name: str) -> str:
     Raises:
         CommandError: there is no such subscription, or it did not answer well.
     """
-    with_name = {each.name: each for each in _subscribers(backend)}
-    if name not in with_name:
-        raise _unknown(name)
+    subscriber = _subscriber(backend, name)
     try:
-        answer = with_name[name].test()
+        answer = subscriber.test()
     except DeliveryFailed as failure:
         message = f"{name}: {failure}"
         raise CommandError(message) from failure
     finally:
-        with_name[name].close()
+        subscriber.close()
     return f"HTTP status {answer.status}"
 
 
@@ -185,9 +183,7 @@ def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, in
         CommandError: there is no such subscription or dead letter.
     """
     subscriptions = Subscriptions(backend.jobs.db)
-    subscriber = {each.name: each for each in _subscribers(backend)}.get(name)
-    if subscriber is None:
-        raise _unknown(name)
+    subscriber = _subscriber(backend, name)
     letters: list[Document] = subscriptions.dead_letters(name, limit=0)
     if key is not None:
         letters = [each for each in letters if each["_id"] == key]
@@ -209,8 +205,15 @@ def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) ->
     return [{"id": each["_id"], **{key: each.get(key) for key in names}} for each in found]
 
 
-def _subscribers(backend: Backend) -> list[Any]:
-    return roster.read(backend.reactor(), backend.jobs, Subscriptions(backend.jobs.db))[0]
+def _subscriber(backend: Backend, name: str) -> Any:
+    subscribers, kept = roster.read(backend.reactor(), backend.jobs, Subscriptions(backend.jobs.db))
+    for each in subscribers:
+        if each.name == name:
+            return each
+    if kept.get(name, {}).get("ended"):
+        message = f"{name} has ended: {kept[name].get('note')}; remove it, and add it again"
+        raise CommandError(message)
+    raise _unknown(name)
 
 
 def _unknown(name: str) -> CommandError:

@@ -17,6 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from datacatalog.linkedstores.subscriptions import Subscriptions
+from datacatalog.mongo import Db
 from tests.abaco.running import RunningGateway
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, until
@@ -209,3 +211,14 @@ def test_a_subscription_is_added_once_and_those_of_the_settings_stay(
     removed = cli("subscriptions", "rm", "page")
     assert (removed.code, "page is in the settings" in removed.err) == (1, True)
     assert cli("subscriptions", "add", "page", "https://x").code == 1
+
+
+def test_a_subscription_that_has_ended_is_added_again(cli: Run, db: Db) -> None:
+    assert cli("subscriptions", "add", "lab", "https://x").code == 0
+    Subscriptions(db).end("lab", "it answered that it is gone")
+    for name in ("test", "replay"):
+        done = cli("subscriptions", name, "lab")
+        assert done.code == 1
+        assert "lab has ended: it answered that it is gone; remove it, and add it" in done.err
+    assert cli("subscriptions", "rm", "lab").code == 0
+    assert cli("subscriptions", "add", "lab", "https://x").code == 0
