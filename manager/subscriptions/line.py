@@ -84,6 +84,8 @@ class Line:
         self._rests = 0.0
         self._cursor: tuple[datetime.datetime, Any] | None = None
         self._unfinished: set[str] = set()
+        self._told_late: dict[object, int] = {}
+        """by jobs, what was told when it was already to be noted that it was not"""
         self._has_told = self._is_kept_waiting = False
         self._counts = {"delivered": 0, "failed": 0, "dead": 0}
         self._values: Document = {}
@@ -209,6 +211,7 @@ class Line:
                 if not handout.waiting:
                     self._desk.progress.notify()
         if not is_waited_for:
+            self._told_late[handout.job["_id"]] = news.number
             self._desk.untold.note_told(handout.job["_id"], self.name, news.number)
 
     def _let_go_on(self, handout: Handout, place: Document) -> None:
@@ -270,7 +273,8 @@ class Line:
         if head is None:
             untold.caught_up(job_id, self.name)
             return True
-        number, tries = place["told"] + 1, int(place.get("tries") or 0)
+        number = max(place["told"], self._told_late.pop(job_id, -1)) + 1
+        tries = int(place.get("tries") or 0)
         end = head.get(UNTOLD, total(head))
         told, marked = 0, time.monotonic()
         while number < end and told < _TURN:

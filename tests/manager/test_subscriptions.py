@@ -189,6 +189,28 @@ def test_nobody_waits_for_who_hangs_or_fails(
         assert len(failing.seen) <= 6
 
 
+def test_who_answers_while_it_is_noted_that_it_was_late_is_told_once(
+    actor: Actor, job: Document, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, is_noted = Untold.leave_behind, threading.Event()
+
+    def leave_when_it_has_answered(self: Untold, left: Any) -> None:
+        if left and not is_noted.is_set():
+            is_noted.set()
+            until(lambda: slow.told and told)
+        leave(self, left)
+
+    told: list[str] = []
+    count_calls(monkeypatch, "note_told", told)
+    monkeypatch.setattr(Untold, "leave_behind", leave_when_it_has_answered)
+    with Receiver(lambda _: 204 if is_noted.wait(10) else 500) as slow:
+        define(actor, *({"name": n, "url": r.url} for n, r in (("lab", receiver), ("slow", slow))))
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: len(slow.told) >= 2 and actor.jobs.untold.count() == 0)
+        assert slow.names() == ["create", "run"]
+
+
 def damage(actor: Actor, job: Document, mark: Any) -> None:
     actor.jobs.coll.update_one({"uuid": job["uuid"]}, {"$set": {"_history.moved": mark}})
 

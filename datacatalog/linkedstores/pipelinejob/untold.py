@@ -443,7 +443,7 @@ def _waiting(job: StoredJob, place: Mapping[str, Any]) -> int:
         return 1
 
 
-def _number_since(job: Document, since: datetime.datetime) -> int:
+def _number_since(job: StoredJob, since: datetime.datetime) -> int:
     """Return the number of the first entry since a moment, or of an earlier one."""
     entries = history.blanked(history.recent(job))
     before = [entry for entry in entries if _is_before(entry, since)]
