@@ -416,6 +416,9 @@ class Untold:
         if marks or waits:
             kept = {**self.kept_of_removed(job), **marks}
             self.removed.replace_one({"_id": job["_id"]}, cast("StoredJob", kept), upsert=True)
+        else:
+            # what an earlier removal has left that was not completed would be told again
+            self.removed.delete_one({"_id": job["_id"], "_total": {"$lte": total(job)}})
 
     @staticmethod
     def kept_of_removed(job: StoredJob) -> StoredJob:

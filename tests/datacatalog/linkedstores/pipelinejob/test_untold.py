@@ -130,6 +130,17 @@ def test_a_job_whose_removal_was_not_completed_is_told_once(
     assert untold.removed.count_documents({}) == 0
 
 
+def test_what_a_removal_has_left_that_was_not_completed_is_not_told_when_the_job_is_removed(
+    untold: Untold, jobs: PipelineJobStore, job: Document, send: Send
+) -> None:
+    untold.adopt(jobs.load(job["uuid"]))
+    send("run")
+    told(untold, job)
+    jobs.delete(job["uuid"], job["_update_token"], force=True)
+    assert untold.fresh(9) == []
+    assert untold.removed.count_documents({}) == 0
+
+
 def test_without_anybody_to_tell_all_is_forgotten(
     untold: Untold, jobs: PipelineJobStore, job: Document
 ) -> None:
