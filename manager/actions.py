@@ -86,7 +86,7 @@ def _act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) 
 
 
 def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) -> None:
-    """Keep a report that cannot be read among the rejected events, if its sender has the job's token."""
+    """Keep a report that cannot be read among the refused events, if its sender has the job's token."""
     uuid, token = typeduuid.canonical(parameter(rx, "uuid")), rx.environ.get("token")
     try:
         job = jobs.load_head(uuid)

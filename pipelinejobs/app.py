@@ -33,7 +33,7 @@ from pipelinejobs.commands import (
     page,
     pipelines,
     reaching,
-    rejected,
+    refused,
     reporting,
     stats,
     subscriptions,
@@ -112,7 +112,7 @@ app = typer.Typer(
 for _noun, _help, _commands in (
     ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, job_actions, reaching)),
     ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
-    ("rejected", "Events that were refused.", (rejected,)),
+    ("refused", "Events that were refused.", (refused,)),
     ("subscriptions", "Who is told what happens.", (subscriptions,)),
     ("outbox", "What subscribers have yet to be told.", (outbox,)),
     ("token", "Tokens: who may change what.", (tokens,)),

@@ -45,9 +45,9 @@ def terminal_style(state: str) -> str:
     return "" if colour is None else colour.terminal
 
 
-def css_class(state: str) -> str:
+def css_class(state: object) -> str:
     """Return the class by which `style_sheet` gives something the colour of a state."""
-    return f"state-{state.lower()}"
+    return f"state-{state}".lower()
 
 
 def style_sheet() -> str:

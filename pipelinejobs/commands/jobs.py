@@ -206,11 +206,11 @@ def _details(backend: Backend, stored: StoredJob) -> output.Row:
     with _reading(stored):
         names = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
         public = backend.jobs.public(stored)
-        rejected = backend.search.rejected(job_uuid=stored["uuid"], limit=1000)
+        refused = backend.search.rejected(job_uuid=stored["uuid"], limit=1000)
         more = {
             "allowed": fsm.allowed_events(stored["state"]),
             "entries": moved(stored) + len(stored.get("history", [])),
-            "rejected": len(rejected.rows),
+            "refused": len(refused.rows),
             "waiting": backend.jobs.untold.waiting_of(stored),
             **{name: public.get(name) for name in links},
             "data": public.get("data"),

@@ -31,7 +31,7 @@ NAVIGATION = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
     ("/pipelines", "Pipelines"),
-    ("/rejected", "Rejected"),
+    ("/refused", "Refused events"),
     ("/subscriptions", "Subscriptions"),
     ("/platform", "Platform"),
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MAX_LINKED = 100
-_MAX_REJECTED = 20
+_MAX_REFUSED = 20
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of a history that something else has written."""
 _DAMAGED = "The history of this job cannot be read: `pipelinejobs verify` says why."
@@ -62,7 +62,7 @@ def _show(
     found = _past(context, stored)
     pipeline = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
     named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
-    rejected = backend.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REJECTED)
+    refused = backend.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REFUSED)
     return context.render(
         "job.html",
         f"{named:.60} {stored['uuid'][:8]}",
@@ -86,7 +86,7 @@ def _show(
             limit=_MAX_LINKED,
         ),
         most=_MAX_LINKED,
-        most_rejected=_MAX_REJECTED,
+        most_refused=_MAX_REFUSED,
         past=found,
         choice=history.Choice.of(context.query),
         orders=history.ORDERS,
@@ -94,7 +94,7 @@ def _show(
         allowed=[
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
-        rejected=rejected.rows,
+        refused=refused.rows,
         waiting=context.backend.jobs.untold.waiting_of(stored),
     )
 

@@ -54,7 +54,7 @@ class Paths:
     def refused(self) -> str:
         """The events that were refused, also those that were applied since."""
         fields = {"pipeline": self._pipelines, "settled": ["yes"]}
-        return _to("/rejected", self._happened(), fields)
+        return _to("/refused", self._happened(), fields)
 
     def ended(self, *ends: str) -> str:
         """Return the address of the jobs whose run ended in some states, or that have gone on from there."""

@@ -244,11 +244,11 @@ def test_refused_events_are_applied_oldest_first(
 ) -> None:
     for event in ("finish", "validate", "retire", "reject"):
         assert cli("jobs", "send", event, job["uuid"], "--direct").code == 1
-    listed = cli("rejected", "ls", "-o", "json").rows
+    listed = cli("refused", "ls", "-o", "json").rows
     assert [row["event"] for row in listed] == ["reject", "retire", "validate", "finish"]
-    assert cli("rejected", "ls", "--event", "finish").out.count(job["uuid"]) == 1
+    assert cli("refused", "ls", "--event", "finish").out.count(job["uuid"]) == 1
     cli("jobs", "send", "run", job["uuid"], "--direct")
-    done = cli("rejected", "retry", "--job", job["uuid"], "-o", "json")
+    done = cli("refused", "retry", "--job", job["uuid"], "-o", "json")
     assert done.code == 1
     assert [(row["event"], row["outcome"], row["detail"]) for row in done.rows] == [
         ("finish", "applied", "state FINISHED"),
@@ -260,8 +260,8 @@ def test_refused_events_are_applied_oldest_first(
             "reject event: not allowed in state RETIRED, only reset is",
         ),
     ]
-    assert [row["event"] for row in cli("rejected", "ls", "-o", "json").rows] == ["reject"]
-    settled = cli("rejected", "ls", "--settled", "-o", "json").rows
+    assert [row["event"] for row in cli("refused", "ls", "-o", "json").rows] == ["reject"]
+    settled = cli("refused", "ls", "--settled", "-o", "json").rows
     assert [bool(row["applied"]) for row in settled] == [False, True, True, True]
     names = [entry["name"] for entry in jobs.history(job["uuid"])]
     assert names == ["create", "run", "finish", "validate", "retire"]
@@ -273,15 +273,15 @@ def test_chosen_events_are_retried_and_none_without_a_choice(
     for event in ("finish", "validate"):
         cli("jobs", "send", event, job["uuid"], "--direct")
     cli("jobs", "send", "run", job["uuid"], "--direct")
-    assert cli("rejected", "retry").code == 2
-    _, finish = (row["id"] for row in cli("rejected", "ls", "-o", "json").rows)
-    (row,) = cli("rejected", "retry", finish, "-o", "json").rows
+    assert cli("refused", "retry").code == 2
+    _, finish = (row["id"] for row in cli("refused", "ls", "-o", "json").rows)
+    (row,) = cli("refused", "retry", finish, "-o", "json").rows
     assert (row["event"], row["outcome"]) == ("finish", "applied")
-    again = cli("rejected", "retry", finish)
+    again = cli("refused", "retry", finish)
     assert (again.code, "was applied since" in again.err) == (1, True)
-    assert cli("rejected", "retry", "x:y").code == 1
-    assert cli("rejected", "retry", "--all").code == 0
-    assert cli("rejected", "retry", "--all")[:2] == (0, "")
+    assert cli("refused", "retry", "x:y").code == 1
+    assert cli("refused", "retry", "--all").code == 0
+    assert cli("refused", "retry", "--all")[:2] == (0, "")
     assert jobs.load(job["uuid"])["state"] == "VALIDATING"
 
 

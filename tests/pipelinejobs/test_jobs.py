@@ -171,7 +171,7 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
         (["jobs", "show", "x"], "no job has the uuid (or at least 8 characters of its"),
         (["jobs", "history", UNKNOWN, "--follow", "-o", "csv"], "No job exists with UUID"),
-        (["rejected", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),
+        (["refused", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),
     ],
 )
 def test_wrong_arguments_are_named_with_what_to_do(
@@ -204,7 +204,7 @@ def test_a_job_is_shown_with_what_comes_next(
     jobs.untold.leave_behind([Left(applied.job, applied.entry["date"], place)])
     shown = cli("jobs", "show", three[1], "-o", "json").rows
     assert shown["allowed"] == ["run", "update", "resource", "fail", "finish", "reset"]
-    assert (shown["entries"], shown["waiting"], shown["rejected"]) == (3, 1, 0)
+    assert (shown["entries"], shown["waiting"], shown["refused"]) == (3, 1, 0)
     assert shown["data"] == {"number": 1, "sample": "s-1"}
     assert cli("jobs", "show", three[2], "-o", "json").rows["hidden"]
     table = cli("jobs", "show", three[1].upper()).out

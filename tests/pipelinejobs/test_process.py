@@ -85,7 +85,7 @@ def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
     assert re.match(rf"{job['uuid'][:13]} +CREATED +(now|\d+ s ago) ", lines[1])
     start, end = lines[0].index("TITLE"), lines[0].index("PIPELINE")
     assert "".join(line[start:end].strip() for line in lines[1:]) == title
-    head, *rows = lines_of("rejected")
+    head, *rows = lines_of("refused")
     (rejected,) = jobs.rejected.find()
     assert "".join(row[head.index("ID") :].strip() for row in rows) == rejected["_id"]
     assert rows[0].startswith(job["uuid"][:13])

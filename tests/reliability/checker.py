@@ -10,7 +10,7 @@ again in a history, wherever it went.
 | I3 | an event of unknown outcome is there once or not at all |
 | I4 | a history is legal at each step and ends in the stored state; each change has its revision |
 | I5 | a history is in order and without a gap, across the document and its buckets |
-| I6 | of events that exclude each other one wins; the others are kept among the rejected |
+| I6 | of events that exclude each other one wins; the others are kept among the refused |
 | I7 | each applied event reaches each subscriber at least once, in order per job |
 | I8 | no secret is in a log, an error, a page, a metric or a forwarded event |
 """

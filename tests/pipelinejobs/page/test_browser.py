@@ -288,7 +288,7 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
     run("Emulation.setEmulatedMedia", dark)
     run("Emulation.setDeviceMetricsOverride", phone)
     try:
-        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/platform", "/rejected"):
+        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/platform", "/refused"):
             browser.open(path)
             widths = "return [document.documentElement.scrollWidth, innerWidth]"
             needed, there = browser.driver.execute_script(widths)
@@ -309,7 +309,7 @@ def test_who_listens_finds_their_way(browser: Browser, make_job: Callable[..., J
         "/",
         "/jobs",
         f"/jobs/{job.uuid}",
-        "/rejected",
+        "/refused",
         "/subscriptions",
         "/pipelines",
         "/platform",
@@ -364,9 +364,9 @@ def test_no_page_breaks_a_rule_of_accessibility(
     assert post(make_job(), "run") == 200
     actor = f"/platform/{told(up, 'actor')}"
     paths = ["/", "/?period=month", "/gantt", "/jobs", f"/jobs/{failed.uuid}"]
-    paths += ["/pipelines", "/rejected", "/subscriptions", "/platform", actor]
+    paths += ["/pipelines", "/refused", "/subscriptions", "/platform", actor]
     paths += ["/jobs?created=soon&text=dawn"]
-    still = ["/docs", f"/jobs/{failed.uuid}/document", f"/rejected/{refused['id']}"]
+    still = ["/docs", f"/jobs/{failed.uuid}/document", f"/refused/{refused['id']}"]
     still += [f"/pipelines/{backend.jobs.load(failed.uuid)['pipeline_uuid']}", "/nope", "/sign-in"]
     # from a page to one that has no address of its own, or one that is not known before
     onward = {"/jobs": ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
@@ -567,7 +567,7 @@ def test_nothing_moves_while_a_page_appears(browser: Browser, make_job: Callable
     )
     widths = "return [document.documentElement.scrollWidth, innerWidth]"
     try:
-        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/rejected", "/platform", "/pipelines"):
+        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/refused", "/platform", "/pipelines"):
             browser.open(path)
             browser.until(lambda: "" not in browser.texts("[data-count]"))
             assert browser.driver.execute_async_script(shifts) < 0.05, path

@@ -114,7 +114,7 @@ def test_an_entry_of_another_job_or_none_is_not_there(
     assert operator.get(f"/jobs/{large.uuid}/entries/{uuid}").status_code == 200
     for path in (f"/jobs/{job.uuid}/entries/{uuid}", f"/jobs/{large.uuid}/entries/x"):
         assert operator.get(path).status_code == 404
-    assert operator.get("/rejected/x").status_code == 404
+    assert operator.get("/refused/x").status_code == 404
 
 
 def test_refused_events_are_folded(
@@ -124,10 +124,10 @@ def test_refused_events_are_folded(
     for number in range(25):
         with pytest.raises(Exception, match="not allowed in state CREATED"):
             backend.jobs.apply(backend.jobs.load(job.uuid), "finish", note(number, 50_000))
-    for path in (f"/jobs/{job.uuid}", "/rejected"):
+    for path in (f"/jobs/{job.uuid}", "/refused"):
         reply = operator.get(path)
         assert len(reply.content) < MAX_PAGE
-        wholes = re.findall(r'href="(/rejected/[^"]+)">all of it', reply.text)
+        wholes = re.findall(r'href="(/refused/[^"]+)">all of it', reply.text)
         row = operator.get(wholes[0]).json()
         assert (row["uuid"], row["event"], row["data"]["number"]) == (job.uuid, "finish", 24)
     assert "The newest 20." in operator.get(f"/jobs/{job.uuid}").text

@@ -65,7 +65,7 @@ def test_who_looks_at_one_job_is_not_told_of_another(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/jobs", "/rejected", "/pipelines", "/subscriptions", "/platform"]
+    "path", ["/", "/jobs", "/refused", "/pipelines", "/subscriptions", "/platform"]
 )
 def test_lists_can_be_followed(path: str, operator: Person) -> None:
     with following(operator, path) as version:

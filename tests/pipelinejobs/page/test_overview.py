@@ -69,8 +69,8 @@ def test_refused_events_lead_to_those_of_the_period_and_the_pipeline(
     path = tiles(operator.get(page).text)["Refused events"][1]
     assert job.uuid in operator.get(path).text
     for other in (("to", "2020-01-01T00:00"), ("from", "2040-01-01T00:00")):
-        assert job.uuid not in operator.get("/rejected", params=[other]).text
-    mistaken = operator.get("/rejected?from=soon&pipeline=tacos")
+        assert job.uuid not in operator.get("/refused", params=[other]).text
+    mistaken = operator.get("/refused?from=soon&pipeline=tacos")
     assert mistaken.status_code == 400
     assert mistaken.text.count('class="mistake"') == 2
 

@@ -80,9 +80,9 @@ def test_a_job_is_shown_with_all_that_belongs_to_it(
     text = operator.get(f"/jobs/{job.uuid}").text
     assert f'href="/jobs/{parent.uuid}"' in text
     assert f'href="/jobs/{job.uuid}"' in operator.get(f"/jobs/{parent.uuid}").text
-    for part in ("Tacobot 9000", "brisket", "/products/v2/page/smoke.csv", "Rejected events"):
+    for part in ("Tacobot 9000", "brisket", "/products/v2/page/smoke.csv", "Refused events"):
         assert part in text
-    assert re.findall(r'class="node (\w+)" data-state="(\w+)"', text) == [
+    assert re.findall(r'class="node [\w-]+ (\w+)" data-state="(\w+)"', text) == [
         ("visited", "CREATED"),
         ("visited", "RUNNING"),
         ("current", "FINISHED"),
@@ -135,7 +135,7 @@ def test_whatever_a_job_is_called_is_a_text(
         f"/jobs/{job.uuid}",
         "/pipelines",
         f"/jobs?text={NASTY}",
-        "/rejected",
+        "/refused",
     ):
         assert NASTY not in operator.get(path).text
     assert html.escape(NASTY, quote=False) in operator.get("/jobs").text.replace("&#34;", '"')
@@ -241,19 +241,19 @@ def test_pipelines(operator: Person) -> None:
 def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Job]) -> None:
     job = make_job()
     operator.submit(f"/jobs/{job.uuid}/events", event="finish", token=job.token, data='{"a": 1}')
-    listed = operator.get("/rejected").text
+    listed = operator.get("/refused").text
     (rejected_id,) = re.findall(rf'name="id" value="([^"]*{job.uuid}[^"]*|[^"]+)"', listed)[:1]
-    again = operator.submit("/rejected", "/rejected", id=rejected_id)
+    again = operator.submit("/refused", "/refused", id=rejected_id)
     assert again.status_code == 409
     assert "not allowed in state CREATED" in again.text
     operator.submit(f"/jobs/{job.uuid}/events", event="run", token=job.token)
-    applied = operator.submit("/rejected", "/rejected", id=rejected_id)
-    assert applied.headers["location"] == "/rejected?retried=1"
-    assert "The event was applied." in operator.get("/rejected?retried=1").text
-    assert job.uuid not in operator.get("/rejected").text
-    assert job.uuid in operator.get("/rejected?settled=yes").text
+    applied = operator.submit("/refused", "/refused", id=rejected_id)
+    assert applied.headers["location"] == "/refused?retried=1"
+    assert "The event was applied." in operator.get("/refused?retried=1").text
+    assert job.uuid not in operator.get("/refused").text
+    assert job.uuid in operator.get("/refused?settled=yes").text
     assert "after <b>finish</b>" in operator.get(f"/jobs/{job.uuid}").text
-    assert operator.submit("/rejected", id="nope").status_code == 409
+    assert operator.submit("/refused", id="nope").status_code == 409
 
 
 def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
@@ -266,7 +266,7 @@ def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
             sent = {"event": event, "token": job.token}
             operator.submit(f"/jobs/{job.uuid}/events", **sent)
     backend.jobs.apply(backend.jobs.load(ready.uuid), "run", {})
-    page = operator.get("/rejected", params={"job": ready.uuid}).text
+    page = operator.get("/refused", params={"job": ready.uuid}).text
     rows = re.findall(r"<tr>\s*<th scope=\"row\">.*?</tr>", page, re.DOTALL)
     index, finish = (re.sub(r"<[^>]*>", " ", row) for row in rows)
     assert "CREATED" in finish
@@ -274,14 +274,14 @@ def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
     assert "not allowed in state CREATED" in finish
     assert "not while the job is RUNNING" in index
     assert "not while" not in finish
-    only = operator.get("/rejected", params={"event": "reject", "job": stuck.uuid}).text
+    only = operator.get("/refused", params={"event": "reject", "job": stuck.uuid}).text
     assert len(re.findall(r'form="retry"', only)) == 1
-    done = operator.submit(f"/rejected?job={ready.uuid}", "/rejected", all="yes")
-    assert done.headers["location"] == f"/rejected?job={ready.uuid}&retried=2&left=0"
+    done = operator.submit(f"/refused?job={ready.uuid}", "/refused", all="yes")
+    assert done.headers["location"] == f"/refused?job={ready.uuid}&retried=2&left=0"
     assert "2 events were applied." in operator.get(done.headers["location"]).text
     assert backend.jobs.load(ready.uuid)["state"] == "INDEXING"
     assert backend.jobs.load(stuck.uuid)["state"] == "CREATED"
-    mistake = operator.get("/rejected", params={"job": "abc"})
+    mistake = operator.get("/refused", params={"job": "abc"})
     assert mistake.status_code == 400
     assert 'value="abc" placeholder="uuid" aria-invalid="true"' in mistake.text
     assert "is not the uuid of a job" in mistake.text
@@ -391,7 +391,7 @@ def test_nothing_is_shown_from_which_a_token_could_be_made(
         "uuid": job.uuid,
         "actor": told(up, "actor"),
         "entry": backend.jobs.history(job.uuid)[0]["uuid"],
-        "rejected": backend.search.rejected(job_uuid=job.uuid).rows[0]["id"],
+        "refused": backend.search.rejected(job_uuid=job.uuid).rows[0]["id"],
     }
     # what a former token was made of must be shown as little as what the present one is made of
     backend.jobs.rotate_token(job.uuid, job.token)

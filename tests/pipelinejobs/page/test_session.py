@@ -208,7 +208,7 @@ def test_no_form_of_another_site_changes_anything(path: str, operator: Person, j
 def test_pages_are_compressed_but_not_those_with_nonces(
     operator: Person, up: RunningGateway
 ) -> None:
-    for path in ("/", "/jobs", "/rejected", "/static/page.js", "/static/page.css"):
+    for path in ("/", "/jobs", "/refused", "/static/page.js", "/static/page.css"):
         assert operator.get(path).headers["content-encoding"] == "gzip", path
     platform = operator.get(f"/platform/{told(up, 'actor')}")
     assert "content-encoding" not in platform.headers
@@ -261,7 +261,7 @@ def test_levels(
     for path in (
         f"/jobs/{job.uuid}/events",
         f"/jobs/{job.uuid}/delete",
-        "/rejected",
+        "/refused",
         "/subscriptions",
     ):
         reply = reader.submit(path, event="update", token=job.token)
@@ -270,9 +270,9 @@ def test_levels(
     sender = user("egon", "EXECUTE")
     sent = sender.submit(f"/jobs/{job.uuid}/events", event="update", token=job.token)
     assert sent.status_code == 303
-    assert sender.submit("/rejected", id="x").status_code == 403
-    assert "Retry<span" not in sender.get("/rejected").text
-    assert "Retry<span" in user("uma", "UPDATE").get("/rejected").text
+    assert sender.submit("/refused", id="x").status_code == 403
+    assert "Retry<span" not in sender.get("/refused").text
+    assert "Retry<span" in user("uma", "UPDATE").get("/refused").text
 
 
 def test_headers(operator: Person) -> None:

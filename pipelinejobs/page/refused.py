@@ -25,18 +25,18 @@ MAX_RETRIED = 500
 _SEARCH_SECONDS = 3.0
 
 
-def show_rejected(context: Context) -> Response:
+def show(context: Context) -> Response:
     """List the events that the state of a job did not allow."""
-    return _show_rejected(context)
+    return _show(context)
 
 
-def _show_rejected(context: Context, problem: str = "", status: int = 200) -> Response:
+def _show(context: Context, problem: str = "", status: int = 200) -> Response:
     mistakes: dict[str, str] = {}
     rows, cursor = _found(context, context.query.get("cursor") or None, mistakes)
     rows = _with_prospects(context, rows)
     return context.render(
-        "rejected.html",
-        "Rejected events",
+        "refused.html",
+        "Refused events",
         400 if mistakes else status,
         rows=rows,
         cursor=cursor,
@@ -96,7 +96,7 @@ def _obstacle(row: Document, job: Document) -> str:
     if job.get(VISIBLE) is False:
         return "the job is hidden"
     if row["event"] not in fsm.TRANSITIONS:
-        return "the report does not say what happened: use `pipelinejobs rejected retry --as`"
+        return "the report does not say what happened: use `pipelinejobs refused retry --as`"
     state = str(job.get("state"))
     if state not in fsm.TRANSITIONS[row["event"]].sources:
         return f"not while the job is {state}"
@@ -112,9 +112,9 @@ def _notice(context: Context) -> str:
     return ("The event was applied." if applied == 1 else f"{applied} events were applied.") + rest
 
 
-def show_rejection(context: Context) -> Response:
+def show_one(context: Context) -> Response:
     """Show an event that was refused, whole."""
-    found = context.backend.search.rejection(context.path["rejected"])
+    found = context.backend.search.rejection(context.path["refused"])
     if found is None:
         message = "There is no such event among those that were refused."
         raise Problem(message, 404)
@@ -129,8 +129,8 @@ def retry(context: Context) -> Response:
     try:
         in_process.retry(context.backend, context.form.get("id", ""))
     except Refusal as refusal:
-        context.at, context.version = "/rejected", live.version(listing.version(context))
-        return _show_rejected(context, str(refusal), 409)
+        context.at, context.version = "/refused", live.version(listing.version(context))
+        return _show(context, str(refusal), 409)
     return context.go(context.link(retried="1", left=None))
 
 

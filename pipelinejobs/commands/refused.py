@@ -1,4 +1,4 @@
-"""`rejected ls`, `rejected retry`."""
+"""`refused ls`, `refused retry`."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ EventOption = Annotated[str | None, typer.Option("--event", help="Of this name."
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
-    command(group, "ls", "rejected ls --event finish")(list_rejected)
-    command(group, "retry", "rejected retry --job $JOB")(retry)
+    command(group, "ls", "refused ls --event finish")(list_refused)
+    command(group, "retry", "refused retry --job $JOB")(retry)
 
 
-def list_rejected(
+def list_refused(
     context: typer.Context,
     job: JobOption = None,
     event: EventOption = None,
@@ -69,7 +69,7 @@ def list_rejected(
 def retry(
     context: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="As `rejected ls` shows them.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="As `refused ls` shows them.")
     ] = None,
     job: JobOption = None,
     event: EventOption = None,
