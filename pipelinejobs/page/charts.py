@@ -18,6 +18,7 @@ import pygal
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping, Sequence
 
 # it looks for maps among the plugins at each import of anything, in a way that Python has given up
@@ -27,8 +28,14 @@ _DROPPED = ("style", "script", "desc", "title", "defs")
 _CURVE_WIDTH, _CURVE_HEIGHT = 440, 150
 _SPARK_WIDTH, _SPARK_HEIGHT = 120, 24
 _MAX_LABELS = 8
+_AT = "@"
 _MAX_KEPT = 64
 """Charts that were drawn, of some ten thousand bytes each."""
+
+
+def label(date: datetime.datetime, text: str) -> str:
+    """Return a label of an axis that names a moment, so that a script can say it in another zone."""
+    return f"{_AT}{date.isoformat()}{_AT}{text}"
 
 
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
@@ -48,6 +55,7 @@ def lines(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
 
 def scatter(
     series: Mapping[str, Sequence[Any]],
+    width: float,
     x_labels: Mapping[float, str],
     y_labels: Mapping[float, str],
 ) -> Markup:
@@ -55,15 +63,16 @@ def scatter(
 
     Args:
         series: by their names: `value` (x and y), `label` and `xlink` of each.
-        x_labels: what to write at which x, from the least to the most.
-        y_labels: what to write at which y, likewise.
+        width: the greatest x; the least is 0.
+        x_labels: what to write at which x.
+        y_labels: what to write at which y, from the least to the most.
     """
     xs, ys = (
         [{"value": place, "label": label} for place, label in labels.items()]
         for labels in (x_labels, y_labels)
     )
-    xrange, yrange = ((min(labels), max(labels)) for labels in (x_labels, y_labels))
-    more = {"xrange": xrange, "range": yrange, "y_labels": ys}
+    yrange = (min(y_labels), max(y_labels))
+    more = {"xrange": (0, width), "range": yrange, "y_labels": ys}
     return _drawn(pygal.XY, xs, series, stroke=False, dots_size=3, **more)
 
 
@@ -137,6 +146,9 @@ def _draw(kind: Any, shown: str) -> Markup:
 def _clean(element: Any) -> None:
     """Leave what is drawn, its links, and the text to show for each thing that is pointed at."""
     shown = [child.text or "" for child in element if child.get("class") in ("label", "value")]
+    if (text := element.text or "").startswith(_AT):
+        _, at, element.text = text.split(_AT, 2)
+        element.set("data-at", at)
     for child in [*element]:
         if _is_dropped(child):
             element.remove(child)

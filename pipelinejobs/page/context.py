@@ -30,8 +30,9 @@ _PLACE = ("cursor", "back", "place")
 NAVIGATION = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
+    ("/gantt", "Gantt"),
     ("/pipelines", "Pipelines"),
-    ("/refused", "Refused events"),
+    ("/refused", "Refused"),
     ("/subscriptions", "Subscriptions"),
     ("/platform", "Platform"),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, REJECTED, RESET
 from datacatalog.linkedstores.statistics.sums import HOUR
 from pipelinejobs import figures, output
-from pipelinejobs.page import charts, links
+from pipelinejobs.page import charts, links, ticks
 from pipelinejobs.page.links import Link
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ def drawn(backend: Backend, period: Period, pipelines: Sequence[str], cells: Cel
 def _ends(slots: Sequence[Slot]) -> Chart:
     def point(slot: Slot, state: str) -> dict[str, Any]:
         number = slot.totals.ended[state]
-        label = f"{number} {state}, {slot.label}"
+        label = f"{number} {state}, {slot.label} UTC"
         return {"value": number or None, "label": label, "xlink": slot.paths.ended(state)}
 
     shown = _up_to_last(
         {state for slot in slots for state, number in slot.totals.ended.items() if number}
     )
     series = {state: [point(slot, state) for slot in slots] for state in shown}
-    drawing = charts.bars([slot.label for slot in slots], series)
+    drawing = charts.bars(_labels(slots), series)
     rows = [
         [
             slot.since,
@@ -100,7 +100,7 @@ def _begins(slots: Sequence[Slot]) -> Chart:
         "created": [created for created, _ in numbers],
         "started": [started for _, started in numbers],
     }
-    drawing = charts.lines([slot.label for slot in slots], series)
+    drawing = charts.lines(_labels(slots), series)
     rows = [
         [slot.since, Link(created, slot.paths.created), Link(started, slot.paths.jobs)]
         for slot, (created, started) in zip(slots, numbers, strict=True)
@@ -116,13 +116,17 @@ def _events(slots: Sequence[Slot]) -> Chart:
     series = {"events": [events or None for events, _ in numbers]}
     if any(refused for _, refused in numbers):
         series["refused"] = [refused or None for _, refused in numbers]
-    drawing = charts.bars([slot.label for slot in slots], series)
+    drawing = charts.bars(_labels(slots), series)
     rows = [
         [slot.since, Link(events, slot.paths.jobs), Link(refused, slot.paths.refused)]
         for slot, (events, refused) in zip(slots, numbers, strict=True)
     ]
     columns = ("Since", "events", "refused")
     return Chart("events", "Events", drawing, columns, rows, _whole(slots))
+
+
+def _labels(slots: Sequence[Slot]) -> list[str]:
+    return [charts.label(slot.since, slot.label) for slot in slots]
 
 
 def _whole(slots: Sequence[Slot]) -> tuple[datetime.datetime, datetime.datetime]:
@@ -136,16 +140,20 @@ def _runs(backend: Backend, period: Period, pipelines: Sequence[str]) -> Chart:
         took = output.duration(run["seconds"])
         point = {
             "value": ((run["ended"] - period.since).total_seconds(), _height(run["seconds"])),
-            "label": f"{run['state']} after {took}, {output.shown(run['ended'])}",
+            "label": f"{run['state']} after {took}, {output.shown(run['ended'])} UTC",
             "xlink": f"/jobs/{run['uuid']}",
         }
         series.setdefault(run["state"], []).append(point)
     # to the end of an hour or day, so that the chart stays as it is while nothing happens
     length = len(period.spans()) * period.step
-    marks = [period.since + length * part / 4 for part in range(5)]
+    begin, end = period.since, period.since + length
     drawing = charts.scatter(
         {state: series.get(state, []) for state in _up_to_last(series)},
-        {(mark - period.since).total_seconds(): _moment(period, mark) for mark in marks},
+        (end - begin).total_seconds(),
+        {
+            (mark.date - begin).total_seconds(): charts.label(*mark)
+            for mark in ticks.between(begin, end).marks
+        },
         _durations([run["seconds"] for run in found]),
     )
     rows = [
@@ -154,7 +162,7 @@ def _runs(backend: Backend, period: Period, pipelines: Sequence[str]) -> Chart:
     ]
     note = f"The newest {MAX_POINTS} runs." if len(found) == MAX_POINTS else ""
     columns = ("Job", "State after it", "Ended", "Seconds")
-    return Chart("runs", "How long runs took", drawing, columns, rows, (marks[0], marks[-1]), note)
+    return Chart("runs", "How long runs took", drawing, columns, rows, (begin, end), note)
 
 
 def _height(seconds: float) -> float:
@@ -169,7 +177,3 @@ def _durations(found: Sequence[float]) -> dict[float, str]:
     least = min(found, default=1)
     first = max((i for i, mark in enumerate(_MARKS[:last]) if mark <= least), default=0)
     return {_height(mark): output.duration(mark) for mark in _MARKS[first : last + 1]}
-
-
-def _moment(period: Period, date: datetime.datetime) -> str:
-    return f"{date:%H:%M}" if period.span == HOUR else f"{date:%d %b %H:%M}"

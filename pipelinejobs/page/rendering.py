@@ -28,6 +28,7 @@ STATIC = {
     "theme.js": "text/javascript",
     "keys.js": "text/javascript",
     "zoom.js": "text/javascript",
+    "axis.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from pipelinejobs import output, state_colours
+from pipelinejobs.page import ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 WIDTH = 1000
 _LABELS, _ROW, _BAR, _TOP = 220, 18, 12, 22
-_MAX_LABEL = 32
+_MAX_LABEL, _END = 36, 8
 _INDENT, _MAX_DEPTH = 10, 4
 _SHORTEST = 3.0
-_MARKS = 5
-_DAY = 86_400.0
+_RIGHT = 20
 
 
 class Span(NamedTuple):
@@ -95,7 +95,7 @@ def _lines(found: Sequence[Span]) -> Iterator[str]:
 
     def x(moment: datetime.datetime) -> float:
         share = (moment - begin).total_seconds() / length
-        return _LABELS + (WIDTH - _LABELS - _SHORTEST) * share
+        return _LABELS + (WIDTH - _LABELS - _RIGHT) * share
 
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" '
@@ -103,13 +103,14 @@ def _lines(found: Sequence[Span]) -> Iterator[str]:
     )
     yield (
         f'<g class="plot"><rect class="background" x="{_LABELS}" y="0" '
-        f'width="{WIDTH - _LABELS - _SHORTEST}" height="{height}"/></g>'
+        f'width="{WIDTH - _LABELS - _RIGHT}" height="{height}"/></g>'
     )
-    for number in range(_MARKS):
-        moment = begin + datetime.timedelta(seconds=length * number / (_MARKS - 1))
-        side = " first" if number == 0 else " last" if number == _MARKS - 1 else ""
-        yield f'<path class="lane" d="M{x(moment):.1f} {_TOP - 6} V{height}"/>'
-        yield f'<text class="axis{side}" x="{x(moment):.1f}" y="12">{_mark(moment, length)}</text>'
+    marks = ticks.between(begin, end)
+    yield f'<g class="ticks" data-step="{marks.step}">'
+    for mark in marks.marks:
+        yield f'<g transform="translate({x(mark.date):.1f} 0)">'
+        yield f'<path class="lane" d="M0 {_TOP - 6} V{height}"/><text class="axis" y="12">{mark.text}</text></g>'
+    yield "</g>"
     rows = {span.uuid: number for number, span in enumerate(found)}
     for row, span in enumerate(found):
         for parent in span.parents:
@@ -134,9 +135,11 @@ def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
     began, ended = map(x, span.run)
     indent = _INDENT * min(span.depth, _MAX_DEPTH)
     length = _MAX_LABEL - indent // 6
-    label = span.title if len(span.title) <= length else f"{span.title[: length - 1]}…"
+    label = span.title
+    if len(label) > length:
+        label = f"{label[: length - _END - 1]}…{label[-_END:]}"
     told = (
-        f"{span.title}, {span.state}: {output.shown(span.created)} to {output.shown(span.until)}, "
+        f"{span.title}, {span.state}: {output.shown(span.created)} to {output.shown(span.until)} UTC, "
         f"{output.duration((span.until - span.created).total_seconds())}"
     )
     if span.seconds is not None:
@@ -153,7 +156,3 @@ def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
         f'height="{_BAR}" rx="2"/>'
     )
     yield "</a>"
-
-
-def _mark(moment: datetime.datetime, length: float) -> str:
-    return f"{moment:%d %b %H:%M}" if length > _DAY else f"{moment:%H:%M}"

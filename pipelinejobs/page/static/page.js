@@ -30,6 +30,7 @@
       if (!time.classList.contains("ago")) time.textContent = local ? here : time.dataset.text;
     }
     for (const name of document.querySelectorAll("[data-zone]")) name.textContent = local ? "local" : "UTC";
+    document.dispatchEvent(new Event("localized"));
   };
   document.addEventListener("zone", () => localize(document));
 

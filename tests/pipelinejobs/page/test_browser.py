@@ -410,6 +410,8 @@ def test_a_time_that_is_dragged_over_is_looked_at(
 ) -> None:
     make_job("run", "finish")
     browser.open(path)
+    # what is counted meanwhile is not shown, which would replace the chart
+    browser.driver.execute_script("window.dispatchEvent(new Event('pagehide'))")
     plot = browser.one(f"{chart} .plot > .background")
     width = plot.size["width"]
     drag = ActionChains(browser.driver, duration=20).move_to_element_with_offset(
@@ -497,6 +499,30 @@ def test_the_list_is_used_by_keys_alone(browser: Browser, make_job: Callable[...
     assert browser.one("input[name=text]").get_attribute("value") == "j?"
     assert older.uuid in browser.jobs()
     assert newer.uuid in browser.jobs()
+
+
+def test_an_axis_has_round_times_in_the_zone_that_is_chosen(
+    browser: Browser, make_job: Callable[..., Job], backend: Backend
+) -> None:
+    job = make_job("run", session="round-times")
+    begin = now() - datetime.timedelta(hours=10)
+    fields = {"$set": {"_properties.created_date": begin}}
+    backend.jobs.coll.update_one({"uuid": job.uuid}, fields)
+    zone = {"timezoneId": "Asia/Kolkata"}  # half an hour from those of UTC
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
+    try:
+        browser.open("/gantt?session=round-times")
+        utc = browser.texts(".ticks text")
+        assert len(utc) >= 4
+        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        local = browser.texts(".ticks text")
+        assert local != utc
+        for text in (*utc, *local):
+            assert text.endswith(":00") or " " in text, text
+        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        assert browser.texts(".ticks text") == utc
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
 def test_titles_that_differ_at_their_end_are_told_apart_on_one_line(

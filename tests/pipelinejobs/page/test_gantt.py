@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipelinejobs.backend import Backend
-from pipelinejobs.page import gantt, spans
+from pipelinejobs.page import gantt, spans, ticks
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.page.test_pages import row_uuids
 
@@ -62,6 +62,24 @@ def test_a_job_is_a_bar_in_the_colour_of_its_state_that_leads_to_it(
     assert [(row[0], row[-1]) for row in rows] == [(parent.uuid, ""), (child.uuid, parent.uuid)]
     assert header[3] == "State"
     assert other.uuid in operator.get("/gantt").text
+
+
+def test_an_axis_is_marked_at_round_times() -> None:
+    minutes = datetime.timedelta(minutes=1)
+    begin = _NOON + 3.5 * minutes
+
+    def marks(length: float) -> list[str]:
+        return [mark.text for mark in ticks.between(begin, begin + length * minutes).marks]
+
+    assert marks(60) == ["12:10", "12:20", "12:30", "12:40", "12:50", "13:00"]
+    assert marks(24 * 60) == ["18:00", "02 Jan", "06:00", "12:00"]
+    assert marks(5 * 24 * 60) == ["02 Jan", "03 Jan", "04 Jan", "05 Jan", "06 Jan"]
+    assert marks(0.25) == ["12:03:30", "12:03:35", "12:03:40", "12:03:45"]
+
+
+def test_a_long_title_keeps_its_end() -> None:
+    job = span("Normalization of plate reader measurements S335", 0)
+    assert ">Normalization of plate read…nts S335<" in spans.svg([job])
 
 
 def test_a_wrong_period_is_said(operator: Person) -> None:
