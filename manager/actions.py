@@ -78,7 +78,7 @@ def _act(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStore) 
             return _create(rx, message, permit, jobs)
         job = permit.job or {}
         if message.kind == DELETE:
-            return _delete(message, job, jobs)
+            return _delete(rx, message, job, jobs)
         indexer = section_of(rx.settings, "pipelines").get("job_indexer_id")
         if message.event in FORWARDED and indexer:
             return _forward(rx, message, job, jobs, indexer)
@@ -314,11 +314,12 @@ def _forward(
     return Outcome(result, line, message.uuid)
 
 
-def _delete(message: Message, job: StoredJob, jobs: PipelineJobStore) -> Outcome:
+def _delete(rx: Reactor, message: Message, job: StoredJob, jobs: PipelineJobStore) -> Outcome:
+    sender = authorization.user_of(rx)
     if message.force:
-        jobs.remove(job)
+        jobs.remove(job, sender)
     else:
-        jobs.hide(job)
+        jobs.hide(job, sender)
     deleted = "removed" if message.force else "hidden"
     line = f"job {message.uuid}: {deleted}"
     return Outcome({"uuid": message.uuid, "deleted": deleted}, line, message.uuid)

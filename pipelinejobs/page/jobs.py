@@ -77,6 +77,7 @@ def _show(
         data=context.form.get("data", ""),
         job=public,
         hidden=stored.get(VISIBLE) is False,
+        hiding=backend.search.hiding(stored["uuid"]) if stored.get(VISIBLE) is False else None,
         pipeline=pipeline,
         parents=[str(uuid) for uuid in _listed(public.get("child_of"))[:_MAX_LINKED]],
         children=backend.search.children(stored["uuid"], _MAX_LINKED),

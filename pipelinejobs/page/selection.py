@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
     from pipelinejobs.page.context import Context
 
-HIDE = "hide"
+HIDE, REMOVE = "hide", "remove"
 _MAX_KEY = 64
 
 
@@ -75,7 +75,7 @@ def _render(
 def _action(context: Context) -> str:
     wanted = context.form.get("do", "")
     try:
-        return wanted if wanted == HIDE else parsing.event(wanted)
+        return wanted if wanted in (HIDE, REMOVE) else parsing.event(wanted)
     except UsageError as error:
         raise Problem(str(error), 400) from error
 
@@ -97,6 +97,8 @@ def _selected(context: Context) -> list[Document]:
 
 def _expected(row: Document, action: str) -> tuple[str, str]:
     """Return the state that an action would lead to, and why it would be refused instead."""
+    if action == REMOVE:
+        return "REMOVED", ""
     if row.get(VISIBLE) is False:
         return "", "the job is hidden already" if action == HIDE else "the job is hidden"
     if action == HIDE:
@@ -110,9 +112,9 @@ def _expected(row: Document, action: str) -> tuple[str, str]:
 def _done(context: Context, body: dict[str, Any], action: str) -> tuple[str, str]:
     """Send a message; return the state it has led to, and why it was refused instead."""
     try:
-        if action == HIDE:
-            context.api.send({**body, "action": "delete"})
-            return "HIDDEN", ""
+        if action in (HIDE, REMOVE):
+            context.api.send({**body, "action": "delete", "force": action == REMOVE})
+            return "HIDDEN" if action == HIDE else "REMOVED", ""
         key = f"{context.form.get('key', '')[:_MAX_KEY]}:{body['uuid']}"
         answer = context.api.send({**body, "name": action, "data": {}}, {"event_id": key})
     except CommandError as error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DELETE = "delete"
 """The row of the audit log for a document that was hidden, or removed: then it has the document."""
+SENDER = "sender"
+"""The user who did it, in such a row, where that is known."""
 HIDE = "hide"
 """The row for the first step of a removal."""
 
@@ -67,19 +69,28 @@ class LinkedStore(Store[StoredT]):
         self.set_visible(stored, "undelete", visible=True)
         return self.with_token(stored)
 
-    def hide(self, stored: StoredT) -> None:
-        """Hide a document; nothing changes if it is hidden."""
-        self.set_visible(stored, DELETE, visible=False)
+    def hide(self, stored: StoredT, sender: str | None = None) -> None:
+        """Hide a document; nothing changes if it is hidden.
 
-    def remove(self, stored: StoredT) -> None:
+        Args:
+            stored: as it was loaded.
+            sender: the user who wants it, where that is known; for the audit log.
+        """
+        self.set_visible(stored, DELETE, visible=False, sender=sender)
+
+    def remove(self, stored: StoredT, sender: str | None = None) -> None:
         """Remove a document after it has been written to the audit log.
 
         It is hidden first, so that no change can come in between. Each step can be done again: a
         removal that was interrupted is completed by the next one.
+
+        Args:
+            stored: as it was loaded.
+            sender: as for `hide`.
         """
         contention = Contention(f"removal of {self.noun} {stored['uuid']}")
         while True:
-            self.set_visible(stored, HIDE, visible=False)
+            self.set_visible(stored, HIDE, visible=False, sender=sender)
             current = self.coll.find_one({"_id": stored["_id"]})
             if current is None:
                 return
@@ -94,7 +105,9 @@ class LinkedStore(Store[StoredT]):
         row = {**self.audit(stored, DELETE), "_id": f"remove:{stored['_id']}", "document": stored}
         self.updates.replace_one({"_id": row["_id"]}, row, upsert=True)
 
-    def set_visible(self, stored: StoredT, action: str, *, visible: bool) -> None:
+    def set_visible(
+        self, stored: StoredT, action: str, *, visible: bool, sender: str | None = None
+    ) -> None:
         """Hide or show a document, and write that to the audit log."""
         contention = Contention(f"{action} of {self.noun} {stored['uuid']}")
         while changes := stored.get(VISIBLE, True) is not visible:
@@ -105,7 +118,8 @@ class LinkedStore(Store[StoredT]):
             cast("Document", stored).update(self.load_deletable(stored["uuid"]))
         if changes or not visible:
             # what is hidden has not changed since: an earlier try may have died before its row
-            self.keep_row(self.audit_change(stored, action))
+            named = {} if sender is None else {SENDER: sender}
+            self.keep_row({**self.audit_change(stored, action), **named})
 
     def write_key(self, uuid: str, key: str, value: Any, token: str | None = None) -> Document:
         """Write one field of a visible document.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from datacatalog import documents
+from datacatalog.linkedstores.basestore.linked import DELETE, HIDE, SENDER
 from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
@@ -257,6 +258,12 @@ class JobSearch:
         """Return the entry of a stored job with a UUID, or None."""
         found = self._jobs.histories.find(job, uuid)
         return None if found is None else history.public(found)
+
+    def hiding(self, job_uuid: str) -> Document | None:
+        """Return when a job was hidden last, as `date`, and by whom, as `sender`, where that is known."""
+        query = {"uuid": job_uuid, "action": {"$in": [DELETE, HIDE]}}
+        found = self._jobs.updates.find_one(query, sort=[("date", -1)])
+        return None if found is None else {name: found.get(name) for name in ("date", SENDER)}
 
     def children(self, job_uuid: str, limit: int) -> list[Document]:
         """Return the UUIDs and states of visible jobs that are children of a job."""

@@ -394,9 +394,9 @@ class PipelineJobStore(AppendingStore):
         """Do as `delete_document` does."""
         return self.delete_document(job_uuid, token, force)
 
-    def remove(self, stored: StoredJob) -> None:
+    def remove(self, stored: StoredJob, sender: str | None = None) -> None:
         """Remove a job after its last document and whole history are in the audit log."""
-        super().remove(stored)
+        super().remove(stored, sender)
         self.histories.buckets.delete_many({"job_id": stored["_id"]})
         self.db[REMOVED].update_one(
             {"_id": str(stored.get("pipeline_uuid"))},
@@ -417,9 +417,11 @@ class PipelineJobStore(AppendingStore):
         super().keep_removed(stored)
         self.untold.adopt(stored)
 
-    def set_visible(self, stored: StoredJob, action: str, *, visible: bool) -> None:
+    def set_visible(
+        self, stored: StoredJob, action: str, *, visible: bool, sender: str | None = None
+    ) -> None:
         """Hide or show a job; subscribers are then told of a shown job itself."""
-        super().set_visible(stored, action, visible=visible)
+        super().set_visible(stored, action, visible=visible, sender=sender)
         if visible:
             self.untold.disown(stored)
 

@@ -128,8 +128,15 @@
       document.getElementById(focused)?.focus();
     }
     document.title = fresh.title;
+    countSelected();
     localize(document);
     showCurrent();
+  };
+
+  const boxes = (name, more = "") => document.querySelectorAll(`input[name="${CSS.escape(name)}"]${more}`);
+  const countSelected = () => {
+    const number = boxes("job", ":checked").length;
+    for (const place of document.querySelectorAll("[data-selected]")) place.textContent = number;
   };
 
   let busy = false;
@@ -203,9 +210,8 @@
   });
   document.addEventListener("change", (event) => {
     const { all } = event.target.dataset;
-    if (all) {
-      for (const box of document.querySelectorAll(`input[name="${CSS.escape(all)}"]`)) box.checked = event.target.checked;
-    }
+    if (all) for (const box of boxes(all)) box.checked = event.target.checked;
+    countSelected();
     if (event.target.matches("form[data-filters] select, form[data-filters] input[type=checkbox]")) {
       event.target.form.requestSubmit();
     }
@@ -232,6 +238,8 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy], [data-copy-from]");
     if (button) copy(button);
+    const { clear } = event.target.closest("[data-clear]")?.dataset ?? {};
+    if (clear) for (const box of document.querySelectorAll(`input[name="${CSS.escape(clear)}"], [data-all]`)) box.checked = false;
     // who cannot hover sees the exact time by a touch
     const time = event.target.closest("time.ago");
     if (time) {
@@ -251,6 +259,7 @@
   });
 
   remember(document);
+  countSelected();
   localize(document);
   showCurrent();
   count();

@@ -525,6 +525,23 @@ def test_an_axis_has_round_times_in_the_zone_that_is_chosen(
         browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
+def test_what_can_be_done_with_selected_jobs_is_in_sight(
+    browser: Browser, make_job: Callable[..., Job]
+) -> None:
+    for _ in range(25):
+        make_job(session="many-to-select")
+    browser.open("/jobs?text=many-to-select")
+    bar = browser.one("#selection")
+    assert not bar.is_displayed()
+    for box in browser.driver.find_elements(By.CSS_SELECTOR, "[name=job]")[:2]:
+        box.click()
+    bottom = "return document.querySelector('#selection').getBoundingClientRect().bottom - innerHeight"
+    assert browser.driver.execute_script(bottom) <= 0
+    assert bar.text.startswith("With the 2 selected")
+    browser.press("[data-clear]")
+    assert not bar.is_displayed()
+
+
 def test_titles_that_differ_at_their_end_are_told_apart_on_one_line(
     browser: Browser, make_job: Callable[..., Job]
 ) -> None:

@@ -103,6 +103,23 @@ def test_jobs_are_hidden_together(trudy: Person, make_job: Callable[..., Job]) -
     assert "2 done, 0 refused." in done.text
     listed = trudy.get("/jobs").text
     assert not [job for job in jobs if job.uuid in listed]
+    # a deletion is no event: the name is in the audit log, and on the page of the job
+    assert f"by <b>{TRUSTED}</b>" in trudy.get(f"/jobs/{jobs[0].uuid}").text
+
+
+def test_jobs_are_removed_together_for_good(
+    trudy: Person, make_job: Callable[..., Job], backend: Backend
+) -> None:
+    jobs = [make_job("run"), make_job()]
+    backend.jobs.hide(backend.jobs.load_head(jobs[1].uuid))
+    shown = preview(trudy, "remove", *jobs).text
+    assert "Remove 2 jobs for good" in shown
+    assert results(shown) == {job.uuid: "→ REMOVED" for job in jobs}
+    done = trudy.post("/jobs/selection/apply", data=fields_of(shown))
+    assert "2 done, 0 refused." in done.text
+    assert [trudy.get(f"/jobs/{job.uuid}").status_code for job in jobs] == [404, 404]
+    (row,) = backend.jobs.updates.find({"uuid": jobs[0].uuid, "action": "hide"})
+    assert row["sender"] == TRUSTED
 
 
 def test_who_is_trusted_sends_one_event_without_a_token_too(trudy: Person, job: Job) -> None:
