@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
-from datacatalog.linkedstores.pipelinejob import fsm
+from datacatalog.linkedstores.pipelinejob import fsm, naming
 from datacatalog.linkedstores.pipelinejob.history import moved
-from datacatalog.linkedstores.pipelinejob.naming import title_of
 from pipelinejobs import failures, graph, parsing, state_diagram
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.page import folding, history, live, numbers, rendering, tables, timeline
+from pipelinejobs.page import folding, history, listing, live, numbers, rendering, tables, timeline
 from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
 _MAX_LINKED = 100
+MAX_NAMED = 20
+"""Jobs of one name that are listed."""
+_MULTIPLE_CHOICES = 300
 _MAX_REFUSED = 20
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """What comes of a history that something else has written."""
@@ -41,12 +43,34 @@ def version(context: Context) -> object:
 
 
 def show(context: Context) -> Response:
-    """Show a job; with `format=csv`, the numbers of its updates."""
+    """Show a job; with `format=csv`, the numbers of its updates.
+
+    An address that has the beginning of a UUID, a title or a session leads to the job.
+    """
+    try:
+        _uuid(context)
+    except Problem as problem:
+        return _named(context, problem)
     if context.query.get("format") == "csv":
         return _csv(context)
     sent = context.query.get("sent", "")
     notice = f"The event {sent} was applied." if sent in fsm.MESSAGE_EVENTS else ""
     return _show(context, notice=notice)
+
+
+def _named(context: Context, problem: Problem) -> Response:
+    """Lead to the job that an address names otherwise than by its UUID; list those that it may mean."""
+    name = context.path["uuid"]
+    found = naming.named(context.backend.jobs, name, MAX_NAMED + 1)
+    if not found:
+        raise problem
+    if len(found) == 1:
+        return context.go(f"/jobs/{found[0]['uuid']}")
+    uuids = [job["uuid"] for job in found[:MAX_NAMED]]
+    jobs = context.backend.search.these(uuids)
+    rows = listing.titled(context.backend, [jobs[uuid] for uuid in uuids if uuid in jobs])
+    title, more = f"Jobs named {name:.60}", len(found) > MAX_NAMED
+    return context.render("named.html", title, _MULTIPLE_CHOICES, name=name, rows=rows, more=more)
 
 
 def _show(
@@ -61,7 +85,7 @@ def _show(
     public = backend.jobs.public(stored)
     found = _past(context, stored)
     pipeline = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
-    named = title_of(public) or next(iter(pipeline.values()), stored["uuid"])
+    named = naming.title_of(public) or next(iter(pipeline.values()), stored["uuid"])
     refused = backend.search.rejected(job_uuid=stored["uuid"], limit=_MAX_REFUSED)
     return context.render(
         "job.html",

@@ -535,7 +535,9 @@ def test_what_can_be_done_with_selected_jobs_is_in_sight(
     assert not bar.is_displayed()
     for box in browser.driver.find_elements(By.CSS_SELECTOR, "[name=job]")[:2]:
         box.click()
-    bottom = "return document.querySelector('#selection').getBoundingClientRect().bottom - innerHeight"
+    bottom = (
+        "return document.querySelector('#selection').getBoundingClientRect().bottom - innerHeight"
+    )
     assert browser.driver.execute_script(bottom) <= 0
     assert bar.text.startswith("With the 2 selected")
     browser.press("[data-clear]")

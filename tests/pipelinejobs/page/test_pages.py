@@ -68,6 +68,21 @@ def test_what_a_filter_cannot_be_is_said(
     assert NASTY not in reply.text
 
 
+def test_an_address_may_have_the_beginning_of_a_uuid_a_title_or_a_session(
+    operator: Person, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(session="named-once", data={"name": "Gene counts & more", "n": 1})
+    for name in (job.uuid[:8], job.uuid[:13].upper(), "named-once", "Gene counts %26 more"):
+        reply = operator.get(f"/jobs/{name}")
+        assert (reply.status_code, reply.headers.get("location")) == (303, f"/jobs/{job.uuid}")
+    twins = {make_job(session="named-twice").uuid for _ in range(2)}
+    several = operator.get("/jobs/named-twice")
+    assert several.status_code == 300
+    assert set(re.findall(r'class="title" href="/jobs/([^"]+)"', several.text)) == twins
+    for name in (job.uuid[:7], "107fffff-", "<b>"):
+        assert operator.get(f"/jobs/{name}").status_code == 404
+
+
 def test_a_job_is_shown_with_all_that_belongs_to_it(
     operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
