@@ -24,6 +24,8 @@ COLUMNS = {
 }
 """Each with its title, in the order in which they are shown, behind that of the job itself."""
 USUAL = ("state", "updated", "run", "progress", "created", "pipeline", "session")
+ON_PHONES = ("state", "updated", "run", "progress")
+"""Of the usual ones, unless somebody has chosen columns; the page of a job has the others."""
 _OLDEST = "oldest"
 
 

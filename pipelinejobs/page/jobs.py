@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from markupsafe import Markup
+
 from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.pipelinejob import fsm, naming
@@ -14,9 +16,8 @@ from pipelinejobs.page import folding, history, listing, live, numbers, renderin
 from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from markupsafe import Markup
     from starlette.responses import Response
 
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_STEPS = 2000
 """Of a history, in the drawings: the newest."""
+_MAX_WAY = 8
 _MAX_LINKED = 100
 MAX_NAMED = 20
 """Jobs of one name that are listed."""
@@ -150,6 +152,8 @@ class _Past(NamedTuple):
     total: int = 0
     history: history.Pages = history.Pages()
     numbers: numbers.Numbers = numbers.Numbers()
+    way: Sequence[str] = ()
+    """the states that it was in last, in their order"""
     problem: str = ""
 
 
@@ -163,15 +167,16 @@ def _past(context: Context, stored: StoredJob) -> _Past:
         newest = [entry for _, _, entry in steps]
         return _Past(
             rendering.svg(state_diagram.svg(path, style=False)),
-            rendering.svg(timeline.svg(path)),
+            timeline.drawn(path),
             drawn,
             total,
             history.pages(search, stored, history.Choice.of(context.query), total, newest),
             numbers.drawn(numbers.read(search, stored, newest, total)),
+            [spell.state for spell in path.spells[-_MAX_WAY:]],
         )
     except _UNREADABLE:
         machine = rendering.svg(state_diagram.svg(graph.Path(), style=False))
-        return _Past(machine, rendering.svg(""), problem=_DAMAGED)
+        return _Past(machine, Markup(""), problem=_DAMAGED)
 
 
 def _listed(value: object) -> list[Any]:

@@ -103,6 +103,7 @@ def shown(context: Context, *, problem: str = "", status: int = 200, **more: obj
         columns=columns.COLUMNS,
         names=names,
         usual=columns.USUAL,
+        phone=names if context.every("columns") else columns.ON_PHONES,
         sorting=sorting,
         sorted_by=columns.sorted_by(context),
         events=MESSAGE_EVENTS,

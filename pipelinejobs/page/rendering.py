@@ -125,7 +125,7 @@ def digest(value: Any) -> str:
 
 def svg(drawing: str) -> Markup:
     """Return a drawing that this program has made, whose strings are escaped already."""
-    return Markup(drawing)  # noqa: S704 - pipelinejobs.state_diagram and .timeline escape what they write
+    return Markup(drawing)  # noqa: S704 - state_diagram and spans escape what they write
 
 
 def _parsed(text: str) -> datetime.datetime | None:

@@ -210,12 +210,12 @@ def test_an_event_that_is_posted_changes_everything_that_is_shown(
 ) -> None:
     browser.open(f"/jobs/{job.uuid}")
     assert browser.texts("#headline .state") == ["CREATED"]
-    assert browser.texts(".timeline .row .state") == ["CREATED"]
+    assert browser.texts(".timeline .row .name") == ["CREATED"]
     post(job, "run", step="smoke")
     browser.until(lambda: browser.texts("#headline .state") == ["RUNNING"])
     assert browser.one(".machine .current").get_attribute("data-state") == "RUNNING"
     assert browser.one(".machine .visited.edge").get_attribute("data-event") == "run"
-    assert browser.texts(".timeline .row .state") == ["CREATED", "RUNNING"]
+    assert browser.texts(".timeline .row .name") == ["CREATED", "RUNNING"]
     assert browser.texts("#history li b") == ["run", "create"]
     offered = [text.split()[0] for text in browser.texts("#allowed button")]
     assert offered == ["run", "update", "resource", "fail", "finish", "reset"]
@@ -296,8 +296,23 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
             background = "return getComputedStyle(document.body).backgroundColor"
             assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
         browser.open(f"/jobs/{job.uuid}")
-        # the names of the states come first
-        assert browser.driver.execute_script("return timeline.scrollLeft") == 0
+        # the timeline is as wide as the window, and what stands in it large enough to be read
+        assert browser.driver.execute_script("return timeline.scrollWidth <= timeline.clientWidth")
+        size = "return parseFloat(getComputedStyle(document.querySelector(arguments[0])).fontSize)"
+        assert browser.driver.execute_script(size, ".timeline .name") >= 12
+        scale = "const svg = document.querySelector('.machine'); return svg.clientWidth / svg.viewBox.baseVal.width"
+        assert browser.driver.execute_script(scale) > 0.9
+        # the state that it is in is in sight, and the way there in words
+        assert browser.texts("#way .state") == ["CREATED"]
+        within = "const [a, b] = ['.machine .current', '#machine'].map((each) => document.querySelector(each).getBoundingClientRect()); return a.left >= b.left && a.right <= b.right"
+        assert browser.driver.execute_script(within)
+        # a job takes two lines, and the filters are folded
+        browser.open("/jobs")
+        heights = "return [...document.querySelectorAll('#rows tr')].map((row) => row.offsetHeight)"
+        assert max(browser.driver.execute_script(heights)) < 90
+        assert not browser.one("[name=session]").is_displayed()
+        browser.press("label.fold")
+        assert browser.one("[name=session]").is_displayed()
     finally:
         run("Emulation.clearDeviceMetricsOverride", {})
         run("Emulation.setEmulatedMedia", {"features": []})
@@ -630,7 +645,7 @@ def test_a_way_through_many_states(browser: Browser, make_job: Callable[..., Job
     browser.until(lambda: browser.one("[data-count=RUNNING]").text)
     browser.open(f"/jobs/{job.uuid}")
     states = ["CREATED", "RUNNING", "FINISHED", "INDEXING", "VALIDATING", "VALIDATED"]
-    assert browser.texts(".timeline .row .state") == states
+    assert browser.texts(".timeline .row .name") == states
 
 
 @pytest.mark.skipif(TAKE not in os.environ, reason="no pictures are wanted")

@@ -105,7 +105,7 @@ def test_a_job_is_shown_with_all_that_belongs_to_it(
     assert re.findall(r'class="edge visited" data-event="(\w+)"', text) == ["run", "finish"]
     offered = re.findall(r'name="event" value="(\w+)"', text)
     assert offered == ["finish", "index", "indexed", "validate", "retire", "reset"]
-    assert re.findall(r'<g class="row[^"]*" data-state="(\w+)"', text) == [
+    assert re.findall(r'<div class="row[^"]*" data-state="(\w+)"', text) == [
         "CREATED",
         "RUNNING",
         "FINISHED",
