@@ -27,6 +27,8 @@ _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 _FIRST_WIDTH = datetime.timedelta(minutes=1)
 _MAX_WIDTH = datetime.timedelta(days=3660)
+_NARROW = 32
+"""Which part of a distance is looked at, to see whether there is anything that far away."""
 _QUICK, _SLOW = 0.02, 0.2
 _BATCH = 200
 
@@ -100,7 +102,8 @@ class Listing(NamedTuple):
     before: datetime.datetime | None = None
     """before this"""
     near: datetime.datetime | None = None
-    """where the newest are likely to be found, by default now; the oldest, where they come first"""
+    """where the newest are likely to be found, by default now; where the oldest are, if they come first, by default
+    looked for"""
     oldest_first: bool = False
 
     def page(self, cursor: str | None, limit: int, seconds: float | None = None) -> Page:
@@ -169,7 +172,7 @@ class Listing(NamedTuple):
     ) -> Iterator[tuple[Iterator[Document], datetime.datetime | None]]:
         """Yield what `_windows` yields, from the oldest on."""
         end = {} if self.before is None else {"$lt": self.before}
-        lower, above = self.after or self.near or _EPOCH, "$gte"
+        lower, above = self.after or _EPOCH, "$gte"
         if position is not None:
             lower = position.moment
             if position.document_id is not None:
@@ -179,6 +182,11 @@ class Listing(NamedTuple):
             yield self._find({above: lower, **end}, limit, {}), None
             return
         newest, width = self.before or datetime.datetime.now(_UTC), _FIRST_WIDTH
+        begin = self.near or self._beginning(lower, newest) if position is None else lower
+        if lower < begin < newest:
+            # there is seldom anything, and then it costs nothing to look
+            yield self._find({above: lower, "$lt": begin}, limit, {}), begin
+            lower = begin
         while width <= _MAX_WIDTH and lower < newest:
             upper = min(lower + width, newest)
             began = time.monotonic()
@@ -188,6 +196,31 @@ class Listing(NamedTuple):
             lower, above = upper, "$gte"
         if self.before is None or lower < self.before:
             yield self._find({above: lower, **end}, limit, {}), None
+
+    def _beginning(self, oldest: datetime.datetime, newest: datetime.datetime) -> datetime.datetime:
+        """Return about when the first document is, at the price of a few of them.
+
+        A server may read all that is in a range, however few are wanted. So narrow windows are looked at,
+        twice as far back each time, and then between the furthest that was not empty and the next one.
+        Documents that are missed so are before the moment that is returned: whoever asks looks there as well.
+        """
+        near, back = datetime.timedelta(), _FIRST_WIDTH
+        while back < newest - oldest:
+            if self._has_any(newest - back, back / _NARROW):
+                near = back
+            back *= 2
+        far = min(2 * near or _FIRST_WIDTH, newest - oldest)
+        while far - near > far / _NARROW:
+            middle = (near + far) / 2
+            if self._has_any(newest - middle, (far - near) / _NARROW):
+                near = middle
+            else:
+                far = middle
+        return max(newest - far, oldest)
+
+    def _has_any(self, moment: datetime.datetime, width: datetime.timedelta) -> bool:
+        within = {self.field: {"$gte": moment, "$lt": moment + width}}
+        return self.collection.find_one(within, {"_id": 1}) is not None
 
     def _find(self, moments: Any, limit: int, more: Mapping[str, Any]) -> Iterator[Document]:
         # the range comes before the rest: a server may take the first condition that has an index

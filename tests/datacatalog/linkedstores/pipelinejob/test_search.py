@@ -293,6 +293,46 @@ def test_a_page_takes_few_questions_however_many_jobs_there_are(
     assert set(recorder.commands) == {"find jobs"}
 
 
+@pytest.mark.parametrize("order", ["created", "updated"])
+def test_the_oldest_cost_about_what_the_newest_do(
+    order: str, made: list[str], db: Db, recorded_jobs: PipelineJobStore, recorder: Recorder
+) -> None:
+    pattern = db["jobs"].find_one({"uuid": made[0]}) or {}
+    del pattern["_id"]
+    ages = [number * datetime.timedelta(minutes=7) for number in range(1500)]
+    db["jobs"].insert_many(
+        {
+            **pattern,
+            "uuid": typeduuid.catalog_uuid(str(age), "pipelinejob"),
+            "_properties": {"created_date": now() - age},
+            "updated": now() - age,
+        }
+        for age in ages
+    )
+    search = JobSearch(recorded_jobs)
+
+    def touched(*, oldest_first: bool) -> int:
+        """Return how many jobs are in the ranges that are asked for, which a server may read whole."""
+        recorder.events.clear()
+        search.jobs(order=order, oldest_first=oldest_first, limit=20)
+        asked = [event.command["filter"] for event in recorder.events]
+        return sum(db["jobs"].count_documents(each) for each in asked)
+
+    assert touched(oldest_first=False) < 200
+    # the first time, it has to be looked for where they are
+    assert touched(oldest_first=True) < 400
+    assert touched(oldest_first=True) < 200
+
+
+def test_a_job_that_is_older_than_the_oldest_known_is_listed(
+    search: JobSearch, made: list[str], db: Db
+) -> None:
+    assert search.jobs(oldest_first=True).rows[0]["uuid"] == made[0]
+    before = {"$set": {"_properties.created_date": now() - datetime.timedelta(days=400)}}
+    db["jobs"].update_one({"uuid": made[3]}, before)
+    assert [row["uuid"] for row in search.jobs(oldest_first=True).rows][:2] == [made[3], made[0]]
+
+
 def test_rare_jobs_are_listed_in_pages_too(
     search: JobSearch, crowded: None, made: list[str]
 ) -> None:
