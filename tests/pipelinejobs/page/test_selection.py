@@ -103,7 +103,7 @@ def test_jobs_are_hidden_together(trudy: Person, make_job: Callable[..., Job]) -
     assert "2 done, 0 refused." in done.text
     listed = trudy.get("/jobs").text
     assert not [job for job in jobs if job.uuid in listed]
-    # a deletion is no event: the name is in the audit log, and on the page of the job
+    # a deletion is not an event: the name is in the audit log, and on the page of the job
     assert f"by <b>{TRUSTED}</b>" in trudy.get(f"/jobs/{jobs[0].uuid}").text
 
 
