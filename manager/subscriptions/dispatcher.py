@@ -278,7 +278,6 @@ class Dispatcher:
                 name
                 for handout in self._handouts.values()
                 for name in handout.leave_late(GRACE_SECONDS, longest)
-                if name not in handout.failed
             }
             ready = [each for each in self._handouts.values() if not each.waiting]
             left = [each for handout in ready if (each := handout.what_is_left()) is not None]

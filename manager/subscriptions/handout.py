@@ -142,15 +142,16 @@ class Handout:
         return passed > longest
 
     def leave_late(self, grace: float, longest: float) -> list[str]:
-        """Stop waiting for subscribers that have failed or take too long; return them.
+        """Stop waiting for subscribers that have failed or take too long; return the latter.
 
         Args:
             grace: seconds that anybody may take longer than most.
             longest: seconds that anybody may take at all.
         """
         is_too_late = self._is_too_late(grace, longest)
-        late = [name for name in self.waiting if is_too_late or name in self.failed]
-        for name in late:
+        failed = [name for name in self.waiting if name in self.failed]
+        late = [name for name in self.waiting if is_too_late and name not in self.failed]
+        for name in (*failed, *late):
             self.waiting.discard(name)
             self._leave(name, self.failed.pop(name, {}))
         return late
