@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,6 @@ from pipelinejobs.page import charts, links, ticks
 from pipelinejobs.page.links import Link
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Collection, Sequence
 
     from markupsafe import Markup
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENDS = (FINISHED, FAILED, REJECTED, RESET)
 MAX_POINTS = 200
+_MARGIN = 1.2
+"""How much longer than expected is looked at first."""
 _MARKS = (0.1, 1, 10, 60, 600, 3600, 6 * 3600, 86_400, 10 * 86_400, 100 * 86_400, 1000 * 86_400)
 """Durations, in seconds, at which a chart may have a line."""
 
@@ -65,7 +67,7 @@ def drawn(backend: Backend, period: Period, pipelines: Sequence[str], cells: Cel
         paths = links.Paths(within, pipelines)
         label = f"{since:%H:%M}" if period.span == HOUR else f"{since:%d %b}"
         slots.append(Slot(since, within.until, label, found, paths))
-    return [_ends(slots), _begins(slots), _events(slots), _runs(backend, period, pipelines)]
+    return [_ends(slots), _begins(slots), _events(slots), _runs(backend, period, pipelines, slots)]
 
 
 def _ends(slots: Sequence[Slot]) -> Chart:
@@ -133,8 +135,12 @@ def _whole(slots: Sequence[Slot]) -> tuple[datetime.datetime, datetime.datetime]
     return slots[0].since, slots[-1].until
 
 
-def _runs(backend: Backend, period: Period, pipelines: Sequence[str]) -> Chart:
-    found = backend.statistics.runs(period, MAX_POINTS, pipelines)
+def _runs(
+    backend: Backend, period: Period, pipelines: Sequence[str], slots: Sequence[Slot]
+) -> Chart:
+    found = backend.statistics.runs(
+        period, MAX_POINTS, pipelines, _time_of(MAX_POINTS, slots, period)
+    )
     series: dict[str, list[dict[str, Any]]] = {}
     for run in found:
         took = output.duration(run["seconds"])
@@ -163,6 +169,18 @@ def _runs(backend: Backend, period: Period, pipelines: Sequence[str]) -> Chart:
     note = f"The newest {MAX_POINTS} runs." if len(found) == MAX_POINTS else ""
     columns = ("Job", "State after it", "Ended", "Seconds")
     return Chart("runs", "How long runs took", drawing, columns, rows, (begin, end), note)
+
+
+def _time_of(runs: int, slots: Sequence[Slot], period: Period) -> datetime.timedelta:
+    """Return in which time before the end of a period so many runs have ended, about."""
+    left, time = runs, datetime.timedelta()
+    for slot in reversed(slots):
+        ended = sum(slot.totals.ended[state] for state in (FINISHED, FAILED))
+        length = min(slot.until, period.until) - slot.since
+        if ended >= left:
+            return time + length * left / ended * _MARGIN
+        left, time = left - ended, time + length
+    return time
 
 
 def _height(seconds: float) -> float:

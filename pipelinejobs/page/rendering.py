@@ -81,7 +81,8 @@ def moment(value: object) -> Markup:
         value = _parsed(value)
     if not isinstance(value, datetime.datetime):
         return Markup("")
-    return Markup('<time datetime="{}">{}</time>').format(output.plain(value), output.shown(value))
+    # hundreds of them are on a page, and Markup.format takes its time; neither string has anything to escape
+    return Markup(f'<time datetime="{output.plain(value)}">{output.shown(value)}</time>')  # noqa: S704 - see above
 
 
 def ago(value: object) -> Markup:

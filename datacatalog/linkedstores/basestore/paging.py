@@ -105,6 +105,8 @@ class Listing(NamedTuple):
     """where the newest are likely to be found, by default now; where the oldest are, if they come first, by default
     looked for"""
     oldest_first: bool = False
+    width: datetime.timedelta = _FIRST_WIDTH
+    """of the time that is looked at first"""
 
     def page(self, cursor: str | None, limit: int, seconds: float | None = None) -> Page:
         """Return a page.
@@ -156,7 +158,7 @@ class Listing(NamedTuple):
             return
         lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
-        width = _FIRST_WIDTH
+        width = self.width
         while width <= _MAX_WIDTH and lower > oldest:
             lower = max(lower - width, oldest)
             began = time.monotonic()
@@ -181,7 +183,7 @@ class Listing(NamedTuple):
         if self.first:
             yield self._find({above: lower, **end}, limit, {}), None
             return
-        newest, width = self.before or datetime.datetime.now(_UTC), _FIRST_WIDTH
+        newest, width = self.before or datetime.datetime.now(_UTC), self.width
         begin = self.near or self._beginning(lower, newest) if position is None else lower
         if lower < begin < newest:
             # there is seldom anything, and then it costs nothing to look

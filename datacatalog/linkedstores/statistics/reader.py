@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.basestore.paging import Listing
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT, FIRST_STATE
 from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, beginning, quantile
@@ -22,6 +24,10 @@ BY_HOUR = datetime.timedelta(days=2)
 FINISHED, FAILED, REJECTED, RESET = "FINISHED", "FAILED", "REJECTED", "RESET"
 ENDED = "ended"
 """Where a run has the moment of its end."""
+_SETTLED = datetime.timedelta(seconds=5)
+"""After which what was counted is in all cells."""
+_MAX_SECONDS, _MAX_KNOWN = 60.0, 8
+"""For how long cells hold that were read, and for how many periods and pipelines they are kept."""
 _RUN_ENDS = (FINISHED, FAILED)
 
 
@@ -57,6 +63,12 @@ class Figures:
         self.refused = 0
         self.moves: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
         """by the states before and after: how many jobs had been in the first for how long"""
+
+    def copy(self) -> Figures:
+        """Return the same events and moves, to which only refusals may be added."""
+        made = Figures()
+        made.events, made.moves, made.refused = self.events, self.moves, self.refused
+        return made
 
     def add(self, cell: Mapping[str, Any]) -> None:
         """Add what is in a cell."""
@@ -126,6 +138,23 @@ Cells = dict[tuple[datetime.datetime, str], Figures]
 """What happened, by the beginning of a span of time and the pipeline."""
 
 
+class _Asked(NamedTuple):
+    """Which cells."""
+
+    span: str
+    first: datetime.datetime
+    last: datetime.datetime
+    pipelines: tuple[str, ...]
+
+
+class _Known(NamedTuple):
+    """Cells as they were read, the batch that was counted last, and when that was."""
+
+    batch: Document
+    read: float
+    cells: Cells
+
+
 class Statistics:
     """What was counted in a database.
 
@@ -135,6 +164,7 @@ class Statistics:
 
     def __init__(self, db: Db) -> None:
         self._db = db
+        self._known: dict[_Asked, _Known] = {}
 
     def counted(self) -> datetime.datetime | None:
         """Return when something was counted last; None where everything has to be counted again."""
@@ -148,16 +178,32 @@ class Statistics:
             period: which spans.
             pipelines: UUIDs; none for all.
         """
-        wanted: Document = {"span": period.span, "since": _between(period)}
-        of_refused: Document = {"since": _between(period)}
-        if named := [*pipelines]:
-            wanted["pipeline"] = of_refused["pipeline"] = {"$in": named}
+        named = tuple(sorted(pipelines))
         found: Cells = defaultdict(Figures)
-        for cell in self._db[CELLS].find(wanted):
-            found[cell["since"], cell["pipeline"]].add(cell)
-        for cell in self._db[REFUSED].find(of_refused):
+        for place, figures in self._cells(period, named).items():
+            found[place] = figures.copy()
+        wanted: Document = {"since": _between(period), **_of(named)}
+        for cell in self._db[REFUSED].find(wanted):
             since = beginning(period.span, cell["since"])
             found[since, cell["pipeline"]].refused += cell["count"]
+        return found
+
+    def _cells(self, period: Period, pipelines: tuple[str, ...]) -> Cells:
+        """Return what happened, but for what was refused; read again only if something was counted since."""
+        asked = _Asked(period.span, period.since, period.spans()[-1], pipelines)
+        batch = self._db[JOURNAL].find_one({}, {"batch": 1, "date": 1}) or {}
+        known, moment = self._known.get(asked), time.monotonic()
+        if known and known.batch == batch and moment - known.read < _MAX_SECONDS:
+            return known.cells
+        found: Cells = defaultdict(Figures)
+        wanted = {"span": period.span, "since": _between(period), **_of(pipelines)}
+        for cell in self._db[CELLS].find(wanted):
+            found[cell["since"], cell["pipeline"]].add(cell)
+        # the journal is written before the cells: what has just been counted may not be in all of them
+        if batch and now() - batch["date"] > _SETTLED:
+            self._known[asked] = _Known(batch, moment, found)
+            while len(self._known) > _MAX_KNOWN:
+                self._known.pop(next(iter(self._known)), None)
         return found
 
     def ever(self) -> dict[str, Figures]:
@@ -180,18 +226,26 @@ class Statistics:
             found.setdefault(removed["_id"], Counter()).subtract(removed.get("states") or {})
         return {pipeline: +states for pipeline, states in found.items()}
 
-    def runs(self, period: Period, limit: int, pipelines: Iterable[str] = ()) -> list[Document]:
+    def runs(
+        self,
+        period: Period,
+        limit: int,
+        pipelines: Iterable[str] = (),
+        within: datetime.timedelta | None = None,
+    ) -> list[Document]:
         """Return runs that ended, the newest first: `uuid`, `pipeline`, `state`, `ended`, `seconds`.
 
         Args:
             period: when.
             limit: how many at most.
             pipelines: UUIDs; none for all.
+            within: in which time there are likely to be so many.
         """
-        named = [*pipelines]
-        rest = {"pipeline": {"$in": named}} if named else {}
+        rest = _of(tuple(pipelines))
         # a server may sort all that is in a range, so it is asked for a part of it at first
         listing = Listing(self._db[RUNS], ENDED, rest=rest, after=period.since, before=period.until)
+        if within:
+            listing = listing._replace(width=within)
         return listing.page(None, limit).rows
 
     def last_runs(self, job_uuids: Iterable[str]) -> dict[str, Document]:
@@ -214,6 +268,10 @@ def merged(figures: Iterable[Figures]) -> Figures:
         for move, histogram in each.moves.items():
             made.moves[move].update(histogram)
     return made
+
+
+def _of(pipelines: tuple[str, ...]) -> Document:
+    return {"pipeline": {"$in": [*pipelines]}} if pipelines else {}
 
 
 def _between(period: Period) -> Document:

@@ -315,3 +315,34 @@ def test_a_period_has_whole_hours_or_days() -> None:
     assert (len(day.spans()), day.since.hour, day.since.minute) == (25, 13, 0)
     week = Period.of(moment - datetime.timedelta(days=7), moment)
     assert (len(week.spans()), week.since.hour, week.spans()[-1].day) == (8, 0, 28)
+
+
+def test_cells_are_read_again_only_after_something_was_counted(
+    jobs: PipelineJobStore,
+    tally: Tally,
+    send: Send,
+    db: Db,
+    recorded_jobs: PipelineJobStore,
+    recorder: Recorder,
+) -> None:
+    reader = Statistics(recorded_jobs.db)
+    period = Period.of(now() - datetime.timedelta(hours=3), now())
+
+    def counted() -> tuple[int, bool]:
+        """Return how many events there were, and whether the cells were read for that."""
+        recorder.events.clear()
+        found = merged(reader.cells(period).values()).events.total()
+        return found, f"find {CELLS}" in recorder.commands
+
+    send("run")
+    hand_out(jobs, tally)
+    # what was counted just now may not be in all cells
+    assert [counted(), counted()] == [(2, True), (2, True)]
+    earlier = {"$set": {"date": now() - datetime.timedelta(seconds=10)}}
+    db["statistics_journal"].update_one({}, earlier)
+    assert [counted(), counted()] == [(2, True), (2, False)]
+    send("finish")
+    hand_out(jobs, tally)
+    assert counted() == (3, True)
+    reader.cells(period)[period.since, "p"].refused += 1
+    assert merged(reader.cells(period).values()).refused == 0
