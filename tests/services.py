@@ -177,8 +177,11 @@ class RabbitMQ(Service):
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
-            # two schedulers that do not spin while they wait
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+            # few schedulers, which do not spin while they wait
+            "RABBITMQ_IO_THREAD_POOL_SIZE": "8",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "+S 1:1 +SDcpu 1:1 +SDio 1 +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
         }
         self.start()
 
@@ -201,6 +204,14 @@ class RabbitMQ(Service):
         self.stop(signal.SIGINT)
         self._run("epmd", "-port", self._environ["ERL_EPMD_PORT"], "-kill")
         super().close()
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let it answer nothing meanwhile."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        yield
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.abaco.oven import Oven
 from tests.abaco.running import MODES, Client, RunningGateway
+
+if TYPE_CHECKING:
+    from tests.services import Postgres, RabbitMQ
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, for whoever asks it for a database."""
+    from tests.services import Postgres
+
+    with contextlib.closing(Postgres()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A RabbitMQ broker."""
+    from tests.services import RabbitMQ
+
+    with contextlib.closing(RabbitMQ()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -57,18 +57,6 @@ IMAGES = {
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[services.Postgres]:
-    with contextlib.closing(services.Postgres()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def rabbitmq() -> Iterator[services.RabbitMQ]:
-    with contextlib.closing(services.RabbitMQ()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def fleet(
     postgres: services.Postgres,
     rabbitmq: services.RabbitMQ,
@@ -144,6 +132,11 @@ def actor(ada: Client) -> str:
     return ada.actor("warm")
 
 
+@pytest.fixture(scope="module")
+def ordered(ada: Client) -> str:
+    return ada.actor("ordered")
+
+
 def test_what_one_gateway_accepts_any_gateway_shows(ada: Client, there: Client, actor: str) -> None:
     execution = ada.submit(actor, {"print": "tacos", "results": ["salsa"]})
     assert there.ended(actor, execution)["exitCode"] == 0
@@ -176,7 +169,7 @@ def test_the_log_of_what_runs_is_seen_and_it_is_stopped_at_the_other_gateway(
 def test_messages_of_an_actor_with_a_state_run_one_at_a_time_in_order(
     ada: Client, there: Client, tmp_path: Path
 ) -> None:
-    actor, notes = ada.actor("warm", stateless=False), str(tmp_path / "notes")
+    actor, notes = ada.actor("cold", stateless=False), str(tmp_path / "notes")
     for number in range(10):
         client = ada if number % 2 else there
         orders = {"append": [notes, f"+{number} "], "sleep": 0.01}
@@ -187,9 +180,9 @@ def test_messages_of_an_actor_with_a_state_run_one_at_a_time_in_order(
 
 
 def test_messages_with_one_key_run_in_order_and_those_with_others_at_the_same_time(
-    ada: Client, there: Client, tmp_path: Path
+    ada: Client, there: Client, ordered: str, tmp_path: Path
 ) -> None:
-    actor, notes = ada.actor("ordered"), [tmp_path / key for key in "ab"]
+    actor, notes = ordered, [tmp_path / key for key in "ab"]
     go = tmp_path / "go"
     first = [ada.submit(actor, {"about": "c", "wait for": str(go)})]
     sent = [
@@ -205,9 +198,9 @@ def test_messages_with_one_key_run_in_order_and_those_with_others_at_the_same_ti
 
 
 def test_what_is_away_is_waited_for_and_who_waits_is_told(
-    ada: Client, there: Client, tmp_path: Path
+    ada: Client, there: Client, ordered: str, tmp_path: Path
 ) -> None:
-    actor, cold = ada.actor("ordered"), tmp_path / "cold"
+    actor, cold = ordered, tmp_path / "cold"
     cold.touch()
     reply = there.ask(actor, {"away while": str(cold)})
     assert (reply.status_code, "the oven is cold" in reply.text) == (503, True)
@@ -309,6 +302,7 @@ def test_a_process_that_is_killed_loses_no_message(
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+@LONG
 @pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
 def test_a_container_runs_on_a_node_until_it_is_stopped_or_its_lease_is_lost(
     fleet: RunningFleet, ada: Client
@@ -372,10 +366,11 @@ def _was_run_twice(note: Path) -> bool:
     return len(note.read_text().split()) == 2
 
 
+@pytest.mark.parametrize("way", ["silent", pytest.param("away", marks=LONG)])
 def test_messages_are_accepted_while_the_broker_is_away_and_run_when_it_is_back(
-    ada: Client, actor: str, rabbitmq: services.RabbitMQ
+    ada: Client, actor: str, rabbitmq: services.RabbitMQ, way: str
 ) -> None:
-    with rabbitmq.away():
+    with getattr(rabbitmq, way)():
         sent = [ada.submit(actor, {"results": [str(number)]}) for number in range(5)]
     for number, execution in enumerate(sent):
         assert ada.ended(actor, execution)["exitCode"] == 0

@@ -26,12 +26,6 @@ LONG_AGO = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - in UTC, as the databa
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with contextlib.closing(Postgres()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def database(postgres: Postgres) -> Iterator[Database]:
     with contextlib.closing(Database(postgres.database())) as opened:
         yield opened
@@ -105,6 +99,10 @@ def test_who_was_cut_off_ends_nothing_that_another_has_taken(database: Database)
         leases.beat(tx, first.hold)
     second = take(database, execution, "there:1")
     assert (second.hold.fence, second.fresh, second.row["attempts"]) == (2, False, 1)
+    with database.read() as tx:
+        assert [leases.is_held(tx, execution, fence) for fence in (1, 2)] == [False, True]
+        assert leases.is_held(tx, execution, 2, other_than="here")
+        assert not leases.is_held(tx, execution, 2, other_than="there")
     with pytest.raises(LeaseLost):
         end(database, first)
     end(database, second)

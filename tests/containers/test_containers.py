@@ -12,6 +12,7 @@ import pytest
 
 from abaco.settings import Containers, Image
 from abaco.workers.container_engine import Engine as ContainerEngine
+from abaco.workers.container_maker import FENCE_LABEL, GATEWAY_LABEL
 from abaco.workers.containers import Container
 from abaco.workers.workspace import Log, LogPipe
 from datacatalog.linkedstores.pipeline import PipelineStore
@@ -257,6 +258,19 @@ def test_a_killed_gateway_leaves_no_container_and_runs_the_message_again(
     assert ada.ended(probe, execution)["exitCode"] == 137
     assert engine.containers() == [other]
     engine.api.remove_container(other)
+
+
+def test_a_node_removes_the_containers_of_its_platform_that_nobody_needs(engine: Engine) -> None:
+    platform = ContainerEngine(Containers(engine.name, str(engine.socket)), "platform")
+    before = engine.containers()
+    _, held, other = (
+        engine.api.create_container(IMAGE, labels={GATEWAY_LABEL: owner, FENCE_LABEL: fence})["Id"]
+        for owner, fence in (("platform", "1"), ("platform", "2"), ("another", "1"))
+    )
+    assert platform.remove_left(lambda labels: labels[FENCE_LABEL] == "1") == 1
+    assert sorted(engine.containers()) == sorted([*before, held, other])
+    for each in (held, other):
+        engine.api.remove_container(each)
 
 
 class InContainers(demo.Platform):
