@@ -98,7 +98,7 @@ lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfile and th
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m audit.prose
 
-check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/schemas.py)
+check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/messages.py)
 	@$(BIN)/python -m audit.inner "$$FILE"
 
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md

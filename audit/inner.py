@@ -2,7 +2,7 @@
 
 The linters look at that file alone. mypy's daemon checks all types: the first time takes half a
 minute, then it stays, and knows what has changed. Of the tests, those run that are called after the
-module: `tests/**/test_schemas*.py` for `manager/schemas.py`.
+module: `tests/manager/**/test_messages*.py` for `manager/messages.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ def tests_of(file: Path, folder: Path) -> list[Path]:
     tests = folder / "tests"
     if file.is_relative_to(tests):
         return [file] if file.name.startswith("test_") else []
-    found = [
-        *tests.rglob(f"test_{file.stem}.py"),
-        *tests.rglob(f"test_{file.stem}_*.py"),
-    ]
     # another room may have a module of the same name
-    room = file.relative_to(folder).parts[0]
-    return sorted(path for path in found if room in path.parts) or sorted(found)
+    *rooms, _ = file.relative_to(folder).parts
+    room = tests.joinpath(*rooms[:1])
+    return sorted([*room.rglob(f"test_{file.stem}.py"), *room.rglob(f"test_{file.stem}_*.py")])
 
 
 def commands(file: Path, folder: Path) -> list[list[str]]:
@@ -48,7 +45,7 @@ def main(arguments: list[str], folder: Path) -> int:
     """Check the file that is named; return the exit code of the first command that fails."""
     file = folder.joinpath(*arguments).resolve()
     if not file.is_file() or not file.is_relative_to(folder):
-        sys.stderr.write("Name a file of this repository: make check FILE=manager/schemas.py\n")
+        sys.stderr.write("Name a file of this repository: make check FILE=manager/messages.py\n")
         return _SYNTAX
     for program, *words in commands(file, folder):
         print(f"$ {program} {' '.join(words)}", flush=True)

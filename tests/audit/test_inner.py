@@ -15,6 +15,9 @@ from tests.conftest import ROOT
         ("tests/manager/test_messages.py", ["tests/manager/test_messages.py"]),
         ("tests/conftest.py", []),
         ("manager/settings.py", ["tests/manager/test_settings.py"]),
+        ("abaco/store/writer.py", ["tests/abaco/store/test_writer.py"]),
+        # those of `datacatalog/schemas.py` have the same name
+        ("manager/schemas.py", []),
     ],
 )
 def test_the_tests_of_a_file_are_called_after_it(file: str, tests: list[str]) -> None:
