@@ -1,4 +1,4 @@
-"""Do what a permitted message says (docs/reference/actor.md#handling-an-event)."""
+"""Handle a message that is permitted: create, apply, forward, delete (docs/reference/actor.md#handling-an-event)."""
 
 from __future__ import annotations
 

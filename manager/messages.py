@@ -1,4 +1,4 @@
-"""What kind of message it is."""
+"""From what the platform has passed to a message of one kind."""
 
 from __future__ import annotations
 

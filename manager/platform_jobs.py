@@ -1,4 +1,4 @@
-"""What the platform knows about its own jobs."""
+"""What the platform says about a job that it ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actors (docs/reference/abaco.md#actors), and their state."""
+"""The table of actors, with their state (docs/reference/abaco.md#actors)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables. A change here needs a migration and a new `VERSION`."""
+"""The tables of the platform's database. A change here needs a migration and a new `VERSION`."""
 
 from __future__ import annotations
 

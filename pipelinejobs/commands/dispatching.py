@@ -1,4 +1,4 @@
-"""`dispatch`."""
+"""`dispatch`: tell the subscribers what happens, until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jobs create`, `jobs send`, `jobs cancel`, `jobs delete`, `jobs undelete`.
+"""What changes jobs: `jobs create`, `send`, `cancel`, `delete`, `undelete`.
 
 A change is a message to the manager, by the gateway's HTTP. With `--direct` it takes the same way
 through the manager's code, in this process.

@@ -1,4 +1,4 @@
-"""`jobs ls`, `jobs show`, `jobs history`, `jobs graph`."""
+"""What shows jobs: `jobs ls`, `show`, `history`, `graph`."""
 
 from __future__ import annotations
 

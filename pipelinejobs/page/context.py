@@ -1,4 +1,4 @@
-"""What a handler is given, and the errors with which it refuses."""
+"""The context of a request to the page: what its handler is given, and the errors with which it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left over: events that were refused, and whether a retry can work now."""
+"""Events that were refused, and whether a retry can work now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that somebody takes along."""
+"""Tables of the page as files to download, in CSV."""
 
 from __future__ import annotations
 

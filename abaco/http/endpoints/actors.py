@@ -1,4 +1,4 @@
-"""Actors (docs/reference/abaco.md#actors)."""
+"""Endpoints for actors: register, describe, delete (docs/reference/abaco.md#actors)."""
 
 from __future__ import annotations
 

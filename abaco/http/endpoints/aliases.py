@@ -1,4 +1,4 @@
-"""Aliases (docs/reference/abaco.md#aliases)."""
+"""Endpoints for aliases: names that stand for actors (docs/reference/abaco.md#aliases)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions, their logs and results (docs/reference/abaco.md#executions)."""
+"""Endpoints for executions, their logs and results (docs/reference/abaco.md#executions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages (docs/reference/abaco.md#messages)."""
+"""Endpoints for the mailbox of an actor: post, count and drop messages (docs/reference/abaco.md#messages)."""
 
 from __future__ import annotations
 

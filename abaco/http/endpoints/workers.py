@@ -1,4 +1,4 @@
-"""Workers (docs/reference/abaco.md#workers)."""
+"""Endpoints for the workers of an actor (docs/reference/abaco.md#workers)."""
 
 from __future__ import annotations
 
