@@ -188,6 +188,17 @@ def test_what_nobody_has_heard_is_rung_for_again_but_not_all_the_time(database: 
     assert unheard(database, actor) == []
 
 
+def test_more_messages_are_numbered_than_32_bits_hold(database: Database) -> None:
+    actor = an_actor(database)
+    with database.write() as tx:
+        tx.execute(sqlalchemy.text(f"SELECT setval('executions_sequence_seq', {2**31})"))
+    taken = take(database, submit(database, actor))
+    assert taken.row["sequence"] == 2**31 + 1
+    with database.read() as tx:
+        message = executions.message_of(tx, taken.row["sequence"])
+    assert message is not None
+
+
 def test_what_one_writes_the_others_hear(postgres: Postgres, database: Database) -> None:
     heard: list[notices.Notice] = []
     other = Database(database.engine.url.render_as_string(hide_password=False))

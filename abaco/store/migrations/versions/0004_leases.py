@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns, the index and the table."""
+    """Add the columns, the index and the table, and widen numbers."""
     with op.batch_alter_table("executions") as table:
         table.add_column(sa.Column("fence", sa.Integer(), server_default="0", nullable=False))
         table.add_column(sa.Column("holder", sa.String(length=64), nullable=True))
@@ -20,6 +20,11 @@ def upgrade() -> None:
         table.add_column(sa.Column("rung", sa.DateTime(), nullable=True))
         table.add_column(sa.Column("stop", sa.Text(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
+        # in SQLite, the number of a row has 64 bits anyway
+        for name in ("messages", "executions", "results", "posts"):
+            op.alter_column(name, "sequence", type_=sa.BigInteger())
+            if name != "messages":
+                op.execute(f"ALTER SEQUENCE {name}_sequence_seq AS bigint")
         op.create_index(
             "ix_executions_lane",
             "executions",
