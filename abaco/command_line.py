@@ -27,6 +27,7 @@ _DAY = 86_400
 _EXAMPLES = """\
 examples:
   python -m abaco serve --port 8000
+  python -m abaco --config fleet.yml copy abaco.yml
   python -m abaco token create --user ada --days 30
   python -m abaco token create --user ada --cache ada/current
   python -m abaco token list
@@ -85,6 +86,30 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
         raise SettingsError(message) from error
     queues = [name.strip() for name in options.queues.split(",")]
     work(settings, queues, options.concurrency, lambda line: print(line, flush=True))
+    return 0
+
+
+def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
+    with _open(settings):
+        print("the platform's database is ready")
+    return 0
+
+
+def _copy(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.folders import own_folder  # noqa: PLC0415 - the other commands do without
+    from abaco.store.copying import copy  # noqa: PLC0415 - likewise
+
+    if not options.former.exists():
+        message = f"{options.former}: there is no such file"
+        raise SettingsError(message)
+    former = configuration.load(options.former)
+    if former.database == settings.database:
+        message = f"{options.former} and {settings.file} name the same database"
+        raise SettingsError(message)
+    # its gateway holds the folder as long as it runs
+    with own_folder(former), _open(former) as source, _open(settings) as target:
+        for name, count in copy(source, target).items():
+            print(f"{name}: {count}")
     return 0
 
 
@@ -193,6 +218,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     worker.add_argument("--port", type=int, help="of /metrics, in place of the configured one")
     worker.set_defaults(run=_work)
+    commands.add_parser(
+        "migrate", help="make or change the tables of the database as this version needs them"
+    ).set_defaults(run=_migrate)
+    copy = commands.add_parser("copy", help="copy the database of a gateway that was stopped")
+    copy.add_argument("former", type=Path, help="the configuration file of that gateway")
+    copy.set_defaults(run=_copy)
     token = commands.add_parser("token", help="make, list and revoke access tokens")
     verbs = token.add_subparsers(required=True, metavar="verb")
     create = verbs.add_parser("create", help="make a token and print it, this once")

@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from abaco.command_line import main
 from abaco.workers.container_maker import FENCE_LABEL, GATEWAY_LABEL
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
@@ -122,6 +123,66 @@ def test_a_second_gateway_does_not_start_on_the_same_database(
             assert postgres.break_connections() > 0
             eventually(lambda: ada.post(f"/{actor}/messages", json={}).status_code == 200)
             assert ada.run(actor, {"print": "tacos"})["status"] == "COMPLETE"
+
+
+# From one machine to several
+
+
+def test_a_gateway_moves_to_a_fleet_without_losing_a_message_or_a_nonce(
+    postgres: services.Postgres,
+    rabbitmq: services.RabbitMQ,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "one").mkdir()
+    one = RunningGateway(tmp_path / "one").start()
+    orders = {"print": "tacos", "wait for": str(tmp_path / "go")}
+    with one.client("ada") as ada, Client(one.url) as bob:
+        actor = ada.actor("warm", stateless=False)
+        nonce = ada.result("POST", f"/{actor}/nonces", json={"maxUses": 3, "level": "EXECUTE"})[
+            "id"
+        ]
+        sent = [ada.submit(actor, orders) for _ in range(3)]
+        assert bob.submit(actor, orders, params={"x-nonce": nonce})
+        eventually(lambda: ada.logs(actor, sent[0]) == "tacos\n")
+        token = ada.headers["authorization"]
+    with RunningFleet(tmp_path / "fleet", postgres, rabbitmq) as fleet:
+        (tmp_path / "fleet").mkdir()
+        settings = {"engine": "celery", "database": fleet.database, "broker": rabbitmq.url}
+        settings["public_url"] = one.url
+        (tmp_path / "fleet.yml").write_text(json.dumps(settings))
+
+        def move() -> tuple[int, list[str], str]:
+            mask = os.umask(0o077)
+            configuration = str(tmp_path / "fleet.yml")
+            code = main(["--config", configuration, "copy", str(one.configuration)])
+            os.umask(mask)
+            out, err = capsys.readouterr()
+            return code, out.splitlines(), err
+
+        code, copied, err = move()
+        assert (code, copied) == (1, [])
+        assert "another gateway is running with the data folder" in err
+        # one message runs, the others wait
+        one.kill()
+        code, copied, err = move()
+        assert (code, err) == (0, "")
+        assert {"actors: 1", "executions: 4", "messages: 4", "nonces: 1"} <= set(copied)
+        code, copied, err = move()
+        assert (code, copied) == (1, [])
+        assert "the database to copy into is not empty: it has actors," in err
+        (tmp_path / "go").touch()
+        gateway = fleet.gateway()
+        fleet.node()
+        with Client(gateway.url) as bob:
+            left = [bob.submit(actor, {"print": "salsa"}, params={"x-nonce": nonce}) for _ in "ab"]
+            refused = bob.post(f"/{actor}/messages", json={}, params={"x-nonce": nonce})
+            assert refused.status_code in (400, 401, 403)
+            bob.headers["authorization"] = token
+            assert [bob.ended(actor, each)["exitCode"] for each in sent + left] == [0] * 5
+            assert [bob.logs(actor, each) for each in sent] == ["tacos\n"] * 3
+            listed = bob.result("GET", f"/{actor}/executions")["executions"]
+            assert [each["status"] for each in listed] == ["COMPLETE"] * 6
 
 
 # Requests at one gateway, workers elsewhere
