@@ -65,8 +65,9 @@ postdeploy:  ## say what there is to do after make deploy
 
 tests-local: test  ## the same as make test
 
-requirements: $(INSTALLED)  ## pin what the image has, with hashes, from pyproject.toml
+requirements: $(INSTALLED)  ## pin what the images have, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.12 --python-platform linux --custom-compile-command 'make requirements' --output-file requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.12 --python-platform linux --extra local --extra fleet --no-emit-package secantusdb --custom-compile-command 'make requirements' --output-file deploy/requirements.txt pyproject.toml
 
 demo: $(INSTALLED)  ## run the actor on messages of every kind and show what happens
 	$(BIN)/python -m local.demo
@@ -90,12 +91,12 @@ pytest: export PYTHONDONTWRITEBYTECODE =
 pytest: $(INSTALLED)
 	$(BIN)/pytest
 
-lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfile and the English
+lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfiles and the English
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint Dockerfile
+	$(BIN)/hadolint Dockerfile deploy/Dockerfile
 	$(BIN)/python -m audit.prose
 
 check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/messages.py)

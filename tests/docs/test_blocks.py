@@ -63,6 +63,7 @@ NOT_RUN: dict[str, Callable[[list[str]], bool]] = {
     "git": one_of("clone", "pull"),  # needs a remote
     "docker": one_of("build", "push"),  # needs a daemon
     "abaco": one_of("create", "update", "permissions"),  # needs a tenant
+    "kubectl": one_of("apply", "create"),  # needs a cluster
     "tapis": one_of("actors"),  # needs Python 3.9
 }
 """Commands that are not run, and what their arguments have to be."""
