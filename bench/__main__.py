@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import os
-import platform
-import subprocess
 import time
 from pathlib import Path
 
 import psutil
 
 from bench import actors, gateway, handle, history, jobs, page, process, start, subscribers
+from bench.machine import commit, described
 from bench.measuring import Bench, arguments, progress
-from bench.running import ROOT
 
 PARTS = (gateway, handle, process, history, jobs, actors, page, start, subscribers)
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -34,7 +31,7 @@ _BUSY = (
 def main() -> None:
     """Take all measurements, one after the other."""
     given = arguments(__doc__)
-    began, commit = time.monotonic(), _commit()
+    began, measured = time.monotonic(), commit(RESULTS)
     others, tables = [_others()], []
     with progress() as shown:
         bench = Bench(shown, brief=given.brief)
@@ -44,8 +41,8 @@ def main() -> None:
     most = max(others)
     head = _HEAD.format(
         date=datetime.datetime.now(datetime.timezone.utc).date(),
-        commit=commit,
-        machine=_machine(),
+        commit=measured,
+        machine=described(),
         minutes=(time.monotonic() - began) / 60,
         others=(_BUSY if most > MAX_OTHERS else _QUIET).format(most=most),
     )
@@ -60,30 +57,6 @@ def main() -> None:
 def _others() -> float:
     """Return how much of the processors is in use while nothing is measured, in percent."""
     return float(psutil.cpu_percent(interval=1))
-
-
-def _commit() -> str:
-    """Return which commit is measured, and whether anything but the results was changed since."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    changes = _git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
-    return f"{commit}, with changes" if changes else commit or "unknown"
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def _machine() -> str:
-    """Return what it ran on."""
-    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    models = [line.partition(": ")[2] for line in cpu.splitlines() if line.startswith("model name")]
-    memory = psutil.virtual_memory().total / 1024**3
-    return (
-        f"{len(os.sched_getaffinity(0))} cores ({(models or [platform.machine()])[0]}), {memory:.0f} GiB,"
-        f" {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,11 @@ def own_time(pid: int) -> float:
     return float(times.user + times.system)
 
 
+def tree_time(pid: int) -> float:
+    """Return the processor time in seconds of a process and of all that it has started."""
+    return own_time(pid) + _below(psutil.Process(pid))
+
+
 def spent(gateway: int, database: int) -> Spent:
     """Return what a gateway, the processes of its workers and a database have spent.
 
@@ -34,13 +39,16 @@ def spent(gateway: int, database: int) -> Spent:
         gateway: the pid.
         database: the pid.
     """
-    top = psutil.Process(gateway)
+    return Spent(own_time(gateway), _below(psutil.Process(gateway)), own_time(database))
+
+
+def _below(top: psutil.Process) -> float:
     times = top.cpu_times()
-    workers = times.children_user + times.children_system
+    below = float(times.children_user + times.children_system)
     for child in top.children(recursive=True):
         used = child.cpu_times()
-        workers += used.user + used.system + used.children_user + used.children_system
-    return Spent(own_time(gateway), workers, own_time(database))
+        below += used.user + used.system + used.children_user + used.children_system
+    return below
 
 
 def memory(*pids: int) -> float:

@@ -53,6 +53,12 @@ class Service:
         """What it prints."""
         return self.folder / "log"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that has started its others."""
+        assert self._process is not None
+        return self._process.pid
+
     def _run(self, *command: str) -> None:
         with self.log.open("ab") as log:
             subprocess.run(
@@ -106,10 +112,15 @@ class Service:
 
 
 class Postgres(Service):
-    """A PostgreSQL server, with a database for each who asks for one."""
+    """A PostgreSQL server, with a database for each who asks for one.
 
-    def __init__(self) -> None:
+    Args:
+        fsync: whether what is committed is on disk, which the tests do without.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
         super().__init__("postgres")
+        self._fsync = "on" if fsync else "off"
         self._programs = POSTGRES[-1].parent
         self._data = self.folder / "data"
         self._run(
@@ -125,7 +136,7 @@ class Postgres(Service):
             "port": self.port,
             "unix_socket_directories": self.folder,
             "max_connections": 300,
-            "fsync": "off",
+            "fsync": self._fsync,
         }
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         for name, value in options.items():

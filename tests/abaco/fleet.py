@@ -74,6 +74,12 @@ class RunningNode:
         return self
 
     @property
+    def pid(self) -> int:
+        """Of the process that has started all others of it."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def pids(self) -> list[int]:
         """Of the processes that run messages, and of those that these started."""
         assert self._process is not None
