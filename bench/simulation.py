@@ -40,7 +40,7 @@ _PROGRAMS = 8
 """The others, each with its part of what they use together."""
 _SEED = 20_261_128
 _WARM, _SECONDS = 0.5, 4.0
-_MESSAGES = 10_000
+_MESSAGES = 4_000
 _YEAR = 365 * 86_400
 _LOG_SECONDS = 43_200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from abaco import settings
-from abaco.__main__ import _parser
+from abaco.command_line import _parser
 from tests.conftest import ROOT
 from tests.deployment.test_image import instructions
 
@@ -145,6 +146,7 @@ def test_the_settings_that_are_made_are_those_of_a_fleet(made: tuple[Path, list[
     rabbitmq = (folder / "secrets" / "rabbitmq.conf").read_text()
     assert found.broker == f"amqp://abaco:{rabbitmq.split()[-1]}@rabbitmq:5672//"
     assert found.public_url == f"http://gateway:{found.port}"
+    assert importlib.import_module(str(found.setup)).prepare
     assert {"postgres", "rabbitmq", "gateway"} < set(SERVICES)
     environ = dict(
         line.split("=", 1) for line in (folder / "secrets" / "gateway.env").read_text().splitlines()

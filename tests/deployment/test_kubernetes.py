@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from abaco import settings
-from abaco.__main__ import _parser
+from abaco.command_line import _parser
 from abaco.workers.fleet import bell
 from tests.conftest import ROOT
 
@@ -167,6 +168,7 @@ def test_what_the_pods_run_is_what_this_version_has() -> None:
     for name, workload in WORKLOADS.items():
         assert _parser().parse_args(container_of(name)["args"]).run, workload
     assert SETTINGS.engine == settings.CELERY
+    assert importlib.import_module(str(SETTINGS.setup)).prepare
     assert {"/run/secrets", str(SETTINGS.data.parent)} <= {
         each["mountPath"] for each in container_of("worker")["volumeMounts"]
     }
