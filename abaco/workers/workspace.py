@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RESULT_BYTES = 131_072
 _TRUNCATED = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
+_NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+"""What stands for bytes that are not valid UTF-8."""
 _READ_BYTES = 65_536
 _PIPE_BYTES = 1_048_576
 _POLL_SECONDS = 0.05
@@ -55,8 +57,8 @@ class Log:
         return text if self._size <= self._limit else text + _TRUNCATED
 
     def write(self, content: bytes, *, final: bool = False) -> None:
-        """Add what the process has written."""
-        self._add(self._decoder.decode(content, final=final))
+        """Add what the process has written; PostgreSQL takes no NUL in a string."""
+        self._add(self._decoder.decode(content, final=final).replace("\0", _NO_CHARACTER))
 
     def note(self, line: str) -> None:
         """Add a line of the gateway's own."""

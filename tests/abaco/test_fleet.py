@@ -206,6 +206,14 @@ def test_what_one_gateway_accepts_any_gateway_shows(ada: Client, there: Client, 
     assert ada.result_of(actor, execution) == b""
 
 
+def test_a_log_with_a_nul_which_postgresql_does_not_take_is_written(
+    ada: Client, actor: str
+) -> None:
+    execution = ada.submit(actor, {"print": "salt\0pepper"})
+    assert ada.ended(actor, execution)["exitCode"] == 0
+    assert ada.logs(actor, execution) == "salt\N{REPLACEMENT CHARACTER}pepper\n"
+
+
 def test_who_waits_is_answered_at_whatever_gateway(ada: Client, there: Client, actor: str) -> None:
     with ThreadPoolExecutor() as threads:
         asked = [
