@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from abaco.exceptions import ServerError, SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions, locks
-from abaco.workers import statuses, threads
+from abaco.workers import scaling, statuses, threads
 from abaco.workers.admission import NotAdmitted
 from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import GATEWAY
@@ -149,20 +149,15 @@ class Pool:
                 return
             mine = self._workers.setdefault(actor_id, [])
             mine[:] = [worker for worker in mine if not worker.task.done()]
-            allowed = self._allowed(actor, image)
-            current = [
-                worker
-                for worker in mine
-                if worker.revision == actor["revision"] and not worker.retired
-            ]
-            if len(current) > allowed:
-                # of several workers that were at work, none is the only one
-                current = current[:allowed] if actor["stateless"] else []
+            target = scaling.target_of(
+                actor, image, most=self.limits.workers, cores=os.cpu_count() or 1
+            )
+            current = scaling.staying(mine, target)
             for worker in mine:
                 if worker not in current:
                     worker.retire()
-            before = () if actor["stateless"] else [worker.task for worker in mine]
-            for _ in range(len(current), allowed):
+            before = () if target.stateless else [worker.task for worker in mine]
+            for _ in range(len(current), target.workers):
                 mine.append(Worker(actor, image, self, after=before))
 
     async def follow_images(self) -> None:
@@ -288,14 +283,6 @@ class Pool:
                 if running is not None and running.claim.execution["id"] == execution_id:
                     return worker
         return None
-
-    def _allowed(self, actor: Record, image: Image) -> int:
-        if not actor["stateless"]:
-            return 1
-        # where messages are ordered by a key, several workers change nothing but the speed
-        usual = os.cpu_count() or 1 if image.ordered_by and image.mode == "warm" else 1
-        wanted: int = max(actor["wanted_workers"], usual)
-        return min(wanted, actor["max_workers"] or self.limits.workers, self.limits.workers)
 
     async def _revive(self, actor_id: str) -> None:
         while not self._stopping:

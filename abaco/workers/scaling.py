@@ -1,0 +1,67 @@
+"""How many workers an actor has, and which of those that are there: decided here, done by the pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from abaco.settings import Image
+    from abaco.store.records import Record
+
+
+class _Worker(Protocol):
+    """A worker that is there."""
+
+    @property
+    def revision(self) -> int:
+        """The revision of the actor that it works for."""
+
+    @property
+    def retired(self) -> bool:
+        """Whether it ends after its current message."""
+
+
+W = TypeVar("W", bound=_Worker)
+
+
+class Target(NamedTuple):
+    """The workers that an actor should have.
+
+    Attributes:
+        revision: which its workers are of.
+        stateless: whether they may work at the same time.
+        workers: how many.
+    """
+
+    revision: int
+    stateless: bool
+    workers: int
+
+
+def target_of(actor: Record, image: Image, *, most: int, cores: int) -> Target:
+    """Return what workers an actor should have.
+
+    Args:
+        actor: the actor's record.
+        image: what it runs.
+        most: workers of one actor that the gateway permits.
+        cores: of this machine.
+    """
+    workers = 1
+    if actor["stateless"]:
+        # where messages are ordered by a key, several workers change nothing but the speed
+        usual = cores if image.ordered_by and image.mode == "warm" else 1
+        wanted: int = max(actor["wanted_workers"], usual)
+        workers = min(wanted, actor["max_workers"] or most, most)
+    return Target(actor["revision"], actor["stateless"], workers)
+
+
+def staying(workers: Sequence[W], target: Target) -> list[W]:
+    """Return those of an actor's workers that go on; as many as then are missing are made."""
+    current = [each for each in workers if each.revision == target.revision and not each.retired]
+    if len(current) <= target.workers:
+        return current
+    # of several workers that were at work, none is the only one
+    return current[: target.workers] if target.stateless else []
