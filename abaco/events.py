@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Post
 
 ACTOR_READY = "ACTOR_READY"
 ACTOR_ERROR = "ACTOR_ERROR"
@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 def emit(
-    tx: Connection, actor: Record, event_type: str, api_server: str, **facts: Any
+    tx: Connection, actor: Actor, event_type: str, api_server: str, **facts: Any
 ) -> Accepted | None:
     """Queue an event for the actor's link and webhook, where it has them.
 
@@ -75,17 +75,17 @@ def emit(
     return executions.submit(tx, linked, SENDER, message)
 
 
-def find_linked(tx: Connection, tenant: str, name: str) -> Record | None:
+def find_linked(tx: Connection, tenant: str, name: str) -> Actor | None:
     """Return the actor that a `link` names, by its id or alias."""
     if identifiers.is_identifier(name):
         return actors.find(tx, tenant, name)
     return actors.find_by_alias(tx, tenant, name)
 
 
-def come_back(tx: Connection, actor: Record) -> bool:
+def come_back(tx: Connection, actor: Actor) -> bool:
     """Tell whether the events of an actor are sent, from link to link, to itself."""
     seen: set[str] = set()
-    linked: Record | None = actor
+    linked: Actor | None = actor
     while linked is not None and linked["id"] not in seen:
         seen.add(linked["id"])
         linked = find_linked(tx, linked["tenant"], linked["link"]) if linked["link"] else None
@@ -119,7 +119,7 @@ class Webhooks:
         with self._database.read() as tx:
             return posts.due(tx)
 
-    def _first(self, url: str) -> Record | None:
+    def _first(self, url: str) -> Post | None:
         with self._database.read() as tx:
             return posts.first(tx, url)
 
@@ -132,7 +132,7 @@ class Webhooks:
         finally:
             del self._posting[url]
 
-    async def _post(self, post: Record) -> None:
+    async def _post(self, post: Post) -> None:
         import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
 
         if self._client is None:
@@ -147,11 +147,11 @@ class Webhooks:
         await asyncio.to_thread(self._settle, post, taken=taken, reason=reason)
 
     @staticmethod
-    async def _status(client: httpx.AsyncClient, post: Record) -> int:
+    async def _status(client: httpx.AsyncClient, post: Post) -> int:
         async with client.stream("POST", post["url"], json=post["body"]) as response:
             return response.status_code
 
-    def _settle(self, post: Record, *, taken: bool, reason: str) -> None:
+    def _settle(self, post: Post, *, taken: bool, reason: str) -> None:
         with self._database.write() as tx:
             if taken:
                 posts.delivered(tx, post)

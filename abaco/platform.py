@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from abaco.passes import Passes
     from abaco.settings import Settings
     from abaco.store.database import Database
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Nonce, Token
     from abaco.store.tokens import Grant
 
 
@@ -91,7 +91,7 @@ class Platform:
         owner: str,
         alias: str,
         description: Mapping[str, Any],
-    ) -> Record:
+    ) -> Actor:
         """Return the actor of an alias, described so; it is registered where there is none.
 
         It is registered as by an administrator. An actor of somebody else, who could read what it
@@ -176,12 +176,12 @@ class Platform:
                 )
             return Visitor(found["user"], level, found["id"])
 
-    def _find(self, access: str) -> Record | None:
+    def _find(self, access: str) -> Token | None:
         # who shows no good token does not keep those waiting who write
         with self._database.read() as tx:
             return self._own(tokens.find(tx, access))
 
-    def _own(self, token: Record | None) -> Record | None:
+    def _own(self, token: Token | None) -> Token | None:
         return token if token is not None and token["tenant"] == self.tenant else None
 
     def token(self, user: str, roles: list[str], lifetime: int, label: str) -> Grant:
@@ -189,7 +189,7 @@ class Platform:
         with self._database.write() as tx:
             return tokens.create(tx, self.tenant, user, roles, lifetime=lifetime, label=label)
 
-    def nonce(self, actor: Record, owner: str, roles: list[str], description: str) -> Record:
+    def nonce(self, actor: Actor, owner: str, roles: list[str], description: str) -> Nonce:
         """Return the nonce of an actor that has this description; made where there is none."""
         with self._database.write() as tx:
             for nonce in nonces.all_of(tx, self.tenant, permissions.ACTOR, actor["id"]):

@@ -290,7 +290,11 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
     accepted = []
     with database.write() as tx:
         for actor in actors.due(tx):
-            following = cron.following(actor["cron_schedule"], actor["cron_next_ex"])
+            schedule, planned = actor["cron_schedule"], actor["cron_next_ex"]
+            if schedule is None or planned is None:
+                # it has just been taken away
+                continue
+            following = cron.following(schedule, planned)
             actors.change(tx, actor["id"], cron_next_ex=following)
             accepted.append(executions.submit(tx, actor, cron.SENDER, message))
     return accepted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import jwt
 from jwt.exceptions import PyJWTError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from abaco.gateway import Gateway
     from abaco.http.call import Endpoint
     from abaco.settings import Tenant
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Identity, Nonce
 
 _ASSERTION = "x-jwt-assertion-"
 _LEGACY_ASSERTION = "assertion"
@@ -70,7 +70,7 @@ def admit(request: Request, ask: Ask) -> tuple[Principal, Subject]:
     """
     endpoint, path = request.endpoint, request.path
     principal = _by_token(request, ask) or _by_assertion(request.gateway, request.headers)
-    nonce: Record | None = None
+    nonce: Nonce | None = None
     if principal is None:
         if NONCE not in request.parameters:
             message = "No JWT or nonce provided."
@@ -103,7 +103,7 @@ def _by_token(request: Request, ask: Ask) -> Principal | None:
     return Principal(record["tenant"], record["user"], tuple(record["roles"]))
 
 
-def _find_token(gateway: Gateway, ask: Ask, shown: str) -> Record | None:
+def _find_token(gateway: Gateway, ask: Ask, shown: str) -> Identity | None:
     token_id = gateway.passes.token_id(shown)
     if token_id is not None:
         return ask(tokens.get, token_id)
@@ -147,7 +147,7 @@ def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
     return claims
 
 
-def _find_nonce(request: Request, ask: Ask) -> Record:
+def _find_nonce(request: Request, ask: Ask) -> Nonce:
     endpoint, path = request.endpoint, request.path
     nonce_id = request.parameters[NONCE]
     if "actor" in path:
@@ -174,7 +174,7 @@ def _find_nonce(request: Request, ask: Ask) -> Record:
     return nonce
 
 
-def _redeem(gateway: Gateway, nonce: Record, ask: Ask) -> None:
+def _redeem(gateway: Gateway, nonce: Nonce, ask: Ask) -> None:
     """Use a nonce once; uses that are not limited are counted later."""
     if nonce["max_uses"] == nonces.UNLIMITED:
         gateway.uses.count(nonce["id"])
@@ -220,7 +220,8 @@ def _find_subject(
             raise NotFound(message)
         if "/nonces" in endpoint.path:
             actor = ask(actors.find, tenant, alias["actor_id"])
-            return Subject(alias=alias, actor=actor or {"id": alias["actor_id"]})
+            gone = cast("Actor", {"id": alias["actor_id"]})
+            return Subject(alias=alias, actor=actor or gone)
         return Subject(alias=alias)
     if "config" in path:
         config = ask(configs.find, tenant, path["config"])
@@ -231,7 +232,7 @@ def _find_subject(
     return Subject()
 
 
-def find_actor(tx: Connection, tenant: str, named: str) -> Record:
+def find_actor(tx: Connection, tenant: str, named: str) -> Actor:
     """Return the actor that an id or alias names.
 
     Raises:
@@ -240,7 +241,7 @@ def find_actor(tx: Connection, tenant: str, named: str) -> Record:
     return _find_actor(lambda query, *args: query(tx, *args), tenant, named)
 
 
-def _find_actor(ask: Ask, tenant: str, named: str) -> Record:
+def _find_actor(ask: Ask, tenant: str, named: str) -> Actor:
     if identifiers.is_identifier(named):
         actor = ask(actors.find, tenant, named)
         message = f"No actor found with identifier: {named}."

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from abaco import roles
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from abaco.gateway import Gateway
     from abaco.http.arguments import Argument
     from abaco.http.bodies import Room
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Alias, Config
 
 PUBLIC = "public"
 ROLE = "role"
@@ -74,11 +74,11 @@ class Principal:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the path of a request names, as far as it names something."""
+    """What the path of a request names; what it does not name is empty."""
 
-    actor: Record = field(default_factory=dict)
-    alias: Record = field(default_factory=dict)
-    config: Record = field(default_factory=dict)
+    actor: Actor = field(default_factory=lambda: cast("Actor", {}))
+    alias: Alias = field(default_factory=lambda: cast("Alias", {}))
+    config: Config = field(default_factory=lambda: cast("Config", {}))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Call:
     room: Room | None = None
 
     @property
-    def actor(self) -> Record:
+    def actor(self) -> Actor:
         """The actor that the path names."""
         return self.subject.actor
 

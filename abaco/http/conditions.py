@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from abaco.http.moments import Span
-    from abaco.store.records import Record
 
     Test = Callable[[Any], bool]
 
@@ -84,7 +83,7 @@ class _Operand:
         return value, self.value
 
 
-def make(name: str, text: str, fields: Mapping[str, str]) -> Callable[[Record], bool]:
+def make(name: str, text: str, fields: Mapping[str, str]) -> Callable[[Mapping[str, Any]], bool]:
     """Return the test of a record by one parameter of the URL.
 
     Args:
@@ -105,7 +104,7 @@ def make(name: str, text: str, fields: Mapping[str, str]) -> Callable[[Record], 
     field = Field(path, fields.get(".".join((column, *rest)), ANY))
     fits = _OPERATORS[operator_name](field, text)
 
-    def test(record: Record) -> bool:
+    def test(record: Mapping[str, Any]) -> bool:
         value = record.get(column) if column in fields else None
         for part in rest:
             value = value.get(part) if isinstance(value, dict) else None

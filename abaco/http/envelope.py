@@ -13,6 +13,8 @@ from abaco import clock
 from abaco.exceptions import Unauthorized
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from abaco.exceptions import ApiError
     from abaco.store.records import Record
 
@@ -38,7 +40,9 @@ def snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
-def show(record: Record, *, without: tuple[str, ...] = (), missing: bool = False) -> Record:
+def show(
+    record: Mapping[str, Any], *, without: tuple[str, ...] = (), missing: bool = False
+) -> Record:
     """Return a record as clients see it, with names in camel case.
 
     Args:

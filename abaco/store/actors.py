@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import delete, func, insert, select, update
 
 from abaco import clock, identifiers
 from abaco.store import permissions, registrations
 from abaco.store.records import Record, every, one
+from abaco.store.rows import Actor
 from abaco.store.tables import (
     actors,
     aliases,
@@ -64,7 +65,7 @@ def owners(tx: Connection, tenant: str) -> dict[str, str]:
 
 def create(
     tx: Connection, tenant: str, registrant: Registrant, description: Mapping[str, Any]
-) -> Record:
+) -> Actor:
     """Register an actor; whoever does is its owner, and may do everything with it.
 
     Args:
@@ -92,48 +93,48 @@ def create(
     owner = registrant.user
     permissions.grant(tx, tenant, permissions.ACTOR, actor["id"], owner, permissions.UPDATE)
     registrations.record(tx, tenant, actor["id"], registrant)
-    return actor
+    return cast("Actor", actor)
 
 
-def find(tx: Connection, tenant: str, actor_id: str) -> Record | None:
+def find(tx: Connection, tenant: str, actor_id: str) -> Actor | None:
     """Return an actor of a tenant."""
-    return one(tx, select(actors).where(actors.c.tenant == tenant, actors.c.id == actor_id))
+    return one(tx, select(actors).where(actors.c.tenant == tenant, actors.c.id == actor_id), Actor)
 
 
-def find_by_alias(tx: Connection, tenant: str, alias: str) -> Record | None:
+def find_by_alias(tx: Connection, tenant: str, alias: str) -> Actor | None:
     """Return the actor that an alias stands for."""
     query = (
         select(actors)
         .join(aliases, (aliases.c.actor_id == actors.c.id) & (aliases.c.tenant == actors.c.tenant))
         .where(aliases.c.tenant == tenant, aliases.c.alias == alias)
     )
-    return one(tx, query)
+    return one(tx, query, Actor)
 
 
-def get(tx: Connection, actor_id: str) -> Record | None:
+def get(tx: Connection, actor_id: str) -> Actor | None:
     """Return an actor of any tenant."""
-    return one(tx, select(actors).where(actors.c.id == actor_id))
+    return one(tx, select(actors).where(actors.c.id == actor_id), Actor)
 
 
-def lock(tx: Connection, actor_id: str) -> Record | None:
+def lock(tx: Connection, actor_id: str) -> Actor | None:
     """Return an actor that no other machine changes until the transaction ends."""
-    return one(tx, select(actors).where(actors.c.id == actor_id).with_for_update())
+    return one(tx, select(actors).where(actors.c.id == actor_id).with_for_update(), Actor)
 
 
-def all_of(tx: Connection, tenant: str) -> list[Record]:
+def all_of(tx: Connection, tenant: str) -> list[Actor]:
     """Return the actors of a tenant, oldest first."""
     query = select(actors).where(actors.c.tenant == tenant).order_by(actors.c.create_time)
-    return every(tx, query)
+    return every(tx, query, Actor)
 
 
-def everywhere(tx: Connection) -> list[Record]:
+def everywhere(tx: Connection) -> list[Actor]:
     """Return the actors of all tenants."""
-    return every(tx, select(actors).order_by(actors.c.create_time))
+    return every(tx, select(actors).order_by(actors.c.create_time), Actor)
 
 
-def submitted(tx: Connection) -> list[Record]:
+def submitted(tx: Connection) -> list[Actor]:
     """Return the actors that no worker has made ready yet."""
-    return every(tx, select(actors).where(actors.c.status == SUBMITTED))
+    return every(tx, select(actors).where(actors.c.status == SUBMITTED), Actor)
 
 
 def change(tx: Connection, actor_id: str, **values: Any) -> None:
@@ -143,7 +144,7 @@ def change(tx: Connection, actor_id: str, **values: Any) -> None:
 
 def describe(
     tx: Connection,
-    actor: Record,
+    actor: Actor,
     registrant: Registrant,
     description: Mapping[str, Any],
     *,
@@ -169,7 +170,7 @@ def describe(
     registrations.record(tx, actor["tenant"], actor["id"], registrant)
 
 
-def remove(tx: Connection, actor: Record) -> None:
+def remove(tx: Connection, actor: Actor) -> None:
     """Remove an actor with its permissions, nonces, logs, results and waiting posts.
 
     Executions and aliases stay (docs/reference/abaco.md#actors).
@@ -191,10 +192,10 @@ def remove(tx: Connection, actor: Record) -> None:
     tx.execute(delete(actors).where(actors.c.id == actor_id))
 
 
-def due(tx: Connection) -> list[Record]:
+def due(tx: Connection) -> list[Actor]:
     """Return the actors whose cron schedule says now."""
     query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now())
-    return every(tx, query)
+    return every(tx, query, Actor)
 
 
 def ever(tx: Connection, tenant: str) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 
 from abaco.store import permissions
-from abaco.store.records import Record, every, one
+from abaco.store.records import every, one
+from abaco.store.rows import Alias
 from abaco.store.tables import aliases
 from abaco.store.tables import permissions as permission_table
 
@@ -15,22 +16,26 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def create(tx: Connection, tenant: str, alias: str, actor_id: str, owner: str) -> Record:
+def create(tx: Connection, tenant: str, alias: str, actor_id: str, owner: str) -> Alias:
     """Name an actor; the alias must be free."""
-    record = {"tenant": tenant, "alias": alias, "actor_id": actor_id, "owner": owner}
+    record: Alias = {"tenant": tenant, "alias": alias, "actor_id": actor_id, "owner": owner}
     tx.execute(insert(aliases).values(record))
     permissions.grant(tx, tenant, permissions.ALIAS, alias, owner, permissions.UPDATE)
     return record
 
 
-def find(tx: Connection, tenant: str, alias: str) -> Record | None:
+def find(tx: Connection, tenant: str, alias: str) -> Alias | None:
     """Return an alias."""
-    return one(tx, select(aliases).where(aliases.c.tenant == tenant, aliases.c.alias == alias))
+    return one(
+        tx, select(aliases).where(aliases.c.tenant == tenant, aliases.c.alias == alias), Alias
+    )
 
 
-def all_of(tx: Connection, tenant: str) -> list[Record]:
+def all_of(tx: Connection, tenant: str) -> list[Alias]:
     """Return the aliases of a tenant, by name."""
-    return every(tx, select(aliases).where(aliases.c.tenant == tenant).order_by(aliases.c.alias))
+    return every(
+        tx, select(aliases).where(aliases.c.tenant == tenant).order_by(aliases.c.alias), Alias
+    )
 
 
 def of_actor(tx: Connection, tenant: str, actor_id: str) -> list[str]:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select, update
 
 from abaco.store import permissions
 from abaco.store.records import Record, every, one
+from abaco.store.rows import Config
 from abaco.store.tables import configs
 from abaco.store.tables import permissions as permission_table
 
@@ -30,14 +31,18 @@ def create(tx: Connection, tenant: str, owner: str, record: Record) -> None:
     permissions.grant(tx, tenant, permissions.CONFIG, record["name"], owner, permissions.UPDATE)
 
 
-def find(tx: Connection, tenant: str, name: str) -> Record | None:
+def find(tx: Connection, tenant: str, name: str) -> Config | None:
     """Return a config."""
-    return one(tx, select(configs).where(configs.c.tenant == tenant, configs.c.name == name))
+    return one(
+        tx, select(configs).where(configs.c.tenant == tenant, configs.c.name == name), Config
+    )
 
 
-def all_of(tx: Connection, tenant: str) -> list[Record]:
+def all_of(tx: Connection, tenant: str) -> list[Config]:
     """Return the configs of a tenant, by name."""
-    return every(tx, select(configs).where(configs.c.tenant == tenant).order_by(configs.c.name))
+    return every(
+        tx, select(configs).where(configs.c.tenant == tenant).order_by(configs.c.name), Config
+    )
 
 
 def change(tx: Connection, tenant: str, name: str, record: Record) -> None:

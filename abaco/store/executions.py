@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock, identifiers
-from abaco.store.records import Record, every, one
+from abaco.store.records import every, one
+from abaco.store.rows import Begun, Execution, Listed, Postponed, Queued, Totals
+from abaco.store.rows import Message as MessageRow
 from abaco.store.tables import actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
+
+    from abaco.store.rows import Actor
 
 SUBMITTED = "SUBMITTED"
 RUNNING = "RUNNING"
@@ -115,7 +119,7 @@ _SUBMIT = (
 _KEEP = insert(messages)
 
 
-def submit(tx: Connection, actor: Record, executor: str, message: Message) -> Accepted:
+def submit(tx: Connection, actor: Actor, executor: str, message: Message) -> Accepted:
     """Queue a message of the platform's own behind the actor's others.
 
     Args:
@@ -255,7 +259,7 @@ class End(NamedTuple):
         io: bytes received.
     """
 
-    execution: Record
+    execution: Begun
     status: str
     log: str
     log_seconds: int
@@ -323,13 +327,13 @@ class Drop(NamedTuple):
 
 def message_of(tx: Connection, sequence: int) -> Message | None:
     """Return a message that waits."""
-    found = one(tx, select(messages).where(messages.c.sequence == sequence))
+    found = one(tx, select(messages).where(messages.c.sequence == sequence), MessageRow)
     if found is None:
         return None
     return Message(found["body"], found["content_type"], found["environment"])
 
 
-def in_mailboxes(tx: Connection) -> list[Record]:
+def in_mailboxes(tx: Connection) -> list[Queued]:
     """Return what waits, oldest first, without the messages themselves."""
     names = (
         "sequence",
@@ -347,12 +351,12 @@ def in_mailboxes(tx: Connection) -> list[Record]:
         .where(executions.c.status == SUBMITTED)
         .order_by(executions.c.sequence)
     )
-    return every(tx, query)
+    return every(tx, query, Queued)
 
 
 def recover(tx: Connection) -> int:
     """Put the messages that an earlier gateway was running back into their mailboxes; count them."""
-    left = every(tx, select(executions).where(executions.c.status == RUNNING))
+    left = every(tx, select(executions).where(executions.c.status == RUNNING), Execution)
     returns = [
         Return(each["sequence"], each["id"], each["attempts"], each["tries"]) for each in left
     ]
@@ -376,15 +380,15 @@ _ABANDON = (
 )
 
 
-def find(tx: Connection, actor_id: str, execution_id: str) -> Record | None:
+def find(tx: Connection, actor_id: str, execution_id: str) -> Execution | None:
     """Return an execution of an actor."""
     query = select(executions).where(
         executions.c.actor_id == actor_id, executions.c.id == execution_id
     )
-    return one(tx, query)
+    return one(tx, query, Execution)
 
 
-def all_of(tx: Connection, actor_id: str) -> list[Record]:
+def all_of(tx: Connection, actor_id: str) -> list[Listed]:
     """Return the executions of an actor, oldest first, with the columns that a list shows."""
     names = ("id", "status", "start_time", "finish_time", "message_received_time")
     query = (
@@ -392,24 +396,24 @@ def all_of(tx: Connection, actor_id: str) -> list[Record]:
         .where(executions.c.actor_id == actor_id)
         .order_by(executions.c.sequence)
     )
-    return every(tx, query)
+    return every(tx, query, Listed)
 
 
-def page_of(tx: Connection, actor_id: str, skip: int, limit: int) -> tuple[list[Record], int]:
+def page_of(tx: Connection, actor_id: str, skip: int, limit: int) -> tuple[list[Execution], int]:
     """Return some executions of an actor, oldest first, and how many there are."""
     mine = executions.c.actor_id == actor_id
     total = tx.execute(select(func.count()).select_from(executions).where(mine)).scalar_one()
     query = select(executions).where(mine).order_by(executions.c.sequence)
-    return every(tx, query.offset(skip).limit(limit)), int(total)
+    return every(tx, query.offset(skip).limit(limit), Execution), int(total)
 
 
-def totals(tx: Connection, actor_id: str) -> Record:
+def totals(tx: Connection, actor_id: str) -> Totals:
     """Return the number of an actor's executions, and what they used together."""
     query = select(
         func.count().label("executions"),
         *(func.coalesce(func.sum(executions.c[name]), 0).label(name) for name in _SUMS),
     ).where(executions.c.actor_id == actor_id)
-    return one(tx, query) or {}
+    return one(tx, query, Totals) or {"executions": 0, "cpu": 0, "io": 0, "runtime": 0}
 
 
 def waiting(tx: Connection, actor_id: str) -> int:
@@ -422,7 +426,7 @@ def waiting(tx: Connection, actor_id: str) -> int:
     return int(tx.execute(query).scalar_one())
 
 
-def postponed(tx: Connection, actor_id: str, most: int) -> list[Record]:
+def postponed(tx: Connection, actor_id: str, most: int) -> list[Postponed]:
     """Return the messages of an actor that could not be handled yet, the oldest first.
 
     One of them may just be tried again.
@@ -438,7 +442,7 @@ def postponed(tx: Connection, actor_id: str, most: int) -> list[Record]:
         .order_by(executions.c.sequence)
         .limit(most)
     )
-    return every(tx, query)
+    return every(tx, query, Postponed)
 
 
 def abandon(tx: Connection, actor_id: str) -> list[str]:
@@ -446,7 +450,7 @@ def abandon(tx: Connection, actor_id: str) -> list[str]:
     query = select(executions.c.sequence, executions.c.id).where(
         executions.c.actor_id == actor_id, executions.c.status.in_((SUBMITTED, RUNNING))
     )
-    dropped = every(tx, query)
+    dropped = every(tx, query, Execution)
     _abandon(tx, [execution["sequence"] for execution in dropped])
     return [str(execution["id"]) for execution in dropped]
 
@@ -465,7 +469,7 @@ def log_of(tx: Connection, execution_id: str) -> str:
     return str(tx.execute(query).scalar() or "")
 
 
-def show_log(tx: Connection, execution: Record, log: str, seconds: int) -> None:
+def show_log(tx: Connection, execution: Begun | Execution, log: str, seconds: int) -> None:
     """Keep what a running execution has written so far."""
     row = {
         "execution_id": execution["id"],

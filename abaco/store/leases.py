@@ -26,6 +26,7 @@ from sqlalchemy import (
 from abaco.store import actors as actor_store
 from abaco.store import executions as store
 from abaco.store.records import Record, every, one
+from abaco.store.rows import Actor, Ended, Execution, InLane
 from abaco.store.tables import actors, executions
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Taken(NamedTuple):
     """
 
     hold: Hold
-    row: Record
+    row: Execution
     former: str | None
 
     @property
@@ -107,7 +108,7 @@ def take(
         return None
     lane = lane_of(found)
     if lane is None:
-        row: Record | None = found
+        row: InLane | None = found
     else:
         _enter(tx, lane)
         row = _first(tx, found)
@@ -141,13 +142,14 @@ def take(
             lease=later(LEASE_SECONDS),
         )
         .returning(executions),
+        Execution,
     )
     if taken is None:
         return None
     return Taken(Hold(taken["sequence"], taken["fence"], lane), taken, former)
 
 
-def actor_of(tx: Connection, execution_id: str) -> Record | None:
+def actor_of(tx: Connection, execution_id: str) -> Actor | None:
     """Return the actor of an execution that has not ended; None if it is gone, or is being deleted."""
     query = (
         select(actors)
@@ -158,7 +160,7 @@ def actor_of(tx: Connection, execution_id: str) -> Record | None:
             actors.c.status != actor_store.SHUTTING_DOWN,
         )
     )
-    return one(tx, query)
+    return one(tx, query, Actor)
 
 
 def beat(tx: Connection, hold: Hold) -> str:
@@ -173,6 +175,7 @@ def beat(tx: Connection, hold: Hold) -> str:
         .where(*_is(hold))
         .values(lease=later(LEASE_SECONDS))
         .returning(executions.c.stop),
+        Record,
     )
     if row is None:
         raise LeaseLost
@@ -221,14 +224,14 @@ def next_in(tx: Connection, actor_id: str, ordering: str | None, lane: str | Non
         .order_by(executions.c.sequence)
         .limit(1)
     )
-    row = one(tx, query)
+    row = one(tx, query, Record)
     if row is None or row["rung"] is not None:
         return None
     tx.execute(update(executions).where(executions.c.sequence == row["sequence"]).values(rung=_NOW))
     return str(row["id"])
 
 
-def expired(tx: Connection) -> list[Record]:
+def expired(tx: Connection) -> list[Execution]:
     """Return the executions whose holders were not heard of, which nobody else takes meanwhile."""
     query = (
         select(executions)
@@ -237,7 +240,7 @@ def expired(tx: Connection) -> list[Record]:
         .where(or_(executions.c.lease.is_(None), executions.c.lease < _NOW))
         .with_for_update(skip_locked=True)
     )
-    return every(tx, query)
+    return every(tx, query, Execution)
 
 
 def unheard(tx: Connection) -> list[tuple[str, str, bool]]:
@@ -279,7 +282,7 @@ def unheard(tx: Connection) -> list[tuple[str, str, bool]]:
         .join(oldest, true())
         .where(actors.c.status.not_in((actor_store.ERROR, actor_store.SHUTTING_DOWN)))
     )
-    rows = every(tx, query)
+    rows = every(tx, query, Record)
     if rows:
         tx.execute(_RING, [{"b_sequence": row["sequence"]} for row in rows])
     return [(row["actor_id"], row["id"], row["stateless"]) for row in rows]
@@ -304,7 +307,7 @@ def ahead_of(tx: Connection, submission: store.Submission) -> Record | None:
         .order_by(executions.c.sequence)
         .limit(1)
     )
-    row = one(tx, query)
+    row = one(tx, query, Record)
     return row if row is not None and row["tries"] else None
 
 
@@ -315,7 +318,7 @@ def drop(tx: Connection, *conditions: ColumnElement[bool]) -> list[str]:
         .where(executions.c.status == store.SUBMITTED, *conditions)
         .with_for_update(skip_locked=True)
     )
-    rows = every(tx, query)
+    rows = every(tx, query, Record)
     store.Drop.write(tx, [store.Drop(tuple(row["sequence"] for row in rows))])
     return [str(row["id"]) for row in rows]
 
@@ -326,7 +329,7 @@ def held(tx: Connection) -> Record:
         func.count().label("held"),
         func.count().filter(executions.c.lease < _NOW).label("expired"),
     ).where(executions.c.status == store.RUNNING)
-    return one(tx, query) or {}
+    return one(tx, query, Record) or {}
 
 
 def held_by(tx: Connection, node_id: str) -> int:
@@ -378,7 +381,7 @@ def activity_of(tx: Connection, actor_id: str) -> tuple[set[str], dict[str, date
         .where(executions.c.actor_id == actor_id, executions.c.holder.is_not(None))
         .group_by(node)
     )
-    rows = every(tx, query)
+    rows = every(tx, query, Record)
     busy = {str(row["node"]) for row in rows if row["busy"]}
     return busy, {str(row["node"]): row["last"] for row in rows if row["last"] is not None}
 
@@ -393,21 +396,21 @@ def postponed(tx: Connection) -> int:
     return int(tx.execute(query).scalar_one())
 
 
-def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Record]:
+def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Ended]:
     """Return how executions are: the columns that somebody who waits for them needs."""
     names = ("id", "actor_id", "status", "exit_code", "tries", "reason", "due")
     columns = [executions.c[name] for name in names]
-    return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)))
+    return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)), Ended)
 
 
-def lane_of(row: Record) -> str | None:
+def lane_of(row: InLane) -> str | None:
     """Return by what an execution is ordered."""
     if not row["stateless"]:
         return str(row["actor_id"])
     return None if row["ordering"] is None else f"{row['actor_id']} {row['ordering']}"
 
 
-def _find(tx: Connection, *conditions: ColumnElement[bool]) -> Record | None:
+def _find(tx: Connection, *conditions: ColumnElement[bool]) -> InLane | None:
     query = (
         select(executions, actors.c.stateless)
         .join(actors, actors.c.id == executions.c.actor_id)
@@ -416,10 +419,10 @@ def _find(tx: Connection, *conditions: ColumnElement[bool]) -> Record | None:
         .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
         .limit(1)
     )
-    return one(tx, query)
+    return one(tx, query, InLane)
 
 
-def _first(tx: Connection, row: Record) -> Record | None:
+def _first(tx: Connection, row: InLane) -> InLane | None:
     """Return what runs in a lane, or else what comes first."""
     return _find(tx, *_in_lane(row["actor_id"], row["ordering"], lane_of(row) or ""))
 

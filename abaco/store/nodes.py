@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, text, update
 
 from abaco import clock
 from abaco.store.records import Record, every
+from abaco.store.rows import Node
 from abaco.store.tables import nodes
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def leave(tx: Connection, node_id: str) -> None:
     tx.execute(delete(nodes).where(nodes.c.id == node_id))
 
 
-def present(tx: Connection) -> list[Record]:
+def present(tx: Connection) -> list[Node]:
     """Return the nodes that were heard of lately, oldest first."""
     earliest = clock.now() - datetime.timedelta(seconds=SILENT_SECONDS)
-    return every(tx, select(nodes).where(nodes.c.beat >= earliest).order_by(nodes.c.started))
+    return every(tx, select(nodes).where(nodes.c.beat >= earliest).order_by(nodes.c.started), Node)
 
 
 def forget_silent(tx: Connection) -> None:

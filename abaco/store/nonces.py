@@ -9,7 +9,8 @@ from sqlalchemy import bindparam, case, delete, insert, or_, select, update
 
 from abaco import clock, identifiers
 from abaco.store.known import COUNTS
-from abaco.store.records import Record, every, one
+from abaco.store.records import every, one
+from abaco.store.rows import Nonce
 from abaco.store.tables import nonces
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def create(
     level: str,
     max_uses: int,
     description: str,
-) -> Record:
+) -> Nonce:
     """Make a nonce; whoever has it acts as the owner, with these roles.
 
     Args:
@@ -47,7 +48,7 @@ def create(
         max_uses: at least 1, or `UNLIMITED`.
         description: free text.
     """
-    record = {
+    record: Nonce = {
         "id": f"{tenant}_{identifiers.new()}",
         "tenant": tenant,
         "kind": kind,
@@ -66,18 +67,20 @@ def create(
     return record
 
 
-def find(tx: Connection, tenant: str, kind: str, subject: str, nonce_id: str) -> Record | None:
+def find(tx: Connection, tenant: str, kind: str, subject: str, nonce_id: str) -> Nonce | None:
     """Return a nonce of an actor or alias."""
-    return one(tx, select(nonces).where(*_is(tenant, kind, subject), nonces.c.id == nonce_id))
+    return one(
+        tx, select(nonces).where(*_is(tenant, kind, subject), nonces.c.id == nonce_id), Nonce
+    )
 
 
-def all_of(tx: Connection, tenant: str, kind: str, subject: str) -> list[Record]:
+def all_of(tx: Connection, tenant: str, kind: str, subject: str) -> list[Nonce]:
     """Return the nonces of an actor or alias, oldest first."""
     query = select(nonces).where(*_is(tenant, kind, subject)).order_by(nonces.c.create_time)
-    return every(tx, query)
+    return every(tx, query, Nonce)
 
 
-def redeem(tx: Connection, nonce: Record) -> bool:
+def redeem(tx: Connection, nonce: Nonce) -> bool:
     """Use a nonce once; tell whether a use was left."""
     remaining = nonces.c.remaining_uses
     query = (
@@ -142,7 +145,7 @@ _COUNT = (
 )
 
 
-def remove(tx: Connection, nonce: Record) -> None:
+def remove(tx: Connection, nonce: Nonce) -> None:
     """Remove a nonce."""
     tx.execute(delete(nonces).where(nonces.c.id == nonce["id"]))
 

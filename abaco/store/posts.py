@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from abaco import clock
 from abaco.store.records import Record, one
+from abaco.store.rows import Post
 from abaco.store.tables import posts
 
 if TYPE_CHECKING:
@@ -33,19 +34,19 @@ def due(tx: Connection) -> list[str]:
     return [str(url) for url in tx.execute(query.order_by(posts.c.next_attempt)).scalars()]
 
 
-def first(tx: Connection, url: str) -> Record | None:
+def first(tx: Connection, url: str) -> Post | None:
     """Return the oldest post of a URL, if it may be tried now: they go in order."""
     query = select(posts).where(posts.c.url == url).order_by(posts.c.sequence).limit(1)
-    post = one(tx, query)
+    post = one(tx, query, Post)
     return post if post is not None and post["next_attempt"] <= clock.now() else None
 
 
-def delivered(tx: Connection, post: Record) -> None:
+def delivered(tx: Connection, post: Post) -> None:
     """Forget a post."""
     tx.execute(delete(posts).where(posts.c.sequence == post["sequence"]))
 
 
-def failed(tx: Connection, post: Record) -> bool:
+def failed(tx: Connection, post: Post) -> bool:
     """Let a post, and what waits behind it, be tried later, or give it up; tell whether that."""
     attempts = post["attempts"] + 1
     if attempts >= MAX_ATTEMPTS:

@@ -1,22 +1,23 @@
-"""What the modules of nouns share: rows as dictionaries."""
+"""What the modules of nouns share: how rows are read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable
 
 Record: TypeAlias = dict[str, Any]
-"""A row: values by the names of the columns."""
+"""Values by the names of columns, of no table in particular."""
+Row = TypeVar("Row")
 
 
-def one(tx: Connection, query: Executable) -> Record | None:
-    """Return the first row."""
-    row = tx.execute(query).mappings().first()
-    return None if row is None else dict(row)
+def one(tx: Connection, query: Executable, row: type[Row]) -> Row | None:  # noqa: ARG001 - for its type
+    """Return the first row, which has the columns of `row`."""
+    found = tx.execute(query).mappings().first()
+    return None if found is None else cast("Row", dict(found))
 
 
-def every(tx: Connection, query: Executable) -> list[Record]:
-    """Return all rows."""
-    return [dict(row) for row in tx.execute(query).mappings()]
+def every(tx: Connection, query: Executable, row: type[Row]) -> list[Row]:  # noqa: ARG001 - for its type
+    """Return all rows, which have the columns of `row`."""
+    return [cast("Row", dict(found)) for found in tx.execute(query).mappings()]

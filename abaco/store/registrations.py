@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor
 
 USER = "registrant"
 ROLE = "registrant-role"
@@ -45,7 +45,7 @@ def record(tx: Connection, tenant: str, actor_id: str, registrant: Registrant) -
     tx.execute(insert(permissions), [{**common, "kind": kind, "user": name} for kind, name in rows])
 
 
-def of(tx: Connection, actor: Record) -> Registrant:
+def of(tx: Connection, actor: Actor) -> Registrant:
     """Return who described an actor last; where that was not kept, its owner as one of everybody."""
     tenant, actor_id = actor["tenant"], actor["id"]
     users = list(_names(tx, tenant, actor_id, USER))

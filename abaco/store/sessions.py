@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 
 from abaco import clock
-from abaco.store.records import Record, one
+from abaco.store.records import one
+from abaco.store.rows import Token
 from abaco.store.tables import sessions, tokens
 from abaco.store.tokens import digest
 
@@ -60,7 +61,7 @@ def redeem(tx: Connection, code: str) -> str | None:
     return begin(tx, used.token_id)
 
 
-def find(tx: Connection, session: str) -> Record | None:
+def find(tx: Connection, session: str) -> Token | None:
     """Return the record of the token of a session, if neither has expired."""
     moment = clock.now()
     query = (
@@ -73,7 +74,7 @@ def find(tx: Connection, session: str) -> Record | None:
             tokens.c.expires > moment,
         )
     )
-    return one(tx, query)
+    return one(tx, query, Token)
 
 
 def end(tx: Connection, session: str) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import delete, insert, select, update
 
 from abaco import clock, identifiers
-from abaco.store.records import Record, every, one
+from abaco.store.records import every, one
+from abaco.store.rows import Token, TokenFacts
 from abaco.store.tables import tokens
 
 if TYPE_CHECKING:
@@ -88,26 +89,29 @@ def create(
     return grant
 
 
-def find(tx: Connection, access: str) -> Record | None:
+def find(tx: Connection, access: str) -> Token | None:
     """Return the record of a token that has not expired."""
     query = select(tokens).where(
         tokens.c.access_hash == digest(access), tokens.c.expires > clock.now()
     )
-    return one(tx, query)
+    return one(tx, query, Token)
 
 
-def get(tx: Connection, token_id: str) -> Record | None:
+def get(tx: Connection, token_id: str) -> Token | None:
     """Return the record of a token by its id, if it has not expired."""
-    return one(tx, select(tokens).where(tokens.c.id == token_id, tokens.c.expires > clock.now()))
+    return one(
+        tx, select(tokens).where(tokens.c.id == token_id, tokens.c.expires > clock.now()), Token
+    )
 
 
 def refresh(tx: Connection, client_key: str, client_secret: str, token: str) -> Grant | None:
     """Exchange a refresh token for a new pair; the old pair ends with it."""
-    record = one(tx, select(tokens).where(tokens.c.refresh_hash == digest(token)))
+    record = one(tx, select(tokens).where(tokens.c.refresh_hash == digest(token)), Token)
     if record is None:
         return None
-    right = hmac.compare_digest(record["client_key"].encode(), client_key.encode())
-    right &= hmac.compare_digest(record["secret_hash"], digest(client_secret))
+    # a token that can be renewed has both
+    right = hmac.compare_digest(str(record["client_key"]).encode(), client_key.encode())
+    right &= hmac.compare_digest(str(record["secret_hash"]), digest(client_secret))
     if not right:
         return None
     access, renewed = secrets.token_hex(_BYTES), secrets.token_hex(_BYTES)
@@ -120,10 +124,12 @@ def refresh(tx: Connection, client_key: str, client_secret: str, token: str) -> 
     return Grant(record["id"], access, renewed, client_key, None, record["lifetime"])
 
 
-def all_tokens(tx: Connection) -> list[Record]:
+def all_tokens(tx: Connection) -> list[TokenFacts]:
     """Return what is known of all tokens, oldest first; the tokens themselves are not."""
     names = ("id", "tenant", "user", "roles", "label", "create_time", "expires")
-    return every(tx, select(*(tokens.c[name] for name in names)).order_by(tokens.c.create_time))
+    return every(
+        tx, select(*(tokens.c[name] for name in names)).order_by(tokens.c.create_time), TokenFacts
+    )
 
 
 def revoke(tx: Connection, token_id: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docker.types import LogConfig, Ulimit
 from docker.utils.socket import frames_iter
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from abaco.settings import Image
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor
     from abaco.workers.container_engine import Engine
     from abaco.workers.workspace import LogPipe
 
@@ -64,7 +64,7 @@ class Container:
         worker_id: str,
         labels: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self.actor: Record = {}
+        self.actor = cast("Actor", {})
         self.cid = ""
         self.location = engine.location
         self._image = image

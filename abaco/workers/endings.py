@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Begun
 
 
 class ActorFacts(NamedTuple):
     """What an execution has to know about its actor."""
 
-    actor: Record
+    actor: Actor
     configs: dict[str, str]
 
 
@@ -36,7 +36,7 @@ class End(NamedTuple):
     """The end of an execution, and the event that tells of it."""
 
     end: executions.End
-    actor: Record
+    actor: Actor
     api_server: str
 
     @classmethod
@@ -55,7 +55,7 @@ class End(NamedTuple):
 
 
 def final_state(
-    execution: Record,
+    execution: Begun,
     moment: datetime.datetime,
     exit_code: int,
     problem: str,

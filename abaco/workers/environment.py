@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from abaco.settings import Image
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Begun
 
 MAX_BYTES = 131_072 - 1
 """Of one variable, with its name: what Linux passes to a new program (MAX_ARG_STRLEN)."""
@@ -133,8 +133,8 @@ def fits(name: str, value: str) -> bool:
 
 def build(
     image: Image,
-    actor: Record,
-    execution: Record,
+    actor: Actor,
+    execution: Begun,
     *,
     sent: Mapping[str, str],
     folder: Path,

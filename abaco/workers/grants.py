@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from abaco import clock, roles
 
 if TYPE_CHECKING:
-    from abaco.store.records import Record
+    from abaco.store.rows import Identity
 
 _BYTES = 24
 
@@ -19,17 +19,22 @@ class Grants:
     """Who acts with the token of an execution."""
 
     def __init__(self) -> None:
-        self._grants: dict[bytes, Record] = {}
+        self._grants: dict[bytes, Identity] = {}
 
     def create(self, tenant: str, user: str, seconds: float) -> str:
         """Make a token with which an execution acts as a user."""
         token = secrets.token_hex(_BYTES)
         expires = clock.now() + datetime.timedelta(seconds=seconds)
-        record = {"tenant": tenant, "user": user, "roles": [roles.EVERYONE], "expires": expires}
+        record: Identity = {
+            "tenant": tenant,
+            "user": user,
+            "roles": [roles.EVERYONE],
+            "expires": expires,
+        }
         self._grants[_hash(token)] = record
         return token
 
-    def find(self, token: str) -> Record | None:
+    def find(self, token: str) -> Identity | None:
         """Return the tenant, user, roles and end of a token."""
         return self._grants.get(_hash(token))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from abaco.settings import Limits
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
-    from abaco.store.records import Record
+    from abaco.store.rows import Begun, Queued
     from abaco.store.writer import Operation
     from abaco.throttling import Throttle
     from abaco.workers import endings
@@ -65,7 +65,7 @@ class Mailboxes:
         self._unwritten: set[asyncio.Task[None]] = set()
         self._waiting = Waiting()
 
-    def load(self, rows: Iterable[Record]) -> None:
+    def load(self, rows: Iterable[Queued]) -> None:
         """Put what an earlier gateway left into the mailboxes.
 
         Args:
@@ -223,7 +223,7 @@ class Mailboxes:
         """Drop a future, whether it is done or not."""
         self._waiting.forget(execution_id, future)
 
-    def told(self, execution: Record, result: bytes) -> None:
+    def told(self, execution: Begun, result: bytes) -> None:
         """Learn from a result what senders may do."""
         self._throttle.told(execution["id"], result)
 

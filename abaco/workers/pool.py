@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted, Submission
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Identity, Queued
     from abaco.throttling import Throttle
     from abaco.workers.containers import Container
 
@@ -253,7 +253,7 @@ class Pool:
         busy = sum(worker.is_busy for each in self._workers.values() for worker in each)
         return Counts(self.mailboxes.postponed(), busy)
 
-    def granted(self, token: str) -> Record | None:
+    def granted(self, token: str) -> Identity | None:
         """Return who acts with the token of an execution."""
         return self.grants.find(token)
 
@@ -319,7 +319,7 @@ class Pool:
 
     # What is done with the database and files, in threads
 
-    def _recover(self) -> tuple[list[Record], Iterable[Record]]:
+    def _recover(self) -> tuple[list[Actor], Iterable[Queued]]:
         ended = end_left(GATEWAY, prefix(self.data)) + self._containers.remove_left()
         remove_left(self.data)
         with self.database.write() as tx:
@@ -336,7 +336,7 @@ class Pool:
                     actors.remove(tx, actor)
             return actors.everywhere(tx), executions.in_mailboxes(tx)
 
-    def _get(self, actor_id: str) -> Record | None:
+    def _get(self, actor_id: str) -> Actor | None:
         with self.database.read() as tx:
             return actors.get(tx, actor_id)
 
@@ -346,7 +346,7 @@ class Pool:
         except SettingsError:
             return None
 
-    def _find_image(self, actor: Record) -> Image:
+    def _find_image(self, actor: Actor) -> Image:
         return statuses.image_of(self.database, self._settings, actor)
 
     def _no_longer_admitted(self, actor_ids: Iterable[str]) -> list[str]:

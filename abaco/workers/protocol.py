@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image
     from abaco.store import executions
     from abaco.store.executions import Accepted
-    from abaco.store.records import Record
+    from abaco.store.rows import Begun, Identity
     from abaco.store.writer import Operation
     from abaco.workers import endings
     from abaco.workers.mailbox import Entry
@@ -200,7 +200,7 @@ class Engine(Protocol):
     async def counts(self) -> Counts:
         """Count what waits and what runs."""
 
-    def granted(self, token: str) -> Record | None:
+    def granted(self, token: str) -> Identity | None:
         """Return who acts with the token of an execution that runs here."""
 
 
@@ -228,7 +228,7 @@ class Tray(Protocol):
     def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
         """Let a message go whose execution has ended."""
 
-    def told(self, execution: Record, result: bytes) -> None:
+    def told(self, execution: Begun, result: bytes) -> None:
         """Learn from a result what senders may do."""
 
     def write(self, operation: Operation) -> None:

@@ -9,7 +9,7 @@ from abaco.store import executions
 
 if TYPE_CHECKING:
     from abaco.settings import Limits
-    from abaco.store.records import Record
+    from abaco.store.rows import Begun
     from abaco.workers.protocol import Tray
 
 _STORE_SECONDS = 0.5
@@ -24,7 +24,7 @@ class Results:
         execution: whose they are.
     """
 
-    def __init__(self, tray: Tray, limits: Limits, execution: Record) -> None:
+    def __init__(self, tray: Tray, limits: Limits, execution: Begun) -> None:
         self._tray = tray
         self._limits = limits
         self._execution = execution

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from abaco.settings import Image
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor
 
 
 class _Worker(Protocol):
@@ -40,7 +40,7 @@ class Target(NamedTuple):
     workers: int
 
 
-def target_of(actor: Record, image: Image, *, most: int, cores: int) -> Target:
+def target_of(actor: Actor, image: Image, *, most: int, cores: int) -> Target:
     """Return what workers an actor should have.
 
     Args:

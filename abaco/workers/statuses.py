@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor
 
 
 class UnknownImage(Exception):
@@ -28,7 +28,7 @@ UNUSABLE = (UnknownImage, ImageRefused, SettingsError)
 """Why there is nothing that an actor could run, whoever described it."""
 
 
-def image_of(database: Database, settings: Settings, actor: Record) -> Image:
+def image_of(database: Database, settings: Settings, actor: Actor) -> Image:
     """Return what an actor runs.
 
     Raises:

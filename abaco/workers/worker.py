@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image, Limits
     from abaco.store.database import Database
     from abaco.store.executions import Message
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor, Begun
     from abaco.workers.containers import Container
     from abaco.workers.mailbox import Entry
     from abaco.workers.processes import Handled, Process
@@ -91,9 +91,9 @@ class Claim(NamedTuple):
     """A message to run, with what its process is told."""
 
     entry: Entry
-    execution: Record
+    execution: Begun
     message: Message
-    actor: Record
+    actor: Actor
     configs: dict[str, str]
     first: bool
     """whether no worker ever had it"""
@@ -123,7 +123,7 @@ class Worker:
     """
 
     def __init__(
-        self, actor: Record, image: Image, home: Home, *, after: Iterable[asyncio.Task[None]] = ()
+        self, actor: Actor, image: Image, home: Home, *, after: Iterable[asyncio.Task[None]] = ()
     ) -> None:
         self.id = identifiers.new()
         self.actor_id: str = actor["id"]
@@ -312,7 +312,7 @@ class Worker:
             return await threads.run(known.ask, endings.facts_of, self.actor_id)
 
     def _claim(self, entry: Entry, facts: endings.ActorFacts, message: Message) -> Claim:
-        execution = {
+        execution: Begun = {
             "sequence": entry.sequence,
             "id": entry.execution_id,
             "actor_id": self.actor_id,
@@ -526,12 +526,12 @@ class Worker:
         )
         return endings.End(end, claim.actor, self._home.api_server(self.tenant))
 
-    def _grant(self, actor: Record, seconds: float) -> str:
+    def _grant(self, actor: Actor, seconds: float) -> str:
         if str(actor["token"]).lower() != "true":
             return ""
         return self._home.grants.create(actor["tenant"], actor["owner"], seconds + _TOKEN_MARGIN)
 
-    def _log_seconds(self, actor: Record) -> int:
+    def _log_seconds(self, actor: Actor) -> int:
         limits = self._home.limits
         return min(actor["log_ex"] or limits.log_seconds, limits.longest_log_seconds)
 

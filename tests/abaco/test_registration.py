@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -14,6 +14,7 @@ import yaml
 from abaco.roles import PRIVILEGED
 from abaco.store import registrations
 from abaco.store.database import Database
+from abaco.store.rows import Actor
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, PROBE, Client, RunningGateway, eventually
 
 FOR_ADMINS = "only administrators may register actors of the image {}."
@@ -288,6 +289,8 @@ def test_nothing_is_left_of_an_actor_that_is_deleted(gateway: RunningGateway, ad
     ada.result("DELETE", f"/{actor}")
     database = Database(gateway.settings.database)
     with database.read() as tx:
-        found = registrations.of(tx, {"tenant": "SD2E", "id": actor, "owner": "nobody"})
+        found = registrations.of(
+            tx, cast("Actor", {"tenant": "SD2E", "id": actor, "owner": "nobody"})
+        )
     database.close()
     assert found.user == "nobody"

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from abaco.store.records import Record
+    from abaco.store.rows import Actor
 
 _HIDDEN = ("tenant", "wanted_workers")
 
 
-def show(call: Call, actor: Record, *, whole: bool = True) -> Record:
+def show(call: Call, actor: Actor, *, whole: bool = True) -> Record:
     """Return an actor as clients see it.
 
     Args:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from abaco.store.records import Record
+    from abaco.store.rows import Actor, Alias
 
 _FORBIDDEN = "\\ \":/?#[]@!$&'()*+,;="
 _RESERVED = (
@@ -75,7 +76,7 @@ def update(call: Call) -> Reply:
         actor = _find_target(tx, call)
         aliases.point(tx, call.tenant, alias["alias"], actor["id"])
         _check_links(tx, actor)
-    changed = {**alias, "actor_id": actor["id"]}
+    changed: Alias = {**alias, "actor_id": actor["id"]}
     return Reply(_show(call, changed), "Actor alias updated successfully.")
 
 
@@ -105,7 +106,7 @@ def _check(alias: str) -> None:
         raise BadRequest(message)
 
 
-def _find_target(tx: Connection, call: Call) -> Record:
+def _find_target(tx: Connection, call: Call) -> Actor:
     actor_id = call.arguments["actorId"]
     actor = actors.find(tx, call.tenant, actor_id)
     if actor is None:
@@ -122,14 +123,14 @@ def _find_target(tx: Connection, call: Call) -> Record:
     return actor
 
 
-def _check_links(tx: Connection, actor: Record) -> None:
+def _check_links(tx: Connection, actor: Actor) -> None:
     """Refuse an alias that is an actor's link, if events would come back by it."""
     if events.come_back(tx, actor):
         message = "Error: this alias would result in a cycle of linked actors."
         raise BadRequest(message)
 
 
-def _show(call: Call, record: Record) -> Record:
+def _show(call: Call, record: Alias) -> Record:
     return {
         "alias": record["alias"],
         "actorId": record["actor_id"],

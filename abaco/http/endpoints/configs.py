@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from abaco.exceptions import BadRequest
 from abaco.http.access import find_actor
@@ -15,6 +15,7 @@ from abaco.store.permissions import READ, UPDATE
 from abaco.workers import admission, environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from sqlalchemy import Connection
@@ -123,7 +124,7 @@ def _check_image(call: Call, image: Image, name: str) -> None:
         raise BadRequest(message)
 
 
-def _show(config: Record) -> Record:
+def _show(config: Mapping[str, Any]) -> Record:
     return {
         "name": config["name"],
         "value": "***" if config["is_secret"] else config["value"],

@@ -14,7 +14,7 @@ from abaco.http.arguments import Argument, read_json
 from abaco.workers import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from abaco.http.call import Call
     from abaco.store.records import Record
@@ -106,7 +106,7 @@ def _check_values(given: dict[str, Any], spell: Callable[[str], str]) -> None:
             raise Invalid(reason)
 
 
-def shown_environment(actor: Record, *, whole: bool) -> Record:
+def shown_environment(actor: Mapping[str, Any], *, whole: bool) -> Record:
     """Return the environment of an actor as clients see it.
 
     Args:

@@ -19,7 +19,7 @@ from abaco.store.permissions import READ, UPDATE
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from abaco.store.records import Record
+    from abaco.store.rows import Execution, Listed
 
 _HIDDEN = ("sequence", "tenant", "attempts", "sender", "ordering", "tries", "due", "reason")
 _PATH = "/actors/{actor}/executions"
@@ -38,7 +38,10 @@ def list_executions(call: Call) -> Reply:
         "actorId": actor["id"],
         "apiServer": call.gateway.api_server(call.tenant),
         "owner": actor["owner"],
-        **{f"total{name.capitalize()}": int(value) for name, value in totals.items()},
+        "totalExecutions": totals["executions"],
+        "totalCpu": int(totals["cpu"]),
+        "totalIo": int(totals["io"]),
+        "totalRuntime": int(totals["runtime"]),
         "executions": [_brief(execution) for execution in found],
         "_links": {
             "self": call.link(actor["id"], "executions"),
@@ -48,7 +51,7 @@ def list_executions(call: Call) -> Reply:
     return Reply(result, "Actor executions retrieved successfully.")
 
 
-def _brief(execution: Record) -> dict[str, Any]:
+def _brief(execution: Listed) -> dict[str, Any]:
     return {
         envelope.camel(name): clock.iso(value) if isinstance(value, datetime.datetime) else value
         for name, value in execution.items()
@@ -117,7 +120,7 @@ def result(call: Call) -> Response:
     return Response(body or b"", media_type=BINARY)
 
 
-def _may_take(tx: Connection, call: Call, execution: Record) -> bool:
+def _may_take(tx: Connection, call: Call, execution: Execution) -> bool:
     principal = call.principal
     if execution["sender"] == principal.author:
         return True
@@ -127,7 +130,7 @@ def _may_take(tx: Connection, call: Call, execution: Record) -> bool:
     return principal.admin or permissions.allows(tx, *whose, UPDATE)
 
 
-def _find(call: Call) -> Record:
+def _find(call: Call) -> Execution:
     actor_id, execution_id = call.actor["id"], call.path["execution"]
     with call.gateway.database.read() as tx:
         execution = executions.find(tx, actor_id, execution_id)
@@ -140,7 +143,7 @@ def _find(call: Call) -> Record:
     return execution
 
 
-def _links(call: Call, execution: Record) -> dict[str, str]:
+def _links(call: Call, execution: Execution) -> dict[str, str]:
     parts = (call.actor["id"], "executions", execution["id"])
     return {
         "self": call.link(*parts),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from abaco.store.records import Record
+    from abaco.store.rows import Nonce
 
 _HIDDEN = ("tenant", "kind", "subject")
 _ARGUMENTS = (
@@ -88,7 +89,7 @@ def _whose(call: Call) -> tuple[str, str]:
     return permissions.ACTOR, call.actor["id"]
 
 
-def _find(call: Call) -> Record:
+def _find(call: Call) -> Nonce:
     kind, subject = _whose(call)
     call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
@@ -100,7 +101,7 @@ def _find(call: Call) -> Record:
     return nonce
 
 
-def _may_see(tx: Connection, call: Call, nonce: Record) -> bool:
+def _may_see(tx: Connection, call: Call, nonce: Nonce) -> bool:
     """Tell whether a nonce is the one that was sent, or one that the sender may make.
 
     A level of one's own is not enough: it may end before the nonce does, by which others act as its owner.
@@ -114,7 +115,7 @@ def _may_see(tx: Connection, call: Call, nonce: Record) -> bool:
     return permissions.allows(tx, *whose, principal.user, UPDATE)
 
 
-def _show(call: Call, nonce: Record) -> Record:
+def _show(call: Call, nonce: Nonce) -> Record:
     alias = call.subject.alias
     whose = {"alias": alias["alias"]} if alias else {"actorId": call.actor["id"]}
     base = ("aliases", alias["alias"]) if alias else (call.actor["id"],)

@@ -100,7 +100,7 @@ def search(call: Call) -> Reply:
 def search_in(call: Call, kind: str) -> Reply:
     """Return the records of a kind that fit the parameters of the URL."""
     tests, skip, limit = _read(call.query, _FIELDS[kind])
-    found: list[Record] = []
+    found: list[Mapping[str, Any]] = []
     total = 0
     with call.gateway.database.read() as tx:
         if kind == "executions" and "actor" in call.path and not tests:
@@ -135,7 +135,7 @@ def search_in(call: Call, kind: str) -> Reply:
     return Reply({"_metadata": metadata, "search": shown}, message)
 
 
-def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
+def _records(tx: Connection, call: Call, kind: str) -> Iterator[Mapping[str, Any]]:
     mine = permissions.subjects(tx, call.tenant, permissions.ACTOR, call.principal.user)
     if "actor" in call.path:
         mine &= {call.actor["id"]}
@@ -167,8 +167,8 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Record]:
 
 def _read(
     query: Iterable[tuple[str, str]], fields: Mapping[str, str]
-) -> tuple[list[Callable[[Record], bool]], int, int]:
-    tests: list[Callable[[Record], bool]] = []
+) -> tuple[list[Callable[[Mapping[str, Any]], bool]], int, int]:
+    tests: list[Callable[[Mapping[str, Any]], bool]] = []
     words: list[list[str]] = []
     numbers = {"skip": 0, "limit": _LIMIT}
     for name, text in query:
@@ -197,27 +197,29 @@ def _count(name: str, text: str) -> int:
     return int(digits)
 
 
-def _has_words(words: list[list[str]]) -> Callable[[Record], bool]:
-    def test(record: Record) -> bool:
+def _has_words(words: list[list[str]]) -> Callable[[Mapping[str, Any]], bool]:
+    def test(record: Mapping[str, Any]) -> bool:
         text = json.dumps(_show(record), ensure_ascii=False).lower()
         return all(any(word in text for word in each) for each in words)
 
     return test
 
 
-def _show(record: Record) -> Record:
+def _show(record: Mapping[str, Any]) -> Record:
     shown = envelope.show(record, without=_HIDDEN)
     missing = {name for name in record if record[name] is None and name not in _HIDDEN}
     return {**shown, **dict.fromkeys(map(envelope.camel, sorted(missing)))}
 
 
-def _of_actor(record: Record, whole: Container[str]) -> Record:
+def _of_actor(record: Mapping[str, Any], whole: Container[str]) -> Record:
     """Return what an actor has besides the columns that are searched; its secrets if it is one of the `whole`."""
     environment = description.shown_environment(record, whole=record["id"] in whole)
     return {"defaultEnvironment": environment, "mounts": [], **NO_ACCOUNT}
 
 
-def _links(call: Call, kind: str, record: Record, owners: Mapping[str, str]) -> dict[str, str]:
+def _links(
+    call: Call, kind: str, record: Mapping[str, Any], owners: Mapping[str, str]
+) -> dict[str, str]:
     actor_id = record["id"] if kind == "actors" else record["actor_id"]
     own: tuple[str, ...] = ()
     if kind == "workers":

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from abaco.settings import Image, Limits, Settings
     from abaco.store.database import Database
     from abaco.store.leases import Taken
-    from abaco.store.records import Record
+    from abaco.store.rows import Actor
     from abaco.workers.containers import Container
     from abaco.workers.fleet.bell import Bell, Ring
     from abaco.workers.protocol import Tray
@@ -171,7 +171,7 @@ class Crew:
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
 
-    async def _worker_of(self, actor: Record) -> Worker | None:
+    async def _worker_of(self, actor: Actor) -> Worker | None:
         """Return the worker of an actor, ready; None if it cannot run."""
         worker = self._workers.pop(actor["id"], None)
         if worker is not None and (worker.retired or worker.revision != actor["revision"]):
@@ -186,7 +186,7 @@ class Crew:
             await self._end(self._workers.pop(next(iter(self._workers))))
         return worker
 
-    async def _make(self, actor: Record) -> Worker | None:
+    async def _make(self, actor: Actor) -> Worker | None:
         try:
             image = await threads.run(statuses.image_of, self.database, self._settings, actor)
         except (*statuses.UNUSABLE, NotAdmitted) as error:
@@ -253,11 +253,11 @@ class Crew:
         except psutil.NoSuchProcess:
             return True
 
-    def _actor(self, actor_id: str) -> Record | None:
+    def _actor(self, actor_id: str) -> Actor | None:
         with self.database.read() as tx:
             return actors.get(tx, actor_id)
 
-    def _actor_of(self, execution_id: str) -> Record | None:
+    def _actor_of(self, execution_id: str) -> Actor | None:
         with self.database.read() as tx:
             return leases.actor_of(tx, execution_id)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from abaco.store.database import Database
     from abaco.store.leases import Taken
-    from abaco.store.records import Record
+    from abaco.store.rows import Begun
     from abaco.store.writer import Operation
     from abaco.workers import endings
     from abaco.workers.fleet.bell import Bell
@@ -176,7 +176,7 @@ class Desk:
 
         self._finish(write)
 
-    def told(self, _execution: Record, _result: bytes) -> None:
+    def told(self, _execution: Begun, _result: bytes) -> None:
         """Leave it to the gateway that has sent the message, which finds results in the store."""
 
     def write(self, operation: Operation) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
     from abaco.store.executions import Accepted, Submission
     from abaco.store.records import Record
+    from abaco.store.rows import Identity, Node
     from abaco.throttling import Throttle
 
 _SWEEP_SECONDS = 1.0
@@ -214,7 +215,7 @@ class Fleet:
         """Count what waits and what runs."""
         return await threads.run(self._counts)
 
-    def granted(self, _token: str) -> Record | None:
+    def granted(self, _token: str) -> Identity | None:
         """Return None: tokens of executions are in the store."""
         return None
 
@@ -370,7 +371,7 @@ class Fleet:
         return found
 
 
-def _status(node: Record, busy: set[str]) -> str:
+def _status(node: Node, busy: set[str]) -> str:
     if node["draining"]:
         return SHUTTING_DOWN
     return BUSY if node["id"] in busy else READY

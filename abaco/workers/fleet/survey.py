@@ -11,7 +11,7 @@ from abaco.workers.fleet import bell
 
 if TYPE_CHECKING:
     from abaco.settings import Settings
-    from abaco.store.records import Record
+    from abaco.store.rows import Node
 
 QUEUE_TIMEOUTS = (3, 12)
 """The version from which on a queue says itself how long a ring may be kept."""
@@ -35,7 +35,7 @@ class Survey(NamedTuple):
     version: str
     rings: dict[str, int]
     dead: int
-    nodes: list[Record]
+    nodes: list[Node]
     unserved: list[str]
     held: int
     expired: int

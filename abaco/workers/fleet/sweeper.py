@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from abaco.store.database import Database
-    from abaco.store.records import Record
+    from abaco.store.rows import Begun, Execution
     from abaco.workers.fleet.bell import Bell
 
 _KILLED = 137
@@ -73,7 +73,7 @@ class Sweeper:
             self._bell.ring(ring)
         self._bell.ring_again(rings)
 
-    def _settle(self, tx: Connection, lost: Record, rings: list[Ring]) -> None:
+    def _settle(self, tx: Connection, lost: Execution, rings: list[Ring]) -> None:
         actor = actors.get(tx, lost["actor_id"])
         if actor is None:
             return
@@ -83,9 +83,13 @@ class Sweeper:
             leases.give_back(tx, lost["sequence"], lost["id"], attempts, lost["tries"])
             return
         moment = clock.now()
-        names = ("sequence", "id", "actor_id", "tenant", "worker_id", "start_time")
-        execution = {name: lost[name] for name in names} | {
-            "start_time": lost["start_time"] or moment
+        execution: Begun = {
+            "sequence": lost["sequence"],
+            "id": lost["id"],
+            "actor_id": lost["actor_id"],
+            "tenant": lost["tenant"],
+            "worker_id": lost["worker_id"],
+            "start_time": lost["start_time"] or moment,
         }
         end = executions.End(
             execution=execution,

@@ -253,7 +253,9 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
         assert executions.abandon(tx, actor["id"]) == [submitted]
         executions.Return.write(tx, [executions.Return(sequence, submitted, 1)])
         assert executions.waiting(tx, actor["id"]) == 0
-        assert (executions.find(tx, actor["id"], submitted) or {})["status"] == "ERROR"
+        found = executions.find(tx, actor["id"], submitted)
+        assert found is not None
+        assert found["status"] == "ERROR"
     database.close()
 
 

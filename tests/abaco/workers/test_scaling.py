@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 
 from abaco.settings import Image
+from abaco.store.rows import Actor
 from abaco.workers.scaling import Target, staying, target_of
 
 MOST, CORES = 8, 4
@@ -53,7 +54,7 @@ def test_an_actor_should_have_so_many_workers(
         "max_workers": max_workers,
     }
     image = Image("taco", Path(), (), mode, ordered_by="uuid" if ordered else "")
-    found = target_of(actor, image, most=MOST, cores=CORES)
+    found = target_of(cast("Actor", actor), image, most=MOST, cores=CORES)
     assert found == Target(7, stateless, workers)
 
 
