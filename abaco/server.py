@@ -19,10 +19,10 @@ from abaco import cron, events
 from abaco.certificates import CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.folders import own_folder
-from abaco.gateway import Gateway
 from abaco.http import hosts, protocol, tunnels
 from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
+from abaco.http.gateway import Gateway
 from abaco.passes import Passes
 from abaco.platform import Platform, Prepared
 from abaco.readiness import Readiness

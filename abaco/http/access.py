@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from abaco.gateway import Gateway
     from abaco.http.call import Endpoint
+    from abaco.http.gateway import Gateway
     from abaco.settings import Tenant
     from abaco.store.rows import Actor, Identity, Nonce
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from abaco.gateway import Gateway
+    from abaco.http.gateway import Gateway
     from abaco.settings import Limits
 
 _SLASHES = re.compile(r"/{2,}")

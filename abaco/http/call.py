@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-    from abaco.gateway import Gateway
     from abaco.http.arguments import Argument
     from abaco.http.bodies import Room
+    from abaco.http.gateway import Gateway
     from abaco.store.rows import Actor, Alias, Config
 
 PUBLIC = "public"

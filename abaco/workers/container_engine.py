@@ -13,7 +13,7 @@ from requests.exceptions import RequestException
 
 from abaco import references
 from abaco.settings import ALWAYS, NEVER
-from abaco.workers.container_maker import GATEWAY_LABEL
+from abaco.workers.container_labels import GATEWAY_LABEL
 from abaco.workers.processes import NotStarted
 
 if TYPE_CHECKING:

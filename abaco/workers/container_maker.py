@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from abaco.workers.container_engine import Engine
     from abaco.workers.containers import Container
 
-GATEWAY_LABEL = "abaco.gateway"
-"""Of every container: whose it is, so that a later gateway finds what an earlier one left."""
-WORKER_LABEL = "abaco.worker"
-"""Of every container: the worker whose message it runs."""
-EXECUTION_LABEL, FENCE_LABEL = "abaco.execution", "abaco.fence"
-"""Of every container of a node: the execution that it runs, and which taking of it."""
-
 
 class ContainerMaker:
     """Makes the containers of a gateway or node, and removes those that it left.

@@ -16,7 +16,7 @@ from docker.utils.socket import frames_iter
 from abaco import references
 from abaco.workers import threads
 from abaco.workers.container_engine import FAULTS, remove
-from abaco.workers.container_maker import GATEWAY_LABEL, WORKER_LABEL
+from abaco.workers.container_labels import GATEWAY_LABEL, WORKER_LABEL
 from abaco.workers.environment import BINARY, RESULTS, WORK
 from abaco.workers.processes import Ending, NotStarted
 

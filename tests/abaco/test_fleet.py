@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from abaco.command_line import main
-from abaco.workers.container_maker import FENCE_LABEL, GATEWAY_LABEL
+from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services

@@ -15,12 +15,8 @@ from abaco import roles
 from abaco.store import actors, executions, leases, tokens
 from abaco.workers import statuses, threads
 from abaco.workers.admission import NotAdmitted
-from abaco.workers.container_maker import (
-    EXECUTION_LABEL,
-    FENCE_LABEL,
-    WORKER_LABEL,
-    ContainerMaker,
-)
+from abaco.workers.container_labels import EXECUTION_LABEL, FENCE_LABEL, WORKER_LABEL
+from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import WORKER
 from abaco.workers.fleet.desk import Desk
 from abaco.workers.fleet.sweeper import ring_for

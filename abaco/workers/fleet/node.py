@@ -28,7 +28,8 @@ from abaco.folders import own_folder
 from abaco.settings import CELERY
 from abaco.store import actors, leases, nodes, notices
 from abaco.store.database import Database, explain
-from abaco.workers.container_maker import EXECUTION_LABEL, FENCE_LABEL, ContainerMaker
+from abaco.workers.container_labels import EXECUTION_LABEL, FENCE_LABEL
+from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import GATEWAY
 from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
 from abaco.workers.fleet.sweeper import Sweeper

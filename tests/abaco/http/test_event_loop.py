@@ -22,10 +22,10 @@ import yaml
 from blockbuster import blockbuster_ctx
 
 from abaco import roles
-from abaco.gateway import Gateway
 from abaco.http import arguments
 from abaco.http.application import make_application
 from abaco.http.endpoints import ENDPOINTS, search
+from abaco.http.gateway import Gateway
 from abaco.settings import Settings, load
 from abaco.store import tokens
 from abaco.store.database import Database

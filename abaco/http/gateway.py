@@ -1,4 +1,4 @@
-"""The parts of a running gateway, as the endpoints use them."""
+"""The parts of a running gateway, as its requests share them."""
 
 from __future__ import annotations
 
