@@ -26,6 +26,15 @@ COMPLETE = "COMPLETE"
 ERROR = "ERROR"
 ENDED = (COMPLETE, ERROR)
 
+PRIVATE = (
+    *("sequence", "tenant", "attempts"),
+    # what the mailbox knows of a message
+    *("sender", "ordering", "tries", "due", "reason"),
+    # what several machines know of it
+    *("fence", "holder", "lease", "rung", "stop"),
+)
+"""The columns that clients do not see."""
+
 TEXT = "str"
 JSON = "application/json"
 BINARY = "application/octet-stream"

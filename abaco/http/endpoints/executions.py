@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from abaco.store.rows import Execution, Listed
 
-_HIDDEN = ("sequence", "tenant", "attempts", "sender", "ordering", "tries", "due", "reason")
 _PATH = "/actors/{actor}/executions"
 _ONE = f"{_PATH}/{{execution}}"
 
@@ -62,7 +61,7 @@ def get(call: Call) -> Reply:
     """Return an execution."""
     execution = _find(call)
     result = {
-        **envelope.show(execution, without=_HIDDEN, missing=call.snake),
+        **envelope.show(execution, without=executions.PRIVATE, missing=call.snake),
         "apiServer": call.gateway.api_server(call.tenant),
         "_links": _links(call, execution),
     }

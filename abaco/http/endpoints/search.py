@@ -31,20 +31,7 @@ PARAMETERS = {
 _KINDS = ("actors", "executions", "workers", "logs")
 _LIMIT = 100
 _MAX_RECORDS = 10_000
-_HIDDEN = (
-    "tenant",
-    "sequence",
-    "attempts",
-    "wanted_workers",
-    "expires",
-    "default_environment",
-    # what the mailbox knows of a message
-    "sender",
-    "ordering",
-    "tries",
-    "due",
-    "reason",
-)
+_HIDDEN = (*executions.PRIVATE, "wanted_workers", "expires", "default_environment")
 NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 """What the platform knows of the account that a container runs as; here there is none."""
 _MAX_CONDITIONS = 100
