@@ -12,7 +12,7 @@ import pytest
 
 from abaco.settings import Containers, Image
 from abaco.workers.container_engine import Engine as ContainerEngine
-from abaco.workers.container_maker import FENCE_LABEL, GATEWAY_LABEL
+from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
 from abaco.workers.containers import Container
 from abaco.workers.workspace import Log, LogPipe
 from datacatalog.linkedstores.pipeline import PipelineStore
