@@ -31,6 +31,7 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=, DEMO=1 for something to see)
+	@echo 'Starting the database, the gateway and the manager. Their data is in .local/.'
 	@PIPELINEJOBS_DEMO="$$DEMO" exec $(BIN)/python -m abaco serve $${PORT:+--port="$$PORT"}
 
 image: $(INSTALLED)  ## build the image of the actor with docker, podman or buildah (ENGINE=)

@@ -76,7 +76,8 @@ def prepare(platform: Platform) -> Prepared:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             environment[DISPATCHER] = "true"
             demo = _demo(environment)
-            lines = [*demo, *_register(platform, environment)]
+            told = _register(platform, environment, is_local=supervisor is not None)
+            lines = [*demo, *told]
             actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
             backend = Backend(platform.data.parent, {**environment, **actor})
             page, collector = make_page(platform, backend), Measures(backend)
@@ -135,7 +136,8 @@ def _start(database: LocalDatabase, note: Path) -> tuple[DatabaseSupervisor, Ser
     return DatabaseSupervisor(database, server, note if ours else None), server
 
 
-def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
+def _register(platform: Platform, environment: dict[str, str], *, is_local: bool) -> list[str]:
+    """Register the actor; return what there is then, and what to do next, which comes last."""
     description = {
         "image": IMAGE,
         "name": IMAGE,
@@ -149,25 +151,28 @@ def _register(platform: Platform, environment: dict[str, str]) -> list[str]:
     for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
         _write(platform.data / name.lower(), value)
     job = _job(environment, actor["id"], platform.data / "job")
-    url = f"{platform.address}/actors/v2/{actor['id']}/messages"
-    query = f"uuid={job.uuid}&token={job.token}&event=finish"
+    # who has configured a database has told this terminal only
+    elsewhere = "" if is_local else " with the same variables"
     return [
         f"actor    {actor['id']} (alias {ALIAS})",
-        f"page     {address_with(platform, platform.code(token) or '')}",
         f"token    {token}",
         f"nonce    {nonce}",
         f"job      {job.uuid} with token {job.token}",
         "",
-        "Move the job with the token:",
-        f"  curl -X POST '{url}' \\",
-        f"    -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\",
-        f'    -d \'{{"uuid": "{job.uuid}", "name": "run", "token": "{job.token}"}}\'',
-        "Move it with the nonce, and wait for the answer:",
-        f"  curl -X POST '{url}?x-nonce={nonce}&_abaco_synchronous=true&{query}' \\",
-        "    -H 'Content-Type: application/json' -d '{}'",
-        "",
         f"The API is described at {platform.address}/docs. Clients of Abaco find the token with",
         f"  export AGAVE_CACHE_DIR={shlex.quote(str(_cache(platform).parent))}",
+        "",
+        f"In another terminal{elsewhere}, list jobs and move that one:",
+        "  . .venv/bin/activate",
+        "  pipelinejobs jobs ls",
+        f"  pipelinejobs jobs send run {job.uuid}",
+        "Report as a program does that has only a URL, and wait for the answer:",
+        f"  URL=$(pipelinejobs token job {job.uuid} --callback)",
+        '  curl "$URL&event=finish&_abaco_synchronous=true" \\',
+        "    -H 'Content-Type: application/json' -d '{}'",
+        "",
+        "In a browser, this address signs you in, once and within ten minutes:",
+        f"page     {address_with(platform, platform.code(token) or '')}",
         "Ctrl-C stops it.",
     ]
 

@@ -12,7 +12,9 @@ from pathlib import Path  # noqa: TC003 - Typer reads it
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+from abaco.loading import INTERRUPTED
 from datacatalog import mongo
 from datacatalog.documents import DocumentError
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
@@ -62,7 +64,7 @@ _CODES: dict[type[Exception], int] = {
 """In this order: the first that fits counts."""
 _EPILOG = """\
 Exit codes: 0 done; 1 refused, not found, or something is off; 2 wrong arguments or settings;
-3 the database or the gateway does not answer; 130 ended by Ctrl-C.
+3 the database or the gateway is not there or does not answer; 130 ended by Ctrl-C.
 
 Example: pipelinejobs jobs ls --state RUNNING --idle 1d
 """
@@ -101,8 +103,36 @@ def _options(
     context.obj.folder = local
 
 
+_PANELS = {
+    "Jobs": ("jobs", "report", "token"),
+    "Pipelines": ("pipelines", "stats"),
+    "Operate": (
+        "page",
+        "doctor",
+        "refused",
+        "verify",
+        "export",
+        "import",
+        "subscriptions",
+        "outbox",
+    ),
+    "Deploy": ("dispatch",),
+}
+"""The commands by what people do, as `--help` lists them: what they use first comes first."""
+_PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
+
+
+class _Commands(TyperGroup):
+    """The commands, in the order of `_PANELS`."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # noqa: ARG002 - given by the library
+        """Return their names."""
+        return list(_PANEL_OF)
+
+
 app = typer.Typer(
     name=NAME,
+    cls=_Commands,
     callback=_options,
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -110,7 +140,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 for _noun, _help, _commands in (
-    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, job_actions, reaching)),
+    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, reaching, job_actions)),
     ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
     ("refused", "Events that were refused.", (refused,)),
     ("subscriptions", "Who is told what happens.", (subscriptions,)),
@@ -120,10 +150,12 @@ for _noun, _help, _commands in (
     _group = typer.Typer(name=_noun, help=_help, no_args_is_help=True)
     for _module in _commands:
         _module.register(_group)
-    app.add_typer(_group)
-app.add_typer(stats.group)
+    app.add_typer(_group, rich_help_panel=_PANEL_OF[_noun])
+app.add_typer(stats.group, rich_help_panel=_PANEL_OF["stats"])
 for _module in (verifying, transferring, doctor, dispatching, page, reporting):
     _module.register(app)
+for _info in app.registered_commands:
+    _info.rich_help_panel = _PANEL_OF[_info.name or ""]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _command()(given, prog_name=NAME, obj=backend)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a trace is for those who ask for it
         if "--debug" in given:
             traceback.print_exc()

@@ -21,6 +21,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore, naming
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.linkedstores.statistics.reader import Statistics
 from datacatalog.linkedstores.views import Views
+from datacatalog.managers.pipelinejobs.callback import callback_url
 from datacatalog.settings import CatalogSettings
 from datacatalog.tokens import get_admin_token
 from local.database import DEFAULT_FOLDER, LocalDatabase
@@ -40,8 +41,7 @@ AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
 SERVER, TOKEN = "_abaco_api_server", "_abaco_access_token"
 SECRETS = ("CATALOG_ADMIN_TOKEN_KEY", "CATALOG_ADMIN_TOKEN_SECRET")
 ACTOR, NONCE = "_REACTOR_PIPELINES_JOB_MANAGER_ID", "_REACTOR_PIPELINES_JOB_MANAGER_NONCE"
-KEPT = (*SECRETS, ACTOR, NONCE)
-"""What `make up` keeps in files of these names, in lower case."""
+"""What `make up` keeps in files of these names, in lower case, as it does with `SECRETS`."""
 _FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
 """Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
 _MAX_CANDIDATES = 5
@@ -96,7 +96,13 @@ class Backend:
         return {} if server is None else {AUTHN: server.uri}
 
     def _of_local_files(self) -> dict[str, str]:
-        files = {name: self.folder / "abaco" / name.lower() for name in KEPT if self.is_local}
+        """Return what `make up` keeps: of its database, if that is used, and of its gateway likewise."""
+        names = list(SECRETS) if self.is_local else []
+        cache = self.client_cache
+        leads_here = cache is not None and cache.resolve() == self._local_cache.resolve()
+        if leads_here and SERVER not in self._given:
+            names += (ACTOR, NONCE)
+        files = {name: self.folder / "abaco" / name.lower() for name in names}
         return {name: file.read_text().strip() for name, file in files.items() if file.is_file()}
 
     def _of_client_cache(self) -> dict[str, str]:
@@ -114,8 +120,13 @@ class Backend:
     def client_cache(self) -> Path | None:
         """The file that names the gateway and holds a token for it."""
         named = self._given.get("AGAVE_CACHE_DIR")
-        folders = [Path(named)] if named else [self.folder / "abaco" / "agave", _home_cache()]
-        return next((file for folder in folders if (file := folder / "current").is_file()), None)
+        home = _home_cache() / "current"
+        files = [Path(named) / "current"] if named else [self._local_cache, home]
+        return next((file for file in files if file.is_file()), None)
+
+    @property
+    def _local_cache(self) -> Path:
+        return self.folder / "abaco" / "agave" / "current"
 
     @cached_property
     def actor(self) -> str:
@@ -151,8 +162,8 @@ class Backend:
         """The settings of the database.
 
         Raises:
-            UsageError: there is none.
-            Unreachable: the local one is there, and does not answer.
+            UsageError: the settings of it mean nothing.
+            Unreachable: there is none, or the local one does not answer.
         """
         section = dict(settings.section_of(self.reactor().settings, "mongodb"))
         if not section.get("authn"):
@@ -166,7 +177,7 @@ class Backend:
                 f"no database: start the local one with `make up` (it is looked for in "
                 f"{self.folder}), or give a MongoDB URI in {AUTHN}"
             )
-            raise UsageError(message)
+            raise Unreachable(message)
         try:
             mongo.decode_authn(section["authn"])
         except ValueError as error:
@@ -220,7 +231,7 @@ class Backend:
         """The client of the gateway.
 
         Raises:
-            UsageError: no gateway is known.
+            Unreachable: no gateway is known.
         """
         from pipelinejobs.gateway_client import GatewayClient, http_client  # noqa: PLC0415 - most commands do without
 
@@ -230,7 +241,7 @@ class Backend:
                 f"no gateway: start the local one with `make up`, let AGAVE_CACHE_DIR lead to a "
                 f"client's cache, or set {SERVER}; --direct goes straight to the database"
             )
-            raise UsageError(message)
+            raise Unreachable(message)
         verify = self.client_cache is None or clientcache.read(self.client_cache).get("verify")
         client = http_client(server, verify=verify is not False)
         return GatewayClient(server, self.environ.get(TOKEN, ""), self.actor, client)
@@ -252,6 +263,18 @@ class Backend:
             raise UsageError(message)
         return get_admin_token(
             self.catalog.admin_key, self.catalog.admin_secret, self.catalog.admin_lifetime
+        )
+
+    def callback(self, uuid: str, token: str, session: str | None) -> str:
+        """Return the URL to give to a platform that reports on a job.
+
+        It has a nonce in it where one is known: of the settings, or of `make up`.
+        """
+        rx = self.reactor()
+        pipelines = settings.section_of(rx.settings, "pipelines")
+        actor, nonce = pipelines.get("job_manager_id"), pipelines.get("job_manager_nonce")
+        return callback_url(
+            rx.api_server, actor or self.actor, nonce, token=token, uuid=uuid, session=session
         )
 
     def pipeline_uuid(self, name: str) -> str:

@@ -24,6 +24,6 @@ class UsageError(CommandError):
 
 
 class Unreachable(CommandError):
-    """The database or the gateway does not answer; the same command may succeed later."""
+    """The database or the gateway is not there, or does not answer; the command may succeed later."""
 
     exit_code = UNREACHABLE

@@ -124,8 +124,14 @@ def console(*, errors: bool = False) -> Console:
     return made
 
 
+def result(text: str) -> None:
+    """Print what was asked for, in one line."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
 def note(text: str) -> None:
-    """Tell people something besides what was asked for."""
+    """Tell people something besides what was asked for, below what was printed so far."""
+    sys.stdout.flush()
     console(errors=True).print(Text(printable(text), style="dim"), soft_wrap=True)
 
 

@@ -122,7 +122,7 @@ def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery
     assert [run.code for run in runs] == [1, 0, 0, 0]
     refused(
         runs[0],
-        "finish event: not allowed in state CREATED, only run, update, resource, fail, reset are",
+        "finish event: not allowed in state CREATED, which allows only run, update, resource, fail, reset",
     )
     assert [run.message for run in runs[1:]] == [
         f"INFO job {job['uuid']}: run event, state RUNNING, revision 1",

@@ -81,21 +81,31 @@ Event = Annotated[
 ]
 
 
+LOOK, CHANGE = "Look", "Change"
+"""Headings in the help of `jobs`."""
 LISTING = "ls"
 _ALIAS = "list"
 
 
-def command(group: typer.Typer, name: str, example: str) -> Callable[..., Any]:
+def command(
+    group: typer.Typer, name: str, example: str, *, panel: str | None = None
+) -> Callable[..., Any]:
     """Return the decorator of a command, with an example of how it is used.
 
     What lists has two names, of which the help of its group shows one.
+
+    Args:
+        group: that the command is of.
+        name: in the group.
+        example: all that stands behind `pipelinejobs`.
+        panel: under which heading the help of the group lists it.
     """
     epilog = f"Example: `pipelinejobs {example}`"
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         if name == LISTING:
             group.command(_ALIAS, epilog=epilog, hidden=True)(function)
-        return group.command(name, epilog=epilog)(function)
+        return group.command(name, epilog=epilog, rich_help_panel=panel)(function)
 
     return register
 

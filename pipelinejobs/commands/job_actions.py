@@ -13,7 +13,7 @@ import typer
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
-from datacatalog.managers.pipelinejobs import ManagedPipelineJob
+from datacatalog.managers.pipelinejobs import ManagedPipelineJob, ManagedPipelineJobError
 from datacatalog.tokens import InvalidToken
 from manager import schemas
 from manager.exceptions import Refusal, Unavailable
@@ -53,11 +53,13 @@ _CANCEL = "fail"
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     example = """jobs create --pipeline tacobot:9000 --data '{"tacos": 3}'"""
-    command(group, "create", example)(create)
-    command(group, "send", """jobs send run $JOB --data '{"step": "alignment"}'""")(send)
-    command(group, "cancel", "jobs cancel $JOB")(cancel)
-    command(group, "delete", "jobs delete $JOB")(delete)
-    command(group, "undelete", "jobs undelete $JOB")(undelete)
+    command(group, "create", example, panel=common.CHANGE)(create)
+    command(
+        group, "send", """jobs send run $JOB --data '{"step": "alignment"}'""", panel=common.CHANGE
+    )(send)
+    command(group, "cancel", "jobs cancel $JOB", panel=common.CHANGE)(cancel)
+    command(group, "delete", "jobs delete $JOB", panel=common.CHANGE)(delete)
+    command(group, "undelete", "jobs undelete $JOB", panel=common.CHANGE)(undelete)
 
 
 def create(
@@ -72,7 +74,10 @@ def create(
     direct: Direct = False,
     output_format: output.Output = Format.table,
 ) -> None:
-    """Create a job, or find the one that exists already; print its token and callback."""
+    """Create a job, or find the one that exists already; print its callback, for whoever reports.
+
+    A job of the same pipeline with the same data exists once. JSON and CSV have its token, too.
+    """
     backend = backend_of(context)
     job = ManagedPipelineJob(
         backend.mongodb,
@@ -89,13 +94,36 @@ def create(
         "data": job.data,
         "session": job.session,
     }
+    exists = _exists(job)
     if direct:
         _check_direct(nonce)
         owner = {"_abaco_username": backend.catalog.owner}
         result = in_process.handle(backend, Message(schemas.CREATE, body=body), **owner)
     else:
         result = backend.gateway.send(body, nonce=nonce)
+    if "token" in result:
+        session = backend.jobs.load(result["uuid"]).get("session")
+        result["callback"] = backend.callback(result["uuid"], result["token"], session)
+    if output_format is Format.table:
+        # the callback has it, and once is enough for a secret
+        result.pop("token", None)
     output.record(result, output_format)
+    if exists:
+        output.note("it exists already: nothing was changed")
+    if output_format is Format.table:
+        output.note(
+            f'to report on it: curl "$(pipelinejobs token job {result["uuid"]} --callback)'
+            "&event=run\" -H 'Content-Type: application/json' -d '{}'"
+        )
+
+
+def _exists(job: ManagedPipelineJob) -> bool:
+    """Tell whether a job has been created before."""
+    try:
+        job.attach()
+    except ManagedPipelineJobError:
+        return False
+    return True
 
 
 def send(

@@ -69,10 +69,10 @@ class Drawing(str, Enum):
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
-    command(group, "ls", "jobs ls --state RUNNING --idle 1d")(list_jobs)
-    command(group, "show", "jobs show $JOB --output json")(show)
-    command(group, "history", "jobs history $JOB --limit 20")(history)
-    command(group, "graph", "jobs graph $JOB --format svg --to ~/job.svg")(draw)
+    command(group, "ls", "jobs ls --state RUNNING --idle 1d", panel=common.LOOK)(list_jobs)
+    command(group, "show", "jobs show $JOB --output json", panel=common.LOOK)(show)
+    command(group, "history", "jobs history $JOB --limit 20", panel=common.LOOK)(history)
+    command(group, "graph", "jobs graph $JOB --format svg --to ~/job.svg", panel=common.LOOK)(draw)
 
 
 def list_jobs(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
-    command(group, "logs", "jobs logs $JOB")(logs)
-    command(group, "open", "jobs open $JOB")(open_page)
+    command(group, "logs", "jobs logs $JOB", panel=common.LOOK)(logs)
+    command(group, "open", "jobs open $JOB", panel=common.LOOK)(open_page)
 
 
 def open_page(context: typer.Context, job: common.Job) -> None:
@@ -56,7 +56,16 @@ def logs(context: typer.Context, job: common.Job) -> None:
                 typer.echo(output.printable(line))
     if unknown:
         names = ", ".join(dict.fromkeys(str(entry.get("name")) for entry in unknown))
-        output.note(f"{len(unknown)} events have no log that is known: {names}")
+        output.note(
+            f"{len(unknown)} events have no log, since no execution brought them ({names}): "
+            "they were made up by `make up DEMO=1`, or written straight to the database, as --direct "
+            "and other actors do"
+        )
+    if not brought:
+        output.note(
+            "what the gateway brings has a log: try "
+            f"`pipelinejobs jobs send update {stored['uuid']}`, and then this again"
+        )
 
 
 def _by_execution(

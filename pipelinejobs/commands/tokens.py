@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from datacatalog.linkedstores.pipelinejob.former_salts import GRACE_SECONDS, MAX_GRACE_SECONDS
-from datacatalog.managers.pipelinejobs.callback import callback_url
-from manager.settings import section_of
 from pipelinejobs import output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
-
-if TYPE_CHECKING:
-    from pipelinejobs.backend import Backend
 
 Callback = Annotated[
     bool, typer.Option("--callback", help="Print the URL to give to the platform instead.")
@@ -44,7 +39,7 @@ def job_token(context: typer.Context, job: common.Job, callback: Callback = Fals
     stored = backend.jobs.load_deletable(backend.job_uuid(job))
     token = backend.jobs.get_token(stored)
     typer.echo(
-        _callback(backend, stored["uuid"], token, stored.get("session")) if callback else token
+        backend.callback(stored["uuid"], token, stored.get("session")) if callback else token
     )
 
 
@@ -71,17 +66,7 @@ def rotate(
     present = backend.jobs.get_token(backend.jobs.load_deletable(uuid))
     stored = backend.jobs.rotate_token(uuid, present, grace=grace)
     token = stored["_update_token"]
-    typer.echo(_callback(backend, uuid, token, stored.get("session")) if callback else token)
+    typer.echo(backend.callback(uuid, token, stored.get("session")) if callback else token)
     output.note(
         f"the former token holds for {grace:,} seconds more" if grace else "no former token holds"
     )
-
-
-def _callback(backend: Backend, uuid: str, token: str, session: str | None) -> str:
-    rx = backend.reactor()
-    pipelines = section_of(rx.settings, "pipelines")
-    actor, nonce = (
-        pipelines.get("job_manager_id") or backend.actor,
-        pipelines.get("job_manager_nonce"),
-    )
-    return callback_url(rx.api_server, actor, nonce, token=token, uuid=uuid, session=session)

@@ -56,8 +56,8 @@ def export(
 ) -> None:
     """Write the whole catalog to a file; after an interruption, the same command goes on.
 
-    Jobs with their histories, pipelines, refused events, the audit log, subscriptions, and whatever else
-    of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
+    Jobs with their histories, pipelines, refused events, the audit log, subscriptions, saved views, and
+    whatever else of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
     """
     backend, written = backend_of(context), _inspect(file)
     if not written.complete:
@@ -74,7 +74,7 @@ def export(
     else:
         message = f"{file} holds a complete export: name another file, or replace it with --force"
         raise CommandError(message)
-    output.note(f"documents: {count:,}, in {file}")
+    output.result(f"documents: {count:,}, in {file}")
 
 
 def _export(backend: Backend, file: Path, written: _Written) -> int:
@@ -124,7 +124,7 @@ def import_(context: typer.Context, file: File) -> None:
     left = len(conflicts)
     # what has come in may have been handed out, and so counted, where it comes from
     Tally(backend.jobs).forget()
-    output.note(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
+    output.result(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
     if conflicts:
         raise typer.Exit(FAILED)
 

@@ -50,7 +50,8 @@ def verify(
             bar.advance(task)
     output.listing(problems, _COLUMNS, output_format)
     wrong = len({row["uuid"] for row in problems})
-    output.note(f"jobs: {checked:,}, events: {events:,}, jobs with problems: {wrong:,}")
+    summary = f"jobs: {checked:,}, events: {events:,}, jobs with problems: {wrong:,}"
+    (output.result if output_format is Format.table else output.note)(summary)
     if problems:
         raise typer.Exit(FAILED)
 

@@ -30,7 +30,7 @@ _ROOM = 5
 
 def register(group: typer.Typer) -> None:
     """Add the command."""
-    command(group, "watch", "jobs watch --state RUNNING --interval 5")(watch)
+    command(group, "watch", "jobs watch --state RUNNING --interval 5", panel=common.LOOK)(watch)
 
 
 def watch(

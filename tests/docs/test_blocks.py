@@ -99,6 +99,8 @@ class Clone:
             _program(stubs / name, f'echo "{name} $(printf "%q " "$@")" >> "$NOT_RUN"')
         with (stubs / "make").open("a") as make:
             log = shlex.quote(str(self.gateway.log))
+            (first,) = re.findall(r"^\t@echo ('Starting .*')$", text_of("Makefile"), re.MULTILINE)
+            make.write(f'[ "$1" != up ] || echo {first}\n')
             make.write(f"[ \"$1\" != up ] || sed -n '/^The gateway is at/,/^Ctrl-C/p' {log}\n")
         return self
 

@@ -189,7 +189,7 @@ def test_what_the_state_refuses_is_kept_and_changes_nothing(
 
     reply = actor.send(event(job, late, data=data), SAME)
 
-    reason = f"{late} event: not allowed in state {state}, only {allowed} are"
+    reason = f"{late} event: not allowed in state {state}, which allows only {allowed}"
     assert (reply.error, reply.kind, reply.result) == (reason, "not_allowed", {})
     after = actor.dump()
     (row,) = after.pop("rejected_events")
@@ -234,7 +234,9 @@ def test_at_the_end_of_a_job_only_a_reset_is_allowed(actor: Actor, job: Document
 
     reply = actor.send(event(job, "update"))
 
-    assert reply.error.startswith("update event: not allowed in state RETIRED, only reset ")
+    assert reply.error.startswith(
+        "update event: not allowed in state RETIRED, which allows only reset"
+    )
 
 
 def test_an_event_that_was_refused_twice_is_kept_once(actor: Actor, job: Document) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.abaco.running import RunningGateway, eventually
+from tests.abaco.running import RunningGateway, eventually, shell
+from tests.conftest import ROOT
 from tests.pipelinejobs.running import Run, execute, told
 
 
@@ -28,6 +31,29 @@ def test_after_make_up_the_other_terminal_just_works(here: RunningGateway) -> No
     listed = execute("jobs", "ls", folder=here.folder)
     assert listed.code == 0
     assert told(here, "job") in listed.out
+
+
+def test_what_create_prints_is_enough_to_report_and_has_each_secret_once(
+    here: RunningGateway, bare: Run
+) -> None:
+    arguments = ("jobs", "create", "--pipeline", "tacobot:9000", "--data", '{"printed": 1}')
+    made = bare(*arguments)
+    assert made.code == 0, made.err
+    uuid = made.out.split()[1]
+    token = bare("token", "job", uuid).out.strip()
+    callback = made.out.split("callback")[1].strip()
+    for secret in (token, told(here, "nonce")):
+        assert (made.out + made.err).count(secret) == callback.count(secret) == 1
+    assert bare("token", "job", uuid, "--callback").out.strip() == callback
+    assert "exists already" not in made.err
+    (command,) = re.findall(r"^to report on it: (curl .*)$", made.err, re.MULTILINE)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell(f"cd {here.folder}; {command}", PATH=path, PYTHONPATH=str(ROOT))
+    eventually(lambda: bare("jobs", "show", uuid, "-o", "json").rows["state"] == "RUNNING")
+
+    again = bare(*arguments, "-o", "json")
+    assert (again.rows["uuid"], again.rows["callback"]) == (uuid, callback)
+    assert again.err == "it exists already: nothing was changed\n"
 
 
 def test_an_event_moves_the_job_with_the_access_token(job: str, bare: Run) -> None:
@@ -93,7 +119,21 @@ def test_the_logs_of_what_brought_the_events_are_printed_in_their_order(
     heads = [line.split()[2] for line in printed.out.splitlines() if line.startswith("== ")]
     assert heads == ["run", "update"]
     assert printed.out.index("state RUNNING, revision 1") < printed.out.index("revision 2")
-    assert "2 events have no log that is known: create, finish" in printed.err
+    assert "2 events have no log, since no execution brought them (create, finish)" in printed.err
+    assert "try" not in printed.err
+
+
+def test_where_no_log_is_it_is_said_why_and_how_there_will_be_one(
+    here: RunningGateway, bare: Run
+) -> None:
+    create = ("jobs", "create", "--direct", "--pipeline", "tacobot:9000", "-o", "json")
+    uuid = bare(*create, "--data", '{"direct": 1}').rows["uuid"]
+    printed = bare("jobs", "logs", uuid)
+    assert (printed.code, printed.out) == (0, "")
+    assert "made up by `make up DEMO=1`, or written straight to the database" in printed.err
+    (remedy,) = re.findall(r"try `pipelinejobs (jobs send update .*)`", printed.err)
+    assert bare(*remedy.split()).code == 0
+    assert "  update  execution" in bare("jobs", "logs", uuid).out
 
 
 def test_the_page_of_a_job_is_opened_by_an_address_that_signs_in(job: str, bare: Run) -> None:

@@ -107,7 +107,9 @@ def test_what_the_state_does_not_allow_is_refused_and_kept(
 ) -> None:
     done = cli("jobs", "send", "finish", job["uuid"], "--direct")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("ERROR finish event: not allowed in state CREATED, only run, ")
+    assert done.err.startswith(
+        "ERROR finish event: not allowed in state CREATED, which allows only run, "
+    )
     assert len(JobSearch(jobs).rejected().rows) == 1
 
 
@@ -197,7 +199,7 @@ def test_a_nonce_is_for_http_only(cli: Run, job: Document) -> None:
 
 def test_without_a_gateway_it_is_said_where_one_is_looked_for(cli: Run, job: Document) -> None:
     done = cli("jobs", "send", "run", job["uuid"])
-    assert done.code == 2
+    assert done.code == 3
     for way in ("make up", "AGAVE_CACHE_DIR", "_abaco_api_server", "--direct"):
         assert way in done.err
 
@@ -257,7 +259,7 @@ def test_refused_events_are_applied_oldest_first(
         (
             "reject",
             "refused",
-            "reject event: not allowed in state RETIRED, only reset is",
+            "reject event: not allowed in state RETIRED, which allows only reset",
         ),
     ]
     assert [row["event"] for row in cli("refused", "ls", "-o", "json").rows] == ["reject"]

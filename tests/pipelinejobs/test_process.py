@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from local.database import LocalDatabase
 from tests.conftest import ROOT
-from tests.pipelinejobs.running import COMMAND, Run, environment, execute
+from tests.pipelinejobs.running import COMMAND, Run, environment, execute, interrupted
 
 ESCAPE = "\x1b["
 
@@ -201,9 +202,57 @@ def test_a_file_that_this_user_may_not_read_is_named_with_what_to_do(
     )
 
 
+NOWHERE = "127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("jobs", "ls"), {"_REACTOR_MONGODB_AUTHN": ""}),
+        (("jobs", "ls"), {"_REACTOR_MONGODB_AUTHN": f"mongodb://{NOWHERE}"}),
+        (("page",), {}),
+        (("page",), {"_abaco_api_server": f"http://{NOWHERE}", "_abaco_access_token": "a"}),
+    ],
+    ids=["no database", "database is away", "no gateway", "gateway is away"],
+)
+def test_what_is_not_there_and_what_does_not_answer_end_alike(
+    arguments: tuple[str, ...],
+    given: dict[str, str],
+    cli: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("_REACTOR_MONGODB_TIMEOUT", "1")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    done = cli(*arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1), done.err
+
+
+@pytest.mark.parametrize(
+    ("module", "loaded"), [("pipelinejobs", "datacatalog.mongo"), ("abaco", "abaco.exceptions")]
+)
+def test_ctrl_c_ends_a_program_that_is_still_being_loaded_without_a_trace(
+    module: str, loaded: str, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-v", "-m", module, "--help"],
+        cwd=tmp_path,
+        env=environment({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith(f"import {loaded!r}"):
+            pass
+        done = interrupted(process)
+    assert (done.code, done.out) == (130, "")
+    assert "Traceback" not in done.err
+
+
 def test_where_nothing_is_up_it_is_said_how_to_begin(tmp_path: Path) -> None:
     done = execute("jobs", "ls", folder=tmp_path)
-    assert (done.code, done.out) == (2, "")
+    assert (done.code, done.out) == (3, "")
     assert done.err == (
         "ERROR no database: start the local one with `make up` (it is looked for in .local), "
         "or give a MongoDB URI in _REACTOR_MONGODB_AUTHN\n"

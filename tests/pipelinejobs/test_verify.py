@@ -21,7 +21,7 @@ def test_a_sound_catalog_is_exit_code_0(
     )
     jobs.delete(hidden["uuid"], hidden["_update_token"])
     done = cli("verify")
-    assert done == (0, "", "jobs: 2, events: 32, jobs with problems: 0\n")
+    assert done == (0, "jobs: 2, events: 32, jobs with problems: 0\n", "")
     assert json.loads(cli("verify", "-o", "json").out) == []
 
 

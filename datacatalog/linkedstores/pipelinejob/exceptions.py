@@ -40,9 +40,8 @@ class EventRefused(JobUpdateFailure):
 
     def __init__(self, event: str, state: str, allowed: list[str]) -> None:
         self.event, self.state, self.allowed = event, state, allowed
-        verb = "is" if len(allowed) == 1 else "are"
         super().__init__(
-            f"{event} event: not allowed in state {state}, only {', '.join(allowed)} {verb}"
+            f"{event} event: not allowed in state {state}, which allows only {', '.join(allowed)}"
         )
 
 

@@ -316,7 +316,7 @@ def test_a_refused_event_leaves_the_job_alone_and_is_kept(
         jobs.handle(event)
     assert str(refused.value) == (
         "run event: not allowed in state FINISHED, "
-        "only finish, index, indexed, validate, retire, reset are"
+        "which allows only finish, index, indexed, validate, retire, reset"
     )
     assert stored(db, job) == before
     assert audit(db, job) == logged
