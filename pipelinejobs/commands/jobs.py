@@ -195,10 +195,16 @@ def _row(job: Document, names: dict[str, str]) -> output.Row:
 def show(
     context: typer.Context, job: common.Job, output_format: output.Output = Format.table
 ) -> None:
-    """Show a job, hidden or not: its fields, what it may do next, what waits for it."""
+    """Show a job, hidden or not: why it failed, its fields, what it may do next, what waits for it.
+
+    A table leaves out what is empty.
+    """
     backend = backend_of(context)
     stored = backend.jobs.load_deletable(backend.job_uuid(job))
-    output.record(_details(backend, stored), output_format)
+    row = _details(backend, stored)
+    if output_format is Format.table:
+        row = {name: value for name, value in row.items() if value not in (None, "", [])}
+    output.record(row, output_format)
 
 
 def _details(backend: Backend, stored: StoredJob) -> output.Row:
@@ -217,7 +223,9 @@ def _details(backend: Backend, stored: StoredJob) -> output.Row:
         }
         failure = failures.of(stored, reversed(public["history"]))
         why = {} if failure is None else {"failure": failure.message, "trace": failure.trace}
-        return {**_row({**public, "title": title_of(public)}, names), **why, **more}
+        row = _row({**public, "title": title_of(public)}, names)
+        first = {name: row[name] for name in ("uuid", "title", "state")}
+        return {**first, **why, **row, **more}
 
 
 @contextlib.contextmanager

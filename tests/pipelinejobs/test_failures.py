@@ -55,4 +55,8 @@ def test_the_command_line_says_it(cli: Run, job: dict[str, Any], jobs: Any) -> N
     jobs.handle({"uuid": job["uuid"], "name": "fail", "data": data}, job["_update_token"])
     row = cli("jobs", "show", job["uuid"], "--output", "json").rows
     assert (row["failure"], row["trace"]) == ("no tacos", TRACE.rstrip())
-    assert "TacoError: no salsa" in cli("jobs", "show", job["uuid"]).out
+    shown = cli("jobs", "show", job["uuid"]).out
+    names = [line.split()[0] for line in shown.splitlines() if line[:1].strip()]
+    assert names[:4] == ["uuid", "state", "failure", "trace"]
+    assert "TacoError: no salsa" in shown
+    assert not {"agent", "acted_on", "product_patterns"} & set(names)
