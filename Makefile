@@ -103,6 +103,11 @@ lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfiles and t
 check: $(INSTALLED)  ## check one file in seconds, with its tests (FILE=manager/messages.py)
 	@$(BIN)/python -m audit.inner "$$FILE"
 
+pictures: $(INSTALLED)  ## make the pictures of the docs again: the page in a browser, the tour in a terminal
+	PIPELINEJOBS_SCREENSHOTS=1 $(BIN)/pytest --numprocesses=0 tests/pipelinejobs/page/test_browser.py -k pictures
+	$(BIN)/python -m docs.record_tour
+	$(BIN)/python -m docs.render_tour
+
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=0 -m alone tests/reliability
@@ -131,4 +136,4 @@ clean:  ## stop the local database, remove it and all that was installed or buil
 	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines services test pytest lint check soak bench audit mutate format stop clean
+.PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines services test pytest lint check pictures soak bench audit mutate format stop clean

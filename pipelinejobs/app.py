@@ -125,7 +125,7 @@ _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
 class _Commands(TyperGroup):
     """The commands, in the order of `_PANELS`."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # noqa: ARG002 - given by the library
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - given by the library
         """Return their names."""
         return list(_PANEL_OF)
 

@@ -95,12 +95,13 @@ def test_each_command_has_a_line_in_the_documentation_with_its_example() -> None
 def test_help_and_the_documentation_list_commands_in_the_same_order(bare: Run) -> None:
     shown = bare("--help").out
     nouns = list(dict.fromkeys(name.split()[0] for name in LINES))
-    assert list(typer.main.get_command(app).list_commands(None)) == nouns
+    command: Any = typer.main.get_command(app)
+    assert command.list_commands(None) == nouns
     assert [shown.index(f" {noun} ") for noun in nouns] == sorted(
         shown.index(f" {noun} ") for noun in nouns
     )
     verbs = [name.split()[1] for name in LINES if name.startswith("jobs ")]
-    assert list(typer.main.get_command(app).commands["jobs"].commands) == ["list", *verbs]
+    assert list(command.commands["jobs"].commands) == ["list", *verbs]
 
 
 def test_each_example_works(
