@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from datacatalog import documents
@@ -287,13 +288,22 @@ def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     if output_format is Format.json:
         sys.stdout.write(output.as_json(entry) + "\n")
         return
-    date = output.plain(entry["date"])
+    screen = output.console()
+    is_narrow = screen.is_terminal and screen.width < output.WIDE
+    date = output.shown(entry["date"]) if is_narrow else output.plain(entry["date"])
     state = output.printable(str(entry["state"] or ""))
     line = Text(f"{entry['position']:>{_POSITION}}  {date}  ")
     line.append(f"{output.printable(entry['name']):<{_EVENT}}", style="bold")
     line.append(f"{state:<{_STATE}}", style=state_colours.terminal_style(state))
-    line.append(output.printable(output.shown(entry["data"])))
-    output.console().print(line, soft_wrap=True)
+    data = Text(output.printable(output.shown(entry["data"])))
+    if is_narrow:
+        row = Table.grid()
+        row.add_column(width=len(line), no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(line, data)
+        screen.print(row)
+    else:
+        screen.print(line + data, soft_wrap=True)
 
 
 def draw(

@@ -47,7 +47,7 @@ def test_the_recording_was_made_of_what_the_programs_print(shown: str) -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
     for said in ("Ctrl-C stops it.", '"state": "FINISHED"', "jobs with problems: 0"):
         assert said in plain
-    assert re.findall(r"^ +(\d)  \S+Z  (\w+)", plain, re.MULTILINE) == [
+    assert re.findall(r"^ +(\d)  [-\d]+ [:\d]+  (\w+)", plain, re.MULTILINE) == [
         ("0", "create"),
         ("1", "run"),
         ("2", "finish"),

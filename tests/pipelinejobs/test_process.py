@@ -304,3 +304,17 @@ def test_in_a_narrow_terminal_no_number_is_cut(
         assert head.split()[:3] == ["PIPELINE", "CREATED", "STARTED"]
         assert row[head.index("CREATED") :].split()[:2] == ["11", "11"]
         assert ("more columns need a wider terminal" in shown) == (width != "200")
+
+
+def test_in_a_narrow_terminal_data_of_a_history_stays_in_its_column(
+    jobs: PipelineJobStore, job: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    jobs.apply(jobs.load(job["uuid"]), "run", {"host": "login1", "command": "align --sort " * 4})
+    given = {**variables, "COLUMNS": "80", "NO_COLOR": "1"}
+    _, shown = in_terminal("jobs", "history", job["uuid"], variables=given, folder=tmp_path)
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()]
+    column = lines[0].index('{"tacos": 3}')
+    assert column < 60
+    assert max(map(len, lines)) <= 80
+    assert len(lines) > 3
+    assert [line[:column].strip() for line in lines[2:]] == [""] * len(lines[2:])
