@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from abaco import clientcache
 from datacatalog import mongo
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore import beginnings
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, naming
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
@@ -278,19 +279,32 @@ class Backend:
         )
 
     def pipeline_uuid(self, name: str) -> str:
-        """Return the UUID of a pipeline that is named by it or by its id.
+        """Return the UUID of a pipeline that is named by it, by its beginning or by its id.
 
         Raises:
-            CommandError: there is none.
+            CommandError: there is none, or there are several.
         """
         by_uuid = self.pipelines.find_one_by_uuid(name)
-        found = by_uuid or self.pipelines.find_one_by_id(id=name)
-        if found is None:
+        known = by_uuid or self.pipelines.find_one_by_id(id=name)
+        if known is not None:
+            return str(known["uuid"])
+        found = self.pipelines.beginning_with(name, _MAX_CANDIDATES)
+        if not found:
             message = (
                 f"no pipeline has the uuid or id {name!r:.60}: see `pipelinejobs pipelines ls`"
             )
             raise CommandError(message)
-        return str(found["uuid"])
+        return _only(name, found)
+
+    def rejected_id(self, name: str) -> str:
+        """Return the id of a refused event that is named by it or by its beginning.
+
+        Raises:
+            CommandError: there are several.
+        """
+        found = self.jobs.rejected_beginning_with(name, _MAX_CANDIDATES)
+        # where there is none, it is looked for by the whole id, and so refused
+        return _only(name, found) if found else name
 
     def job_uuid(self, name: str) -> str:
         """Return the UUID of the job that is meant by it, its beginning, a title or a session.
@@ -304,7 +318,7 @@ class Backend:
         found = naming.named(self.jobs, name, _MAX_CANDIDATES + 1)
         if not found:
             message = (
-                f"no job has the uuid (or at least {naming.MIN_BEGINNING} characters of its beginning), "
+                f"no job has the uuid (or at least {beginnings.MIN_BEGINNING} characters of its beginning), "
                 f"title or session {name!r:.60} (these among the newest {naming.MAX_SEARCHED:,}): "
                 "see `pipelinejobs jobs ls`"
             )
@@ -315,6 +329,18 @@ class Backend:
             message = f"{name!r:.60} names several jobs: {shown}{more}: give more of the uuid"
             raise CommandError(message)
         return str(found[0]["uuid"])
+
+
+def _only(name: str, found: list[str]) -> str:
+    """Return the one that is found.
+
+    Raises:
+        CommandError: there are several.
+    """
+    if len(found) > 1:
+        message = f"{name!r:.60} begins several: {', '.join(found)}: give more of it"
+        raise CommandError(message)
+    return found[0]
 
 
 def _candidate(job: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore
-from datacatalog.linkedstores.basestore.store import CREATED
+from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore, beginnings
+from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,14 @@ class PipelineStore(DocumentStore):
     create_failure = PipelineCreateFailure
     update_failure = unknown = PipelineUpdateFailure
     indexed = (CREATED,)
+
+    def beginning_with(self, text: str, limit: int) -> list[str]:
+        """Return the UUIDs of visible pipelines that begin with eight or more characters."""
+        query = beginnings.query(text)
+        if query is None:
+            return []
+        found = self.coll.find({**query, VISIBLE: {"$ne": False}}, {"uuid": 1}, limit=limit)
+        return [str(row["uuid"]) for row in found]
 
     def get_typeduuid(self, payload: Any) -> str:
         """Return the UUID of a pipeline document, or of its id and components as one text."""

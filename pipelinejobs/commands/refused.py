@@ -22,7 +22,7 @@ _COLUMNS = (
     Column("event", whole=True),
     Column("state", whole=True),
     Column("applied", whole=True, brief=output.ago, room=100),
-    Column("id"),
+    Column("id", whole=True, brief=output.short),
 )
 _OUTCOMES = (
     Column("uuid", "JOB", whole=True, brief=output.short),
@@ -69,7 +69,8 @@ def list_refused(
 def retry(
     context: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="As `refused ls` shows them.")
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="As `refused ls` shows them, or their beginnings."),
     ] = None,
     job: JobOption = None,
     event: EventOption = None,
@@ -87,7 +88,7 @@ def retry(
     if not (ids or job or event or every):
         message = "nothing is chosen: give IDs, or --job, --event or --all"
         raise UsageError(message)
-    chosen = list(ids or []) or _chosen(backend, job, event)
+    chosen = [backend.rejected_id(name) for name in ids or ()] or _chosen(backend, job, event)
     named = None if meant is None else parsing.event(meant)
     rows = [_retry(backend, rejected_id, named) for rejected_id in chosen]
     output.listing(rows, _OUTCOMES, output_format)

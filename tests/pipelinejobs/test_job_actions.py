@@ -277,7 +277,7 @@ def test_chosen_events_are_retried_and_none_without_a_choice(
     cli("jobs", "send", "run", job["uuid"], "--direct")
     assert cli("refused", "retry").code == 2
     _, finish = (row["id"] for row in cli("refused", "ls", "-o", "json").rows)
-    (row,) = cli("refused", "retry", finish, "-o", "json").rows
+    (row,) = cli("refused", "retry", finish[:13], "-o", "json").rows
     assert (row["event"], row["outcome"]) == ("finish", "applied")
     again = cli("refused", "retry", finish)
     assert (again.code, "was applied since" in again.err) == (1, True)

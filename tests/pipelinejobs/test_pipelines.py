@@ -26,7 +26,7 @@ def test_a_pipeline_is_added_listed_and_shown(cli: Run, tmp_path: Path) -> None:
         "",
         "no pipeline matches these filters\n",
     )
-    for name in ("tacobot", added["uuid"]):
+    for name in ("tacobot", added["uuid"], added["uuid"][:8], added["uuid"][:13].upper()):
         shown = cli("pipelines", "show", name, "-o", "json").rows
         assert shown["components"] == TACOBOT["components"]
         assert not any(key.startswith("_") for key in shown)

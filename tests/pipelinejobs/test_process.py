@@ -86,10 +86,15 @@ def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
     assert re.match(rf"{job['uuid'][:13]} +CREATED +(now|\d+ s ago) ", lines[1])
     start, end = lines[0].index("TITLE"), lines[0].index("PIPELINE")
     assert "".join(line[start:end].strip() for line in lines[1:]) == title
-    head, *rows = lines_of("refused")
+    head, row = lines_of("refused")
     (rejected,) = jobs.rejected.find()
-    assert "".join(row[head.index("ID") :].strip() for row in rows) == rejected["_id"]
-    assert rows[0].startswith(job["uuid"][:13])
+    shown = row[head.index("ID") :].strip()
+    assert shown == rejected["_id"][:13]
+    assert jobs.rejected_beginning_with(shown, 2) == [rejected["_id"]]
+    assert row.startswith(job["uuid"][:13])
+    head, row = lines_of("pipelines")
+    shown = execute("pipelines", "show", row.split()[0], folder=tmp_path, variables=variables).out
+    assert pipeline["uuid"] in shown
 
 
 def test_watching_in_a_terminal_draws_again_and_ends_clean(

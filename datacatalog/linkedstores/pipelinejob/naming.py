@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from datacatalog.linkedstores.basestore import beginnings
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED
 
@@ -13,15 +13,11 @@ if TYPE_CHECKING:
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
 
-MIN_BEGINNING = 8
-"""Characters of a UUID that are enough to look for."""
 TITLES = ("name", "title")
 """Where the data of a job may have what it is called."""
 MAX_SEARCHED = 2_000
 """Jobs, the newest, of which one may be named by its title or session."""
 _NAMES = (*(f"data.{name}" for name in TITLES), "session")
-_BEGINNING = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
-_BEHIND_HEX = "g"
 
 
 def title_of(job: Mapping[str, Any]) -> str | None:
@@ -40,15 +36,14 @@ def named(jobs: JobReader, name: str, limit: int) -> list[Mapping[str, Any]]:
 
     Args:
         jobs: the store.
-        name: the beginning of a UUID, at least `MIN_BEGINNING` characters, or a whole title or session,
+        name: the beginning of a UUID, at least `beginnings.MIN_BEGINNING` characters, or a whole title or session,
             of one of the newest `MAX_SEARCHED` jobs.
         limit: how many at most.
     """
     fields = dict.fromkeys(("uuid", "state", CREATED, *_NAMES), 1)
     found: dict[str, Mapping[str, Any]] = {}
-    beginning = name.lower()
-    if _BEGINNING.fullmatch(beginning):
-        query = {"uuid": {"$gte": beginning, "$lt": beginning + _BEHIND_HEX}}
+    query = beginnings.query(name)
+    if query is not None:
         found = {row["uuid"]: row for row in jobs.coll.find(query, fields, limit=limit)}
     newest = Listing(jobs.coll, CREATED, projection=fields).page(None, MAX_SEARCHED).rows
     found |= {row["uuid"]: row for row in newest if name in _names_of(row)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import IndexModel
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore import LinkedStore, indexes
+from datacatalog.linkedstores.basestore import LinkedStore, beginnings, indexes
 from datacatalog.linkedstores.basestore.linked import DELETE
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE, now
 from datacatalog.linkedstores.pipelinejob import former_outbox, former_salts, history, lives
@@ -199,6 +199,13 @@ class JobReader(LinkedStore["StoredJob"]):
             raise UnknownJob(message)
         document: StoredJob = found["document"]
         return document
+
+    def rejected_beginning_with(self, text: str, limit: int) -> list[str]:
+        """Return the ids of refused events that begin with eight or more characters."""
+        query = beginnings.query(text, "_id")
+        if query is None:
+            return []
+        return [str(row["_id"]) for row in self.rejected.find(query, {"_id": 1}, limit=limit)]
 
     def load_rejected(self, rejected_id: str) -> Document:
         """Return an event that was refused, as it is stored.
