@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from abaco.loading import ended_quietly
+from abaco.loading import INTERRUPTED, ended_quietly
 
 if __name__ == "__main__":
     with ended_quietly():
         from abaco.command_line import main
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        # before it could begin, or after its end
+        code = INTERRUPTED
+    sys.exit(code)
