@@ -23,6 +23,9 @@ from psycopg import sql
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import POSTGRES, RABBITMQ
 
+_START_SECONDS = 120.0
+"""RabbitMQ takes seconds of processor time, of which a busy machine has few."""
+
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
@@ -91,7 +94,7 @@ class Service:
                 return True
             return False
 
-        eventually(ready)
+        eventually(ready, _START_SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it; what it has on disk stays."""
@@ -221,8 +224,10 @@ class RabbitMQ(Service):
         """Let it answer nothing meanwhile."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGSTOP)
-        yield
-        os.killpg(self._process.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:

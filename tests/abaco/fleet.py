@@ -160,7 +160,7 @@ class RunningFleet:
         self.gateways.append(gateway)
         return gateway.start()
 
-    def node(self, concurrency: int = 2, queues: str = "default") -> RunningNode:
+    def node(self, concurrency: int = 1, queues: str = "default") -> RunningNode:
         """Start one more node."""
         folder = self.folder / f"node{len(self.nodes)}"
         node = RunningNode(folder, self._images, self._settings, concurrency, queues)

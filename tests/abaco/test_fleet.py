@@ -346,7 +346,7 @@ def test_doctor_sees_broker_nodes_queues_and_leases(fleet: RunningFleet, actor: 
     )
     rows = {row["subject"]: row for row in json.loads(done.stdout)}
     assert rows["broker"]["found"].startswith("RabbitMQ 3.")
-    assert "(default: 2); " in rows["nodes"]["found"]
+    assert "(default: 1); " in rows["nodes"]["found"]
     assert [rows[subject]["status"] for subject in ("nodes", "queues", "leases")] == ["ok"] * 3
 
 
@@ -404,7 +404,7 @@ def test_a_container_runs_on_a_node_until_it_is_stopped_or_its_lease_is_lost(
 def test_a_node_that_is_cut_off_ends_nothing_and_one_that_is_gone_loses_nothing(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:
-    lost = [fleet.node(1, "special"), fleet.node(1, "special")]
+    lost = [fleet.node(queues="special"), fleet.node(queues="special")]
     actor, go = root.actor("cold", queue="special"), tmp_path / "go"
     notes = [tmp_path / name for name in "ab"]
     sent = [
@@ -473,7 +473,7 @@ def _has_ended(client: Client, actor: str, execution: str) -> bool:
 def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:
-    last = fleet.node(1, "special")
+    last = fleet.node(queues="special")
     actor, begun, go = root.actor("cold", queue="special"), tmp_path / "begun", tmp_path / "go"
     execution = root.submit(actor, {"touch": str(begun), "wait for": str(go)})
     eventually(begun.exists)
