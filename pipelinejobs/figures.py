@@ -151,4 +151,4 @@ def sparkline(numbers: Sequence[float]) -> str:
 
 def share(rate: float | None) -> str:
     """Return a share in percent, such as `2.5 %`; nothing where there is none."""
-    return "" if rate is None else f"{rate * 100:.3g} %"
+    return "" if rate is None else f"{rate * 100:.1f} %"

@@ -31,7 +31,7 @@ def test_pipelines_are_told_apart(history: None, pipeline: Document, cli: Run) -
     assert (row["pipeline"], row["failure_rate"], row["events"]) == (pipeline["name"], 0.25, 16)
     assert (len(row["ended"]), sum(row["ended"])) == (25, 4)
     table = cli("stats", "--pipeline", pipeline["uuid"]).out
-    assert "25 %" in table
+    assert "25.0 %" in table
     assert "█" in table
 
 

@@ -53,7 +53,7 @@ def test_numbers_lead_to_the_jobs_that_they_count(
     rows = re.findall(r'<tr id="job-([^"]+)"', operator.get(shown["Created"][1]).text)
     assert {failed.uuid, finished.uuid, running.uuid} < set(rows)
     text = operator.get("/").text
-    assert "50 %" in text
+    assert "50.0 %" in text
     assert f'xlink:href="/jobs/{failed.uuid}"' in text
 
 
