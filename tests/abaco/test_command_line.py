@@ -230,12 +230,13 @@ def test_the_help_has_examples_that_run(command: Command, gateway: RunningGatewa
     examples = re.findall(r"^  python -m abaco (.*)$", printed, re.MULTILINE)
     assert [example.split()[:2] for example in examples] == [
         ["serve", "--port"],
+        ["--config", "fleet.yml"],
         ["token", "create"],
         ["token", "create"],
         ["token", "list"],
         ["token", "revoke"],
     ]
-    for example in examples[1:4]:
+    for example in examples[2:5]:
         assert succeed(command(*example.split()))
     assert (gateway.folder / "ada" / "current").exists()
 

@@ -28,11 +28,11 @@ def folder(tmp_path: Path) -> Path:
     [
         ({}, {ACTOR: "kept-actor", NONCE: "kept-nonce", **FROM_CACHE, AUTHN: None}),
         ({NONCE: "mine"}, {ACTOR: "kept-actor", NONCE: "mine", **FROM_CACHE}),
-        # what was kept belongs to the database of `make up`
-        ({AUTHN: ELSEWHERE}, {AUTHN: ELSEWHERE, ACTOR: None, NONCE: None, **FROM_CACHE}),
+        # the actor and its nonce belong to the gateway of `make up`, whatever the database
+        ({AUTHN: ELSEWHERE}, {AUTHN: ELSEWHERE, ACTOR: "kept-actor", NONCE: "kept-nonce"}),
         ({TOKEN: "mine"}, {SERVER: "http://cached", TOKEN: "mine"}),
         # a token is shown to its own gateway only
-        ({SERVER: "http://mine"}, {SERVER: "http://mine", TOKEN: None}),
+        ({SERVER: "http://mine"}, {SERVER: "http://mine", TOKEN: None, ACTOR: None, NONCE: None}),
         ({"_abaco_actor_id": "mine"}, {"_abaco_actor_id": "mine"}),
         ({}, {"_abaco_actor_id": ALIAS}),
         ({ACTOR: "mine"}, {"_abaco_actor_id": "mine", ACTOR: "mine"}),

@@ -66,7 +66,8 @@ def test_a_log_is_cut_at_its_limit(ada: Client, actor: str, written: int, log: s
     [
         (b"a\xffb\n", "a\ufffdb\n"),
         ("x🌮".encode()[:-1], "x\ufffd"),
-        (b"a\0b\x1b[31m", "a\0b\x1b[31m"),
+        # not every database keeps a NUL
+        (b"a\0b\x1b[31m", "a\ufffdb\x1b[31m"),
         (b"a\r\nb\r", "a\r\nb\r"),
     ],
 )
