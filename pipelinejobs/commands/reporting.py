@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -25,7 +26,14 @@ def run() -> NoReturn:
     """Be this command alone, as `pipelinejobs report`."""
     app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
     register(app)
-    sys.exit(app(sys.argv[2:], prog_name="pipelinejobs report"))
+    try:
+        app(sys.argv[2:], prog_name="pipelinejobs report")
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # at once: Ctrl-C could change the code while the interpreter ends
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    os._exit(0)
 
 
 def report(

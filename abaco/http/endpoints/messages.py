@@ -127,6 +127,11 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
             # who asks for the result later finds it
             raise ClientDisconnect
         _check_ended(execution_id, ending)
+    except asyncio.CancelledError:
+        if not call.gateway.stopping:
+            raise
+        # its sender need not send it again
+        raise _interrupted(execution_id) from None
     finally:
         left.cancel()
         engine.forget(execution_id, ending)
@@ -152,10 +157,14 @@ def _away(execution_id: str, outcome: Outcome) -> Unavailable:
     return Unavailable(message, math.ceil(outcome.due))
 
 
+def _interrupted(execution_id: str) -> Unavailable:
+    message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
+    return Unavailable(message)
+
+
 def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
     if ending.cancelled():
-        message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
-        raise Unavailable(message)
+        raise _interrupted(execution_id)
     if not ending.done():
         message = f"Execution {execution_id} goes on: it is not waited for any longer."
         raise Unavailable(message)
