@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -172,7 +173,8 @@ def test_what_a_killed_gateway_left_is_ended_and_run_again(
     message.release()
     assert ada.ended(actor, execution_id)["exitCode"] == 3
     assert [ada.ended(actor, each)["exitCode"] for each in waiting] == [0, 1]
-    assert "1 executions were interrupted and start again" in gateway.log.read_text()
+    # another worker may just have run one of those that waited
+    assert re.search("[12] executions were interrupted and start again", gateway.log.read_text())
 
 
 def test_a_gateway_that_is_stopped_lets_messages_end(
