@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
 from tests.actor import Actor
+from tests.tenant import Tenant
 
 
 @pytest.fixture
@@ -16,3 +19,20 @@ def actor(mongodb: dict[str, Any], tmp_path: Path) -> Iterator[Actor]:
     actor = Actor(mongodb, tmp_path)
     yield actor
     actor.close()
+
+
+@pytest.fixture
+def tenant(actor: Actor) -> Iterator[Tenant]:
+    """The platform, where an events manager listens."""
+    with Tenant() as tenant:
+        actor.environ |= {
+            "_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager",
+            **tenant.environ,
+        }
+        yield tenant
+
+
+@pytest.fixture
+def other(job: Document, jobs: PipelineJobStore) -> Document:
+    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
+    return jobs.create({**fields, "data": {"other": True}})

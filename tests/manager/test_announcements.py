@@ -7,76 +7,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
-from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager import announcements
-from manager.subscriptions import service
 from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
+from tests.manager.announcing import DOWN, announced, announcement, time_passes, waiting
 from tests.tenant import Answer, Tenant
 
-SUBSCRIBER = {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager"}
 ENTER = {"_REACTOR_STATE_ENTER": "true"}
 NO_EXIT = {"_REACTOR_STATE_EXIT": "false"}
 PATH = "/actors/v2/events-manager/messages"
-DOWN = (500,)
-"""the next attempt fails; there is no second one at once"""
-
-
-@pytest.fixture
-def tenant(actor: Actor) -> Iterator[Tenant]:
-    """The platform, where an events manager listens."""
-    with Tenant() as tenant:
-        actor.environ |= {**SUBSCRIBER, **tenant.environ}
-        yield tenant
-
-
-@pytest.fixture
-def other(job: Document, jobs: PipelineJobStore) -> Document:
-    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
-    return jobs.create({**fields, "data": {"other": True}})
-
-
-def announcement(job: Document, name: str, state: str, last_event: str = "") -> dict[str, Any]:
-    return {
-        "job_uuid": job["uuid"],
-        "event_name": name,
-        "job_state": state,
-        "data": {"last_event": last_event or name},
-    }
-
-
-def announced(tenant: Tenant) -> list[Any]:
-    """Return what has been announced since the last call, oldest first."""
-    sent = [request.body["message"] for request in tenant.messages]
-    tenant.requests.clear()
-    return sent
-
-
-def time_passes(jobs: PipelineJobStore) -> None:
-    """Make everything due that waits to be told."""
-    Subscriptions(jobs.db).note({"events_manager": ({}, {"until": None})})
-    jobs.untold.due_now("events_manager")
-
-
-def waiting(actor: Actor) -> list[str]:
-    """Return the events that the events manager has yet to be told, of all jobs."""
-    jobs = actor.jobs
-    found = []
-    for each in jobs.untold.behind.find(sort=[("since", 1)]):
-        head = jobs.untold.head(each["_id"])
-        first = each["behind"]["events_manager"]["told"] + 1
-        found += [entry["name"] for entry in jobs.untold.entries(head or {}, first, 99)]
-    return found
 
 
 # What is announced
@@ -482,88 +429,6 @@ def test_events_at_the_same_moment_are_all_announced(
 
     assert waiting(actor) == []
     assert announced(tenant) == [announcement(job, "update", "CREATED")] * 6
-
-
-# Drain
-
-
-def test_drain_delivers_everything_and_says_so(
-    actor: Actor, job: Document, other: Document, tenant: Tenant
-) -> None:
-    tenant.plan(*DOWN)
-    for each in (job, other):
-        actor.send(event(each, "run"))
-    announced(tenant)
-
-    run = actor.run(arguments=("drain",))
-
-    assert (run.code, len(run.lines)) == (0, 1)
-    assert run.message == "INFO events told: 2, jobs with more to tell: 0"
-    told = sorted(announced(tenant), key=lambda each: str(each["job_uuid"] != job["uuid"]))
-    assert told == [announcement(job, "run", "RUNNING"), announcement(other, "run", "RUNNING")]
-    assert waiting(actor) == []
-    done = actor.main(arguments=("drain",))
-    assert done.message == "INFO events told: 0, jobs with more to tell: 0"
-
-
-def test_drain_delivers_what_a_removed_job_had_to_announce(
-    actor: Actor, job: Document, tenant: Tenant
-) -> None:
-    tenant.plan(*DOWN)
-    actor.send(event(job, "run"))
-    actor.send(
-        {"uuid": job["uuid"], "action": "delete", "force": True, "token": job["_update_token"]}
-    )
-    announced(tenant)
-
-    assert actor.main(arguments=("drain",)).code == 0
-    assert announced(tenant) == [announcement(job, "run", "RUNNING")]
-    assert waiting(actor) == []
-
-
-def test_drain_fails_if_something_is_left(
-    actor: Actor, job: Document, other: Document, tenant: Tenant
-) -> None:
-    tenant.plan(*DOWN)
-    for each in (job, other):
-        actor.send(event(each, "run"))
-    announced(tenant)
-
-    tenant.plan(*DOWN)
-    run = actor.main(arguments=("drain",))
-
-    assert run.code == 1
-    assert run.message == "INFO events told: 1, jobs with more to tell: 1"
-    assert waiting(actor) == ["run"]
-
-
-def test_without_a_subscriber_drain_sends_nothing_and_drops_nothing(
-    actor: Actor, job: Document, tenant: Tenant
-) -> None:
-    tenant.plan(*DOWN)
-    actor.send(event(job, "run"))
-    announced(tenant)
-
-    run = actor.run(parameters={"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": ""}, arguments=("drain",))
-
-    assert tenant.requests == []
-    assert waiting(actor) == ["run"]
-    assert not any("Traceback" in line for line in run.lines)
-
-
-def test_drain_does_not_say_that_all_is_delivered_while_another_does_it(
-    actor: Actor,
-    job: Document,
-    tenant: Tenant,
-    jobs: PipelineJobStore,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service, "HANDOVER_SECONDS", 0.1)
-    actor.send(event(job, "run"))
-    jobs.apply(jobs.load(job["uuid"]), "update", {})
-    assert jobs.untold.lease("another machine")
-    run = actor.main(arguments=("drain",))
-    assert (run.code, run.message) == (1, "INFO events told: 0, jobs with more to tell: 1")
 
 
 def test_what_a_dispatcher_tells_no_execution_does(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from bson import json_util
 
@@ -13,15 +11,6 @@ from tests.conftest import ROOT
 from tests.tenant import Tenant
 
 ENTER = {"_REACTOR_STATE_ENTER": "true"}
-
-
-@pytest.fixture
-def tenant(actor: Actor) -> Iterator[Tenant]:
-    """The platform, where an events manager listens."""
-    with Tenant() as tenant:
-        named = {"_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager"}
-        actor.environ |= {**named, **tenant.environ}
-        yield tenant
 
 
 @pytest.fixture

@@ -36,12 +36,6 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture
-def other(job: Document, jobs: PipelineJobStore) -> Document:
-    fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
-    return jobs.create({**fields, "data": {"other": True}})
-
-
 def define(actor: Actor, *given: dict[str, Any], **settings: str) -> None:
     """Write webhooks into the settings of the actor."""
     definitions = [{"allow_private": True, **each} for each in given]

@@ -18,8 +18,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import EventRefused
@@ -28,81 +27,15 @@ from datacatalog.linkedstores.pipelinejob.search import Filters
 from local import day
 from pipelinejobs.backend import Backend
 from tests.abaco.running import SECONDS, RunningGateway, eventually
-from tests.conftest import BROWSER, ROOT
+from tests.conftest import BROWSER
+from tests.pipelinejobs.page.browsing import Browser
 from tests.pipelinejobs.page.conftest import Job, new_address
 from tests.pipelinejobs.running import told
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
 
-IMAGES = ROOT / "docs" / "images"
 TAKE = "PIPELINEJOBS_SCREENSHOTS"
 """A variable: the pictures of the documentation are taken again where it is set."""
-
-
-class Browser:
-    """A browser in which somebody is signed in.
-
-    Args:
-        driver: of the browser.
-        gateway: whose page it shows.
-    """
-
-    def __init__(self, driver: webdriver.Chrome, gateway: RunningGateway) -> None:
-        self.driver = driver
-        self._gateway = gateway
-
-    def open(self, path: str, *, live: bool = True) -> None:
-        """Open a page; return when changes are followed."""
-        self.driver.get(self._gateway.url + path)
-        if live:
-            self.until(lambda: self.one("#live").text == "live")
-            # a page that is loaded again would lose it
-            self.driver.execute_script("window.loaded = 'once'")
-
-    @property
-    def was_not_loaded_again(self) -> bool:
-        """Whether it is still the page that was opened."""
-        return bool(self.driver.execute_script("return window.loaded === 'once'"))
-
-    def one(self, selector: str) -> WebElement:
-        """Return an element."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector: str) -> list[str]:
-        """Return the text of elements, at one moment."""
-        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"
-        found: list[str] = self.driver.execute_script(script, selector)
-        return found
-
-    def jobs(self) -> list[str]:
-        """Return the uuids of the jobs in the list."""
-        script = (
-            "return [...document.querySelectorAll('tr[id^=job-]')].map((each) => each.id.slice(4))"
-        )
-        found: list[str] = self.driver.execute_script(script)
-        return found
-
-    def until(self, condition: Callable[[], Any]) -> None:
-        """Wait for something to become true."""
-        WebDriverWait(self.driver, SECONDS, 0.05).until(lambda _driver: condition())
-
-    def press(self, selector: str) -> None:
-        """Press a button."""
-        self.one(selector).click()
-
-    def complaints(self) -> list[str]:
-        """Return what the browser complains about: errors of scripts, what the policy forbids."""
-        return [
-            entry["message"]
-            for entry in self.driver.get_log("browser")
-            if "the server responded with a status of" not in entry["message"]
-        ]
-
-    def picture(self, name: str, height: int = 900) -> None:
-        """Make a picture for the documentation."""
-        self.driver.set_window_size(1280, height)
-        IMAGES.mkdir(exist_ok=True)
-        self.driver.save_screenshot(str(IMAGES / f"{name}.png"))
 
 
 @pytest.fixture(scope="module")
