@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from abaco.settings import Settings
-    from abaco.workers.fleet.survey import Survey
+    from abaco.workers.fleet.condition import Condition
 
 _MAX_RINGS = 1000
 
@@ -40,13 +40,13 @@ def examine() -> Iterator[Finding]:
     try:
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - only a fleet has Celery
 
-        from abaco.workers.fleet import survey  # noqa: PLC0415 - likewise
+        from abaco.workers.fleet import condition  # noqa: PLC0415 - likewise
     except ImportError as error:
         found = f"{error.name} is not installed"
         yield Finding("fleet", found, "pip install '.[fleet]'", is_bad=True)
         return
     try:
-        seen = survey.look(settings)
+        seen = condition.look(settings)
     except (SettingsError, SQLAlchemyError) as error:
         found = f"the database of the platform: {type(error).__name__}"
         yield Finding("fleet", found, "start PostgreSQL, or correct database", is_bad=True)
@@ -54,13 +54,13 @@ def examine() -> Iterator[Finding]:
         found = "RabbitMQ does not answer"
         yield Finding("broker", found, "start it, or correct broker", is_bad=True)
     else:
-        yield _broker(settings, seen, survey.USUAL_TIMEOUT_SECONDS)
+        yield _broker(settings, seen, condition.USUAL_TIMEOUT_SECONDS)
         yield _nodes(seen)
         yield _queues(seen)
         yield _leases(seen)
 
 
-def _broker(settings: Settings, seen: Survey, usual: float) -> Finding:
+def _broker(settings: Settings, seen: Condition, usual: float) -> Finding:
     found, longest = f"RabbitMQ {seen.version}", settings.limits.execution_seconds
     if seen.dead:
         remedy = "see why nodes were lost, then purge the queue abaco.dead: the messages are kept"
@@ -75,7 +75,7 @@ def _broker(settings: Settings, seen: Survey, usual: float) -> Finding:
     )
 
 
-def _nodes(seen: Survey) -> Finding:
+def _nodes(seen: Condition) -> Finding:
     shown = [
         f"{node['host']} ({', '.join(node['queues'])}: {node['concurrency']}"
         f"{', draining' if node['draining'] else ''})"
@@ -89,7 +89,7 @@ def _nodes(seen: Survey) -> Finding:
     return Finding("nodes", found)
 
 
-def _queues(seen: Survey) -> Finding:
+def _queues(seen: Condition) -> Finding:
     total = sum(seen.rings.values())
     found = f"{total:,} rings wait in {len(seen.rings):,} queues"
     if total <= _MAX_RINGS:
@@ -99,7 +99,7 @@ def _queues(seen: Survey) -> Finding:
     return Finding("queues", found + longest, "start more nodes, if they do not become fewer")
 
 
-def _leases(seen: Survey) -> Finding:
+def _leases(seen: Condition) -> Finding:
     found = f"{seen.held:,} executions are held"
     if not seen.expired:
         return Finding("leases", found)

@@ -115,19 +115,7 @@ class Mailboxes:
         answered: bool = False,
         watch: Callable[[str], None] = lambda _: None,
     ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
-        """Accept a message; return when it is on disk.
-
-        Args:
-            submission: the message.
-            answered: whether the sender waits for what comes of it.
-            watch: is told the id of its execution before that can run.
-
-        Returns:
-            The execution's id, and a future for a sender who waits; None if there is no such actor.
-
-        Raises:
-            SQLAlchemyError: it is not accepted.
-        """
+        """Accept a message; return when it is on disk: see `Engine.submit`."""
         accepted = await self._writer.put(submission)
         if accepted is None:
             return None

@@ -298,24 +298,17 @@ class Pool:
         self, actor_id: str, status: str, reason: str, revision: int | None = None
     ) -> None:
         """Write down a status, however often that takes."""
-        while not self._stopping:
-            try:
-                linked = await threads.run(
-                    statuses.write,
-                    self.database,
-                    self._api_server,
-                    actor_id,
-                    status,
-                    reason,
-                    revision,
-                )
-            except SQLAlchemyError as error:
-                _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                if linked is not None:
-                    self.mailboxes.deliver(linked)
-                return
+        linked = await statuses.write_until_written(
+            self.database,
+            self._api_server,
+            actor_id,
+            status,
+            reason,
+            revision,
+            goes_on=lambda: not self._stopping,
+        )
+        if linked is not None:
+            self.mailboxes.deliver(linked)
 
     # What is done with the database and files, in threads
 

@@ -204,7 +204,7 @@ class Engine(Protocol):
         """Return who acts with the token of an execution that runs here."""
 
 
-class Tray(Protocol):
+class MessageSource(Protocol):
     """Where a worker finds its next message, and leaves what becomes of it."""
 
     def take(self, actor_id: str, most: int, may_join: Callable[[Entry], bool]) -> list[Entry]:

@@ -10,7 +10,7 @@ from abaco.store import executions
 if TYPE_CHECKING:
     from abaco.settings import Limits
     from abaco.store.rows import Begun
-    from abaco.workers.protocol import Tray
+    from abaco.workers.protocol import MessageSource
 
 _STORE_SECONDS = 0.5
 
@@ -19,13 +19,13 @@ class Results:
     """The results of an execution, stored now and then while it runs.
 
     Args:
-        tray: takes what is to be written.
+        source: takes what is to be written.
         limits: how many are kept, and how long.
         execution: whose they are.
     """
 
-    def __init__(self, tray: Tray, limits: Limits, execution: Begun) -> None:
-        self._tray = tray
+    def __init__(self, source: MessageSource, limits: Limits, execution: Begun) -> None:
+        self._source = source
         self._limits = limits
         self._execution = execution
         self._waiting: list[bytes] = []
@@ -35,7 +35,7 @@ class Results:
 
     def keep(self, body: bytes) -> None:
         """Take a result, if there is room for one more."""
-        self._tray.told(self._execution, body)
+        self._source.told(self._execution, body)
         if self._left <= 0:
             return
         self._left -= 1
@@ -58,7 +58,7 @@ class Results:
     def _store(self) -> None:
         self._timer, self._stored = None, True
         bodies, self._waiting = self._waiting, []
-        self._tray.write(
+        self._source.write(
             executions.Results(
                 self._execution["id"],
                 self._execution["actor_id"],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import events
 from abaco.exceptions import SettingsError
 from abaco.settings import CONTAINER, NONE
 from abaco.store import actors, registrations
-from abaco.workers import admission
+from abaco.workers import admission, threads
 from abaco.workers.admission import ImageRefused
 
 if TYPE_CHECKING:
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
     from abaco.store.rows import Actor
+
+_RETRY_SECONDS = 1.0
+
+_logger = logging.getLogger(__name__)
 
 
 class UnknownImage(Exception):
@@ -86,3 +94,25 @@ def write(
         actors.change(tx, actor_id, status=status, status_message=reason)
         kind = events.ACTOR_READY if status == actors.READY else events.ACTOR_ERROR
         return events.emit(tx, actor, kind, api_server(actor["tenant"]), status_message=reason)
+
+
+async def write_until_written(
+    database: Database,
+    api_server: Callable[[str], str],
+    actor_id: str,
+    status: str,
+    reason: str,
+    revision: int | None = None,
+    *,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Accepted | None:
+    """Do as `write` does, however often that takes, as long as it is to go on."""
+    while goes_on():
+        try:
+            return await threads.run(
+                write, database, api_server, actor_id, status, reason, revision
+            )
+        except SQLAlchemyError as error:
+            _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
+            await asyncio.sleep(_RETRY_SECONDS)
+    return None

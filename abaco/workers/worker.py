@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from abaco.workers.containers import Container
     from abaco.workers.mailbox import Entry
     from abaco.workers.processes import Handled, Process
-    from abaco.workers.protocol import Grants, Tray
+    from abaco.workers.protocol import Grants, MessageSource
 
 CREATING = "CREATING CONTAINER"
 READY = "READY"
@@ -71,7 +71,7 @@ class Home(Protocol):
         """The access tokens of executions."""
 
     @property
-    def mailboxes(self) -> Tray:
+    def mailboxes(self) -> MessageSource:
         """Where its messages are."""
 
     def api_server(self, tenant: str) -> str:

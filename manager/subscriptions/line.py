@@ -46,7 +46,7 @@ class Line:
 
     Args:
         subscriber: who.
-        desk: hands out what is new.
+        dispatcher: hands out what is new.
         subscriptions: where it is noted how it goes.
         failures: in a row, until the subscriber is left alone for a while.
         kept: what is known of the subscription.
@@ -56,7 +56,7 @@ class Line:
     def __init__(
         self,
         subscriber: Subscriber,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         subscriptions: Subscriptions,
         *,
         failures: int,
@@ -72,7 +72,7 @@ class Line:
         self.closed = False
         """whether it is told nothing any more"""
         self.delivered = 0
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._subscriptions = subscriptions
         self._most_failures = failures
         self._failures = int(kept.get("failures") or 0)
@@ -89,7 +89,7 @@ class Line:
         self._has_told = self._is_kept_waiting = False
         self._counts = {"delivered": 0, "failed": 0, "dead": 0}
         self._values: Document = {}
-        self.news = threading.Condition(desk.lock)
+        self.news = threading.Condition(dispatcher.lock)
         self._thread = threading.Thread(target=self._run, name=f"tell {self.name}", daemon=True)
 
     def start(self) -> None:
@@ -141,13 +141,13 @@ class Line:
 
     def begin_again(self) -> None:
         """Let everything be due at once."""
-        self._desk.untold.due_now(self.name)
+        self._dispatcher.untold.due_now(self.name)
         self._until = self._rests = 0.0
         self._cursor = None
 
     def report(self) -> Noted:
         """Return how it went since the last time: what is to be counted, and what has changed."""
-        with self._desk.lock:
+        with self._dispatcher.lock:
             counts = {name: count for name, count in self._counts.items() if count}
             values, self._values = self._values, {}
             self._counts = dict.fromkeys(self._counts, 0)
@@ -157,19 +157,19 @@ class Line:
 
     @property
     def _is_over(self) -> bool:
-        return self.closed or self._desk.stopping
+        return self.closed or self._dispatcher.stopping
 
     def _run(self) -> None:
         while not self._is_over:
             try:
                 self._turn()
             except mongo.DatabaseError as error:
-                self._desk.logger.warning("%s: %s", self.name, type(error).__name__)
+                self._dispatcher.logger.warning("%s: %s", self.name, type(error).__name__)
                 self._pause(1.0)
         self.subscriber.close()
 
     def _turn(self) -> None:
-        with self._desk.lock:
+        with self._dispatcher.lock:
             handout = self.queue.popleft() if self.queue else None
             if handout is None and (self.is_idle or time.monotonic() < self._rests):
                 moment = time.monotonic()
@@ -182,11 +182,11 @@ class Line:
             self._catch_up()
 
     def _pause(self, seconds: float) -> None:
-        with self._desk.lock:
+        with self._dispatcher.lock:
             self.news.wait(seconds)
 
     def _tell_new(self, handout: Handout) -> None:
-        with self._desk.lock:
+        with self._dispatcher.lock:
             if self.name not in handout.waiting:
                 return
             if self.is_left_alone:
@@ -197,22 +197,22 @@ class Line:
             self._tell(news)
         except DeliveryFailed as failure:
             place = self._failed_place(1, failure)
-            with self._desk.lock:
+            with self._dispatcher.lock:
                 is_waited_for = handout.waits_for(self.name, news.number)
                 if is_waited_for or failure.gone:
                     self._let_go_on(handout, place)
             if not (is_waited_for or failure.gone):
-                self._desk.untold.note_failure(handout.job["_id"], self.name, place)
+                self._dispatcher.untold.note_failure(handout.job["_id"], self.name, place)
             return
-        with self._desk.lock:
+        with self._dispatcher.lock:
             is_waited_for = handout.waits_for(self.name, news.number)
             if is_waited_for:
                 handout.was_told(self.name)
                 if not handout.waiting:
-                    self._desk.progress.notify()
+                    self._dispatcher.progress.notify()
         if not is_waited_for:
             self._told_late[handout.job["_id"]] = news.number
-            self._desk.untold.note_told(handout.job["_id"], self.name, news.number)
+            self._dispatcher.untold.note_told(handout.job["_id"], self.name, news.number)
 
     def _let_go_on(self, handout: Handout, place: Document) -> None:
         """Have the others wait no longer for this subscriber, which was not told."""
@@ -220,7 +220,7 @@ class Line:
             handout.drop(self.name)
         else:
             handout.failed[self.name] = place
-        self._desk.progress.notify()
+        self._dispatcher.progress.notify()
 
     # What it is behind on
 
@@ -229,10 +229,10 @@ class Line:
         if self._cursor is None:
             self._unfinished, self._has_told, self._is_kept_waiting = set(), False, False
             self._rests = 0.0
-            with self._desk.lock:
+            with self._dispatcher.lock:
                 self.backlog = False
-        page = self._desk.untold.pending(self.name, self._cursor, _PAGE)
-        with self._desk.lock:
+        page = self._dispatcher.untold.pending(self.name, self._cursor, _PAGE)
+        with self._dispatcher.lock:
             self.backlog = self.backlog or bool(page) or self._cursor is not None
         for document in page:
             self._cursor = document["since"], document["_id"]
@@ -247,7 +247,7 @@ class Line:
                 self._has_told = True
             else:
                 self._unfinished.add(uuid)
-            with self._desk.lock:
+            with self._dispatcher.lock:
                 if self.is_left_alone or self._is_over or self.queue:
                     return
         if len(page) < _PAGE:
@@ -263,12 +263,12 @@ class Line:
             failure = DeliveryFailed(f"the job {unreadable(error)}")
             tries = int(place.get("tries") or 0) + 1
             noted = self._failed_place(tries, failure)
-            self._desk.untold.note_failure(document["_id"], self.name, noted)
+            self._dispatcher.untold.note_failure(document["_id"], self.name, noted)
             return False
 
     def _tell_job(self, document: Document, place: Document) -> bool:
         """Tell what can be told of one job; tell whether that was anything."""
-        untold, job_id = self._desk.untold, document["_id"]
+        untold, job_id = self._dispatcher.untold, document["_id"]
         head = untold.head(job_id)
         if head is None:
             untold.caught_up(job_id, self.name)
@@ -300,9 +300,9 @@ class Line:
 
     def _leave(self, document: Document, number: int) -> bool:
         """Note that all of a job was told, unless more has been handed out meanwhile."""
-        untold, job_id = self._desk.untold, document["_id"]
-        with self._desk.gate:
-            if self._desk.has_in_hand(document["job_uuid"]):
+        untold, job_id = self._dispatcher.untold, document["_id"]
+        with self._dispatcher.gate:
+            if self._dispatcher.has_in_hand(document["job_uuid"]):
                 self._is_kept_waiting = True
             else:
                 head = untold.head(job_id)
@@ -316,7 +316,7 @@ class Line:
 
     def _tell_late(self, news: News, tries: int) -> bool:
         """Tell something that it is behind on; return whether it is done with."""
-        untold, job_id = self._desk.untold, news.job["_id"]
+        untold, job_id = self._dispatcher.untold, news.job["_id"]
         try:
             self._tell(news)
         except DeliveryFailed as failure:
@@ -332,7 +332,7 @@ class Line:
         return True
 
     def _is_dead(self, news: News, tries: int) -> bool:
-        moment, limits = moment_of(news.entry), self._desk.limits
+        moment, limits = moment_of(news.entry), self._dispatcher.limits
         age = (now() - moment).total_seconds() if moment else 0.0
         return tries >= limits.attempts or age > limits.age
 
@@ -349,7 +349,7 @@ class Line:
                 "tries": tries,
             }
         )
-        with self._desk.lock:
+        with self._dispatcher.lock:
             self._counts["dead"] += 1
 
     # Telling
@@ -358,7 +358,7 @@ class Line:
         return wants(self.subscriber, news)
 
     def _tell(self, news: News) -> None:
-        seconds = min(ANSWER_SECONDS, self._desk.seconds_left())
+        seconds = min(ANSWER_SECONDS, self._dispatcher.seconds_left())
         try:
             self.subscriber.tell(news, seconds)
         except DeliveryFailed as failure:
@@ -368,19 +368,19 @@ class Line:
             raise
         except Exception as error:
             # of what others have written into the database; it must not keep the others waiting
-            self._desk.logger.debug("", exc_info=error)
+            self._dispatcher.logger.debug("", exc_info=error)
             unsaid = DeliveryFailed(f"it cannot be formatted: unexpected {type(error).__name__}")
             self._note_failure(unsaid)
             raise unsaid from error
-        with self._desk.lock:
+        with self._dispatcher.lock:
             self._failures, self._until = 0, 0.0
             self.delivered += 1
             self._counts["delivered"] += 1
             self._values |= {"last_delivery": now(), "failures": 0, "until": None}
 
     def _note_failure(self, failure: DeliveryFailed) -> None:
-        desk = self._desk
-        with desk.lock:
+        dispatcher = self._dispatcher
+        with dispatcher.lock:
             self._failures += 1
             self._counts["failed"] += 1
             if failure.away or self._failures >= self._most_failures:
@@ -394,10 +394,10 @@ class Line:
                 "error_date": now(),
             }
             self.ended = self.ended or failure.gone
-        desk.logger.warning("%s: not told: %s", self.name, failure)
+        dispatcher.logger.warning("%s: not told: %s", self.name, failure)
         if failure.gone:
             self._subscriptions.end(self.name, f"it answered that it is gone ({failure})")
-            desk.untold.forget(self.name)
+            dispatcher.untold.forget(self.name)
 
     @staticmethod
     def _failed_place(tries: int, failure: DeliveryFailed) -> Document:

@@ -101,7 +101,7 @@ def deliver(
     while time.monotonic() < end and lease.take():
         try:
             subscribers, kept = roster.read(rx, jobs, subscriptions)
-            desk = Dispatcher(
+            dispatcher = Dispatcher(
                 jobs,
                 subscriptions,
                 rx.logger,
@@ -110,12 +110,12 @@ def deliver(
                 seconds=end - time.monotonic(),
             )
             try:
-                desk.serve(subscribers, kept, at_once=at_once)
-                while desk.step() and time.monotonic() < end and lease.keep():
+                dispatcher.serve(subscribers, kept, at_once=at_once)
+                while dispatcher.step() and time.monotonic() < end and lease.keep():
                     pass
             finally:
-                desk.finish()
-                told += desk.delivered
+                dispatcher.finish()
+                told += dispatcher.delivered
         finally:
             lease.give_back()
         # who came while we had the lease has left it to us
@@ -161,7 +161,7 @@ def dispatch(rx: Reactor, jobs: PipelineJobStore, is_over: Callable[[], bool]) -
 def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[], bool]) -> None:
     """Hand out, and count, for as long as we have the lease."""
     subscriptions = Subscriptions(jobs.db)
-    desk = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
+    dispatcher = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
     refreshed = again = 0.0
     is_served = False
 
@@ -174,21 +174,21 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
             if moment - refreshed >= _REFRESH_SECONDS:
                 refreshed = moment
                 subscribers, kept = roster.read(rx, jobs, subscriptions)
-                desk.serve(subscribers, kept)
-                desk.report()
+                dispatcher.serve(subscribers, kept)
+                dispatcher.report()
                 is_served = _is_anybody_told(subscribers, kept)
-                is_due = moment >= again and not desk.tally.is_there()
-                if is_due and not _can_rebuild(rx, jobs, desk.tally, goes_on, is_served):
+                is_due = moment >= again and not dispatcher.tally.is_there()
+                if is_due and not _can_rebuild(rx, jobs, dispatcher.tally, goes_on, is_served):
                     again = moment + _AGAIN_SECONDS
-                desk.tally.count_refused()
+                dispatcher.tally.count_refused()
                 if not is_served:
-                    _count_all(jobs, desk.tally, lease)
+                    _count_all(jobs, dispatcher.tally, lease)
             if is_served:
-                desk.step()
+                dispatcher.step()
                 continue
             time.sleep(_REFRESH_SECONDS / 4)
     finally:
-        desk.finish()
+        dispatcher.finish()
         lease.give_back()
 
 

@@ -1,7 +1,7 @@
 """The engine `celery`: messages run on other machines, however many gateways there are.
 
 `engine` is its part in a gateway, `node` the program on each machine (`python -m abaco worker`), `tasks` what its
-processes do, `crew` and `desk` the workers in such a process. `bell` rings through RabbitMQ for what is in PostgreSQL,
+processes do, `process_workers` the workers in such a process, `leased` the message of one of them. `bell` rings through RabbitMQ for what is in PostgreSQL,
 and `sweeper` for what nobody has heard.
 """
 

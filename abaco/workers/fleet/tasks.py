@@ -18,7 +18,7 @@ from celery import signals
 from abaco import settings as configuration
 from abaco.store.database import Database
 from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
-from abaco.workers.fleet.crew import Crew
+from abaco.workers.fleet.process_workers import ProcessWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -37,7 +37,7 @@ class _Process:
         self._bell = bell.Bell(_settings.broker)
         self._loop = asyncio.new_event_loop()
         node_id, platform = os.environ[NODE], os.environ[PLATFORM]
-        self.crew = Crew(_settings, self._database, self._bell, node_id, platform)
+        self.workers = ProcessWorkers(_settings, self._database, self._bell, node_id, platform)
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the event loop, which stands still otherwise."""
@@ -45,7 +45,7 @@ class _Process:
 
     def close(self) -> None:
         """End everything."""
-        self.do(self.crew.close())
+        self.do(self.workers.close())
         self._loop.close()
         self._bell.close()
         self._database.close()
@@ -57,13 +57,13 @@ _here: list[_Process] = []
 @app.task(name=bell.RUN)  # type: ignore[untyped-decorator]
 def run(execution_id: str) -> None:
     """Run an execution."""
-    _process().do(_process().crew.run(execution_id))
+    _process().do(_process().workers.run(execution_id))
 
 
 @app.task(name=bell.PREPARE)  # type: ignore[untyped-decorator]
 def prepare(actor_id: str) -> None:
     """Make an actor ready for messages."""
-    _process().do(_process().crew.prepare(actor_id))
+    _process().do(_process().workers.prepare(actor_id))
 
 
 def _process() -> _Process:

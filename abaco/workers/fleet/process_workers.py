@@ -18,7 +18,7 @@ from abaco.workers.admission import NotAdmitted
 from abaco.workers.container_labels import EXECUTION_LABEL, FENCE_LABEL, WORKER_LABEL
 from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import WORKER
-from abaco.workers.fleet.desk import Desk
+from abaco.workers.fleet.leased import LeasedMessage
 from abaco.workers.fleet.sweeper import ring_for
 from abaco.workers.processes import end_left
 from abaco.workers.worker import Worker
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
     from abaco.store.rows import Actor
     from abaco.workers.containers import Container
     from abaco.workers.fleet.bell import Bell, Ring
-    from abaco.workers.protocol import Tray
+    from abaco.workers.protocol import MessageSource
 
 MAX_WORKERS = 16
 """Of different actors that a process keeps, with their warm processes; of more, the one used longest ago ends."""
 _STOP_SECONDS = 5.0
-_RETRY_SECONDS = 1.0
 _LABEL = "of an execution"
 
 _logger = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class StoredGrants:
             _logger.warning("a token lasts until it expires: %s", type(error).__name__)
 
 
-class Crew:
+class ProcessWorkers:
     """The home of the workers of a process; used from its event loop.
 
     Args:
@@ -95,15 +94,15 @@ class Crew:
         self._containers = ContainerMaker(settings, platform)
         self._bell = bell
         self._node_id = node_id
-        self._desk = Desk(database, bell, settings.limits.result_seconds)
+        self._message = LeasedMessage(database, bell, settings.limits.result_seconds)
         self._workers: dict[str, Worker] = {}
         """by actor, the one used last behind the others"""
         self._ready: dict[str, asyncio.Event] = {}
 
     @property
-    def mailboxes(self) -> Tray:
+    def mailboxes(self) -> MessageSource:
         """Where the message is that a worker runs."""
-        return self._desk
+        return self._message
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
@@ -129,14 +128,14 @@ class Crew:
         if taken.former is not None:
             # what a process of this node left running when it was killed
             await threads.run(self._end_left, taken.former)
-        self._desk.put(taken, message, began)
+        self._message.put(taken, message, began)
         worker.wake()
         beating = asyncio.create_task(self._beat(worker, taken))
-        settled = asyncio.create_task(self._desk.settled())
+        settled = asyncio.create_task(self._message.settled())
         await asyncio.wait({settled, worker.task}, return_when=asyncio.FIRST_COMPLETED)
-        if not settled.done() and self._desk.taken is not None:
+        if not settled.done() and self._message.taken is not None:
             # the worker has ended without a word about the message
-            self._desk.abandon()
+            self._message.abandon()
         await settled
         beating.cancel()
 
@@ -209,7 +208,7 @@ class Crew:
             log = worker.running.log.text if worker.running is not None else ""
             news = log if log != shown else None
             try:
-                stop = await self._desk.beat(news, self.limits.log_seconds)
+                stop = await self._message.beat(news, self.limits.log_seconds)
             except leases.LeaseLost:
                 _logger.warning("execution %s: the lease is lost", taken.row["id"])
                 worker.abort()
@@ -230,7 +229,7 @@ class Crew:
 
     def _labels(self) -> dict[str, str]:
         """Return what tells whether a container is still needed."""
-        taken = self._desk.taken
+        taken = self._message.taken
         if taken is None:
             return {}
         return {EXECUTION_LABEL: taken.row["id"], FENCE_LABEL: str(taken.hold.fence)}
@@ -258,24 +257,11 @@ class Crew:
             return leases.actor_of(tx, execution_id)
 
     async def _set_status(self, actor_id: str, status: str, reason: str, revision: int) -> None:
-        while True:
-            try:
-                linked = await threads.run(
-                    statuses.write,
-                    self.database,
-                    self.api_server,
-                    actor_id,
-                    status,
-                    reason,
-                    revision,
-                )
-            except SQLAlchemyError as error:
-                _logger.error("actor %s: not %s yet: %s", actor_id, status, type(error).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            if linked is not None:
-                self._bell.ring(await threads.run(self._ring_for, linked))
-            return
+        linked = await statuses.write_until_written(
+            self.database, self.api_server, actor_id, status, reason, revision
+        )
+        if linked is not None:
+            self._bell.ring(await threads.run(self._ring_for, linked))
 
     def _ring_for(self, linked: executions.Accepted) -> Ring:
         with self.database.read() as tx:

@@ -19,7 +19,7 @@ USUAL_TIMEOUT_SECONDS = 1800.0
 """After which an older RabbitMQ, unless it is told otherwise, takes a ring back."""
 
 
-class Survey(NamedTuple):
+class Condition(NamedTuple):
     """What was found.
 
     Attributes:
@@ -46,7 +46,7 @@ class Survey(NamedTuple):
         return tuple(map(int, re.findall(r"\d+", self.version)[:2])) >= QUEUE_TIMEOUTS
 
 
-def look(settings: Settings) -> Survey:
+def look(settings: Settings) -> Condition:
     """Look at a fleet; nothing is changed.
 
     Raises:
@@ -67,7 +67,7 @@ def look(settings: Settings) -> Survey:
         actor["id"]: bell.name_of(actor["id"], stateless=actor["stateless"]) for actor in known
     }
     version, lengths = bell.lengths_of(settings.broker, [*names.values(), bell.DEAD])
-    return Survey(
+    return Condition(
         version=version,
         rings={actor_id: lengths.get(name, 0) for actor_id, name in names.items()},
         dead=lengths.get(bell.DEAD, 0),

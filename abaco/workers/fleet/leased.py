@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,10 +34,13 @@ SAFE_SECONDS = leases.LEASE_SECONDS - 2.0
 _RETRY_SECONDS = 0.5
 _SYNCHRONOUS = "_abaco_synchronous"
 
+_Write: TypeAlias = "Callable[[Connection], Iterable[Ring]]"
+"""Writes in a transaction what becomes of the message; returns what is to be rung for then."""
+
 _logger = logging.getLogger(__name__)
 
 
-class Desk:
+class LeasedMessage:
     """One message at a time, held by a lease; used from the event loop of a process.
 
     Args:
@@ -55,7 +58,7 @@ class Desk:
         self._renewed = 0.0
         self._lost = False
         self._writes: list[asyncio.Task[None]] = []
-        self.settled_event = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @property
     def is_lost(self) -> bool:
@@ -72,7 +75,7 @@ class Desk:
         """
         row = taken.row
         self._taken, self._renewed, self._lost = taken, began, False
-        self.settled_event.clear()
+        self._settled.clear()
         waits = message is not None and message.environment.get(_SYNCHRONOUS, "").lower() == "true"
         self._entry = Entry(
             row["sequence"],
@@ -95,7 +98,7 @@ class Desk:
     def abandon(self) -> None:
         """Leave the message to the sweeper, since its worker has ended."""
         self._lost = True
-        self._finish(lambda _: None)
+        self._finish(lambda _: ())
 
     async def beat(self, log: str | None, log_seconds: int) -> str:
         """Renew the lease, and let others see the log; return why the execution is to end, or nothing.
@@ -132,7 +135,12 @@ class Desk:
 
     def drop(self, _actor_id: str, entry: Entry) -> None:
         """Let a message go that is not there."""
-        self._finish(lambda tx: executions.Drop.write(tx, [executions.Drop((entry.sequence,))]))
+
+        def write(tx: Connection) -> tuple[()]:
+            executions.Drop.write(tx, [executions.Drop((entry.sequence,))])
+            return ()
+
+        self._finish(write)
 
     def put_back(self, _actor_id: str, entry: Entry) -> None:
         """Return a message that was interrupted to its place in the mailbox."""
@@ -154,9 +162,10 @@ class Desk:
         entry.reason = reason
         due = clock.now() + datetime.timedelta(seconds=delay_of(entry.tries))
 
-        def write(tx: Connection) -> None:
+        def write(tx: Connection) -> tuple[()]:
             self._give_back(tx, entry, due)
             notices.tell(tx, notices.POSTPONED, entry.execution_id)
+            return ()
 
         self._finish(write)
 
@@ -181,13 +190,19 @@ class Desk:
 
     def write(self, operation: Operation) -> None:
         """Write something that nobody waits for, in the order of calls."""
-        if not isinstance(operation, executions.Beginning):
+        if isinstance(operation, executions.Beginning):
             # that it runs was written when it was taken
-            self._write_later(lambda tx: type(operation).write(tx, [operation]))
+            return
+
+        def write(tx: Connection) -> tuple[()]:
+            type(operation).write(tx, [operation])
+            return ()
+
+        self._write_later(write)
 
     async def settled(self) -> None:
         """Wait until what was given is written."""
-        await self.settled_event.wait()
+        await self._settled.wait()
 
     def _beat(self, taken: Taken, log: str | None, log_seconds: int) -> str:
         with self._database.write() as tx:
@@ -209,18 +224,18 @@ class Desk:
             entry.reason,
         )
 
-    def _finish(self, write: Callable[[Connection], object]) -> None:
+    def _finish(self, write: _Write) -> None:
         """Write what becomes of the message, behind everything else; then it is settled."""
         self._write_later(write, last=True)
 
-    def _write_later(self, write: Callable[[Connection], object], *, last: bool = False) -> None:
+    def _write_later(self, write: _Write, *, last: bool = False) -> None:
         before = self._writes[-1] if self._writes else None
         task = asyncio.get_running_loop().create_task(self._write(write, before, last=last))
         self._writes.append(task)
 
     async def _write(
         self,
-        write: Callable[[Connection], object],
+        write: _Write,
         before: asyncio.Task[None] | None,
         *,
         last: bool,
@@ -248,16 +263,12 @@ class Desk:
         if last:
             self._taken = None
             self._writes.clear()
-            self.settled_event.set()
+            self._settled.set()
 
-    def _transact(
-        self, taken: Taken, write: Callable[[Connection], object], *, last: bool
-    ) -> list[Ring]:
+    def _transact(self, taken: Taken, write: _Write, *, last: bool) -> list[Ring]:
         with self._database.write() as tx:
             leases.check(tx, taken.hold)
-            rings = write(tx)
-            found = rings if isinstance(rings, list) else []
-            rings = [each for each in found if isinstance(each, Ring)]
+            rings = list(write(tx))
             if last:
                 row, lane = taken.row, taken.hold.lane
                 following = leases.next_in(tx, row["actor_id"], row["ordering"], lane)
