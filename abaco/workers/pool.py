@@ -153,6 +153,8 @@ class Pool:
                 actor, image, most=self.limits.workers, cores=os.cpu_count() or 1
             )
             current = scaling.staying(mine, target)
+            for worker in current:
+                worker.wake()
             for worker in mine:
                 if worker not in current:
                     worker.retire()
@@ -272,9 +274,12 @@ class Pool:
         await self._set_status(worker.actor_id, actors.READY, " ", worker.revision)
 
     async def failed(self, worker: Worker, reason: str) -> None:
-        """Set the actor of a worker ERROR."""
+        """Set the actor of a worker ERROR; it starts again if it was wanted since the worker began to."""
         _logger.error("actor %s: %s", worker.actor_id, reason)
         await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
+        worker.retire()
+        if worker.asked_again:
+            self.wake(worker.actor_id)
 
     def _find_running(self, execution_id: str) -> Worker | None:
         for each in self._workers.values():

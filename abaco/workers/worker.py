@@ -131,6 +131,8 @@ class Worker:
         self.revision: int = actor["revision"]
         self.image = image
         self.status = CREATING
+        self.asked_again = False
+        """whether somebody wanted it after it had begun to start: if it fails, its reason may be gone"""
         self.create_time = clock.now()
         self.last_execution_time: datetime.datetime | None = None
         self.running: Running | None = None
@@ -177,7 +179,8 @@ class Worker:
         )
 
     def wake(self) -> None:
-        """Say that there may be a message."""
+        """Say that there may be a message, or that the actor may start now that could not."""
+        self.asked_again = self.asked_again or self.status in (CREATING, FAILED)
         self._wanted.set()
 
     def retire(self) -> None:

@@ -105,7 +105,9 @@ def test_an_actor_has_nothing_but_its_message_and_a_folder(ada: Client, probe: s
 def test_each_message_has_a_container_of_its_own(ada: Client, probe: str, engine: Engine) -> None:
     facts = []
     for _ in range(2):
-        execution, _ = run(ada, probe, "open(os.path.expanduser('~/mark'), 'x'); answer(os.getuid())")
+        execution, _ = run(
+            ada, probe, "open(os.path.expanduser('~/mark'), 'x'); answer(os.getuid())"
+        )
         assert execution["exitCode"] == 0
         facts.append(ada.result_of(probe, execution["id"]))
     assert facts[0] != facts[1]
