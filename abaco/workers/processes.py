@@ -428,14 +428,15 @@ def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:
 
 
 def _environment_of(process: psutil.Process) -> dict[str, str]:
-    environment: dict[str, str] = {}
+    """Return the environment of a process; empty for one that has written its title over it."""
     for _ in range(_LOOKS):
         environment = process.environ()
-        if environment or not process.exe():
+        if environment or process.cmdline() or not process.exe():
             break
-        # it is just becoming a program, and has no environment yet
+        # it is just becoming a program, and has neither arguments nor an environment yet
         time.sleep(_LOOK_SECONDS)
-    return environment
+    # it may have got both between the two looks
+    return environment or process.environ()
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
