@@ -266,6 +266,8 @@ def test_ctrl_c_while_it_reports_ends_it_with_the_code_of_the_command(tmp_path: 
     variables = environment({VARIABLE: NOWHERE})
     process = started("--", "sh", "-c", script, variables=variables, folder=tmp_path)
     eventually((tmp_path / "done").exists)
+    # until it has ended, the signal would be the command's
+    eventually(lambda: not psutil.Process(process.pid).children())
     began = time.monotonic()
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
