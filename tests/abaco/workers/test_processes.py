@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import subprocess
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_who_has_no_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     # as the processes of PostgreSQL, which write their titles over it
     others = [subprocess.Popen(["/bin/sleep", "60"], env={}) for _ in range(3)]
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(processes, "time", SimpleNamespace(sleep=waits.append))
     try:
         assert processes.end_left("_abaco_worker_id", "nobody") == 0
         assert all(other.poll() is None for other in others)
