@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
@@ -88,7 +88,7 @@ class Sums:
         job: StoredJob,
         entries: Iterable[Any],
         number: int,
-        place: Callable[[], tuple[str, datetime.datetime | None]],
+        before: Iterable[Any],
     ) -> None:
         """Count entries of the history of a job; all of them, or none if one cannot be read.
 
@@ -96,13 +96,14 @@ class Sums:
             job: with `_id`, `uuid` and `pipeline_uuid`.
             entries: which follow one another.
             number: of the first of them, in the history.
-            place: returns the state of the job before them, and since when it was in it.
+            before: those before them, the newest first, read only as far as is needed.
         """
         pipeline = str(job.get("pipeline_uuid"))
         found: list[tuple[datetime.datetime, str]] = []
         runs: list[Document] = []
         state: str | None = None
         since: datetime.datetime | None = None
+        stay: _Stay | None = None
         for position, entry in enumerate(entries, start=number):
             if not _is_readable(entry):
                 continue
@@ -110,10 +111,13 @@ class Sums:
             found.append((date, f"events.{name}"))
             after = state_after(entry)
             if state is None and position:
-                state, since = place()
+                stay = _Stay(before)
+                state = stay.state
             if after in (None, state):
                 continue
             if state:
+                if since is None and stay is not None:
+                    since = stay.since()
                 seconds = max(0.0, (date - since).total_seconds()) if since else 0.0
                 found.append((date, f"moves.{state}>{after}.{bucket(seconds)}"))
                 if state == RUN:
@@ -134,6 +138,30 @@ class Sums:
         self.runs += runs
 
 
+class _Stay:
+    """The state of a job after an entry, and since when it has been in it.
+
+    Args:
+        newest_first: the entries from this one back to the beginning of the history.
+    """
+
+    def __init__(self, newest_first: Iterable[Any]) -> None:
+        self._moves = (
+            (after, entry["date"])
+            for entry in newest_first
+            if _is_readable(entry) and (after := state_after(entry)) is not None
+        )
+        self.state, self._since = next(self._moves, ("", None))
+
+    def since(self) -> datetime.datetime | None:
+        """Return since when, once: a job that is told much may have been in its state for long."""
+        for state, date in self._moves:
+            if state != self.state:
+                break
+            self._since = date
+        return self._since
+
+
 def state_after(entry: Mapping[str, Any]) -> str | None:
     """Return the state of a job after an entry; None where that is the one before."""
     stored = entry.get("_state")
@@ -150,20 +178,3 @@ def _is_readable(entry: Any) -> bool:
         and entry.get("name") in TRANSITIONS
         and isinstance(entry.get("date"), datetime.datetime)
     )
-
-
-def place_before(newest_first: Iterable[Any]) -> tuple[str, datetime.datetime | None]:
-    """Return the state of a job after the first of some entries, and since when it has been in it.
-
-    Args:
-        newest_first: the entries of a history from one of them back to its beginning.
-    """
-    state, since = "", None
-    for entry in newest_first:
-        after = state_after(entry) if _is_readable(entry) else None
-        if after is None:
-            continue
-        if state and after != state:
-            break
-        state, since = after, entry["date"]
-    return state, since

@@ -28,7 +28,7 @@ from datacatalog.linkedstores.pipelinejob.reader import REMOVAL
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 from datacatalog.linkedstores.pipelinejob.store import REMOVED
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
-from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning, place_before
+from datacatalog.linkedstores.statistics.sums import HOUR, Cell, Sums, beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ _NEEDED = dict.fromkeys(
     ),
     1,
 )
-_BACK = 480
-"""Entries that are read at once to find when a job has come into its state."""
+_BACK, _MAX_BACK = 20, 480
+"""Entries that are read at once to find when a job has come into its state: first, and at most."""
 
 
 class Tally:
@@ -167,7 +167,7 @@ class Tally:
         end = total(job)
         if first < end:
             entries = self._entries(job, first)
-            sums.count(job, entries, first, lambda: place_before(self._back(job, first)))
+            sums.count(job, entries, first, self._back(job, first))
         return max(first, end)
 
     def _entries(self, job: StoredJob, first: int) -> Iterator[Any]:
@@ -178,11 +178,12 @@ class Tally:
         recent = history.recent(job)[: max(0, end - history.moved(job))]
         yield from reversed(recent)
         end -= len(recent)
+        size = _BACK
         while end > 0:
-            begin = max(0, end - _BACK)
+            begin = max(0, end - size)
             read = self._untold.histories.read(job, begin, end - begin, data=False)
             yield from reversed([*read])
-            end = begin
+            end, size = begin, min(2 * size, _MAX_BACK)
 
     def _count_removed(self, sums: Sums, head: StoredJob, first: int) -> int:
         end = total(head)
@@ -193,8 +194,7 @@ class Tally:
 
     @staticmethod
     def _count_listed(sums: Sums, job: StoredJob, entries: Sequence[Any], first: int) -> None:
-        before = entries[:first]
-        sums.count(job, entries[first:], first, lambda: place_before(reversed(before)))
+        sums.count(job, entries[first:], first, reversed(entries[:first]))
 
     # Writing
 

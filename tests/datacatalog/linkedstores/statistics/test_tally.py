@@ -66,6 +66,31 @@ def test_what_happens_is_counted_by_hour_day_and_in_all(
     assert (run["uuid"], run["state"]) == (job["uuid"], "FINISHED")
 
 
+def test_how_long_a_job_has_run_is_looked_up_only_where_it_ends(
+    recorded_jobs: PipelineJobStore, recorder: Recorder, pipeline: Document, db: Db
+) -> None:
+    jobs = recorded_jobs
+    tally = Tally(jobs)
+    assert tally.rebuild()
+    job = jobs.create(fields(pipeline))
+
+    def send(event: str) -> Document:
+        return jobs.handle({"uuid": job["uuid"], "name": event}, job["_update_token"])
+
+    begun = send("run")["updated"]
+    for _ in range(60):
+        send("update")
+    hand_out(jobs, tally)
+    send("update")
+    recorder.events.clear()
+    hand_out(jobs, tally)
+    assert "find jobs_history" not in recorder.commands
+    ended = send("finish")["updated"]
+    hand_out(jobs, tally)
+    (run,) = db[RUNS].find()
+    assert run["seconds"] == (ended - begun).total_seconds()
+
+
 def test_an_entry_is_counted_once_however_often_it_is_handed_out(
     jobs: PipelineJobStore, tally: Tally, job: Document, send: Send, db: Db
 ) -> None:
