@@ -151,6 +151,7 @@ class _Stay:
             for entry in newest_first
             if _is_readable(entry) and (after := state_after(entry)) is not None
         )
+        self._since: datetime.datetime | None
         self.state, self._since = next(self._moves, ("", None))
 
     def since(self) -> datetime.datetime | None:
