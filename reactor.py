@@ -76,16 +76,18 @@ def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
         return actions.handle(rx, message, jobs)
 
 
-def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, list[str]]]:
-    """Handle the first of several messages that wait, as far as they are simple events of one job.
+def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, list[str]] | None]:
+    """Handle the first of several messages that wait, as far as they are simple events.
 
     Args:
         environments: of the messages, in their order.
 
     Returns:
-        Exit code, log and results of those that were handled; the others were not touched.
+        Exit code, log and results of those at the beginning, None for one that was not handled; the
+        others were not touched.
 
     Raises:
+        Uncertain: a job has changed meanwhile; whether messages were handled is unknown.
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
     from manager import batch  # noqa: PLC0415 - most starts are for one message
@@ -101,8 +103,11 @@ def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, lis
     except (Refusal, SettingsError):
         # who sent it is told when it comes by itself
         return []
-    handled = []
+    handled: list[tuple[int, str, list[str]] | None] = []
     for rx, log, outcome in zip(reactors, logs, outcomes, strict=False):
+        if outcome is None:
+            handled.append(None)
+            continue
         rx.logger.info("%s", outcome.line)
         handled.append((0, log.getvalue(), [json.dumps(outcome.result)]))
     return handled

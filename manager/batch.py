@@ -1,4 +1,4 @@
-"""Several messages about one job that wait together: their events in one update of the job.
+"""Several messages that wait together: the events of each job in one update, those of all jobs in one command.
 
 Only what has nothing to do but append an event is done so. The first message that needs more, that is
 refused, or that may have come before ends the batch: it is handled by itself, as all messages are.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacatalog.linkedstores.pipelinejob import JobError, Outdated
+from datacatalog.linkedstores.pipelinejob import JobError
 from manager import actions, announcements
 from manager.authorization import authorize
 from manager.exceptions import Refusal
@@ -16,7 +16,7 @@ from manager.messages import classify
 from manager.schemas import FORWARDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from datacatalog.linkedstores.pipelinejob import Event, PipelineJobStore
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 
-def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome]:
+def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome | None]:
     """Handle the first of several messages, as far as they are simple.
 
     Args:
@@ -33,40 +33,54 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome]
         jobs: the store.
 
     Returns:
-        What those have brought about that were handled; the others were not touched.
+        What those at the beginning have brought about, None for one that was not handled. No message
+        of a job is handled after one of the same job that was not; those at the end were not touched.
 
     Raises:
+        Uncertain: a job has changed meanwhile; whether messages were handled is unknown.
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
-    head: StoredJob | None = None
+    simple = list(_simple(reactors))
+    uuids = {message.uuid for _, message in simple}
+    if len(uuids) > 1:
+        # one question for all; what is remembered may be older
+        for head in jobs.load_heads(uuids):
+            jobs.heads.keep(head)
+    heads: dict[str, StoredJob] = {}
+    events: dict[str, list[Event]] = {}
     messages: list[Message] = []
-    events: list[Event] = []
+    for rx, message in simple:
+        known = heads.get(message.uuid)
+        if known is not None:
+            jobs.heads.keep(known)
+        try:
+            permit = authorize(rx, message, jobs)
+            if known is not None and not permit.remembered:
+                break
+            head = heads.setdefault(message.uuid, permit.job or {})
+            key = actions.idempotency_key(rx, message)
+            event = actions.event_of(rx, message, message.data, key, head, jobs)
+        except (Refusal, JobError):
+            break
+        events.setdefault(message.uuid, []).append(event)
+        rx.redact.add(message.token)
+        messages.append(message)
+    found = jobs.apply_together([(heads[uuid], some) for uuid, some in events.items()])
+    applied = {uuid: iter(some) for uuid, some in zip(events, found, strict=True)}
+    done = [(message, next(applied[message.uuid], None)) for message in messages]
+    return [None if each is None else actions.outcome_of(message, each) for message, each in done]
+
+
+def _simple(reactors: Sequence[Reactor]) -> Iterator[tuple[Reactor, Message]]:
+    """Yield the messages before the first that is not simple, or cannot be read."""
     for rx in reactors:
         try:
             message = classify(rx)
-            if not _is_simple(rx, message, reactors[0]):
-                break
-            if head is not None:
-                if message.uuid != head["uuid"]:
-                    break
-                jobs.heads.keep(head)
-            permit = authorize(rx, message, jobs)
-            if head is not None and not permit.remembered:
-                break
-            head = head or permit.job or {}
-            key = actions.idempotency_key(rx, message)
-            events.append(actions.event_of(rx, message, message.data, key, head, jobs))
-        except (Refusal, JobError):
-            break
-        rx.redact.add(message.token)
-        messages.append(message)
-    if head is None or not events:
-        return []
-    try:
-        applied = jobs.apply_together(head, events)
-    except Outdated:
-        return []
-    return [actions.outcome_of(*each) for each in zip(messages, applied, strict=False)]
+        except Refusal:
+            return
+        if not _is_simple(rx, message, reactors[0]):
+            return
+        yield rx, message
 
 
 def _is_simple(rx: Reactor, message: Message, first: Reactor) -> bool:

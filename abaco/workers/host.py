@@ -12,7 +12,7 @@ before any message, is `{"ready": true}`.
 
 Several messages come as `{"environments": [...]}`. They are handed to the second function together, and what
 is answered is `{"ends", "cpu", "tidy", "clean", "memory"}`: exit code, log and results of those at the
-beginning that it has handled, or null where it failed and nobody knows.
+beginning, each null where it has not handled it; or null where it failed and nobody knows.
 
 Of one message nothing is left for the next but what the actor's modules keep: environment, working
 directory, arguments, import path, file mode mask, signal handlers, blocked signals and timers are as

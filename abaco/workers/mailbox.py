@@ -2,8 +2,8 @@
 
 Senders take turns, so that nobody waits for all that somebody else has sent. Messages of one sender
 with one ordering key (`ordered_by` in `images.yml`) come in the order in which they were sent, one at
-a time, or several at once that one worker handles together; of messages with the same key, whoever sent
-them, no two workers run any.
+a time, or several at once that one worker handles together, with those of other keys; of messages with
+the same key, whoever sent them, no two workers run any.
 
 A message that could not be handled since something was away comes again later, and those behind
 it with the same key wait for it. While that holds for the message tried last, one is tried at a
@@ -117,36 +117,44 @@ class Mailbox:
 
         Args:
             now: the time.
-            most: how many to return at most, if no worker ever had it, nor those behind it.
+            most: how many to return at most, if they have keys and no worker ever had them.
             may_join: tells whether a message may be among several.
         """
         if self._failures and (self._running or now < self._paused_until):
             return []
         while self._late and self._late[0][0] <= now:
             self._release(heapq.heappop(self._late)[2])
+
+        def joins(entry: Entry) -> bool:
+            return entry.key is not None and entry.fresh and not entry.alone and may_join(entry)
+
         lane = self._next()
         if lane is None:
             return []
-        taken = [lane.entries[0]]
-        if not self._failures and most > 1:
-            together = itertools.takewhile(
-                lambda entry: entry.fresh and not entry.alone and may_join(entry),
-                itertools.islice(lane.entries, most),
-            )
-            taken = list(together) or taken
-        lane.taken = len(taken)
-        self._running[lane.key] = lane
-        self._size -= len(taken)
+        if self._failures or most == 1 or not joins(lane.entries[0]):
+            return self._begin(lane, [lane.entries[0]])
+        taken: list[Entry] = []
+        while lane is not None:
+            first = itertools.islice(lane.entries, most - len(taken))
+            taken += self._begin(lane, [*itertools.takewhile(joins, first)])
+            lane = self._next(joins) if len(taken) < most else None
         return taken
+
+    def _begin(self, lane: _Lane, entries: list[Entry]) -> list[Entry]:
+        """Let the first messages of a lane run; return them."""
+        lane.taken = len(entries)
+        self._running[lane.key] = lane
+        self._size -= len(entries)
+        return entries
 
     def end(self, entry: Entry) -> None:
         """Let a message go that was handled, whatever came of it.
 
-        Of several that were taken together, the first ones are ended, and the others put back.
+        Of several of a lane that were taken together, the first ones are ended, and the others put back.
         """
         self._failures = 0
         lane = self._lane_of(entry)
-        lane.entries.popleft()
+        lane.entries.remove(entry)
         lane.due = 0.0
         self._stop(lane)
 
@@ -223,11 +231,15 @@ class Mailbox:
             earliest = max(earliest, self._paused_until)
         return max(0.0, earliest - now)
 
-    def _next(self) -> _Lane | None:
+    def _next(self, fits: Callable[[Entry], bool] = lambda _: True) -> _Lane | None:
+        """Return the lane whose turn is next; None if none may run, or its first message does not fit."""
         while self._ready:
             sender, lanes = next(iter(self._ready.items()))
             while lanes:
-                lane = heapq.heappop(lanes)[1]
+                lane = lanes[0][1]
+                if lane.key not in self._running and not fits(lane.entries[0]):
+                    return None
+                heapq.heappop(lanes)
                 lane.ready = False
                 if lane.key not in self._running:
                     if lanes:

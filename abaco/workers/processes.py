@@ -262,12 +262,12 @@ class Warm:
 
     async def run_batch(
         self, environments: Sequence[Mapping[str, str]], log: LogPipe
-    ) -> tuple[Ending, list[Handled] | None]:
+    ) -> tuple[Ending, list[Handled | None] | None]:
         """Run several messages together.
 
         Returns:
-            How it ended, and what became of those at the beginning that were handled; None where
-            nobody knows.
+            How it ended, and what became of those at the beginning, None for each that was not
+            handled; None where nobody knows.
 
         Raises:
             NotStarted: the process does not start.
@@ -390,20 +390,21 @@ class _Control(asyncio.Protocol):
             self._replies.put_nowait(reply)
 
 
-def _handled(ends: Any, most: int) -> list[Handled] | None:
+def _handled(ends: Any, most: int) -> list[Handled | None] | None:
     """Return what an actor's function says of the messages it was given, None if it is not that."""
     try:
-        handled = [
-            Handled(
-                int(code) & _MAX_CODE,
-                str(log).encode(errors="replace"),
-                [str(result).encode(errors="replace") for result in results],
-            )
-            for code, log, results in ends
-        ]
+        handled = [None if end is None else _handled_one(*end) for end in ends]
     except (TypeError, ValueError, OverflowError):
         return None
     return handled if len(handled) <= most else None
+
+
+def _handled_one(code: Any, log: Any, results: Any) -> Handled:
+    return Handled(
+        int(code) & _MAX_CODE,
+        str(log).encode(errors="replace"),
+        [str(result).encode(errors="replace") for result in results],
+    )
 
 
 def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:

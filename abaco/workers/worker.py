@@ -382,16 +382,17 @@ class Worker:
             if entry.message is not None
         ]
         began, left = time.monotonic(), list(entries)
-        handled: list[Handled] | None = None
+        handled: list[Handled | None] | None = None
         try:
             ending, handled = await self._hand_over(claims)
-            for claim, done in zip(claims, handled or (), strict=False):
-                cpu = ending.cpu // len(handled or ())
-                self._end_one_of_many(claim, began, cpu, done)
-                del left[0]
+            pairs = zip(claims, handled or (), strict=False)
+            done = [(claim, end) for claim, end in pairs if end is not None]
+            for claim, end in done:
+                self._end_one_of_many(claim, began, ending.cpu // len(done), end)
+                left.remove(claim.entry)
         finally:
             if left:
-                left[0].alone = True
+                _let_run_alone(left, entries[: len(handled or ()) + 1])
                 for entry in left:
                     entry.fresh = handled is not None
                 self._home.mailboxes.give_back(self.actor_id, left)
@@ -407,7 +408,9 @@ class Worker:
         else:
             self._take_more()
 
-    async def _hand_over(self, claims: Sequence[Claim]) -> tuple[Ending, list[Handled] | None]:
+    async def _hand_over(
+        self, claims: Sequence[Claim]
+    ) -> tuple[Ending, list[Handled | None] | None]:
         """Call the actor for several messages; return how that ended, and what it says of them."""
         tokens = [self._grant(claim.actor, _TOGETHER_SECONDS) for claim in claims]
         timer = asyncio.get_running_loop().call_later(
@@ -557,6 +560,15 @@ class Worker:
                 "MSG": claim.message.body.decode() if text else None,
             },
         )
+
+
+def _let_run_alone(left: Sequence[Entry], tried: Sequence[Entry]) -> None:
+    """Have messages that an actor did not take with others run by themselves, the first of each key."""
+    keys = set()
+    for entry in left:
+        if entry in tried and entry.key not in keys:
+            keys.add(entry.key)
+            entry.alone = True
 
 
 def _drop(_result: bytes) -> None:

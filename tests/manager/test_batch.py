@@ -1,22 +1,27 @@
-"""Events of one job that wait together: one update, and the same outcome as one after the other."""
+"""Events that wait together: one command, and the same outcome as one after the other."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
 import reactor
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore, history
+from datacatalog import mongo
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore, Uncertain, history
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import get_admin_token
 from tests.actor import TRUSTED, Actor, event, names, url, without
 from tests.conftest import ADMIN, ROOT
+from tests.datacatalog.conftest import Recorder
+from tests.datacatalog.jobs import fields
 
-Handled = list[tuple[int, str, list[str]]]
+Handled = list[tuple[int, str, list[str]] | None]
 FIRST = {"_abaco_first_attempt": "true", "_REACTOR_DELIVERIES_DISPATCHER": "true"}
 
 
@@ -40,7 +45,7 @@ def together(actor: Actor, *messages: tuple[Any, dict[str, str]] | Any) -> Handl
 
 
 def results(handled: Handled) -> list[dict[str, Any]]:
-    return [json.loads(result) for _, _, (result,) in handled]
+    return [json.loads(end[2][0]) for end in handled if end is not None]
 
 
 def test_each_message_has_the_result_and_the_log_that_it_would_have_alone(
@@ -52,14 +57,15 @@ def test_each_message_has_the_result_and_the_log_that_it_would_have_alone(
         ("", url(running, event="update", note="by URL")),
         event(running, "finish", data={"step": 3}),
     )
-    assert [code for code, _, _ in handled] == [0, 0, 0]
+    assert [end and end[0] for end in handled] == [0, 0, 0]
     uuid = running["uuid"]
     assert results(handled) == [
         {"uuid": uuid, "state": "RUNNING", "last_event": "update", "revision": 2},
         {"uuid": uuid, "state": "RUNNING", "last_event": "update", "revision": 3},
         {"uuid": uuid, "state": "FINISHED", "last_event": "finish", "revision": 4},
     ]
-    for (_, log, _), result in zip(handled, results(handled), strict=True):
+    for end, result in zip(handled, results(handled), strict=True):
+        log = end[1] if end else ""
         assert log.endswith(f"state {result['state']}, revision {result['revision']}\n")
         assert log.count("\n") == 1
     job = actor.job(uuid)
@@ -151,8 +157,8 @@ def test_what_others_have_changed_since_is_noticed(
     update = event(running, "update")
     assert len(together(actor, update, update)) == 2
     jobs.handle({"uuid": running["uuid"], "name": "fail"}, running["_update_token"])
-    assert together(actor, update, update) == []
-    assert together(actor, update, update) == []
+    assert results(together(actor, update, update)) == []
+    assert results(together(actor, update, update)) == []
     assert names(actor, running)[-1] == "fail"
 
 
@@ -216,7 +222,115 @@ def test_a_job_that_was_read_as_a_whole_is_not_remembered_in_part(
 def test_large_events_do_not_fill_the_document(actor: Actor, running: Document, db: Db) -> None:
     large = event(running, "update", data={"text": "x" * 100_000})
     handled = together(actor, *[large] * 20)
-    assert 1 <= len(handled) < 7
+    assert 1 <= len(results(handled)) < 7
     stored = db["jobs"].find_one() or {}
     assert history.size(stored["history"]) <= history.MAX_BYTES
-    assert len(together(actor, *[large] * 3)) >= 1
+    assert results(together(actor, *[large] * 3))
+
+
+# Of several jobs
+
+
+@pytest.fixture
+def others(actor: Actor, jobs: PipelineJobStore, pipeline: Document) -> list[Document]:
+    """Two more jobs that run."""
+    made = [jobs.create(fields(pipeline, data={"number": number})) for number in range(2)]
+    for job in made:
+        actor.bring(job, "run")
+    return made
+
+
+def test_events_of_several_jobs_are_one_question_and_one_command(
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+    mongodb: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder = Recorder()
+    client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+        mongodb["authn"], event_listeners=[recorder]
+    )
+    sent = [running, others[0], running, others[1], others[0], running]
+    messages = [event(job, "update", data={"n": n}) for n, job in enumerate(sent)]
+    with client, monkeypatch.context() as patch:
+        recorded = mongo.connect(client[mongodb["database"]])
+        patch.setattr(mongo, "connect", lambda _: recorded)
+        handled = together(actor, *messages)
+    asked = [each for each in recorder.commands if each.endswith(" jobs")]
+    assert asked == ["find jobs", "update jobs"]
+    found = [(done["uuid"], done["revision"]) for done in results(handled)]
+    counts: Counter[str] = Counter()
+    for job in sent:
+        counts[job["uuid"]] += 1
+        assert found.pop(0) == (job["uuid"], counts[job["uuid"]] + 1)
+    for job in (running, *others):
+        numbers = [n for n, each in enumerate(sent) if each is job]
+        assert [e["data"]["n"] for e in actor.job(job["uuid"])["history"][2:]] == numbers
+
+
+def test_a_message_that_needs_more_leaves_those_of_all_jobs_behind_it(
+    actor: Actor, running: Document, others: list[Document]
+) -> None:
+    handled = together(
+        actor,
+        event(running, "update"),
+        event(others[0], "update"),
+        event(others[1], "update", token="0" * 16),
+        event(running, "update"),
+    )
+    assert [done["uuid"] for done in results(handled)] == [running["uuid"], others[0]["uuid"]]
+    assert [names(actor, job).count("update") for job in (running, *others)] == [1, 1, 0]
+
+
+def test_what_one_job_leaves_the_others_do_not(
+    actor: Actor, running: Document, others: list[Document]
+) -> None:
+    large = event(running, "update", data={"text": "x" * 200_000})
+    handled = together(actor, large, large, large, event(others[0], "update"), large)
+    assert [end is not None for end in handled] == [True, True, False, True, False]
+    assert [names(actor, job).count("update") for job in (running, others[0])] == [2, 1]
+
+
+def test_histories_of_several_jobs_are_whole_and_in_order(
+    actor: Actor, running: Document, others: list[Document], jobs: PipelineJobStore
+) -> None:
+    sent = 0
+    for _ in range(8):
+        numbers = range(sent, sent + 7)
+        batch = [event(job, "update", data={"n": n}) for n in numbers for job in (running, *others)]
+        assert len(results(together(actor, *batch))) == len(batch)
+        sent += 7
+    for job in (running, *others):
+        stored = jobs.load(job["uuid"])
+        entries = list(jobs.histories.read(stored, 0, None))
+        assert [entry["data"]["n"] for entry in entries[2:]] == list(range(sent))
+        assert [entry["_revision"] for entry in entries] == list(range(sent + 2))
+        assert len(stored["history"]) < 2 * history.MAX_ENTRIES
+        assert stored["_history"]["bytes"] == history.size(stored["history"])
+
+
+def test_where_one_of_several_jobs_has_changed_nobody_knows_and_nothing_is_doubled(
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+    jobs: PipelineJobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_heads = PipelineJobStore.load_heads
+
+    def load_and_be_late(self: PipelineJobStore, uuids: Any) -> Any:
+        found = load_heads(self, uuids)
+        jobs.handle({"uuid": running["uuid"], "name": "fail"}, running["_update_token"])
+        return found
+
+    messages = [actor.message(event(job, "update"), FIRST) for job in (running, *others)]
+    monkeypatch.setattr(PipelineJobStore, "load_heads", load_and_be_late)
+    with pytest.raises(Uncertain):
+        reactor.together(messages)
+    # so each comes again by itself, as one that may have been handled
+    for message in messages[1:]:
+        again = actor.send(message["MSG"], without(message, "_abaco_first_attempt", "MSG"))
+        assert again.result["state"] == "RUNNING"
+    assert [names(actor, job) for job in others] == [["create", "run", "update"]] * 2
+    assert names(actor, running)[-1] == "fail"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple, TypeVar, cast
 
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
@@ -268,13 +268,11 @@ class Store(Generic[StoredT]):
         Returns:
             False if another writer was faster; nothing has changed then.
         """
-        new = _next_properties(stored, count)
-        assignments = {**changes, **{f"_properties.{name}": value for name, value in new.items()}}
-        update = {"$set": assignments, **{f"${name}": value for name, value in operators.items()}}
-        result = self.coll.update_one({**unchanged(stored), **(guard or {})}, update)
+        change = change_of(stored, changes, guard, count, **operators)
+        result = self.coll.update_one(change.query, change.update)
         if result.matched_count == 0:
             return False
-        cast("Document", stored)["_properties"] = {**stored.get("_properties", {}), **new}
+        change.note(stored)
         return True
 
     @staticmethod
@@ -347,6 +345,34 @@ def unchanged(stored: Mapping[str, Any]) -> Document:
     # saves it a fifth of an update
     same = None if revision is None else {"$exists": True, "$eq": revision}
     return {"_id": stored["_id"], REVISION: same}
+
+
+class Change(NamedTuple):
+    """An update of a document that still has the revision that was read, and counts the change."""
+
+    query: Document
+    update: Document
+    properties: Properties
+    """those that it sets"""
+
+    def note(self, stored: Mapping[str, Any]) -> None:
+        """Give the document as it was read the new properties."""
+        own = {**stored.get("_properties", {}), **self.properties}
+        cast("Document", stored)["_properties"] = own
+
+
+def change_of(
+    stored: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    guard: Mapping[str, Any] | None = None,
+    count: int = 1,
+    **operators: Any,
+) -> Change:
+    """Return the change of a document: see `Store.commit`."""
+    new = _next_properties(stored, count)
+    assignments = {**changes, **{f"_properties.{name}": value for name, value in new.items()}}
+    update = {"$set": assignments, **{f"${name}": value for name, value in operators.items()}}
+    return Change({**unchanged(stored), **(guard or {})}, update, new)
 
 
 def _next_properties(stored: Mapping[str, Any], count: int = 1) -> Properties:

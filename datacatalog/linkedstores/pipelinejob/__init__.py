@@ -2,7 +2,7 @@
 
 from datacatalog.linkedstores.pipelinejob import exceptions, fsm
 from datacatalog.linkedstores.pipelinejob.agave_events import AgaveEvents
-from datacatalog.linkedstores.pipelinejob.appending import Applied, Event
+from datacatalog.linkedstores.pipelinejob.appending import Applied, Event, Uncertain
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     DuplicateJobError,
     EventConflict,
@@ -33,6 +33,7 @@ __all__ = [
     "Outdated",
     "PipelineJobStore",
     "TapisEvents",
+    "Uncertain",
     "UnknownJob",
     "UnknownPipeline",
     "UnknownRejection",

@@ -1,4 +1,7 @@
-"""Appending to the history of a job: one event, or several that come together, in one atomic update."""
+"""Appending to the history of a job: one event, or several that come together, in one atomic update.
+
+Events of several jobs that come together are in one command, with an update for each job.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pymongo import UpdateOne
 from pymongo.errors import AutoReconnect
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.store import now, revision_of, unchanged
-from datacatalog.linkedstores.pipelinejob import history, lives
+from datacatalog.linkedstores.basestore.store import change_of, now, revision_of, unchanged
+from datacatalog.linkedstores.pipelinejob import former_salts, history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventRefused,
     JobUpdateFailure,
     LateDelivery,
 )
 from datacatalog.linkedstores.pipelinejob.fsm import next_state
-from datacatalog.linkedstores.pipelinejob.heads import Heads, Outdated
+from datacatalog.linkedstores.pipelinejob.heads import Heads
 from datacatalog.linkedstores.pipelinejob.rotation import RotatingStore
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Sequence
 
-    from datacatalog.linkedstores.pipelinejob.stored import Mark, StoredJob
+    from datacatalog.linkedstores.pipelinejob.stored import Life, Mark, StoredJob
     from datacatalog.mongo import Document
 
 _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
@@ -75,6 +79,71 @@ class Event(NamedTuple):
 
 class Uncertain(Exception):
     """Whether a write arrived is unknown."""
+
+
+class _Addition(NamedTuple):
+    """What is written of a job for some events, and what is then known of it."""
+
+    entries: list[history.Entry]
+    recent: list[Any]
+    """the entries that its document has then"""
+    about: Mark
+    life: Life | None
+    changes: Document
+    operators: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        job: StoredJob,
+        entries: list[history.Entry],
+        whole: StoredJob | None = None,
+        room: Document | None = None,
+    ) -> _Addition:
+        """Return what is to be written.
+
+        Args:
+            job: or its head.
+            entries: of the events.
+            whole: where it is full, the same with its whole history.
+            room: where it is full, the changes that make room.
+        """
+        last = entries[-1]
+        changes: Document = {
+            "state": last["_state"],
+            "last_event": last["name"],
+            "updated": last["date"],
+        }
+        # the lesser of two: where an entry before these was not handed out, that stays noted
+        operators: dict[str, Any] = {"min": {UNTOLD: total(job)}}
+        about: Mark = {"moved": history.moved(job)}
+        recent = [*history.recent(job if whole is None else whole), *entries]
+        if room:
+            recent = [*room["history"], *entries]
+            changes |= {**room, "history": recent}
+            about["moved"] = room["_history.moved"]
+        else:
+            operators["push"] = {"history": {"$each": entries}}
+        if whole is None:
+            about["bytes"] = (history.counted(job) or 0) + history.size(entries)
+        else:
+            about["bytes"] = history.size(recent)
+        changes["_history.bytes"] = about["bytes"]
+        life = lives.begun(job, last)
+        if life is not None:
+            changes[lives.LIFE] = life
+        return cls(entries, recent, about, life, changes, operators)
+
+    def note(self, job: StoredJob) -> None:
+        """Let a job be as it is stored now."""
+        last = self.entries[-1]
+        if self.life is not None:
+            job["_life"] = self.life
+        job["state"] = last["_state"]
+        job["last_event"] = last["name"]
+        job["updated"] = last["date"]
+        job["history"] = self.recent
+        job["_history"] = {**(job.get("_history") or {}), **self.about}
 
 
 class AppendingStore(RotatingStore):
@@ -135,23 +204,44 @@ class AppendingStore(RotatingStore):
             sender,
         )
 
-    def apply_together(self, job: StoredJob, events: Sequence[Event]) -> list[Applied]:
-        """Apply the first of several events, as far as there is nothing to do but append them.
+    def apply_together(
+        self, batches: Sequence[tuple[StoredJob, Sequence[Event]]]
+    ) -> list[list[Applied]]:
+        """Apply the first events of some jobs, as far as there is nothing to do but append them.
 
-        It takes one atomic update. With an event that is refused, belongs to another life, begins
-        one, or may have come before, it ends; that event and those behind it are not touched.
+        All of them are in one command, but for those of a job of which more has to be written. What is
+        written of a job is one atomic update. With an event that is refused, belongs to another life,
+        begins one, or may have come before, it ends; that event and those behind it are not touched.
 
         Args:
-            job: the head of a job, as `load_head` returned it or `heads` has it.
-            events: of this job, in their order, each permitted.
+            batches: the heads of jobs, each once, as `load_heads` returned them or `heads` has them,
+                and the events of each, in their order, all permitted.
 
         Returns:
-            What became of those that were applied.
+            What became of those that were applied, for each job; of one that has changed meanwhile,
+            none.
 
         Raises:
-            Outdated: the job has changed meanwhile; nothing was applied.
+            Uncertain: one of several jobs has changed meanwhile; whether the events of the others were
+                applied is unknown.
             PyMongoError: the database failed; whether they were applied is unknown.
         """
+        found = [(job, self._first_entries(job, events)) for job, events in batches]
+        joint = [(job, entries) for job, entries in found if entries and self._is_plain(job)]
+        if len(joint) > 1:
+            self._append_all(joint)
+        else:
+            joint = []
+        written = {job["uuid"] for job, _ in joint}
+        for job, entries in found:
+            if entries and job["uuid"] not in written and not self._append(job, entries):
+                entries.clear()
+            if entries:
+                self.heads.keep(job)
+        return [[Applied(job, entry, duplicate=False) for entry in some] for job, some in found]
+
+    def _first_entries(self, job: StoredJob, events: Sequence[Event]) -> list[history.Entry]:
+        """Return the entries of events, up to the first to which there is more than that."""
         entries: list[history.Entry] = []
         # where it is full, room is made before
         ahead, taken = job, 0 if history.is_full(job) else history.counted(job) or 0
@@ -170,12 +260,7 @@ class AppendingStore(RotatingStore):
                 "history": [*history.recent(ahead), entry],
                 "_properties": {"revision": entry["_revision"]},
             }
-        if not entries:
-            return []
-        if not self._append(job, entries):
-            raise Outdated
-        self.heads.keep(job)
-        return [Applied(job, entry, duplicate=False) for entry in entries]
+        return entries
 
     def _simply_next(self, job: StoredJob, event: Event) -> history.Entry | None:
         """Return the entry that an event adds to a job; None if there is more to it."""
@@ -186,50 +271,46 @@ class AppendingStore(RotatingStore):
         except (EventRefused, LateDelivery):
             return None
 
+    @staticmethod
+    def _is_plain(job: StoredJob) -> bool:
+        """Tell whether an event of a job changes nothing but its document."""
+        return not history.is_full(job) and not former_salts.ended(job, now())
+
+    def _append_all(self, joint: Sequence[tuple[StoredJob, list[history.Entry]]]) -> None:
+        """Write events of several jobs in one command.
+
+        Raises:
+            Uncertain: another writer was faster, at one of them at least.
+            PyMongoError: the database failed; whether they were written is unknown.
+        """
+        additions = [_Addition.of(job, entries) for job, entries in joint]
+        changes = [
+            change_of(job, each.changes, count=len(each.entries), **each.operators)
+            for (job, _), each in zip(joint, additions, strict=True)
+        ]
+        updates = [UpdateOne(each.query, each.update) for each in changes]
+        if self.coll.bulk_write(updates, ordered=False).matched_count < len(updates):
+            raise Uncertain
+        for (job, _), addition, change in zip(joint, additions, changes, strict=True):
+            change.note(job)
+            addition.note(job)
+
     def _append(self, job: StoredJob, entries: list[history.Entry]) -> bool:
         """Write events; tell whether no other writer was faster.
 
         Raises:
             AutoReconnect: the connection was lost before the answer.
         """
-        last = entries[-1]
-        changes: Document = {
-            "state": last["_state"],
-            "last_event": last["name"],
-            "updated": last["date"],
-        }
-        operators: dict[str, Any] = {"push": {"history": {"$each": entries}}}
-        number = total(job)
-        about: Mark = {"moved": history.moved(job)}
-        recent = [*history.recent(job), *entries]
         if history.is_full(job):
             whole = job if history.is_whole(job) else self.coll.find_one(unchanged(job), _MOVED)
             if whole is None:
                 return False
-            room = self.histories.make_room(whole)
-            recent = [*room.get("history", history.recent(whole)), *entries]
-            if room:
-                changes |= {**room, "history": recent}
-                operators = {}
-                about["moved"] = room["_history.moved"]
-            about["bytes"] = history.size(recent)
+            addition = _Addition.of(job, entries, whole, self.histories.make_room(whole))
         else:
-            about["bytes"] = (history.counted(job) or 0) + history.size(entries)
-        changes["_history.bytes"] = about["bytes"]
-        life = lives.begun(job, last)
-        if life is not None:
-            changes[lives.LIFE] = life
-        # the lesser of two: where an entry before these was not handed out, that stays noted
-        operators["min"] = {UNTOLD: number}
-        if not self.commit(job, changes, count=len(entries), **operators):
+            addition = _Addition.of(job, entries)
+        if not self.commit(job, addition.changes, count=len(entries), **addition.operators):
             return False
-        if life is not None:
-            job["_life"] = life
-        job["state"] = last["_state"]
-        job["last_event"] = last["name"]
-        job["updated"] = last["date"]
-        job["history"] = recent
-        job["_history"] = {**(job.get("_history") or {}), **about}
+        addition.note(job)
         return True
 
     def append(self, job: StoredJob, entry: history.Entry) -> bool:

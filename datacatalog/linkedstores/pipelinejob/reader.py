@@ -103,6 +103,12 @@ class JobReader(LinkedStore["StoredJob"]):
         # every job has a history: a server that does not show parts of a list has to show it all
         return head if history.recent(head) else self._load(uuid, hidden=deletable)
 
+    def load_heads(self, uuids: Iterable[str]) -> list[StoredJob]:
+        """Return the heads of those of some jobs that are visible, in no order; see `load_head`."""
+        wanted = {"uuid": {"$in": [self._normal("uuid", uuid) for uuid in uuids]}}
+        found: Iterable[StoredJob] = self.coll.find(wanted, dict.fromkeys(_HEAD, 1))
+        return [head for head in found if head.get(VISIBLE) is not False and history.recent(head)]
+
     def find_one_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible job with this UUID and its whole history, or None."""
         try:

@@ -1,4 +1,4 @@
-"""Messages that wait for one actor with one key are handed to it together, where its image says how."""
+"""Messages that wait for one actor are handed to it together, where its image says how."""
 
 from __future__ import annotations
 
@@ -51,6 +51,9 @@ def together(environments):
         match orders.get("order"):
             case "be alone":
                 return handled
+            case "leave this":
+                handled.append(None)
+                continue
             case "fail":
                 raise ValueError("none of these")
             case "die":
@@ -95,10 +98,10 @@ class Kitchen:
         return self.client.submit(self.actor, body, params=parameters or {})
 
     @contextlib.contextmanager
-    def held_up(self) -> Iterator[None]:
-        """Let what is sent in the block wait until its end."""
+    def held_up(self, key: str = "tacos") -> Iterator[None]:
+        """Let what is sent with a key in the block wait until its end."""
         gate, begun = self._folder / f"gate-{self._sent}", self._folder / f"begun-{self._sent}"
-        self.send(gate=str(gate), begun=str(begun))
+        self.send(key, gate=str(gate), begun=str(begun))
         eventually(begun.exists)
         try:
             yield
@@ -132,11 +135,40 @@ def test_what_waits_with_one_key_is_handled_together_and_each_has_its_own_end(
         assert ada.result_of(kitchen.actor, execution).decode() == execution
 
 
-def test_messages_with_other_keys_are_not_among_them(kitchen: Kitchen) -> None:
-    with kitchen.held_up():
-        executions = [kitchen.send(key) for key in ("tacos", "salsa", "tacos", "tacos")]
+def test_messages_with_several_keys_are_handled_together_but_not_one_without(
+    ada: Client, tmp_path: Path
+) -> None:
+    kitchen = Kitchen(ada, tmp_path)
+    # all workers have to be busy
+    busy = contextlib.ExitStack()
+    workers = len(ada.result("GET", f"/{kitchen.actor}/workers"))
+    for number in range(workers):
+        busy.enter_context(kitchen.held_up(f"busy {number}"))
+    with busy:
+        executions = [kitchen.send(key) for key in ("tacos", "salsa", "tacos", "", "tacos")]
     kitchen.ended(executions)
-    assert sorted(kitchen.notes()) == ["0 alone", "1 of 3", "2 alone", "3 of 3", "4 of 3"]
+    alone = [*range(workers), workers + 3]
+    together = [workers, workers + 1, workers + 2, workers + 4]
+    notes = [f"{n} alone" for n in alone] + [f"{n} of 4" for n in together]
+    assert sorted(kitchen.notes()) == sorted(notes)
+
+
+def test_what_the_actor_leaves_among_several_keys_runs_by_itself(
+    ada: Client, tmp_path: Path
+) -> None:
+    kitchen = Kitchen(ada, tmp_path)
+    busy = contextlib.ExitStack()
+    workers = len(ada.result("GET", f"/{kitchen.actor}/workers"))
+    for number in range(workers):
+        busy.enter_context(kitchen.held_up(f"busy {number}"))
+    with busy:
+        sent = [("tacos", ""), ("salsa", "leave this"), ("tacos", ""), ("beans", "")]
+        executions = [kitchen.send(key, order=order) for key, order in sent]
+    assert [end["exitCode"] for end in kitchen.ended(executions)] == [0] * 4
+    alone = [*range(workers), workers + 1]
+    together = [workers, workers + 2, workers + 3]
+    notes = [f"{n} alone" for n in alone] + [f"{n} of 4" for n in together]
+    assert sorted(kitchen.notes()) == sorted(notes)
 
 
 def test_what_the_actor_does_not_take_runs_by_itself_and_the_rest_together_after_it(

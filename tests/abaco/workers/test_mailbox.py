@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -195,9 +196,12 @@ class Traffic:
     def take(self) -> None:
         entries = self.mailbox.take(self.now, self.chance.choice([1, 4]))
         if entries:
-            keys = [others[0].key for others in self.running if others[0].key is not None]
-            assert entries[0].key not in keys
-            assert len({(entry.sender, entry.key) for entry in entries}) == 1
+            running = {each.key for others in self.running for each in others} - {None}
+            keys = {entry.key for entry in entries}
+            assert not keys & running
+            # of each key, those of one sender
+            assert len({(entry.sender, entry.key) for entry in entries}) == len(keys)
+            assert len(entries) == 1 or None not in keys
             self.running.append(entries)
 
     def stop(self) -> None:
@@ -209,10 +213,14 @@ class Traffic:
         if step < 0.3 and len(entries) == 1:
             self.mailbox.postpone(entries[0], "away", self.now)
             return
-        done = 0 if step < 0.4 else self.chance.randint(0, len(entries))
-        for entry in entries[:done]:
-            self.end(entry)
-        for entry in entries[done:]:
+        left = []
+        for _, lane in itertools.groupby(entries, lambda entry: entry.key):
+            of_lane = list(lane)
+            done = 0 if step < 0.4 else self.chance.randint(0, len(of_lane))
+            for entry in of_lane[:done]:
+                self.end(entry)
+            left += of_lane[done:]
+        for entry in left:
             entry.fresh = self.chance.random() < 0.5
             self.mailbox.put_back(entry)
 
@@ -244,20 +252,28 @@ def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(seed: int) -> 
 # Several at once
 
 
-def test_messages_of_one_sender_with_one_key_are_taken_together() -> None:
+def test_messages_that_have_keys_are_taken_together_those_of_each_key_in_their_order() -> None:
     mailbox = Mailbox()
-    for sequence, text in enumerate(["a:1", "a:1", "a:2", "b:1", "a:1"]):
+    for sequence, text in enumerate(["a:1", "a:1", "a:2", "b:1", "a:1", "b:3", "c"]):
         add_fresh(mailbox, sequence, text)
     first = mailbox.take(0.0, 8)
-    assert places(first) == [0, 1, 4]
-    assert (len(mailbox), mailbox.running) == (2, 3)
-    assert places(list(mailbox.waiting())) == [2, 3]
-    assert places(mailbox.take(0.0, 8)) == [2]
-    # another sender's has the same key
-    assert mailbox.take(0.0, 8) == []
-    for entry in first:
+    assert places(first) == [0, 1, 4, 5]
+    assert (len(mailbox), mailbox.running) == (3, 4)
+    assert sorted(places(list(mailbox.waiting()))) == [2, 3, 6]
+    # another sender's has a key that is running, and what has none runs by itself
+    assert places(mailbox.take(0.0, 8)) == [6]
+    second = mailbox.take(0.0, 8)
+    assert places(second) == [2]
+    for entry in [*first, *second]:
         mailbox.end(entry)
     assert places(mailbox.take(0.0, 8)) == [3]
+
+
+def test_senders_take_turns_in_what_is_taken_together() -> None:
+    mailbox = Mailbox()
+    for sequence, text in enumerate(["a:1", "a:2", "a:3", "b:4", "b:5"]):
+        add_fresh(mailbox, sequence, text)
+    assert places(mailbox.take(0.0, 4)) == [0, 3, 1, 4]
 
 
 def test_no_more_are_taken_together_than_wanted() -> None:
