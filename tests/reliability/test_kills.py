@@ -164,6 +164,7 @@ def test_kills_at_any_moment_under_load_lose_nothing_and_double_nothing(
                 for part in range(1, RESTARTS + 2):
                     wanted = UNDER_LOAD * part // (RESTARTS + 1)
                     eventually(lambda n=wanted: record.count(Outcome.ACKNOWLEDGED) >= n, 120)  # type: ignore[misc]
+                    eventually(lambda n=part: len(killed) >= n)  # type: ignore[misc]
                     if part <= RESTARTS:
                         gateway.kill()
                         began = time.monotonic()
