@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from abaco.loading import INTERRUPTED, ended_quietly
+from abaco.loading import INTERRUPTED, ended_quietly, uncollected
 
 if __name__ == "__main__":
-    with ended_quietly():
+    with ended_quietly(), uncollected():
         from abaco.command_line import main
     try:
         code = main()

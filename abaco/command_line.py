@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from abaco import clientcache, clock, roles
 from abaco import settings as configuration
 from abaco.exceptions import AbacoError, SettingsError
-from abaco.loading import INTERRUPTED
+from abaco.loading import INTERRUPTED, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,8 @@ def _configuration(options: argparse.Namespace) -> Path:
 
 
 def _serve(settings: Settings, _options: argparse.Namespace) -> int:
-    from abaco.server import serve  # noqa: PLC0415 - the other commands do without
+    with uncollected():
+        from abaco.server import serve  # noqa: PLC0415 - the other commands do without
 
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return 0

@@ -23,6 +23,7 @@ from abaco.http import hosts, protocol, tunnels
 from abaco.http.application import make_application
 from abaco.http.envelope import VERSION
 from abaco.http.gateway import Gateway
+from abaco.loading import uncollected
 from abaco.passes import Passes
 from abaco.platform import Platform, Prepared
 from abaco.readiness import Readiness
@@ -193,7 +194,8 @@ def _prepare(settings: Settings, platform: Platform) -> Prepared:
     if settings.setup is None:
         return Prepared([], lambda: None)
     try:
-        prepare = importlib.import_module(settings.setup).prepare
+        with uncollected():
+            prepare = importlib.import_module(settings.setup).prepare
     except (ImportError, AttributeError) as error:
         message = f"{settings.file}: setup: {settings.setup} cannot be used: {error}"
         raise SettingsError(message) from error

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from abaco.loading import ended_quietly
+from abaco.loading import ended_quietly, uncollected
 
 
 def run() -> NoReturn:
     """Be the command: run what the arguments say and end with its exit code."""
-    with ended_quietly():
+    with ended_quietly(), uncollected():
         # loading takes long; `report`, a part of each step of a pipeline, needs little of it
         if sys.argv[1:2] == ["report"]:
             from pipelinejobs.commands.reporting import run as start  # noqa: PLC0415

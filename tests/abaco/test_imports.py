@@ -16,3 +16,15 @@ def test_a_gateway_starts_without_the_client_of_webhooks_and_without_templates()
     loaded = set(done.stdout.split())
     assert "sqlalchemy" in loaded
     assert not loaded & {"httpx", "rich", "jinja2", "alembic", "docker", "requests", "pymongo"}
+
+
+def test_garbage_is_looked_for_again_once_the_code_is_loaded_but_not_in_it() -> None:
+    statement = (
+        "import gc\nfrom abaco.loading import uncollected\n"
+        "with uncollected():\n    assert not gc.isenabled()\n    import abaco.settings\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > len(vars(abaco.settings)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True True\n"
