@@ -12,6 +12,8 @@ from typing import Any
 
 import pymongo
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from datacatalog import mongo
 from datacatalog.linkedstores.basestore import contention
@@ -58,25 +60,48 @@ SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 LONG = ("reliability", "pipelinejobs", "local", "docs", "deployment", "bench", "test_demo.py")
 """Where tests start many programs and wait for them: a module may take most of a minute."""
 
+TOGETHER = ("tests/pipelinejobs", "tests/pipelinejobs/page")
+"""Folders whose modules share what takes long to start: one process runs them, one after the other."""
+
 # what a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a terminal;
 # so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+class Together(LoadFileScheduling):  # type: ignore[misc] # xdist publishes no types
+    """Gives the tests of a module to one process, or those of a folder whose modules share much."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the module or the folder whose tests are run by one process."""
+    module = nodeid.partition("::")[0]
+    folder = module.rpartition("/")[0]
+    return folder if folder in TOGETHER else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Return what says which process runs a test."""
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let modules that take long begin early, among the others, so that none of them is the last.
+    """Let what takes long begin early, among the others, so that none of it is the last.
 
     Tests that run side by side would else wait for it, or all of these compete for the processors.
     """
-    modules: dict[Path, list[pytest.Item]] = {}
+    units: dict[str, list[pytest.Item]] = {}
     for item in items:
-        modules.setdefault(item.path, []).append(item)
-    long = [path for path in modules if path.relative_to(ROOT / "tests").parts[0] in LONG]
-    others = [path for path in modules if path not in long]
-    places = {path: number / len(long) * 3 / 4 for number, path in enumerate(long)}
-    places |= {path: number / len(others) for number, path in enumerate(others)}
-    items[:] = [item for path in sorted(places, key=places.__getitem__) for item in modules[path]]
+        units.setdefault(unit_of(item.nodeid), []).append(item)
+    long = [unit for unit in units if unit.split("/")[1] in LONG and unit not in TOGETHER]
+    others = [unit for unit in units if unit not in (*long, *TOGETHER)]
+    places = dict.fromkeys(TOGETHER, -1.0)
+    places |= {unit: number / len(long) * 3 / 4 for number, unit in enumerate(long)}
+    places |= {unit: number / len(others) for number, unit in enumerate(others)}
+    items[:] = [item for unit in sorted(units, key=places.__getitem__) for item in units[unit]]
 
 
 def hang_up(client: pymongo.MongoClient[Document]) -> None:

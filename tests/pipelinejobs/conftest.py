@@ -12,11 +12,10 @@ import pytest
 
 from datacatalog import mongo
 from datacatalog.mongo import Document
-from local.database import LocalDatabase
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.conftest import hang_up
-from tests.pipelinejobs.running import TRUSTED, Result, Run, gateway_in
+from tests.pipelinejobs.running import Result, Run, site_in
 from tests.site import Site
 
 
@@ -82,15 +81,26 @@ def work(site: Site) -> Document:
     return site.job()
 
 
+@pytest.fixture(scope="package")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """The gateway of `make up`, with a database and everything in a folder of its own.
+
+    The modules of a folder share it: there may be jobs, users and pipelines of other tests.
+    """
+    with site_in(tmp_path_factory.mktemp("up")) as gateway:
+        yield gateway
+
+
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """The gateway of `make up`, with a database and everything in a folder of its own."""
-    trusted = {"_REACTOR_AUTHORIZATION_TRUSTED_USERS": f'["{TRUSTED}"]'}
-    gateway = gateway_in(tmp_path_factory.mktemp("up"), **trusted).start()
-    database = LocalDatabase(gateway.folder / ".local")
-    yield gateway
-    assert gateway.stop() == 0, gateway.log.read_text()
-    assert database.status() is None
+def up(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningGateway]:
+    """The gateway that modules share, or one for a module that says `ALONE = True`."""
+    if not getattr(request.module, "ALONE", False):
+        yield request.getfixturevalue("shared")
+        return
+    with site_in(tmp_path_factory.mktemp("up")) as gateway:
+        yield gateway
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from local.database import LocalDatabase
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 
@@ -94,6 +95,17 @@ def gateway_in(folder: Path, **environ: str) -> RunningGateway:
         image["folder"] = str(ROOT)
     settings = {"data": ".local/abaco", "setup": "local.up"}
     return RunningGateway(folder, images=images, settings=settings, environ=environ)
+
+
+@contextmanager
+def site_in(folder: Path) -> Iterator[RunningGateway]:
+    """Have the gateway of `make up` run, with a database, and end in order."""
+    trusted = {"_REACTOR_AUTHORIZATION_TRUSTED_USERS": f'["{TRUSTED}"]'}
+    gateway = gateway_in(folder, **trusted).start()
+    database = LocalDatabase(folder / ".local")
+    yield gateway
+    assert gateway.stop() == 0, gateway.log.read_text()
+    assert database.status() is None
 
 
 def line_of(gateway: RunningGateway, what: str) -> str:

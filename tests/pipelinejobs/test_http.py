@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.pipelinejobs.running import Run, execute, told
 @pytest.fixture
 def job(here: RunningGateway, bare: Run) -> str:
     """The UUID of a job that is made for the test."""
-    data = json.dumps({"test": len(bare("jobs", "ls", "-o", "json").rows)})
+    data = json.dumps({"test": secrets.token_hex(8)})
     made = bare("jobs", "create", "--pipeline", "tacobot:9000", "--data", data, "-o", "json")
     assert made.code == 0, made.err
     assert made.rows["callback"].startswith("http")
@@ -28,9 +29,11 @@ def job(here: RunningGateway, bare: Run) -> str:
 
 
 def test_after_make_up_the_other_terminal_just_works(here: RunningGateway) -> None:
-    listed = execute("jobs", "ls", folder=here.folder)
-    assert listed.code == 0
-    assert told(here, "job") in listed.out
+    made = told(here, "job")
+    for arguments, printed in ((("jobs", "ls"), "CREATED"), (("jobs", "show", made), made)):
+        done = execute(*arguments, folder=here.folder)
+        assert done.code == 0
+        assert printed in done.out
 
 
 def test_what_create_prints_is_enough_to_report_and_has_each_secret_once(
@@ -208,10 +211,10 @@ def test_the_cache_of_another_client_is_found(
 def test_no_secret_is_printed_by_a_listing(job: str, here: RunningGateway, bare: Run) -> None:
     commands = (["jobs", "ls"], ["jobs", "show", job], ["jobs", "history", job], ["doctor"])
     printed = "".join(bare(*command, "-o", "json").out for command in commands)
-    secrets = [told(here, "token"), told(here, "nonce"), bare("token", "job", job).out.strip()]
-    secrets += [file.read_text().strip() for file in Path(".local/abaco").glob("catalog_admin_*")]
-    assert len(secrets) == 5
-    assert all(secret not in printed for secret in secrets)
+    hidden = [told(here, "token"), told(here, "nonce"), bare("token", "job", job).out.strip()]
+    hidden += [file.read_text().strip() for file in Path(".local/abaco").glob("catalog_admin_*")]
+    assert len(hidden) == 5
+    assert all(secret not in printed for secret in hidden)
     assert not re.search(r"mongodb://[^ ]*@", printed)
 
 
@@ -219,10 +222,10 @@ def test_no_secret_is_printed_by_a_listing(job: str, here: RunningGateway, bare:
 
 
 def report(
-    here: RunningGateway, job: str, body: str | bytes, kind: str | None = None, **parameters: str
+    bare: Run, job: str, body: str | bytes, kind: str | None = None, **parameters: str
 ) -> httpx.Response:
     """POST to the callback of a job, and wait for the answer."""
-    callback = execute("token", "job", job, "--callback", folder=here.folder).out.strip()
+    callback = bare("token", "job", job, "--callback").out.strip()
     headers = {} if kind is None else {"Content-Type": kind}
     query = httpx.QueryParams(_abaco_synchronous="true", **parameters)
     return httpx.post(f"{callback}&{query}", content=body, headers=headers, timeout=30)
@@ -250,7 +253,6 @@ REPORTS: list[tuple[str | bytes, str | None, dict[str, str], str, dict[str, Any]
 )
 def test_a_report_is_read_as_it_is_sent(
     job: str,
-    here: RunningGateway,
     bare: Run,
     body: str | bytes,
     kind: str | None,
@@ -258,25 +260,23 @@ def test_a_report_is_read_as_it_is_sent(
     event: str,
     data: dict[str, Any],
 ) -> None:
-    answer = report(here, job, body, kind, **parameters).json()
+    answer = report(bare, job, body, kind, **parameters).json()
     assert answer.get("last_event") == event, answer
     kept = bare("jobs", "history", job, "-o", "json").rows[-1]["data"]
     assert kept.items() >= data.items()
 
 
-def test_the_second_life_of_a_job_may_use_the_keys_of_the_first(
-    job: str, here: RunningGateway, bare: Run
-) -> None:
+def test_the_second_life_of_a_job_may_use_the_keys_of_the_first(job: str, bare: Run) -> None:
     revisions = []
     for _ in range(2):
         for event in ("run", "finish"):
-            answer = report(here, job, "{}", JSON, event=event, event_id=f"host-{event}").json()
+            answer = report(bare, job, "{}", JSON, event=event, event_id=f"host-{event}").json()
             revisions.append(answer["revision"])
         for event in ("reset", "ready"):
             assert bare("jobs", "send", event, job).code == 0
     assert revisions == [1, 2, 5, 6]
 
 
-def test_a_callback_that_says_two_things_is_refused(job: str, here: RunningGateway) -> None:
-    reply = report(here, job, "{}", JSON, event="run", token="0123456789abcdef")
+def test_a_callback_that_says_two_things_is_refused(job: str, bare: Run) -> None:
+    reply = report(bare, job, "{}", JSON, event="run", token="0123456789abcdef")
     assert (reply.status_code, "'token' in the URL is given twice" in reply.text) == (400, True)

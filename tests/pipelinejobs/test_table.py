@@ -23,6 +23,9 @@ DOCS = (ROOT / "docs" / "command-line.md").read_text()
 LINES = dict(re.findall(r"^\| `([a-z ]+)` \| .* \| `(.*)` \|$", DOCS, re.MULTILINE))
 ENDLESS = ("jobs watch", "dispatch")
 
+ALONE = True
+"""It begins with the one job that `make up` has made."""
+
 
 def table(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield the commands with their names."""

@@ -65,12 +65,10 @@ def make_job(backend: Backend) -> Callable[..., Job]:
     """Make a job in the database."""
 
     def make(*events: str, **fields: Any) -> Job:
-        pipeline = backend.search.pipelines().rows[0]
+        pipeline = backend.pipeline_uuid("tacobot:9000")
         number = next(_numbers)
         wanted = {"data": {"number": number}, "archive_path": f"/products/v2/page/{number}"}
-        stored, _ = backend.jobs.find_or_create(
-            {"pipeline_uuid": pipeline["uuid"], **wanted, **fields}
-        )
+        stored, _ = backend.jobs.find_or_create({"pipeline_uuid": pipeline, **wanted, **fields})
         token = backend.jobs.get_token(stored)
         for event in events:
             backend.jobs.apply(backend.jobs.load(stored["uuid"]), event, {"by": "the test"})

@@ -34,6 +34,8 @@ from tests.pipelinejobs.running import told
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
 
+ALONE = True
+"""The list is full of its jobs alone."""
 TAKE = "PIPELINEJOBS_SCREENSHOTS"
 """A variable: the pictures of the documentation are taken again where it is set."""
 

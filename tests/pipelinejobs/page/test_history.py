@@ -27,10 +27,10 @@ def follow(operator: Person, text: str, name: str) -> str:
 @pytest.fixture(scope="module")
 def long(backend: Backend) -> Job:
     """A job that was updated often, and validated in between."""
-    pipeline = backend.search.pipelines().rows[0]
+    pipeline = backend.pipeline_uuid("tacobot:9000")
     stored, _ = backend.jobs.find_or_create(
         {
-            "pipeline_uuid": pipeline["uuid"],
+            "pipeline_uuid": pipeline,
             "data": {"of": "test_history"},
             "archive_path": "/products/v2/past",
         }

@@ -19,6 +19,8 @@ from tests.abaco.running import RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import told
 
+ALONE = True
+"""What it makes would make the lists of others long."""
 MAX_PAGE = 500_000
 EVENTS = 160
 
@@ -37,10 +39,10 @@ def link(text: str, name: str) -> str:
 @pytest.fixture(scope="module")
 def large(backend: Backend) -> Job:
     """A job with many large events."""
-    pipeline = backend.search.pipelines().rows[0]
+    pipeline = backend.pipeline_uuid("tacobot:9000")
     data = {"quotes": '"' * 50_000, "note": "of the job"}
     wanted = {"data": data, "archive_path": "/products/v2/large"}
-    stored, _ = backend.jobs.find_or_create({"pipeline_uuid": pipeline["uuid"], **wanted})
+    stored, _ = backend.jobs.find_or_create({"pipeline_uuid": pipeline, **wanted})
     job = backend.jobs.load(stored["uuid"])
     for number in range(EVENTS):
         job = backend.jobs.apply(job, "run", note(number, 50_000)).job

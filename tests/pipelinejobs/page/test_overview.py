@@ -16,6 +16,9 @@ from pipelinejobs.page import stuck
 from tests.abaco.running import eventually
 from tests.pipelinejobs.page.conftest import Job, Person
 
+ALONE = True
+"""What is counted are its jobs."""
+
 
 def tiles(text: str) -> dict[str, tuple[str, str]]:
     """Return the numbers by their names, each with the address to which it leads."""

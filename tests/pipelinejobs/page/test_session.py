@@ -35,7 +35,7 @@ def test_the_address_that_is_printed_signs_in_once(up: RunningGateway) -> None:
         assert (reply.status_code, reply.headers["location"]) == (303, "/")
         assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie_of(reply).split("; "))
         assert told(up, "token") not in cookie_of(reply)
-        shown = browser.get(f"{up.url}/jobs")
+        shown = browser.get(f"{up.url}/jobs?order=oldest")
         # from the history of the browser
         again = browser.get(address)
     assert shown.status_code == 200
@@ -53,7 +53,7 @@ def test_a_new_address_is_printed_by_a_command(here: RunningGateway, bare: Run) 
     assert (printed.code, printed.err) == (0, "it signs in once, within ten minutes\n")
     with httpx.Client() as browser:
         assert browser.get(printed.out.strip()).status_code == 303
-        assert told(here, "job") in browser.get(f"{here.url}/jobs").text
+        assert told(here, "job") in browser.get(f"{here.url}/jobs?order=oldest").text
 
 
 @pytest.mark.parametrize("shown", [{}, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}])
