@@ -115,7 +115,7 @@ def test_the_second_deployment_updates_what_the_first_created(
 ) -> None:
     before = actors(ada)
     actor = checkout.deploy(REACTOR_NAME="first")
-    assert checkout.make("deploy", DRY_RUN="1").table["actor"] == f"{NAME}, update of {actor}"
+    assert checkout.run("deploy", DRY_RUN="1").table["actor"] == f"{NAME}, update of {actor}"
     checkout.write_secrets({"HUSH": HUSH, "MORE": "x"})
     assert checkout.deploy(DOCKER_IMAGE_TAG="warm", REACTOR_DESCRIPTION="new") == actor
     assert actors(ada) - before == {actor}
@@ -154,7 +154,7 @@ def test_an_actor_that_cannot_run_is_said_and_updated_later(
 def test_workers_are_started_by_those_who_may(
     checkout: Checkout, gateway: RunningGateway, ada: Client
 ) -> None:
-    refused = checkout.make("deploy", REACTOR_WORKERS="2")
+    refused = checkout.run("deploy", REACTOR_WORKERS="2")
     assert "Not authorized -- only admins are authorized to update workers." in refused.error
     actor = (checkout.folder / ".local" / "ACTOR_ID").read_text().strip()
     cache = Path(checkout.environ["AGAVE_CACHE_DIR"]) / "current"
@@ -169,20 +169,20 @@ def test_workers_are_started_by_those_who_may(
 
 def test_an_alias_stands_for_what_was_deployed_last(checkout: Checkout, ada: Client) -> None:
     first = checkout.deploy()
-    said = [checkout.make("alias", REACTOR_ALIAS="taco-bot").out for _ in range(2)]
+    said = [checkout.run("alias", REACTOR_ALIAS="taco-bot").out for _ in range(2)]
     assert said == [
         f"taco-bot stands for {first}.\n",
         f"taco-bot stands for {first} already.\n",
     ]
     (checkout.folder / ".local" / "ACTOR_ID").unlink()
     second = checkout.deploy()
-    moved = checkout.make("alias", REACTOR_ALIAS="taco-bot")
+    moved = checkout.run("alias", REACTOR_ALIAS="taco-bot")
     assert moved.out == f"taco-bot stands for {second}, no longer for {first}.\n"
     assert ada.result("GET", "/taco-bot")["id"] == second
-    assert "set REACTOR_ALIAS in reactor.rc" in checkout.make("alias", REACTOR_ALIAS="").error
-    back = checkout.make("alias", REACTOR_ALIAS="taco-bot", ACTOR=first)
+    assert "set REACTOR_ALIAS in reactor.rc" in checkout.run("alias", REACTOR_ALIAS="").error
+    back = checkout.run("alias", REACTOR_ALIAS="taco-bot", ACTOR=first)
     assert back.out == f"taco-bot stands for {first}, no longer for {second}.\n"
-    checkout.make("nonce", ACTOR="taco-bot", LEVEL="READ")
+    checkout.run("nonce", ACTOR="taco-bot", LEVEL="READ")
     (nonce,) = ada.result("GET", f"/{first}/nonces")
     assert (nonce["level"], nonce["remainingUses"]) == ("READ", -1)
 
@@ -193,10 +193,10 @@ def test_logs_are_of_the_latest_execution_or_of_a_named_one(
     actor = checkout.deploy()
     first = ada.run(actor, {"print": "one"})["id"]
     second = ada.run(actor, {"print": "two"})["id"]
-    latest = checkout.make("logs")
+    latest = checkout.run("logs")
     assert (latest.out, latest.err) == ("two\n", f"execution {second}: COMPLETE, exit code 0\n")
-    assert checkout.make("logs", EXECUTION=first).out == "one\n"
-    assert "No executions found" in checkout.make("logs", EXECUTION="JqK3rMpGqBxYz").error
+    assert checkout.run("logs", EXECUTION=first).out == "one\n"
+    assert "No executions found" in checkout.run("logs", EXECUTION="JqK3rMpGqBxYz").error
 
 
 # The programs that are installed
@@ -221,7 +221,7 @@ def test_a_secret_that_the_bash_cli_would_run_goes_by_the_api(
 ) -> None:
     checkout.install("abaco")
     checkout.write_secrets({"HUSH": secret})
-    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="abaco")
+    refused = checkout.run("deploy", DRY_RUN="1", CLIENT="abaco")
     assert refused.error.startswith("abaco would run what a shell obeys in HUSH")
     assert secret not in refused.error.replace("(' or ` or $()", "")
     actor = checkout.deploy()
@@ -230,9 +230,9 @@ def test_a_secret_that_the_bash_cli_would_run_goes_by_the_api(
 
 def test_a_name_that_the_bash_cli_would_run_goes_by_the_api(checkout: Checkout) -> None:
     checkout.install("abaco")
-    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="abaco", REACTOR_NAME="x'$(id)'")
+    refused = checkout.run("deploy", DRY_RUN="1", CLIENT="abaco", REACTOR_NAME="x'$(id)'")
     assert refused.error.startswith("abaco would run what a shell obeys in REACTOR_NAME")
-    assert checkout.make("deploy", DRY_RUN="1", REACTOR_NAME="x`id`").table["with"] == "the API"
+    assert checkout.run("deploy", DRY_RUN="1", REACTOR_NAME="x`id`").table["with"] == "the API"
 
 
 @pytest.mark.skipif(shutil.which("abaco") is None, reason="the bash CLI abaco is not installed")
@@ -250,7 +250,7 @@ def test_the_real_bash_cli_creates_and_updates_an_actor_that_keeps_its_tokens(
 def test_an_actor_without_access_tokens_is_seen(checkout: Checkout) -> None:
     checkout.install("abaco")
     checkout.environ["ABACO_WITHOUT_TOKENS"] = "1"
-    done = checkout.make("deploy")
+    done = checkout.run("deploy")
     assert "it gets no access tokens" in done.error
 
 
@@ -261,20 +261,20 @@ def test_a_free_alias_is_given_and_one_that_stands_for_another_is_an_error(
     assert ada.result("GET", "/tacos")["id"] == first
     assert checkout.deploy(REACTOR_ALIAS="tacos") == first
     (checkout.folder / ".local" / "ACTOR_ID").unlink()
-    done = checkout.make("deploy", REACTOR_ALIAS="tacos")
+    done = checkout.run("deploy", REACTOR_ALIAS="tacos")
     second = (checkout.folder / ".local" / "ACTOR_ID").read_text().strip()
     assert done.code != 0
     assert done.error == (
         f"actor {second} is deployed, but tacos stands for {first}: `make alias` moves it, "
         "and with REACTOR_ALIAS= none is asked for"
     )
-    assert checkout.make("alias", REACTOR_ALIAS="tacos").code == 0
+    assert checkout.run("alias", REACTOR_ALIAS="tacos").code == 0
     assert checkout.deploy(REACTOR_ALIAS="tacos") == second
 
 
 def test_before_the_first_message_there_is_no_log_yet(checkout: Checkout) -> None:
     actor = checkout.deploy()
-    done = checkout.make("logs")
+    done = checkout.run("logs")
     assert (done.code, f"actor {actor} has not begun any execution yet" in done.err) == (0, True)
 
 
@@ -283,7 +283,7 @@ def test_the_local_gateway_is_known_by_its_https_name(
 ) -> None:
     checkout.sign_in(gateway, server="https://api.abaco.local")
     checkout.environ["HTTPS_PROXY"] = gateway.url
-    done = checkout.make("deploy", CLIENT="api")
+    done = checkout.run("deploy", CLIENT="api")
     assert (done.code, done.table["image"]) == (0, "cold, not pushed"), done.err
 
 
@@ -304,26 +304,26 @@ def test_with_tapis_it_is_pushed_created_and_updated(
     assert update == ["actors", "update", *common, actor]
     shown = ada.result("GET", f"/{actor}")
     assert (shown["image"], shown["revision"]) == (REGISTERED, 2)
-    assert checkout.make("nonces").code == 0, "the token that tapis has renewed is taken"
+    assert checkout.run("nonces").code == 0, "the token that tapis has renewed is taken"
 
 
 def test_the_bash_cli_goes_before_tapis_which_does_not_speak_plain_http(
     checkout: Checkout, gateway: RunningGateway
 ) -> None:
     checkout.install("tapis")
-    assert checkout.make("deploy", DRY_RUN="1").table["with"] == "the API"
-    refused = checkout.make("deploy", DRY_RUN="1", CLIENT="tapis")
+    assert checkout.run("deploy", DRY_RUN="1").table["with"] == "the API"
+    refused = checkout.run("deploy", DRY_RUN="1", CLIENT="tapis")
     assert refused.error == f"tapis speaks https only, and {gateway.url} does not: leave CLIENT out"
-    assert checkout.make("deploy", CLIENT="abaco").error.startswith("abaco is not installed")
+    assert checkout.run("deploy", CLIENT="abaco").error.startswith("abaco is not installed")
     checkout.install("abaco")
-    assert checkout.make("deploy", DRY_RUN="1").table["with"] == "abaco"
-    assert checkout.make("deploy", DRY_RUN="1", CLIENT="api").table["with"] == "the API"
+    assert checkout.run("deploy", DRY_RUN="1").table["with"] == "abaco"
+    assert checkout.run("deploy", DRY_RUN="1", CLIENT="api").table["with"] == "the API"
 
 
 def test_what_a_cli_does_not_set_is_seen(checkout: Checkout, gateway: RunningGateway) -> None:
     as_tenant(checkout, gateway)
     checkout.install("tapis")
-    done = checkout.make("deploy", NO_PUSH="1", REACTOR_PRIVILEGED="1")
+    done = checkout.run("deploy", NO_PUSH="1", REACTOR_PRIVILEGED="1")
     actor = (checkout.folder / ".ACTOR_ID").read_text().strip()
     assert done.error == (
         f"tapis has left actor {actor} otherwise: privileged is False, not True; "
@@ -344,7 +344,7 @@ def test_what_a_cli_is_refused_is_said(
     if program == "tapis":
         as_tenant(checkout, gateway)
     checkout.install(program)
-    done = checkout.make("deploy", NO_PUSH="1", REACTOR_USE_UID="1")
+    done = checkout.run("deploy", NO_PUSH="1", REACTOR_USE_UID="1")
     assert done.code != 0
     assert says in done.error
     assert not list(checkout.folder.rglob("*ACTOR_ID"))
@@ -357,7 +357,7 @@ def test_of_a_secret_of_some_lines_a_cli_does_not_get_the_last_one_told(
     program = checkout.programs / "abaco"
     program.write_text(f"#!{sys.executable}\nraise SystemExit('refused: -----BEGIN\\nhush\\nxy')\n")
     program.chmod(0o700)
-    done = checkout.make("deploy", NO_PUSH="1", CLIENT="abaco")
+    done = checkout.run("deploy", NO_PUSH="1", CLIENT="abaco")
     assert done.error == "`abaco create` failed with 1: refused: ***"
 
 
@@ -370,7 +370,7 @@ def test_a_name_that_would_be_another_path_is_refused(
     checkout: Checkout, gateway: RunningGateway, name: str, value: str
 ) -> None:
     checkout.deploy()
-    done = checkout.make("logs", **{name: value})
+    done = checkout.run("logs", **{name: value})
     assert done.error == f"{value!r} is not the name of an actor, an alias or an execution"
 
 
@@ -435,13 +435,13 @@ def test_who_is_not_signed_in_is_told_how(checkout: Checkout, gateway: RunningGa
 def test_an_actor_that_is_not_there_any_more_is_not_replaced_unasked(
     checkout: Checkout, gateway: RunningGateway, ada: Client
 ) -> None:
-    assert checkout.make("nonce").error.startswith(f"no actor was deployed to {gateway.url}")
+    assert checkout.run("nonce").error.startswith(f"no actor was deployed to {gateway.url}")
     actor = checkout.deploy()
     ada.result("DELETE", f"/{actor}")
     for target in ("deploy", "logs"):
-        assert checkout.make(target).error == (
+        assert checkout.run(target).error == (
             f"{gateway.url} has no actor {actor}, which .local/ACTOR_ID names: remove that file to "
             "create another, or sign in where it is"
         )
-    error = checkout.make("nonce", ACTOR="nobody").error
+    error = checkout.run("nonce", ACTOR="nobody").error
     assert error == f"{gateway.url} refuses: Actor with identifier 'nobody' not found"
