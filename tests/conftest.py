@@ -12,6 +12,7 @@ from typing import Any
 
 import pymongo
 import pytest
+import trustme
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -108,6 +109,19 @@ def hang_up(client: pymongo.MongoClient[Document]) -> None:
     """Close the connections of a client, whose server may be gone: it is not waited for."""
     with pymongo.timeout(0.5):
         client.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let clients trust one authority, which nobody has: no test asks a server elsewhere.
+
+    To read all that the world trusts takes each of the thousands of clients 20 ms.
+    """
+    file = tmp_path_factory.mktemp("authorities") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield
 
 
 @pytest.fixture(autouse=True)
