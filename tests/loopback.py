@@ -73,16 +73,26 @@ def envelope(
     return Reply(status, json.dumps(content).encode())
 
 
+_PORTS: list[int] = []
+"""Of known servers that have ended: for the next ones."""
+
+
 class Loopback(ABC):
-    """The server; what it answers, its subclass says."""
+    """The server; what it answers, its subclass says.
+
+    Args:
+        is_known: whether it listens where one before it did, so that a client of the platform
+            has its description of the API ready, which takes a tenth of a second to make.
+    """
 
     pause = 0.0
     """seconds before each 16 MiB of a body are read"""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_known: bool = False) -> None:
         self.closing = threading.Event()
         """is set when the block ends, so that nobody needs to wait any longer"""
-        self._server = _Server(self)
+        self._is_known = is_known
+        self._server = _Server(self, _PORTS.pop() if is_known and _PORTS else 0)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @abstractmethod
@@ -103,6 +113,8 @@ class Loopback(ABC):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        if self._is_known:
+            _PORTS.append(self._server.server_port)
 
     @property
     def url(self) -> str:
@@ -118,9 +130,19 @@ class Loopback(ABC):
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that server_close waits for them and their sockets
 
-    def __init__(self, loopback: Loopback) -> None:
+    def __init__(self, loopback: Loopback, port: int) -> None:
         self.loopback = loopback
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+        try:
+            self._listen(port)
+        except OSError:
+            # another program has taken it meanwhile
+            self._listen(0)
+
+    def _listen(self, port: int) -> None:
+        self.server_address = (self.server_address[0], port)
+        self.server_bind()
+        self.server_activate()
 
 
 class _Handler(BaseHTTPRequestHandler):

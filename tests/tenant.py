@@ -43,13 +43,13 @@ class Tenant(Loopback):
         result: what a synchronous message is answered, which has no envelope.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_known: bool = False) -> None:
         self.requests: list[Request] = []
         self.history: list[dict[str, str]] = []
         self.result = b"what the other actor has sent"
         self._plan: deque[Answer] = deque()
         self._executions = 0
-        super().__init__()
+        super().__init__(is_known=is_known)
 
     @property
     def messages(self) -> list[Request]:

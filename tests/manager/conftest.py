@@ -24,7 +24,7 @@ def actor(mongodb: dict[str, Any], tmp_path: Path) -> Iterator[Actor]:
 @pytest.fixture
 def tenant(actor: Actor) -> Iterator[Tenant]:
     """The platform, where an events manager listens."""
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         actor.environ |= {
             "_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager",
             **tenant.environ,

@@ -279,7 +279,7 @@ def test_with_an_indexer_they_are_forwarded_and_not_applied(
         "trusted": ({"uuid": job["uuid"], "name": name}, TRUSTED),
     }[way]
 
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         reply = actor.send(body, {**parameters, **INDEXER, **tenant.environ})
 
         assert [(sent.path, sent.body) for sent in tenant.requests] == [
@@ -301,7 +301,7 @@ def test_with_an_indexer_they_are_forwarded_and_not_applied(
 def test_without_an_access_token_they_are_forwarded_by_nonce(actor: Actor, job: Document) -> None:
     nonce = {"_REACTOR_PIPELINES_JOB_INDEXER_NONCE": "SD2E_1ndexerN0nce"}
 
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         parameters = {**INDEXER, **nonce, "_abaco_api_server": tenant.url}
         reply = actor.send(event(job, "index"), parameters)
 
@@ -311,7 +311,7 @@ def test_without_an_access_token_they_are_forwarded_by_nonce(actor: Actor, job: 
 
 
 def test_only_index_and_indexed_are_forwarded(actor: Actor, job: Document) -> None:
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         reply = actor.send(event(job, "run"), {**INDEXER, **tenant.environ})
 
         assert tenant.requests == []
@@ -319,7 +319,7 @@ def test_only_index_and_indexed_are_forwarded(actor: Actor, job: Document) -> No
 
 
 def test_nothing_is_forwarded_for_a_wrong_token(actor: Actor, job: Document) -> None:
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         body = {**event(job, "index"), "token": "0" * 16}
         reply = actor.send(body, {**INDEXER, **tenant.environ})
 
@@ -334,7 +334,7 @@ def test_what_cannot_be_forwarded_fails_and_changes_nothing(
     actor.bring(job, "run", "finish")
     before = actor.dump()
 
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         tenant.plan(404)
         run = actor.main(event(job, name), {**INDEXER, **tenant.environ})
 

@@ -192,7 +192,7 @@ def test_a_job_without_patterns_is_left_to_others(
 
 
 def test_an_external_indexer_has_precedence(actor: Actor, job: Document) -> None:
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         indexer = {"_REACTOR_PIPELINES_JOB_INDEXER_ID": "jobs-indexer", **tenant.environ}
         reply = actor.send(event(job, "index"), indexer)
 
@@ -203,7 +203,7 @@ def test_an_external_indexer_has_precedence(actor: Actor, job: Document) -> None
 
 def test_both_events_are_announced(actor: Actor, job: Document, tmp_path: Path) -> None:
     Here(tmp_path / "storage").put(f"{FOLDER}/a.csv", b"")
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         told = {
             "CATALOG_LOCAL_STORAGE": f"{SYSTEM}={tmp_path}/storage",
             "_REACTOR_PIPELINES_EVENTS_MANAGER_ID": "events-manager",

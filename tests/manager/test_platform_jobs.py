@@ -26,7 +26,7 @@ HISTORY = [
 
 @pytest.fixture
 def tenant(actor: Actor) -> Iterator[Tenant]:
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         tenant.history = HISTORY
         actor.environ |= tenant.environ
         yield tenant

@@ -48,7 +48,7 @@ class MakeReactor(Protocol):
 
 @pytest.fixture
 def tenant() -> Iterator[Tenant]:
-    with Tenant() as tenant:
+    with Tenant(is_known=True) as tenant:
         yield tenant
 
 

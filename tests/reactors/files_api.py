@@ -52,7 +52,7 @@ class FilesApi(Loopback):
         self.requests: list[tuple[str, str]] = []
         self.failing: dict[str, Reply] = {}
         self._asked: dict[str, int] = defaultdict(int)
-        super().__init__()
+        super().__init__(is_known=True)
 
     def put(self, system: str, path: str, content: bytes | None = None) -> None:
         """Make a file, or a directory, and the directories above it."""
