@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_PORT = 65_535
 _DAY = 86_400
+_YOUNG_OBJECTS = 10_000
+"""How many more than before there are when the collector looks for garbage among them: a request makes
+hundreds, and leaves next to none, and the 700 that are the default hold all requests up at each look."""
 _EXAMPLES = """\
 examples:
   python -m abaco serve --port 8000
@@ -75,6 +79,7 @@ def _serve(settings: Settings, _options: argparse.Namespace) -> int:
     with uncollected():
         from abaco.server import serve  # noqa: PLC0415 - the other commands do without
 
+    gc.set_threshold(_YOUNG_OBJECTS)
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return 0
 
