@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from abaco.exceptions import SettingsError
 from abaco.store import notices, tables
 from abaco.store.known import COUNTS, SOURCES, Known
+from abaco.store.writer import IDLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,8 @@ _CHANGED = "changed"
 BUSY_SECONDS = 4
 """How long a writer waits for the writers of this process, and then for those of others."""
 _CONNECTIONS = 64
+_RETURNED = "returned"
+"""What is noted at a connection to a server: when it was returned, by the monotonic clock."""
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
     for name, value in {
@@ -213,10 +218,11 @@ def _engine(url: str) -> Engine:
         pool_size=_CONNECTIONS,
         max_overflow=0,
         pool_timeout=30,
-        # a server of its own may have ended connections
-        pool_pre_ping=not is_file,
     )
     event.listen(engine, "before_execute", _note_change)
+    if not is_file:
+        event.listen(engine, "checkin", _note_return)
+        event.listen(engine, "checkout", functools.partial(_try_idle, engine))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
@@ -235,6 +241,22 @@ def _prepare(connection: Any, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _note_return(_connection: object, record: Any) -> None:
+    record.info[_RETURNED] = time.monotonic()
+
+
+def _try_idle(engine: Engine, connection: Any, record: Any, _lent: object) -> None:
+    """Let the pool connect again if the server has ended a connection that was idle."""
+    returned = record.info.get(_RETURNED)
+    if returned is None or time.monotonic() - returned <= IDLE_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        # what ended this one has ended the others
+        raise InvalidatePoolError from error
 
 
 def _begin(connection: Connection) -> None:

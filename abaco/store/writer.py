@@ -33,7 +33,7 @@ MAX_BATCH = 512
 """Operations in one transaction."""
 RETRY_SECONDS = 1.0
 IDLE_SECONDS = 1.0
-"""After which a connection is not used again as it is."""
+"""After which a connection is tried before it is used again: a server may have ended it meanwhile."""
 
 _logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Writer:
     def _transact(self, batch: list[_Waiting]) -> list[_Outcome]:
         outcomes: list[_Outcome] = []
         if time.monotonic() - self._used > IDLE_SECONDS:
-            # a server may have ended it meanwhile: the next one is tried before it is lent
+            # the next one is tried before it is lent, if it was idle as well
             self._disconnect()
         if self._connection is None:
             self._connection = self._database.writing_connection()

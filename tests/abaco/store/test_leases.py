@@ -235,3 +235,41 @@ def test_the_migrations_make_the_tables_that_an_empty_postgresql_is_given(
         assert shown[0].count("ix_executions_lane") == 2
     finally:
         engine.dispose()
+
+
+def test_postgresql_is_not_asked_before_each_use_of_a_connection(postgres: Postgres) -> None:
+    url = postgres.database()
+    with contextlib.closing(Database(url)) as opened:
+        for _ in range(100):
+            with opened.read() as tx:
+                tx.execute(sqlalchemy.select(1))
+    with contextlib.closing(Database(url)) as other:
+
+        def transactions() -> int:
+            with other.read() as tx:
+                found = tx.execute(
+                    sqlalchemy.text(
+                        "SELECT xact_commit + xact_rollback FROM pg_stat_database"
+                        " WHERE datname = current_database()"
+                    )
+                )
+                return int(found.scalar_one())
+
+        counted = eventually(lambda: (found := transactions()) >= 100 and found)
+    # the others made the tables, and counted
+    assert counted < 150
+
+
+def test_a_connection_that_the_server_has_ended_is_not_lent(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("abaco.store.database.IDLE_SECONDS", 0.0)
+    url = postgres.database()
+    with contextlib.closing(Database(url)) as opened, contextlib.closing(Database(url)) as other:
+        with opened.read() as tx:
+            first = tx.execute(sqlalchemy.select(sqlalchemy.func.pg_backend_pid())).scalar_one()
+        with other.read() as tx:
+            ended = tx.execute(sqlalchemy.select(sqlalchemy.func.pg_terminate_backend(first, 9000)))
+            assert ended.scalar_one()
+        with opened.read() as tx:
+            assert tx.execute(sqlalchemy.select(1)).scalar_one() == 1
