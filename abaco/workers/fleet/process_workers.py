@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +26,8 @@ from abaco.workers.worker import Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
     from abaco.settings import Image, Limits, Settings
     from abaco.store.database import Database
     from abaco.store.leases import Taken
@@ -38,6 +40,8 @@ MAX_WORKERS = 16
 """Of different actors that a process keeps, with their warm processes; of more, the one used longest ago ends."""
 _STOP_SECONDS = 5.0
 _LABEL = "of an execution"
+
+_Held: TypeAlias = "tuple[Taken | None, executions.Message | None]"
 
 _logger = logging.getLogger(__name__)
 
@@ -117,12 +121,15 @@ class ProcessWorkers:
 
     async def run(self, execution_id: str) -> None:
         """Run an execution for which the bell was rung, or the one before it; none if there is none."""
-        actor = await threads.run(self._actor_of, execution_id)
+        began = time.monotonic()
+        actor, held = await threads.run(self._take_if_ready, execution_id)
         worker = None if actor is None else await self._worker_of(actor)
         if worker is None:
             return
-        began = time.monotonic()
-        taken, message = await threads.run(self._take, execution_id, worker.id)
+        if held is None:
+            began = time.monotonic()
+            held = await threads.run(self._take, execution_id, worker.id)
+        taken, message = held
         if taken is None:
             return
         if taken.former is not None:
@@ -169,7 +176,7 @@ class ProcessWorkers:
     async def _worker_of(self, actor: Actor) -> Worker | None:
         """Return the worker of an actor, ready; None if it cannot run."""
         worker = self._workers.pop(actor["id"], None)
-        if worker is not None and (worker.retired or worker.revision != actor["revision"]):
+        if worker is not None and not _suits(worker, actor):
             await self._end(worker)
             worker = None
         if worker is None:
@@ -218,13 +225,23 @@ class ProcessWorkers:
                 worker.stop(stop)
             await asyncio.sleep(leases.BEAT_SECONDS)
 
-    def _take(
-        self, execution_id: str, worker_id: str
-    ) -> tuple[Taken | None, executions.Message | None]:
-        holder = f"{self._node_id}:{os.getpid()}"
+    def _take_if_ready(self, execution_id: str) -> tuple[Actor | None, _Held | None]:
+        """Return the actor of an execution, which is taken as well if its worker is here."""
         with self.database.write() as tx:
-            taken = leases.take(tx, execution_id, holder, worker_id, self._is_dead)
-            message = None if taken is None else executions.message_of(tx, taken.row["sequence"])
+            actor = leases.actor_of(tx, execution_id)
+            worker = None if actor is None else self._workers.get(actor["id"])
+            if actor is None or worker is None or not _suits(worker, actor):
+                return actor, None
+            return actor, self._take_in(tx, execution_id, worker.id)
+
+    def _take(self, execution_id: str, worker_id: str) -> _Held:
+        with self.database.write() as tx:
+            return self._take_in(tx, execution_id, worker_id)
+
+    def _take_in(self, tx: Connection, execution_id: str, worker_id: str) -> _Held:
+        holder = f"{self._node_id}:{os.getpid()}"
+        taken = leases.take(tx, execution_id, holder, worker_id, self._is_dead)
+        message = None if taken is None else executions.message_of(tx, taken.row["sequence"])
         return taken, message
 
     def _labels(self) -> dict[str, str]:
@@ -252,10 +269,6 @@ class ProcessWorkers:
         with self.database.read() as tx:
             return actors.get(tx, actor_id)
 
-    def _actor_of(self, execution_id: str) -> Actor | None:
-        with self.database.read() as tx:
-            return leases.actor_of(tx, execution_id)
-
     async def _set_status(self, actor_id: str, status: str, reason: str, revision: int) -> None:
         linked = await statuses.write_until_written(
             self.database, self.api_server, actor_id, status, reason, revision
@@ -266,3 +279,8 @@ class ProcessWorkers:
     def _ring_for(self, linked: executions.Accepted) -> Ring:
         with self.database.read() as tx:
             return ring_for(tx, linked)
+
+
+def _suits(worker: Worker, actor: Actor) -> bool:
+    """Tell whether a worker runs the messages of an actor as it is now."""
+    return not worker.retired and worker.revision == actor["revision"]
