@@ -65,7 +65,7 @@ class Writer:
     """The thread that writes operations, in the order in which they were given.
 
     Those that have to be written are tried again until they are, and those behind them that have to
-    be written, too, wait for them.
+    be written, too, wait for them. One with a value that the database will never take fails at once.
 
     Args:
         database: of the platform.
@@ -92,7 +92,8 @@ class Writer:
 
         Args:
             operation: to be written.
-            insistent: whether it is tried again until it is written, or the writer is closed.
+            insistent: whether it is tried again until it is written, the writer is closed, or
+                it is clear that the database will never take it.
         """
         waiting = _Waiting(operation, self._loop.create_future(), insistent)
         if self._closed:
@@ -140,7 +141,8 @@ class Writer:
         """Keep what has to be written and is not; return the outcomes of the others."""
         told: list[_Outcome] = []
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if outcome.error is not None and waiting.insistent:
+            error = outcome.error
+            if error is not None and waiting.insistent and not is_of_value(error):
                 self._left.append(waiting)
             else:
                 told.append(outcome)
@@ -153,7 +155,7 @@ class Writer:
             return self._transact(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             self._disconnect()
-            if len(batch) == 1 or not _is_of_one(error):
+            if len(batch) == 1 or not is_of_value(error):
                 return [_Outcome(waiting.done, None, error) for waiting in batch]
         # one that cannot be written fails alone
         return [outcome for waiting in batch for outcome in self._write([waiting])]
@@ -185,8 +187,11 @@ class Writer:
         return outcomes
 
 
-def _is_of_one(error: Exception) -> bool:
-    """Tell whether an error is about what was to be written, rather than about the database."""
+def is_of_value(error: Exception) -> bool:
+    """Tell whether an error is about what was to be written, rather than about the database.
+
+    What was to be written will never be taken then. Everything else may pass.
+    """
     if not isinstance(error, SQLAlchemyError):
         # drivers raise others for values that they cannot pass on
         return True

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from abaco.store.rows import Actor, Begun
 
 
+NOT_TAKEN = "the execution has ended, but its log and results cannot be stored"
+
+
 class ActorFacts(NamedTuple):
     """What an execution has to know about its actor."""
 
@@ -44,6 +47,21 @@ class End(NamedTuple):
         """End executions; return the message that each brings a linked actor."""
         executions.End.write(tx, [each.end for each in ends])
         return [each.emit(tx) for each in ends]
+
+    def without_what_was_refused(self) -> End:
+        """Return the end in status ERROR of an execution whose own end the database will never take."""
+        end = self.end
+        state = final_state(
+            end.execution,
+            end.finish_time,
+            0 if end.exit_code is None else end.exit_code,
+            NOT_TAKEN,
+            out_of_memory=False,
+        )
+        bare = end._replace(
+            status=executions.ERROR, log="", runtime=0, cpu=0, io=0, final_state=state
+        )
+        return self._replace(end=bare)
 
     def emit(self, tx: Connection) -> executions.Accepted | None:
         """Tell the actor's link and webhook, where it has them."""

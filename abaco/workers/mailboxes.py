@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock
 from abaco.store import executions
-from abaco.store.writer import Writer
+from abaco.store.writer import Writer, is_of_value
+from abaco.workers import endings
 from abaco.workers.mailbox import Entry, Mailbox, delay_of
 from abaco.workers.protocol import Ahead, Outcome, Waiting
 
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from abaco.store.rows import Begun, Queued
     from abaco.store.writer import Operation
     from abaco.throttling import Throttle
-    from abaco.workers import endings
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that wait in memory; others are read again when their turn comes."""
 MAX_UNWRITTEN = 64
 """Writes of executions that nobody waits for: with more, workers wait."""
 _UNWRITTEN = object()
+_REFUSED = object()
 
 _logger = logging.getLogger(__name__)
 
@@ -298,16 +299,20 @@ class Mailboxes:
     async def _write(self, written: asyncio.Future[Any]) -> Any:
         try:
             return await written
-        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway ends
-            # the next start finds its execution as one that was interrupted
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not written
+            # if the gateway ends, the next start finds its execution as one that was interrupted
             _logger.error("not written: %s", type(error).__name__)
-            return _UNWRITTEN
+            return _REFUSED if is_of_value(error) else _UNWRITTEN
 
     async def _end(
         self, written: asyncio.Future[Any], end: endings.End, execution_id: str, outcome: Outcome
     ) -> None:
         linked = await self._write(written)
-        if linked is _UNWRITTEN:
+        if linked is _REFUSED:
+            outcome = Outcome(unavailable=endings.NOT_TAKEN)
+            bare = end.without_what_was_refused()
+            linked = await self._write(self._writer.put(bare, insistent=True))
+        if linked is _REFUSED or linked is _UNWRITTEN:
             # who waits is told that the gateway ends
             return
         if outcome.result is not None and execution_id not in self._waiting:

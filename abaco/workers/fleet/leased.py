@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock
 from abaco.store import executions, leases, notices
+from abaco.store.writer import is_of_value
 from abaco.workers import threads
 from abaco.workers.fleet.bell import RUN, Ring
 from abaco.workers.fleet.sweeper import ring_for
@@ -183,7 +184,12 @@ class LeasedMessage:
             notices.tell(tx, notices.ENDED, entry.execution_id)
             return [] if linked is None else [ring_for(tx, linked)]
 
-        self._finish(write)
+        def write_bare(tx: Connection) -> list[Ring]:
+            (linked,) = type(end).write(tx, [end.without_what_was_refused()])
+            notices.tell(tx, notices.ENDED, entry.execution_id)
+            return [] if linked is None else [ring_for(tx, linked)]
+
+        self._finish(write, write_bare)
 
     def told(self, _execution: Begun, _result: bytes) -> None:
         """Leave it to the gateway that has sent the message, which finds results in the store."""
@@ -224,18 +230,22 @@ class LeasedMessage:
             entry.reason,
         )
 
-    def _finish(self, write: _Write) -> None:
-        """Write what becomes of the message, behind everything else; then it is settled."""
-        self._write_later(write, last=True)
+    def _finish(self, *ways: _Write) -> None:
+        """Write what becomes of the message, behind everything else; then it is settled.
 
-    def _write_later(self, write: _Write, *, last: bool = False) -> None:
+        Args:
+            ways: to write it. The next one is for when the database will never take what the one before writes.
+        """
+        self._write_later(*ways, last=True)
+
+    def _write_later(self, *ways: _Write, last: bool = False) -> None:
         before = self._writes[-1] if self._writes else None
-        task = asyncio.get_running_loop().create_task(self._write(write, before, last=last))
+        task = asyncio.get_running_loop().create_task(self._write(ways, before, last=last))
         self._writes.append(task)
 
     async def _write(
         self,
-        write: _Write,
+        ways: tuple[_Write, ...],
         before: asyncio.Task[None] | None,
         *,
         last: bool,
@@ -243,18 +253,23 @@ class LeasedMessage:
         if before is not None:
             await asyncio.wait({before})
         taken = self._taken
-        while taken is not None and not self.is_lost:
+        while ways and taken is not None and not self.is_lost:
             try:
-                rings = await threads.run(self._transact, taken, write, last=last)
+                rings = await threads.run(self._transact, taken, ways[0], last=last)
             except leases.LeaseLost:
                 self._lost = True
                 _logger.warning(
                     "execution %s was taken by another meanwhile: what is said of it here is dropped",
                     taken.row["id"],
                 )
-            except SQLAlchemyError as error:
-                _logger.error("not written yet: %s", type(error).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - drivers raise any for values that they cannot pass on
+                if is_of_value(error):
+                    row = taken.row["id"]
+                    _logger.error("execution %s: not written: %s", row, type(error).__name__)
+                    ways = ways[1:]
+                else:
+                    _logger.error("not written yet: %s", type(error).__name__)
+                    await asyncio.sleep(_RETRY_SECONDS)
                 continue
             else:
                 for ring in rings:

@@ -1,0 +1,121 @@
+"""Executions that have ended with something that the database will never take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abaco import clock
+from abaco.roles import ADMIN
+from abaco.settings import Limits
+from abaco.store import actors, executions, leases
+from abaco.store.database import Database
+from abaco.store.executions import TEXT, Accepted, Message, Submission
+from abaco.store.registrations import Registrant
+from abaco.store.rows import Execution
+from abaco.throttling import Throttle
+from abaco.workers import endings
+from abaco.workers.fleet.bell import Bell
+from abaco.workers.fleet.leased import LeasedMessage
+from abaco.workers.mailboxes import Mailboxes
+from tests.abaco.running import SECONDS
+from tests.conftest import NO_SERVICES, SERVICES
+from tests.services import Postgres
+
+refused = pytest.mark.parametrize(
+    "wrong", [{"log": "half of a character: \ud800"}, {"io": 2**70}], ids=["text", "number"]
+)
+NOWHERE = "amqp://127.0.0.1:1//"
+
+
+def submit(database: Database) -> Accepted:
+    described = {"image": "tacos", "status": actors.READY}
+    with database.write() as tx:
+        actor = actors.create(tx, "SD2E", Registrant("ada", (ADMIN,)), described)
+        sent = Submission("SD2E", actor["id"], "ada", Message(b"tacos", TEXT, {}), "ada")
+        (accepted,) = Submission.write(tx, [sent])
+    assert accepted is not None
+    return accepted
+
+
+def end_of(database: Database, accepted: Accepted, wrong: dict[str, Any]) -> endings.End:
+    """Return how an execution has ended, with something wrong in it."""
+    submission, moment = accepted.submission, clock.now()
+    with database.read() as tx:
+        actor = actors.get(tx, submission.actor_id)
+    assert actor is not None
+    begun: Any = {
+        "sequence": accepted.sequence,
+        "id": accepted.execution_id,
+        "actor_id": submission.actor_id,
+        "tenant": submission.tenant,
+        "worker_id": "worker",
+        "start_time": moment,
+    }
+    end = executions.End(
+        begun, executions.COMPLETE, "", 60, 1, 1, 1, 0, {"Status": "exited"}, moment
+    )
+    return endings.End(end._replace(**wrong), actor, "")
+
+
+def seen(database: Database, accepted: Accepted) -> Execution:
+    with database.read() as tx:
+        found = executions.find(tx, accepted.submission.actor_id, accepted.execution_id)
+    assert found is not None
+    return found
+
+
+def has_ended_in_error(database: Database, accepted: Accepted) -> bool:
+    row = seen(database, accepted)
+    state = row["final_state"] or {}
+    return (row["status"], state.get("Error")) == (executions.ERROR, endings.NOT_TAKEN)
+
+
+@refused
+def test_a_gateway_ends_in_error_what_sqlite_never_takes(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    async def end(database: Database) -> str:
+        mailboxes = Mailboxes(database, Limits(), Throttle(), lambda _: None)
+        accepted = submit(database)
+        mailboxes.deliver(accepted)
+        (entry,) = mailboxes.take(accepted.submission.actor_id, 1, lambda _: False)
+        waiting = mailboxes.ending(accepted.execution_id)
+        mailboxes.end(end_of(database, accepted, wrong), entry, [], "")
+        outcome = await asyncio.wait_for(waiting, SECONDS)
+        assert has_ended_in_error(database, accepted)
+        await mailboxes.close(SECONDS)
+        return outcome.unavailable
+
+    with contextlib.closing(Database(f"sqlite:///{tmp_path / 'abaco.db'}")) as database:
+        assert asyncio.run(end(database)) == endings.NOT_TAKEN
+
+
+@refused
+@pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
+def test_a_node_ends_in_error_what_postgresql_never_takes_and_goes_on(
+    postgres: Postgres, wrong: dict[str, Any]
+) -> None:
+    async def end(message: LeasedMessage, database: Database, wrong: dict[str, Any]) -> Accepted:
+        accepted = submit(database)
+        with database.write() as tx:
+            taken = leases.take(tx, accepted.execution_id, "here:1", "worker")
+        assert taken is not None
+        message.put(taken, accepted.submission.message, asyncio.get_running_loop().time())
+        (entry,) = message.take(accepted.submission.actor_id, 1, lambda _: False)
+        message.end(end_of(database, accepted, wrong), entry, [], "")
+        await asyncio.wait_for(message.settled(), SECONDS)
+        return accepted
+
+    async def end_two(database: Database) -> tuple[Accepted, Accepted]:
+        message = LeasedMessage(database, Bell(NOWHERE), 60)
+        return await end(message, database, wrong), await end(message, database, {})
+
+    with contextlib.closing(Database(postgres.database())) as database:
+        first, second = asyncio.run(end_two(database))
+        assert has_ended_in_error(database, first)
+        assert seen(database, second)["status"] == executions.COMPLETE
