@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from abaco.roles import ADMIN, ROLES
+from abaco.settings import CELERY
 from abaco.store import actors, aliases, nonces, permissions, registrations, sessions, tokens
 from abaco.store.registrations import Registrant
 
@@ -67,6 +68,7 @@ class Platform:
         address: the base URL of the gateway, as others know it.
         listening: the base URL at which it will listen.
         data: the folder of the platform's files.
+        is_fleet: whether other gateways serve it as well, whose output is collected in logs.
         stopping: tells whether the gateway was told to end, so that nobody waits for `prepare`.
     """
 
@@ -82,6 +84,7 @@ class Platform:
         self.address = settings.public_url or address
         self.listening = address
         self.data: Path = settings.data
+        self.is_fleet = settings.engine == CELERY
         self.tenant = settings.default_tenant
         self._database = database
         self._passes = passes

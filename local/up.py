@@ -150,6 +150,8 @@ def _register(platform: Platform, environment: dict[str, str], *, is_local: bool
     nonce = platform.nonce(actor, USER, ["Internal/everyone"], _NONCE)["id"]
     for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
         _write(platform.data / name.lower(), value)
+    if platform.is_fleet:
+        return _told_to_logs(platform, actor["id"])
     job = _job(environment, actor["id"], platform.data / "job")
     # who has configured a database has told this terminal only
     elsewhere = "" if is_local else " with the same variables"
@@ -175,6 +177,16 @@ def _register(platform: Platform, environment: dict[str, str], *, is_local: bool
         "In a browser, this address signs you in, once and within ten minutes:",
         f"page     {address_with(platform, platform.code(token) or '')}",
         "Ctrl-C stops it.",
+    ]
+
+
+def _told_to_logs(platform: Platform, actor_id: str) -> list[str]:
+    """Return what is said where logs keep it: where the credentials are, and none of them."""
+    return [
+        f"actor    {actor_id} (alias {ALIAS})",
+        f"token    in {_cache(platform)}",
+        f"nonce    in {platform.data / NONCE.lower()}",
+        f"The API is described at {platform.address}/docs.",
     ]
 
 
