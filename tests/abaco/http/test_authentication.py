@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ ROLE = "http://wso2.org/claims/role"
 HEADER = "X-Jwt-Assertion"
 
 
-def new_key() -> rsa.RSAPrivateKey:
+@functools.cache
+def key_of(_owner: str) -> rsa.RSAPrivateKey:
+    """Return somebody's key: not before a test needs it, which takes its time to make."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -44,14 +47,11 @@ def public(key: rsa.RSAPrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-KEY, OTHER_KEY = new_key(), new_key()
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway with a tenant for each kind of key, and one without."""
     folder = tmp_path_factory.mktemp("gateway")
-    (folder / "key.pem").write_bytes(public(KEY))
+    (folder / "key.pem").write_bytes(public(key_of("SD2E")))
     tenants = {
         "SD2E": {"jwt": {"algorithm": "RS256", "key_file": "key.pem"}},
         "TACC": {"jwt": {"algorithm": "HS256", "key": SHARED_KEY}},
@@ -75,17 +75,17 @@ def unsigned() -> str:
 def confused() -> str:
     """An assertion for RS256, signed with the public key as if that were shared."""
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
-    signed = assertion(private(KEY), "RS256").split(".")[1].encode()
+    signed = assertion(private(key_of("SD2E")), "RS256").split(".")[1].encode()
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
-        head + b"." + signed, public(KEY)
+        head + b"." + signed, public(key_of("SD2E"))
     )
     return b".".join((head, signed, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
 
 
 def tampered() -> str:
     """An assertion with the claims of another and its own signature."""
-    head, _, signature = assertion(private(KEY), "RS256").split(".")
-    claims = assertion(private(KEY), "RS256", **{ROLE: ADMIN}).split(".")[1]
+    head, _, signature = assertion(private(key_of("SD2E")), "RS256").split(".")
+    claims = assertion(private(key_of("SD2E")), "RS256", **{ROLE: ADMIN}).split(".")[1]
     return f"{head}.{claims}.{signature}"
 
 
@@ -203,7 +203,8 @@ def test_without_such_a_role(gateway: RunningGateway, roles: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("tenant", "key", "algorithm"),
-    [("SD2E", private(KEY), "RS256"), ("TACC", SHARED_KEY, "HS256")],
+    [("SD2E", lambda: private(key_of("SD2E")), "RS256"), ("TACC", lambda: SHARED_KEY, "HS256")],
+    ids=["SD2E", "TACC"],
 )
 @pytest.mark.parametrize(
     ("enduser", "user"),
@@ -213,12 +214,12 @@ def test_an_assertion_says_who_its_user_is(
     stranger: Client,
     gateway: RunningGateway,
     tenant: str,
-    key: bytes | str,
+    key: Callable[[], bytes | str],
     algorithm: str,
     enduser: str,
     user: str,
 ) -> None:
-    signed = assertion(key, algorithm, **{USER: enduser})
+    signed = assertion(key(), algorithm, **{USER: enduser})
     for name in (f"{HEADER}-{tenant}", f"x-jwt-assertion-{tenant.lower()}"):
         assert who(stranger, gateway, **{name: signed}) == user
 
@@ -277,7 +278,7 @@ def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
 
 def test_an_assertion_has_roles(stranger: Client) -> None:
     def headers(roles: str) -> dict[str, str]:
-        return {f"{HEADER}-SD2E": assertion(private(KEY), "RS256", **{ROLE: roles})}
+        return {f"{HEADER}-SD2E": assertion(private(key_of("SD2E")), "RS256", **{ROLE: roles})}
 
     assert stranger.refusal("GET", "", headers=headers("Internal/other")) == NO_ROLE
     everyone, both = headers("Internal/other,Internal/everyone"), headers(f"{EVERYONE}, {ADMIN}")
@@ -290,49 +291,55 @@ def test_an_assertion_has_roles(stranger: Client) -> None:
 def test_the_older_header_is_of_the_first_tenant(
     stranger: Client, ada: Client, gateway: RunningGateway
 ) -> None:
-    signed = assertion(private(KEY), "RS256")
+    signed = assertion(private(key_of("SD2E")), "RS256")
     assert who(stranger, gateway, Assertion=signed) == "ada"
     actor = ada.actor(NOWHERE)
     assert stranger.get(f"/{actor}", headers={"Assertion": signed}).status_code == 200
     assert_fault(stranger, Assertion=assertion(SHARED_KEY, "HS256"))
 
 
-REFUSED = {
-    "another's RSA key": ("SD2E", assertion(private(OTHER_KEY), "RS256")),
-    "RS512 for RS256": ("SD2E", assertion(private(KEY), "RS512")),
-    "HS256 for RS256": ("SD2E", assertion(SHARED_KEY, "HS256")),
-    "the public key as a shared one": ("SD2E", confused()),
-    "unsigned": ("SD2E", unsigned()),
-    "other claims": ("SD2E", tampered()),
-    "expired": ("SD2E", assertion(private(KEY), "RS256", exp=time.time() - 1)),
-    "too early": ("SD2E", assertion(private(KEY), "RS256", nbf=time.time() + 600)),
-    "no user": ("SD2E", assertion(private(KEY), "RS256", **{USER: ""})),
-    "a tenant only": ("SD2E", assertion(private(KEY), "RS256", **{USER: "@carbon.super"})),
-    "empty": ("SD2E", ""),
-    "a number": ("SD2E", "123"),
-    "three letters": ("SD2E", "a.b.c"),
-    "another shared key": ("TACC", assertion(SHARED_KEY + "!", "HS256")),
-    "HS512 for HS256": ("TACC", assertion(SHARED_KEY, "HS512")),
-    "RS256 for HS256": ("TACC", assertion(private(KEY), "RS256")),
-    "unsigned for HS256": ("TACC", unsigned()),
-    "no key configured": ("OPEN", assertion(SHARED_KEY, "HS256")),
-    "unsigned and no key": ("OPEN", unsigned()),
-    "unknown tenant": ("NOBODY", assertion(private(KEY), "RS256")),
-    "no tenant": ("", assertion(private(KEY), "RS256")),
-    "underscore": ("dev_sandbox", "123"),
+REFUSED: dict[str, tuple[str, Callable[[], str]]] = {
+    "another's RSA key": ("SD2E", lambda: assertion(private(key_of("somebody else")), "RS256")),
+    "RS512 for RS256": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS512")),
+    "HS256 for RS256": ("SD2E", lambda: assertion(SHARED_KEY, "HS256")),
+    "the public key as a shared one": ("SD2E", confused),
+    "unsigned": ("SD2E", unsigned),
+    "other claims": ("SD2E", tampered),
+    "expired": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS256", exp=time.time() - 1)),
+    "too early": (
+        "SD2E",
+        lambda: assertion(private(key_of("SD2E")), "RS256", nbf=time.time() + 600),
+    ),
+    "no user": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS256", **{USER: ""})),
+    "a tenant only": (
+        "SD2E",
+        lambda: assertion(private(key_of("SD2E")), "RS256", **{USER: "@carbon.super"}),
+    ),
+    "empty": ("SD2E", lambda: ""),
+    "a number": ("SD2E", lambda: "123"),
+    "three letters": ("SD2E", lambda: "a.b.c"),
+    "another shared key": ("TACC", lambda: assertion(SHARED_KEY + "!", "HS256")),
+    "HS512 for HS256": ("TACC", lambda: assertion(SHARED_KEY, "HS512")),
+    "RS256 for HS256": ("TACC", lambda: assertion(private(key_of("SD2E")), "RS256")),
+    "unsigned for HS256": ("TACC", unsigned),
+    "no key configured": ("OPEN", lambda: assertion(SHARED_KEY, "HS256")),
+    "unsigned and no key": ("OPEN", unsigned),
+    "unknown tenant": ("NOBODY", lambda: assertion(private(key_of("SD2E")), "RS256")),
+    "no tenant": ("", lambda: assertion(private(key_of("SD2E")), "RS256")),
+    "underscore": ("dev_sandbox", lambda: "123"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_assertion_that_does_not_hold(stranger: Client, name: str) -> None:
     tenant, signed = REFUSED[name]
-    assert_fault(stranger, **{f"{HEADER}-{tenant}": signed})
+    assert_fault(stranger, **{f"{HEADER}-{tenant}": signed()})
 
 
 def test_an_actor_is_told_the_header_of_the_assertion(stranger: Client, ada: Client) -> None:
     actor = ada.actor()
     message = {"tell": ["environment"]}
-    headers = {f"{HEADER}-SD2E": assertion(private(KEY), "RS256")}
+    headers = {f"{HEADER}-SD2E": assertion(private(key_of("SD2E")), "RS256")}
     sent = stranger.post(
         f"/{actor}/messages?_abaco_synchronous=true", json=message, headers=headers
     )
