@@ -296,7 +296,7 @@ class Client(httpx.Client):
 
 def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """Return what a condition returns as soon as it holds."""
-    deadline, pause = time.monotonic() + seconds, 0.01
+    deadline, pause = time.monotonic() + seconds, 0.02
     while not (value := condition()):
         assert time.monotonic() < deadline, "it does not come true"
         time.sleep(pause)

@@ -228,8 +228,9 @@ def test_the_log_of_what_runs_is_seen_and_it_is_stopped_at_the_other_gateway(
 ) -> None:
     execution = ada.submit(actor, {"print": "tacos", "sleep": 60})
     eventually(lambda: there.logs(actor, execution) == "tacos\n")
-    assert there.result("GET", f"/{actor}/executions/{execution}")["status"] == "RUNNING"
-    there.result("DELETE", f"/{actor}/executions/{execution}")
+    path = f"/{actor}/executions/{execution}"
+    eventually(lambda: there.result("GET", path)["status"] == "RUNNING")
+    there.result("DELETE", path)
     ended = ada.ended(actor, execution)
     assert (ended["status"], ended["exitCode"]) == ("COMPLETE", 143)
     assert "stopped on request" in there.logs(actor, execution)

@@ -34,7 +34,8 @@ def test_a_result_can_be_taken_while_the_execution_goes_on(
 ) -> None:
     execution_id = ada.submit(actor, {"results": ["early"], "wait for": str(tmp_path / "go")})
     eventually(lambda: ada.result_of(actor, execution_id) == b"early")
-    assert ada.result("GET", f"/{actor}/executions/{execution_id}")["status"] == "RUNNING"
+    path = f"/{actor}/executions/{execution_id}"
+    eventually(lambda: ada.result("GET", path)["status"] == "RUNNING")
     (tmp_path / "go").touch()
     ada.ended(actor, execution_id)
     assert ada.result_of(actor, execution_id) == b""

@@ -98,8 +98,12 @@ def test_what_is_not_known_yet_is_absent(ada: Client, tmp_path: Path) -> None:
     actor = ada.actor("cold")
     first = started(ada, actor, {}, tmp_path / "started")
     second = ada.submit(actor, {})
-    running = ada.result("GET", f"/{actor}/executions/{first}")
-    assert running["status"] == "RUNNING"
+    running = eventually(
+        lambda: (
+            (found := ada.result("GET", f"/{actor}/executions/{first}"))["status"] == "RUNNING"
+            and found
+        )
+    )
     assert {"workerId", "startTime"} <= running.keys()
     assert not {"finishTime", "exitCode", "finalState"} & running.keys()
     waiting = ada.result("GET", f"/{actor}/executions/{second}")
