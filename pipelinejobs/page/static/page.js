@@ -16,6 +16,15 @@
     }
   };
 
+  // Who chooses local times types them, too; the server reads UTC
+  const toLocal = (utc) => new Date(`${utc}Z`).toLocaleString("sv").replace(" ", "T").slice(0, utc.length);
+  const toUtc = (local) => new Date(local).toISOString().slice(0, local.length);
+  document.addEventListener("formdata", (event) => {
+    for (const field of event.target.querySelectorAll("[data-shown=local]")) {
+      if (field.value) event.formData.set(field.name, toUtc(field.value));
+    }
+  });
+
   // Times are written in UTC: the local one is beside it, or the other way round
   const localize = (root) => {
     const local = document.getElementById("zone")?.value === "local";
@@ -28,6 +37,11 @@
       const texts = [time.dataset.utc, `${here} local time`];
       time.title = (local ? texts.reverse() : texts).join("\n");
       if (!time.classList.contains("ago")) time.textContent = local ? here : time.dataset.text;
+    }
+    for (const field of root.querySelectorAll("input[type=datetime-local]")) {
+      const [shown, was] = [local ? "local" : "UTC", field.dataset.shown ?? "UTC"];
+      if (field.value && shown !== was) field.value = local ? toLocal(field.value) : toUtc(field.value);
+      field.dataset.shown = shown;
     }
     for (const name of document.querySelectorAll("[data-zone]")) name.textContent = local ? "local" : "UTC";
     document.dispatchEvent(new Event("localized"));

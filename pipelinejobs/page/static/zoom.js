@@ -62,9 +62,12 @@
     const [first, last] = [moment(Math.min(from, to)), moment(Math.max(from, to))];
     // a whole minute at least, which is what the fields hold
     const minutes = Math.max(1, Math.ceil((last - first) / 60000));
-    const written = (date) => date.toISOString().slice(0, 16);
-    form.elements.from.value = written(first);
-    form.elements.to.value = written(new Date(first.getTime() + minutes * 60000));
+    const fill = (field, date) => {
+      field.value = date.toISOString().slice(0, 16);
+      field.dataset.shown = "UTC";
+    };
+    fill(form.elements.from, first);
+    fill(form.elements.to, new Date(first.getTime() + minutes * 60000));
     form.requestSubmit();
   });
 

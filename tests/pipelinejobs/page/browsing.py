@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
@@ -11,9 +15,24 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.abaco.running import SECONDS, RunningGateway
-from tests.conftest import ROOT
+from tests.conftest import BROWSER, ROOT
 
 IMAGES = ROOT / "docs" / "images"
+
+
+def started(profile: Path) -> webdriver.Chrome:
+    """Start a browser with a profile of its own, in which nobody is signed in."""
+    assert BROWSER is not None
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage"]
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium refuses to run as root with one
+    for argument in (*arguments, f"--user-data-dir={profile}", "--disable-background-networking"):
+        options.add_argument(argument)
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
 
 
 class Browser:
@@ -35,6 +54,16 @@ class Browser:
             self.until(lambda: self.one("#live").text == "live")
             # a page that is loaded again would lose it
             self.driver.execute_script("window.loaded = 'once'")
+
+    @contextlib.contextmanager
+    def in_zone(self, name: str) -> Iterator[None]:
+        """Be in a time zone, such as `Asia/Tokyo`, until the end of the block."""
+        command = "Emulation.setTimezoneOverride"
+        self.driver.execute_cdp_cmd(command, {"timezoneId": name})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd(command, {"timezoneId": ""})
 
     @property
     def was_not_loaded_again(self) -> bool:

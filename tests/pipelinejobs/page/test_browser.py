@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from local import day
 from pipelinejobs.backend import Backend
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import BROWSER
-from tests.pipelinejobs.page.browsing import Browser
+from tests.pipelinejobs.page.browsing import Browser, started
 from tests.pipelinejobs.page.conftest import Job, new_address
 from tests.pipelinejobs.running import told
 
@@ -43,18 +42,7 @@ TAKE = "PIPELINEJOBS_SCREENSHOTS"
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """A browser with a profile of its own, in which nobody is signed in."""
-    assert BROWSER is not None
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium refuses to run as root with one
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (*arguments, f"--user-data-dir={profile}", "--disable-background-networking"):
-        options.add_argument(argument)
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
+    driver = started(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -412,9 +400,7 @@ def test_who_wants_the_dark_gets_it_without_an_account(browser: Browser) -> None
 
 
 def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) -> None:
-    zone = {"timezoneId": "Asia/Tokyo"}
-    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
-    try:
+    with browser.in_zone("Asia/Tokyo"):
         browser.open(f"/jobs/{job.uuid}")
         utc = browser.one("#headline time").text
         Select(browser.one("#zone")).select_by_visible_text("Local time")
@@ -423,8 +409,24 @@ def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) 
         assert browser.texts("#headline [data-zone]") == ["local"]
         Select(browser.one("#zone")).select_by_visible_text("UTC")
         assert browser.one("#headline time").text == utc
-    finally:
-        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
+@pytest.mark.parametrize("page", ["jobs", "refused", "gantt"])
+def test_who_has_chosen_local_times_types_them_as_well(browser: Browser, page: str) -> None:
+    with browser.in_zone("Asia/Tokyo"):
+        browser.open(f"/{page}?from=2026-11-28T20:30")
+        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        field = browser.one("input[name=from]")
+        assert field.get_attribute("value") == "2026-11-29T05:30"
+        label = field.find_element(By.XPATH, "..").get_attribute("textContent")
+        assert "from (local)" in str(label).lower()
+        browser.driver.execute_script(
+            "arguments[0].value = '2026-11-29T06:00'; arguments[0].form.requestSubmit()", field
+        )
+        eventually(lambda: "from=2026-11-28T21%3A00" in browser.driver.current_url)
+        assert browser.one("input[name=from]").get_attribute("value") == "2026-11-29T06:00"
+        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        assert browser.one("input[name=from]").get_attribute("value") == "2026-11-28T21:00"
 
 
 def test_the_list_is_used_by_keys_alone(browser: Browser, make_job: Callable[..., Job]) -> None:
@@ -458,9 +460,7 @@ def test_an_axis_has_round_times_in_the_zone_that_is_chosen(
     begin = now() - datetime.timedelta(hours=10)
     fields = {"$set": {"_properties.created_date": begin}}
     backend.jobs.coll.update_one({"uuid": job.uuid}, fields)
-    zone = {"timezoneId": "Asia/Kolkata"}  # half an hour from those of UTC
-    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
-    try:
+    with browser.in_zone("Asia/Kolkata"):  # half an hour from those of UTC
         browser.open("/gantt?session=round-times")
         utc = browser.texts(".ticks text")
         assert len(utc) >= 4
@@ -471,8 +471,6 @@ def test_an_axis_has_round_times_in_the_zone_that_is_chosen(
             assert text.endswith(":00") or " " in text, text
         Select(browser.one("#zone")).select_by_visible_text("UTC")
         assert browser.texts(".ticks text") == utc
-    finally:
-        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
 def test_what_can_be_done_with_selected_jobs_is_in_sight(
