@@ -301,7 +301,7 @@ def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
         assert time.monotonic() < deadline, "it does not come true"
         time.sleep(pause)
         # who asks often takes the time of those who work
-        pause = min(1.5 * pause, 0.1)
+        pause = min(1.5 * pause, 0.2)
     return value
 
 

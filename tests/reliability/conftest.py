@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.abaco.conftest import ada, admin, gateway, oven, stranger
+from tests.abaco.conftest import ada, admin, gateway, oven, shared, stranger
 from tests.abaco.running import RunningGateway
 from tests.manager.conftest import actor
 from tests.reliability.running import manager_gateway
 
-__all__ = ["actor", "ada", "admin", "gateway", "oven", "running", "stranger"]
+__all__ = ["actor", "ada", "admin", "gateway", "oven", "running", "shared", "stranger"]
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 
 from tests.abaco.running import NOWHERE, Client, eventually
 
+ALONE = True
+"""What is found are its actors."""
 DESCRIBED: tuple[dict[str, Any], ...] = (
     {"name": "alpha", "description": "makes tacos al pastor", "logEx": 100, "hints": ["a", "b"]},
     {"name": "beta", "description": "Makes Burritos", "logEx": 200, "stateless": False},

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from abaco.http.envelope import VERSION
 from tests.abaco.running import Client, RunningGateway, eventually
 
+ALONE = True
+"""Its aliases and actors are counted and named."""
 TABLE = """
 GET /healthz
 GET /readyz
