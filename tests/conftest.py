@@ -90,7 +90,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
     return Together(config, log)
 
 
-# what is imported for thousands of tests is no garbage, though it is looked through again and again
+# none of what thousands of tests import is garbage, though it would be looked through again and again
 gc.disable()
 
 
