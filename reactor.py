@@ -87,7 +87,7 @@ def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, lis
         others were not touched.
 
     Raises:
-        Uncertain: a job has changed meanwhile; whether messages were handled is unknown.
+        Uncertain: jobs have changed meanwhile; whether messages were handled is unknown.
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
     from manager import batch  # noqa: PLC0415 - most starts are for one message

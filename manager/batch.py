@@ -37,7 +37,7 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
         of a job is handled after one of the same job that was not; those at the end were not touched.
 
     Raises:
-        Uncertain: a job has changed meanwhile; whether messages were handled is unknown.
+        Uncertain: jobs have changed meanwhile; whether messages were handled is unknown.
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
     simple = list(_simple(reactors))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 import reactor
@@ -310,27 +311,76 @@ def test_histories_of_several_jobs_are_whole_and_in_order(
         assert stored["_history"]["bytes"] == history.size(stored["history"])
 
 
-def test_where_one_of_several_jobs_has_changed_nobody_knows_and_nothing_is_doubled(
+def late(monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any]) -> None:
+    """Let something change when the heads of several jobs have been read."""
+    load_heads = PipelineJobStore.load_heads
+
+    def load_and_be_late(self: PipelineJobStore, uuids: Any) -> Any:
+        found = load_heads(self, uuids)
+        change()
+        return found
+
+    monkeypatch.setattr(PipelineJobStore, "load_heads", load_and_be_late)
+
+
+def test_events_of_a_job_that_has_changed_meanwhile_are_left_and_not_those_of_others(
     actor: Actor,
     running: Document,
     others: list[Document],
     jobs: PipelineJobStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    load_heads = PipelineJobStore.load_heads
+    sent = [others[0], running, others[1], running]
+    with monkeypatch.context() as patch:
+        fail = {"uuid": running["uuid"], "name": "fail"}
+        late(patch, lambda: jobs.handle(fail, running["_update_token"]))
+        handled = together(actor, *[event(job, "update") for job in sent])
+    assert [end is not None for end in handled] == [True, False, True, False]
+    assert [names(actor, job) for job in others] == [["create", "run", "update"]] * 2
+    assert names(actor, running) == ["create", "run", "fail"]
+    # what is remembered is right
+    assert [done["revision"] for done in results(together(actor, event(others[0], "update")))] == [
+        3
+    ]
 
-    def load_and_be_late(self: PipelineJobStore, uuids: Any) -> Any:
-        found = load_heads(self, uuids)
-        jobs.handle({"uuid": running["uuid"], "name": "fail"}, running["_update_token"])
-        return found
 
+def test_a_job_that_is_hidden_does_not_keep_those_of_others_from_being_handled(
+    actor: Actor, running: Document, others: list[Document]
+) -> None:
+    assert actor.send({**without(event(running, ""), "name"), "action": "delete"}).error == ""
+    handled = together(actor, *[event(job, "update") for job in (others[0], running, others[1])])
+    assert [end is not None for end in handled] == [True, False, True]
+    assert "no job" in actor.send(event(running, "update")).error
+
+
+def test_where_it_is_unknown_which_jobs_have_changed_nothing_is_doubled(
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+    jobs: PipelineJobStore,
+    db: Db,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     messages = [actor.message(event(job, "update"), FIRST) for job in (running, *others)]
-    monkeypatch.setattr(PipelineJobStore, "load_heads", load_and_be_late)
-    with pytest.raises(Uncertain):
-        reactor.together(messages)
+    write = Collection.bulk_write
+
+    def write_and_be_late(self: Collection[Document], *requests: Any, **options: Any) -> Any:
+        written = write(self, *requests, **options)
+        # so many events of others that the one that was written has moved
+        for _ in range(history.MAX_ENTRIES):
+            jobs.handle({"uuid": others[0]["uuid"], "name": "update"}, others[0]["_update_token"])
+        return written
+
+    with monkeypatch.context() as patch:
+        fail = {"uuid": running["uuid"], "name": "fail"}
+        late(patch, lambda: jobs.handle(fail, running["_update_token"]))
+        patch.setattr(Collection, "bulk_write", write_and_be_late)
+        with pytest.raises(Uncertain):
+            reactor.together(messages)
     # so each comes again by itself, as one that may have been handled
     for message in messages[1:]:
         again = actor.send(message["MSG"], without(message, "_abaco_first_attempt", "MSG"))
         assert again.result["state"] == "RUNNING"
-    assert [names(actor, job) for job in others] == [["create", "run", "update"]] * 2
+    assert names(actor, others[0]).count("update") == 1 + history.MAX_ENTRIES
+    assert names(actor, others[1]) == ["create", "run", "update"]
     assert names(actor, running)[-1] == "fail"

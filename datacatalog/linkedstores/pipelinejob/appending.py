@@ -222,8 +222,8 @@ class AppendingStore(RotatingStore):
             none.
 
         Raises:
-            Uncertain: one of several jobs has changed meanwhile; whether the events of the others were
-                applied is unknown.
+            Uncertain: some of several jobs have changed meanwhile, and it is unknown which; whether
+                events of theirs were applied is unknown, too.
             PyMongoError: the database failed; whether they were applied is unknown.
         """
         found = [(job, self._first_entries(job, events)) for job, events in batches]
@@ -277,10 +277,10 @@ class AppendingStore(RotatingStore):
         return not history.is_full(job) and not former_salts.ended(job, now())
 
     def _append_all(self, joint: Sequence[tuple[StoredJob, list[history.Entry]]]) -> None:
-        """Write events of several jobs in one command.
+        """Write events of several jobs in one command; of those of a job that has changed, none are left.
 
         Raises:
-            Uncertain: another writer was faster, at one of them at least.
+            Uncertain: it is unknown at which jobs another writer was faster.
             PyMongoError: the database failed; whether they were written is unknown.
         """
         additions = [_Addition.of(job, entries) for job, entries in joint]
@@ -289,11 +289,26 @@ class AppendingStore(RotatingStore):
             for (job, _), each in zip(joint, additions, strict=True)
         ]
         updates = [UpdateOne(each.query, each.update) for each in changes]
-        if self.coll.bulk_write(updates, ordered=False).matched_count < len(updates):
+        count = self.coll.bulk_write(updates, ordered=False).matched_count
+        written = [True] * len(joint) if count == len(joint) else self._have_entries(joint)
+        if sum(written) != count:
+            # some have moved since
             raise Uncertain
-        for (job, _), addition, change in zip(joint, additions, changes, strict=True):
-            change.note(job)
-            addition.note(job)
+        for (job, entries), addition, change, done in zip(
+            joint, additions, changes, written, strict=True
+        ):
+            if done:
+                change.note(job)
+                addition.note(job)
+            else:
+                entries.clear()
+
+    def _have_entries(self, joint: Sequence[tuple[StoredJob, list[history.Entry]]]) -> list[bool]:
+        """Tell of each of some jobs whether its document has the entries that were to be added."""
+        query = {"_id": {"$in": [job["_id"] for job, _ in joint]}}
+        found = self.coll.find(query, {"history.uuid": 1})
+        uuids = {entry.get("uuid") for job in found for entry in history.recent(job)}
+        return [entries[-1]["uuid"] in uuids for _, entries in joint]
 
     def _append(self, job: StoredJob, entries: list[history.Entry]) -> bool:
         """Write events; tell whether no other writer was faster.
