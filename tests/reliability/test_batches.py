@@ -1,9 +1,13 @@
-"""Row 1 again, for events that are written together: a kill while a batch of them is on its way."""
+"""Row 1 again, for events that are written together: a kill while a batch of them is on its way.
+
+The events are of one job, which are one update, or of several, which are several in one command.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,12 +29,12 @@ from tests.reliability.running import (
 from tests.reliability.soak import BACK_SECONDS, many, note
 from tests.reliability.wire import Command, Fault, Proxy
 
-TOGETHER = 6
+TOGETHER, SEVERAL = 6, 3
 ROUNDS = many(1, 10)
 
 
 class Plan:
-    """Hold a write of an event until more events of the job wait, then the write of all these."""
+    """Hold a write of an event until more events wait, then the write of all these."""
 
     def __init__(self, proxy: Proxy, point: Fault) -> None:
         proxy.held.clear()
@@ -49,9 +53,10 @@ class Plan:
         eventually(lambda: not self._faults and self._proxy.held.is_set())
 
 
-def revision(db: Db, job: Document) -> int:
-    stored = db["jobs"].find_one({"uuid": job["uuid"]}) or {}
-    return int(stored["_properties"]["revision"])
+def revisions(db: Db, jobs: Sequence[Document]) -> int:
+    """Return how often some jobs have changed, all in all."""
+    found = db["jobs"].find({"uuid": {"$in": [job["uuid"] for job in jobs]}})
+    return sum(int(each["_properties"]["revision"]) for each in found)
 
 
 def test_a_kill_while_events_are_written_together_loses_nothing_and_doubles_nothing(
@@ -62,36 +67,43 @@ def test_a_kill_while_events_are_written_together_loses_nothing_and_doubles_noth
     pipeline: Document,
     db: Db,
 ) -> None:
-    points = [*itertools.product(("actor", "gateway"), (Fault.HOLD_BEFORE, Fault.HOLD_AFTER))]
+    kills = itertools.product(
+        ("actor", "gateway"), (Fault.HOLD_BEFORE, Fault.HOLD_AFTER), (SEVERAL,)
+    )
+    points = [*kills, ("gateway", Fault.HOLD_AFTER, 1)]
     record, back = Record(), []
-    made = running_jobs(jobs, pipeline, len(points) + 1)
+    other, *made = running_jobs(jobs, pipeline, 1 + SEVERAL)
     with Proxy(server.uri) as proxy, ThreadPoolExecutor(TOGETHER + 1) as threads:
         gateway = manager_gateway(tmp_path, {**mongodb, "authn": proxy.uri}).start()
         try:
             with gateway.admin() as admin:
-                actor = admin.actor(IMAGE)
+                # a second one would take what is to wait for the first
+                actor = admin.actor(IMAGE, maxWorkers=1)
                 sender = Sender(admin, actor, record)
 
                 def waiting() -> int:
                     return int(admin.result("GET", f"/{actor}/messages")["messages"])
 
-                for job, (victim, point) in zip(itertools.cycle(made[1:]), points * ROUNDS):
+                for victim, point, count in points * ROUNDS:
                     plan = proxy.plan = Plan(proxy, point)
-                    before = revision(db, job)
-                    sending = [threads.submit(sender.send, job)]
+                    before = revisions(db, made)
+                    sending = [threads.submit(sender.send, made[0])]
                     assert proxy.held.wait(SECONDS)
-                    sending += [threads.submit(sender.send, job) for _ in range(TOGETHER)]
+                    sending += [
+                        threads.submit(sender.send, made[number % count])
+                        for number in range(TOGETHER)
+                    ]
                     eventually(lambda: waiting() >= TOGETHER)
                     proxy.go_on.set()
                     plan.wait_for_the_batch()
                     applied = TOGETHER if point is Fault.HOLD_AFTER else 0
-                    assert revision(db, job) == before + 1 + applied
+                    assert revisions(db, made) == before + 1 + applied
                     kill(gateway, victim)
                     began = time.monotonic()
                     proxy.go_on.set()
                     if victim == "gateway":
                         gateway.start()
-                    back.append(sender.until_acknowledged(made[0], began))
+                    back.append(sender.until_acknowledged(other, began))
                     for each in sending:
                         each.result()
                     # those that begin again have to end before the next write is held
@@ -102,6 +114,6 @@ def test_a_kill_while_events_are_written_together_loses_nothing_and_doubles_noth
                         gateway.start()
         finally:
             gateway.kill()
-    assert problems(record, read_back(db, made)) == []
+    assert problems(record, read_back(db, [other, *made])) == []
     assert max(back) < BACK_SECONDS
     note(1, "kills while events are written together", len(back), record=record, back=back)
