@@ -247,8 +247,8 @@ class Image:
         handler: of a warm worker, `module:function`; called for each message, without arguments,
             it returns the exit code.
         batch: of a warm worker, `module:function`; called with the environments of several messages
-            of one sender that are ordered by the same value, it returns exit code, log and results
-            of those at the beginning that it has handled together.
+            that have values of `ordered_by`, it returns exit code, log and results of those at the
+            beginning, None for each that it has not handled.
         environment: what every process gets, under everything else.
         roles: whose users may register actors of it, beside administrators.
         users: who else may.
