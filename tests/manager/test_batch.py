@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,12 @@ from pymongo.errors import PyMongoError
 
 import reactor
 from datacatalog import mongo
-from datacatalog.linkedstores.pipelinejob import PipelineJobStore, Uncertain, history
+from datacatalog.linkedstores.pipelinejob import (
+    PipelineJobStore,
+    Uncertain,
+    appending,
+    history,
+)
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import get_admin_token
 from tests.actor import TRUSTED, Actor, event, names, url, without
@@ -384,3 +390,31 @@ def test_where_it_is_unknown_which_jobs_have_changed_nothing_is_doubled(
     assert names(actor, others[0]).count("update") == 1 + history.MAX_ENTRIES
     assert names(actor, others[1]) == ["create", "run", "update"]
     assert names(actor, running)[-1] == "fail"
+
+
+def test_jobs_that_need_room_do_not_hold_up_the_others_for_long(
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+    jobs: PipelineJobStore,
+    pipeline: Document,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    another = jobs.create(fields(pipeline, data={"number": 3}))
+    for job in others:
+        assert (
+            len(together(actor, *[event(job, "update")] * history.MAX_ENTRIES))
+            == history.MAX_ENTRIES
+        )
+    actor.bring(another, "run")
+    make_room = history.History.make_room
+
+    def make_room_slowly(*arguments: Any) -> Any:
+        time.sleep(2 * appending.MAX_SECONDS)
+        return make_room(*arguments)
+
+    monkeypatch.setattr(appending, "MAX_SECONDS", 0.01)
+    monkeypatch.setattr(history.History, "make_room", make_room_slowly)
+    sent = (*others, running, another)
+    handled = together(actor, *[event(job, "update") for job in sent])
+    assert [end is not None for end in handled] == [True, False, True, True]

@@ -6,6 +6,7 @@ Events of several jobs that come together are in one command, with an update for
 from __future__ import annotations
 
 import secrets
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
 """What has to be read of a job whose entries move."""
+MAX_SECONDS = 0.5
+"""For the jobs of a batch that take commands of their own; those that are left then wait."""
 
 
 class Applied(NamedTuple):
@@ -219,7 +222,7 @@ class AppendingStore(RotatingStore):
 
         Returns:
             What became of those that were applied, for each job; of one that has changed meanwhile,
-            none.
+            none, nor of one that would take too long.
 
         Raises:
             Uncertain: some of several jobs have changed meanwhile, and it is unknown which; whether
@@ -233,8 +236,10 @@ class AppendingStore(RotatingStore):
         else:
             joint = []
         written = {job["uuid"] for job, _ in joint}
+        end = time.monotonic() + MAX_SECONDS
         for job, entries in found:
-            if entries and job["uuid"] not in written and not self._append(job, entries):
+            is_left = job["uuid"] not in written
+            if entries and is_left and (time.monotonic() > end or not self._append(job, entries)):
                 entries.clear()
             if entries:
                 self.heads.keep(job)
