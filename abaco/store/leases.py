@@ -8,7 +8,7 @@ writes is refused. Messages that are ordered are in one lane, of which one is ta
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,13 +26,13 @@ from sqlalchemy import (
 from abaco.store import actors as actor_store
 from abaco.store import executions as store
 from abaco.store.records import Record, every, one
-from abaco.store.rows import Actor, Ended, Execution, InLane
-from abaco.store.tables import actors, executions
+from abaco.store.rows import Actor, Ended, Execution, Queued
+from abaco.store.tables import actors, executions, messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Executable
 
 LEASE_SECONDS, BEAT_SECONDS = 10.0, 1.0
 RING_SECONDS = 5.0
@@ -61,16 +61,30 @@ class Hold(NamedTuple):
     lane: str | None
 
 
+class Found(NamedTuple):
+    """An execution that has not ended, and its actor."""
+
+    row: Execution
+    actor: Actor
+
+    @property
+    def lane(self) -> str | None:
+        """By which it is ordered."""
+        return lane_of(self.row, stateless=self.actor["stateless"])
+
+
 class Taken(NamedTuple):
     """An execution that was taken to be run.
 
     Attributes:
-        row: as it was before.
+        row: as it is now.
+        message: what it is about; None where it is not there.
         former: the worker that had it and is dead, where there was one.
     """
 
     hold: Hold
     row: Execution
+    message: store.Message | None
     former: str | None
 
     @property
@@ -84,9 +98,14 @@ def later(seconds: float) -> ColumnElement[datetime.datetime]:
     return _NOW + datetime.timedelta(seconds=seconds)
 
 
+def find(tx: Connection, execution_id: str) -> Found | None:
+    """Return an execution that has not ended; None if its actor is gone, or is being deleted."""
+    return _found(tx, _BY_ID, {"b_id": execution_id})
+
+
 def take(
     tx: Connection,
-    execution_id: str,
+    found: Found,
     holder: str,
     worker_id: str,
     is_dead: Callable[[str], bool] = lambda _: False,
@@ -95,7 +114,7 @@ def take(
 
     Args:
         tx: a transaction that writes.
-        execution_id: for which the bell was rung.
+        found: for which the bell was rung, as it was found in this transaction.
         holder: who takes it.
         worker_id: of the worker that runs it.
         is_dead: tells whether another holder is known to have ended.
@@ -103,64 +122,33 @@ def take(
     Returns:
         None if there is nothing to run: it was, its lane waits, or its actor is gone.
     """
-    found = _find(tx, executions.c.id == execution_id)
-    if found is None:
-        return None
-    lane = lane_of(found)
+    lane = found.lane
     if lane is None:
-        row: InLane | None = found
+        row: Execution | None = found.row
     else:
         _enter(tx, lane)
-        row = _first(tx, found)
+        row = _first(tx, found.row, lane)
     if row is None:
         return None
     former = None
     if row["status"] == store.RUNNING:
         if not row["holder"] or not is_dead(row["holder"]):
             # whoever ends the one that runs rings for the next
-            tx.execute(_UNRING, {"b_sequence": found["sequence"]})
+            tx.execute(_UNRING, {"b_sequence": found.row["sequence"]})
             return None
         held = Hold(row["sequence"], row["fence"], lane)
         if tx.execute(update(executions).where(*_is(held)).values(holder=None)).rowcount != 1:
             return None
         former = row["worker_id"]
         give_back(tx, row["sequence"], row["id"], row["attempts"] + 1, row["tries"])
-    taken = one(
-        tx,
-        update(executions)
-        .where(
-            executions.c.sequence == row["sequence"],
-            executions.c.status == store.SUBMITTED,
-            or_(executions.c.due.is_(None), executions.c.due <= _NOW),
-        )
-        .values(
-            status=store.RUNNING,
-            fence=executions.c.fence + 1,
-            holder=holder,
-            worker_id=worker_id,
-            start_time=_NOW,
-            lease=later(LEASE_SECONDS),
-        )
-        .returning(executions),
-        Execution,
-    )
-    if taken is None:
+    named = {"b_sequence": row["sequence"], "b_holder": holder, "b_worker_id": worker_id}
+    values = tx.execute(_TAKE, named).first()
+    if values is None:
         return None
-    return Taken(Hold(taken["sequence"], taken["fence"], lane), taken, former)
-
-
-def actor_of(tx: Connection, execution_id: str) -> Actor | None:
-    """Return the actor of an execution that has not ended; None if it is gone, or is being deleted."""
-    query = (
-        select(actors)
-        .join(executions, executions.c.actor_id == actors.c.id)
-        .where(
-            executions.c.id == execution_id,
-            executions.c.status.in_((store.SUBMITTED, store.RUNNING)),
-            actors.c.status != actor_store.SHUTTING_DOWN,
-        )
-    )
-    return one(tx, query, Actor)
+    taken = cast("Execution", dict(zip(_OF_EXECUTION, values, strict=False)))
+    body, content_type, sent = values[len(_OF_EXECUTION) :]
+    message = None if body is None else store.Message(body, content_type, sent)
+    return Taken(Hold(taken["sequence"], taken["fence"], lane), taken, message, former)
 
 
 def beat(tx: Connection, hold: Hold) -> str:
@@ -403,28 +391,27 @@ def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Ended]:
     return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)), Ended)
 
 
-def lane_of(row: InLane) -> str | None:
+def lane_of(row: Queued, *, stateless: bool) -> str | None:
     """Return by what an execution is ordered."""
-    if not row["stateless"]:
+    if not stateless:
         return str(row["actor_id"])
     return None if row["ordering"] is None else f"{row['actor_id']} {row['ordering']}"
 
 
-def _find(tx: Connection, *conditions: ColumnElement[bool]) -> InLane | None:
-    query = (
-        select(executions, actors.c.stateless)
-        .join(actors, actors.c.id == executions.c.actor_id)
-        .where(*conditions, executions.c.status.in_((store.SUBMITTED, store.RUNNING)))
-        .where(actors.c.status != actor_store.SHUTTING_DOWN)
-        .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
-        .limit(1)
-    )
-    return one(tx, query, InLane)
+def _found(tx: Connection, query: Executable, named: Mapping[str, str]) -> Found | None:
+    values = tx.execute(query, named).first()
+    if values is None:
+        return None
+    row = dict(zip(_OF_EXECUTION, values, strict=False))
+    actor = dict(zip(_OF_ACTOR, values[len(_OF_EXECUTION) :], strict=True))
+    return Found(cast("Execution", row), cast("Actor", actor))
 
 
-def _first(tx: Connection, row: InLane) -> InLane | None:
+def _first(tx: Connection, row: Execution, lane: str) -> Execution | None:
     """Return what runs in a lane, or else what comes first."""
-    return _find(tx, *_in_lane(row["actor_id"], row["ordering"], lane_of(row) or ""))
+    query = _UNENDED.where(*_in_lane(row["actor_id"], row["ordering"], lane)).limit(1)
+    first = _found(tx, query, {})
+    return None if first is None else first.row
 
 
 def _in_lane(actor_id: str, ordering: str | None, lane: str) -> tuple[ColumnElement[bool], ...]:
@@ -450,3 +437,37 @@ _BY_SEQUENCE = update(executions).where(executions.c.sequence == bindparam("b_se
 _RING = _BY_SEQUENCE.values(rung=_NOW)
 _UNRING = _BY_SEQUENCE.values(rung=None)
 _RELEASE = _BY_SEQUENCE.values(holder=None, lease=None, rung=None)
+_OF_EXECUTION, _OF_ACTOR = (
+    tuple(column.name for column in table.columns) for table in (executions, actors)
+)
+_UNENDED = (
+    select(executions, actors)
+    .join(actors, actors.c.id == executions.c.actor_id)
+    .where(executions.c.status.in_((store.SUBMITTED, store.RUNNING)))
+    .where(actors.c.status != actor_store.SHUTTING_DOWN)
+    .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
+)
+_BY_ID = _UNENDED.where(executions.c.id == bindparam("b_id"))
+_TAKE = (
+    _BY_SEQUENCE.where(
+        executions.c.status == store.SUBMITTED,
+        or_(executions.c.due.is_(None), executions.c.due <= _NOW),
+    )
+    .values(
+        status=store.RUNNING,
+        fence=executions.c.fence + 1,
+        holder=bindparam("b_holder"),
+        worker_id=bindparam("b_worker_id"),
+        start_time=_NOW,
+        lease=later(LEASE_SECONDS),
+    )
+    .returning(
+        executions,
+        *(
+            select(messages.c[name])
+            .where(messages.c.sequence == executions.c.sequence)
+            .scalar_subquery()
+            for name in store.Message._fields
+        ),
+    )
+)

@@ -126,12 +126,6 @@ class Execution(Queued, Listed):
     stop: str | None
 
 
-class InLane(Execution):
-    """A row of `executions`, with what decides its lane."""
-
-    stateless: bool
-
-
 class Ended(TypedDict):
     """Of an execution, what those who wait for it need."""
 

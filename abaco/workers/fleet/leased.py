@@ -66,15 +66,14 @@ class LeasedMessage:
         """Whether another may have taken what is here."""
         return self._lost or time.monotonic() - self._renewed > SAFE_SECONDS
 
-    def put(self, taken: Taken, message: executions.Message | None, began: float) -> None:
+    def put(self, taken: Taken, began: float) -> None:
         """Put a message here.
 
         Args:
             taken: the execution, with its lease.
-            message: what it is about; None where it is not there.
             began: when the lease was asked for, by the monotonic clock.
         """
-        row = taken.row
+        row, message = taken.row, taken.message
         self._taken, self._renewed, self._lost = taken, began, False
         self._settled.clear()
         waits = message is not None and message.environment.get(_SYNCHRONOUS, "").lower() == "true"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from abaco.settings import Image, Limits, Settings
     from abaco.store.database import Database
-    from abaco.store.leases import Taken
+    from abaco.store.leases import Found, Taken
     from abaco.store.rows import Actor
     from abaco.workers.containers import Container
     from abaco.workers.fleet.bell import Bell, Ring
@@ -40,8 +40,6 @@ MAX_WORKERS = 16
 """Of different actors that a process keeps, with their warm processes; of more, the one used longest ago ends."""
 _STOP_SECONDS = 5.0
 _LABEL = "of an execution"
-
-_Held: TypeAlias = "tuple[Taken | None, executions.Message | None]"
 
 _logger = logging.getLogger(__name__)
 
@@ -122,20 +120,19 @@ class ProcessWorkers:
     async def run(self, execution_id: str) -> None:
         """Run an execution for which the bell was rung, or the one before it; none if there is none."""
         began = time.monotonic()
-        actor, held = await threads.run(self._take_if_ready, execution_id)
+        actor, is_here, taken = await threads.run(self._take_if_ready, execution_id)
         worker = None if actor is None else await self._worker_of(actor)
         if worker is None:
             return
-        if held is None:
+        if not is_here:
             began = time.monotonic()
-            held = await threads.run(self._take, execution_id, worker.id)
-        taken, message = held
+            taken = await threads.run(self._take, execution_id, worker.id)
         if taken is None:
             return
         if taken.former is not None:
             # what a process of this node left running when it was killed
             await threads.run(self._end_left, taken.former)
-        self._message.put(taken, message, began)
+        self._message.put(taken, began)
         worker.wake()
         beating = asyncio.create_task(self._beat(worker, taken))
         settled = asyncio.create_task(self._message.settled())
@@ -225,24 +222,25 @@ class ProcessWorkers:
                 worker.stop(stop)
             await asyncio.sleep(leases.BEAT_SECONDS)
 
-    def _take_if_ready(self, execution_id: str) -> tuple[Actor | None, _Held | None]:
-        """Return the actor of an execution, which is taken as well if its worker is here."""
+    def _take_if_ready(self, execution_id: str) -> tuple[Actor | None, bool, Taken | None]:
+        """Return the actor of an execution, and whether its worker is here; then it is taken as well."""
         with self.database.write() as tx:
-            actor = leases.actor_of(tx, execution_id)
-            worker = None if actor is None else self._workers.get(actor["id"])
-            if actor is None or worker is None or not _suits(worker, actor):
-                return actor, None
-            return actor, self._take_in(tx, execution_id, worker.id)
+            found = leases.find(tx, execution_id)
+            if found is None:
+                return None, False, None
+            worker = self._workers.get(found.actor["id"])
+            if worker is None or not _suits(worker, found.actor):
+                return found.actor, False, None
+            return found.actor, True, self._take_in(tx, found, worker.id)
 
-    def _take(self, execution_id: str, worker_id: str) -> _Held:
+    def _take(self, execution_id: str, worker_id: str) -> Taken | None:
         with self.database.write() as tx:
-            return self._take_in(tx, execution_id, worker_id)
+            found = leases.find(tx, execution_id)
+            return None if found is None else self._take_in(tx, found, worker_id)
 
-    def _take_in(self, tx: Connection, execution_id: str, worker_id: str) -> _Held:
+    def _take_in(self, tx: Connection, found: Found, worker_id: str) -> Taken | None:
         holder = f"{self._node_id}:{os.getpid()}"
-        taken = leases.take(tx, execution_id, holder, worker_id, self._is_dead)
-        message = None if taken is None else executions.message_of(tx, taken.row["sequence"])
-        return taken, message
+        return leases.take(tx, found, holder, worker_id, self._is_dead)
 
     def _labels(self) -> dict[str, str]:
         """Return what tells whether a container is still needed."""

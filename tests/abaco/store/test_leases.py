@@ -49,7 +49,10 @@ def submit(database: Database, actor: str, ordering: str | None = None) -> str:
 
 def take(database: Database, execution: str, holder: str = "here:1", *, dead: str = "") -> Any:
     with database.write() as tx:
-        return leases.take(tx, execution, holder, "worker", lambda other: other == dead)
+        found = leases.find(tx, execution)
+        if found is None:
+            return None
+        return leases.take(tx, found, holder, "worker", lambda other: other == dead)
 
 
 def end(database: Database, taken: Taken) -> str | None:
@@ -88,6 +91,22 @@ def test_a_message_has_one_holder(database: Database) -> None:
     assert take(database, execution, "there:1") is None
     end(database, taken)
     assert take(database, execution, "there:1") is None
+
+
+def test_a_message_is_taken_with_its_content_in_two_statements(database: Database) -> None:
+    execution = submit(database, an_actor(database, stateless=True))
+    statements: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    sqlalchemy.event.listen(database.engine, "before_cursor_execute", count)
+    try:
+        taken = take(database, execution)
+    finally:
+        sqlalchemy.event.remove(database.engine, "before_cursor_execute", count)
+    assert taken.message == Message(b"tacos", TEXT, {})
+    assert len(statements) == 2, statements
 
 
 def test_who_was_cut_off_ends_nothing_that_another_has_taken(database: Database) -> None:

@@ -103,9 +103,11 @@ def test_a_node_ends_in_error_what_postgresql_never_takes_and_goes_on(
     async def end(message: LeasedMessage, database: Database, wrong: dict[str, Any]) -> Accepted:
         accepted = submit(database)
         with database.write() as tx:
-            taken = leases.take(tx, accepted.execution_id, "here:1", "worker")
+            found = leases.find(tx, accepted.execution_id)
+            assert found is not None
+            taken = leases.take(tx, found, "here:1", "worker")
         assert taken is not None
-        message.put(taken, accepted.submission.message, asyncio.get_running_loop().time())
+        message.put(taken, asyncio.get_running_loop().time())
         (entry,) = message.take(accepted.submission.actor_id, 1, lambda _: False)
         message.end(end_of(database, accepted, wrong), entry, [], "")
         await asyncio.wait_for(message.settled(), SECONDS)
