@@ -137,7 +137,7 @@ def take(
             tx.execute(_UNRING, {"b_sequence": found.row["sequence"]})
             return None
         held = Hold(row["sequence"], row["fence"], lane)
-        if tx.execute(update(executions).where(*_is(held)).values(holder=None)).rowcount != 1:
+        if tx.execute(_ABANDON, _named(held)).rowcount != 1:
             return None
         former = row["worker_id"]
         give_back(tx, row["sequence"], row["id"], row["attempts"] + 1, row["tries"])
@@ -157,17 +157,10 @@ def beat(tx: Connection, hold: Hold) -> str:
     Raises:
         LeaseLost: it is not held any more.
     """
-    row = one(
-        tx,
-        update(executions)
-        .where(*_is(hold))
-        .values(lease=later(LEASE_SECONDS))
-        .returning(executions.c.stop),
-        Record,
-    )
+    row = tx.execute(_BEAT, _named(hold)).first()
     if row is None:
         raise LeaseLost
-    return str(row["stop"] or "")
+    return str(row.stop or "")
 
 
 def check(tx: Connection, hold: Hold) -> None:
@@ -178,8 +171,7 @@ def check(tx: Connection, hold: Hold) -> None:
     """
     if hold.lane is not None:
         _enter(tx, hold.lane)
-    query = select(executions.c.sequence).where(*_is(hold)).with_for_update()
-    if tx.execute(query).first() is None:
+    if tx.execute(_CHECK, _named(hold)).first() is None:
         raise LeaseLost
 
 
@@ -206,17 +198,12 @@ def next_in(tx: Connection, actor_id: str, ordering: str | None, lane: str | Non
     """Return the execution that comes next in a lane, if nobody is going to ring for it."""
     if lane is None:
         return None
-    query = (
-        select(executions.c.sequence, executions.c.id, executions.c.rung)
-        .where(*_in_lane(actor_id, ordering, lane), executions.c.status == store.SUBMITTED)
-        .order_by(executions.c.sequence)
-        .limit(1)
-    )
-    row = one(tx, query, Record)
-    if row is None or row["rung"] is not None:
+    named = {"b_actor_id": actor_id, "b_ordering": ordering}
+    row = tx.execute(_NEXT[lane == actor_id], named).first()
+    if row is None or row.rung is not None:
         return None
-    tx.execute(update(executions).where(executions.c.sequence == row["sequence"]).values(rung=_NOW))
-    return str(row["id"])
+    tx.execute(_RING, {"b_sequence": row.sequence})
+    return str(row.id)
 
 
 def expired(tx: Connection) -> list[Execution]:
@@ -398,7 +385,7 @@ def lane_of(row: Queued, *, stateless: bool) -> str | None:
     return None if row["ordering"] is None else f"{row['actor_id']} {row['ordering']}"
 
 
-def _found(tx: Connection, query: Executable, named: Mapping[str, str]) -> Found | None:
+def _found(tx: Connection, query: Executable, named: Mapping[str, str | None]) -> Found | None:
     values = tx.execute(query, named).first()
     if values is None:
         return None
@@ -409,30 +396,22 @@ def _found(tx: Connection, query: Executable, named: Mapping[str, str]) -> Found
 
 def _first(tx: Connection, row: Execution, lane: str) -> Execution | None:
     """Return what runs in a lane, or else what comes first."""
-    query = _UNENDED.where(*_in_lane(row["actor_id"], row["ordering"], lane)).limit(1)
-    first = _found(tx, query, {})
+    actor_id = row["actor_id"]
+    named = {"b_actor_id": actor_id, "b_ordering": row["ordering"]}
+    first = _found(tx, _FIRST[lane == actor_id], named)
     return None if first is None else first.row
-
-
-def _in_lane(actor_id: str, ordering: str | None, lane: str) -> tuple[ColumnElement[bool], ...]:
-    mine = executions.c.actor_id == actor_id
-    # the lane of an actor that is not stateless has all its messages
-    return (mine,) if lane == actor_id else (mine, executions.c.ordering == ordering)
 
 
 def _enter(tx: Connection, lane: str) -> None:
     """Wait until nobody else takes or ends anything in a lane."""
-    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(lane, 0))))
+    tx.execute(_ENTER, {"b_lane": lane})
 
 
-def _is(hold: Hold) -> tuple[ColumnElement[bool], ...]:
-    return (
-        executions.c.sequence == hold.sequence,
-        executions.c.fence == hold.fence,
-        executions.c.status == store.RUNNING,
-    )
+def _named(hold: Hold) -> dict[str, int]:
+    return {"b_sequence": hold.sequence, "b_fence": hold.fence}
 
 
+# statements that a message costs are made once: to make one takes as long as to run it
 _BY_SEQUENCE = update(executions).where(executions.c.sequence == bindparam("b_sequence"))
 _RING = _BY_SEQUENCE.values(rung=_NOW)
 _UNRING = _BY_SEQUENCE.values(rung=None)
@@ -447,6 +426,32 @@ _UNENDED = (
     .where(actors.c.status != actor_store.SHUTTING_DOWN)
     .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
 )
+_IS_HELD = (
+    executions.c.sequence == bindparam("b_sequence"),
+    executions.c.fence == bindparam("b_fence"),
+    executions.c.status == store.RUNNING,
+)
+_ABANDON = update(executions).where(*_IS_HELD).values(holder=None)
+_BEAT = (
+    update(executions)
+    .where(*_IS_HELD)
+    .values(lease=later(LEASE_SECONDS))
+    .returning(executions.c.stop)
+)
+_CHECK = select(executions.c.sequence).where(*_IS_HELD).with_for_update()
+_ENTER = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("b_lane"), 0)))
+_OF_ACTOR_LANE = executions.c.actor_id == bindparam("b_actor_id")
+_OF_KEY_LANE = and_(_OF_ACTOR_LANE, executions.c.ordering == bindparam("b_ordering"))
+_LANES = {True: _OF_ACTOR_LANE, False: _OF_KEY_LANE}
+"""What is in a lane, by whether it is that of an actor that is not stateless, which has all its messages."""
+_FIRST = {whole: _UNENDED.where(lane).limit(1) for whole, lane in _LANES.items()}
+_NEXT = {
+    whole: select(executions.c.sequence, executions.c.id, executions.c.rung)
+    .where(lane, executions.c.status == store.SUBMITTED)
+    .order_by(executions.c.sequence)
+    .limit(1)
+    for whole, lane in _LANES.items()
+}
 _BY_ID = _UNENDED.where(executions.c.id == bindparam("b_id"))
 _TAKE = (
     _BY_SEQUENCE.where(

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
@@ -45,9 +45,12 @@ class Notice(NamedTuple):
     value: str = ""
 
 
+_TELL = select(func.pg_notify(_CHANNEL, bindparam("b_text")))
+
+
 def tell(tx: Connection, kind: str, value: str = "") -> None:
     """Tell all who listen, when the transaction is committed."""
-    tx.execute(select(func.pg_notify(_CHANNEL, f"{kind} {value}")))
+    tx.execute(_TELL, {"b_text": f"{kind} {value}"})
 
 
 class Listener:
