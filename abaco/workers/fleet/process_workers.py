@@ -120,7 +120,8 @@ class ProcessWorkers:
     async def run(self, execution_id: str) -> None:
         """Run an execution for which the bell was rung, or the one before it; none if there is none."""
         began = time.monotonic()
-        actor, is_here, taken = await threads.run(self._take_if_ready, execution_id)
+        # nothing runs meanwhile that the event loop would keep waiting
+        actor, is_here, taken = self._take_if_ready(execution_id)
         worker = None if actor is None else await self._worker_of(actor)
         if worker is None:
             return
