@@ -146,6 +146,9 @@ def take(
     if values is None:
         return None
     taken = cast("Execution", dict(zip(_OF_EXECUTION, values, strict=False)))
+    if taken["sequence"] != found.row["sequence"]:
+        # its ring is used up: whoever ends the one before it rings for it
+        tx.execute(_UNRING, {"b_sequence": found.row["sequence"]})
     body, content_type, sent = values[len(_OF_EXECUTION) :]
     message = None if body is None else store.Message(body, content_type, sent)
     return Taken(Hold(taken["sequence"], taken["fence"], lane), taken, message, former)

@@ -158,16 +158,19 @@ def test_of_a_lane_the_first_is_taken_and_the_next_is_rung_for_at_its_end(
     database: Database, stateless: bool, key: str | None
 ) -> None:
     actor = an_actor(database, stateless=stateless)
-    first, second, third = (submit(database, actor, key) for _ in range(3))
+    first, second, third, fourth = (submit(database, actor, key) for _ in range(4))
+    # the ring of the first was lost, and that of the third is used up
     taken = take(database, third)
     assert taken.row["id"] == first
     # heard while the first runs, so that its ring is used up
     assert take(database, second) is None
     assert end(database, taken) == second
     taken = take(database, second)
-    # the ring of the third is still to be heard
+    assert end(database, taken) == third
+    taken = take(database, third)
+    # the ring of the fourth is still to be heard
     assert end(database, taken) is None
-    end(database, take(database, third))
+    end(database, take(database, fourth))
 
 
 def test_other_keys_and_none_are_taken_meanwhile(database: Database) -> None:
