@@ -29,6 +29,11 @@ def take_within(tx: Connection, number: int) -> bool:
     return bool(tx.scalar(select(func.pg_try_advisory_xact_lock(number))))
 
 
+def is_free(tx: Connection, number: int) -> bool:
+    """Tell whether no process has a lock; any number may ask that at the same time."""
+    return bool(tx.scalar(select(func.pg_try_advisory_xact_lock_shared(number))))
+
+
 class Lock:
     """A lock that one process has at a time; it is lost with the connection.
 

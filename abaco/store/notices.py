@@ -72,9 +72,10 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, if that was begun."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         import psycopg  # noqa: PLC0415 - who has PostgreSQL has it

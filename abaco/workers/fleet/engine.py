@@ -78,11 +78,9 @@ class Fleet:
         Raises:
             ServerError: a gateway that runs messages itself uses the database.
         """
-        alone = locks.Lock(self._database, locks.ONLY_GATEWAY)
-        if not await threads.run(alone.take):
+        if await threads.run(self._is_run_alone):
             message = "a gateway with engine: local is using the platform's database: stop it first"
             raise ServerError(message)
-        await threads.run(alone.release)
         self._listener.start()
         self._begin(self._repeat(lambda: threads.run(self._sweeper.sweep), _SWEEP_SECONDS))
         self._begin(self._repeat(self._look, _LOOK_SECONDS))
@@ -267,6 +265,10 @@ class Fleet:
             await self._guarded(work())
 
     # What is done with the database, in threads
+
+    def _is_run_alone(self) -> bool:
+        with self._database.read() as tx:
+            return not locks.is_free(tx, locks.ONLY_GATEWAY)
 
     async def _deliver(self, accepted: Accepted) -> None:
         actor_id = accepted.submission.actor_id

@@ -221,6 +221,10 @@ def test_more_messages_are_numbered_than_32_bits_hold(database: Database) -> Non
     assert message is not None
 
 
+def test_a_listener_that_was_not_started_is_stopped(database: Database) -> None:
+    notices.Listener(database, lambda _: None).stop()
+
+
 def test_what_one_writes_the_others_hear(postgres: Postgres, database: Database) -> None:
     heard: list[notices.Notice] = []
     other = Database(database.engine.url.render_as_string(hide_password=False))
