@@ -1,4 +1,4 @@
-"""PostgreSQL and RabbitMQ for the tests of several machines: on free loopback ports, in folders of their own.
+"""PostgreSQL and RabbitMQ for the tests of several machines: on free ports, in folders of their own.
 
 `make services` installs the programs on Debian.
 """
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 from amqp import Connection as Broker
 from psycopg import sql
@@ -23,14 +24,15 @@ from psycopg import sql
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import POSTGRES, RABBITMQ
 
+LOOPBACK = "127.0.0.1"
 _START_SECONDS = 120.0
 """RabbitMQ takes seconds of processor time, of which a busy machine has few."""
 
 
-def free_port() -> int:
+def free_port(host: str = LOOPBACK) -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         return int(free.getsockname()[1])
 
 
@@ -39,10 +41,11 @@ class Service:
 
     Args:
         user: whose process it is where root runs the tests.
+        host: the address of this machine that it listens at.
     """
 
-    def __init__(self, user: str) -> None:
-        self.port = free_port()
+    def __init__(self, user: str, host: str) -> None:
+        self.host, self.port = host, free_port(host)
         self.folder = Path(tempfile.mkdtemp(prefix="abaco-service-"))
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -108,6 +111,21 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let it answer nothing meanwhile."""
+        server = psutil.Process(self.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
     def close(self) -> None:
         """End it, and remove what it has on disk."""
         self.stop(signal.SIGINT)
@@ -118,11 +136,12 @@ class Postgres(Service):
     """A PostgreSQL server, with a database for each who asks for one.
 
     Args:
+        host: the address of this machine that it listens at.
         fsync: whether what is committed is on disk, which the tests do without.
     """
 
-    def __init__(self, *, fsync: bool = False) -> None:
-        super().__init__("postgres")
+    def __init__(self, host: str = LOOPBACK, *, fsync: bool = False) -> None:
+        super().__init__("postgres", host)
         self._fsync = "on" if fsync else "off"
         self._programs = POSTGRES[-1].parent
         self._data = self.folder / "data"
@@ -130,12 +149,14 @@ class Postgres(Service):
             *(str(self._programs / "initdb"), "--auth=trust", "--username=postgres"),
             *("--encoding=UTF8", "--no-sync", f"--pgdata={self._data}"),
         )
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
         self.start()
 
     def start(self) -> None:
         """Start it at its port; return when it answers."""
         options = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": self.port,
             "unix_socket_directories": self.folder,
             "max_connections": 300,
@@ -148,7 +169,7 @@ class Postgres(Service):
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres", autocommit=True
+            f"host={self.host} port={self.port} user=postgres dbname=postgres", autocommit=True
         )
 
     def database(self) -> str:
@@ -156,7 +177,7 @@ class Postgres(Service):
         name = f"abaco_{secrets.token_hex(4)}"
         with self._connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://postgres@{self.host}:{self.port}/{name}"
 
     def break_connections(self) -> int:
         """End the connections of all clients; return how many there were."""
@@ -169,13 +190,18 @@ class Postgres(Service):
 
 
 class RabbitMQ(Service):
-    """A RabbitMQ broker of one node."""
+    """A RabbitMQ broker of one node.
 
-    def __init__(self) -> None:
-        super().__init__("rabbitmq")
+    Args:
+        host: the address of this machine that it listens at.
+    """
+
+    def __init__(self, host: str = LOOPBACK) -> None:
+        super().__init__("rabbitmq", host)
         configuration = self.folder / "rabbitmq.conf"
         configuration.write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.tcp.1 = {host}:{self.port}\n"
+            "loopback_users = none\n"
             "consumer_timeout = 14400000\n"
             "disk_free_limit.absolute = 1MB\n"
             "log.console = true\nlog.file = false\n"
@@ -183,7 +209,7 @@ class RabbitMQ(Service):
         (self.folder / "plugins").write_text("[].")
         self._environ |= {
             "ERL_EPMD_PORT": str(free_port()),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": LOOPBACK,
             "RABBITMQ_NODENAME": f"abaco{self.port}@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_CONFIG_FILE": str(configuration),
@@ -202,14 +228,14 @@ class RabbitMQ(Service):
     @property
     def url(self) -> str:
         """Where it is, as Celery takes it."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        return f"amqp://guest:guest@{self.host}:{self.port}//"
 
     def start(self) -> None:
         """Start it at its port; return when it answers."""
         self._start([str(RABBITMQ)], lambda: self._connect().close())
 
     def _connect(self) -> Broker:
-        broker = Broker(f"127.0.0.1:{self.port}", "guest", "guest", connect_timeout=2)
+        broker = Broker(f"{self.host}:{self.port}", "guest", "guest", connect_timeout=2)
         broker.connect()
         return broker
 
@@ -218,16 +244,6 @@ class RabbitMQ(Service):
         self.stop(signal.SIGINT)
         self._run("epmd", "-port", self._environ["ERL_EPMD_PORT"], "-kill")
         super().close()
-
-    @contextlib.contextmanager
-    def silent(self) -> Iterator[None]:
-        """Let it answer nothing meanwhile."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.killpg(self._process.pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:

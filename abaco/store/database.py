@@ -37,10 +37,20 @@ _SERVER_OPTIONS = " ".join(
         "tcp_keepalives_idle": 5,
         "tcp_keepalives_interval": 2,
         "tcp_keepalives_count": 3,
-        "idle_in_transaction_session_timeout": 15_000,
+        "tcp_user_timeout": 8_000,
+        "idle_in_transaction_session_timeout": 8_000,
     }.items()
 )
 """Whoever is cut off keeps no lock in PostgreSQL for more than some seconds."""
+_CLIENT_OPTIONS = {
+    "options": _SERVER_OPTIONS,
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+}
+"""Whoever is cut off from PostgreSQL finds that out within some seconds, too."""
 _MIGRATION = 0x6162_6163_0000
 """The lock of whoever makes or changes the tables."""
 
@@ -214,7 +224,7 @@ def _engine(url: str) -> Engine:
     is_file = url.startswith("sqlite")
     engine = sqlalchemy.create_engine(
         url,
-        connect_args={} if is_file else {"options": _SERVER_OPTIONS},
+        connect_args={} if is_file else dict(_CLIENT_OPTIONS),
         pool_size=_CONNECTIONS,
         max_overflow=0,
         pool_timeout=30,

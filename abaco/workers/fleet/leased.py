@@ -109,8 +109,13 @@ class LeasedMessage:
         if self._taken is None:
             return ""
         began = time.monotonic()
+        beating = threads.run(self._beat, self._taken, log, log_seconds)
         try:
-            stop = await threads.run(self._beat, self._taken, log, log_seconds)
+            stop = await asyncio.wait_for(beating, self._renewed + SAFE_SECONDS - began)
+        except asyncio.TimeoutError as error:
+            # a database that is cut off answers nothing, not even an error
+            self._lost = True
+            raise leases.LeaseLost from error
         except leases.LeaseLost:
             self._lost = True
             raise
