@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import queue
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import celery
 import kombu
@@ -30,6 +30,7 @@ _MAX_DELIVERIES = 20
 _KEPT_MILLISECONDS = 7 * 86_400_000
 """How long a node may keep a ring: longer than any execution. What a queue was made with stays."""
 _MAX_WAITING = 10_000
+"""Rings of one actor that wait until they are published."""
 
 _logger = logging.getLogger(__name__)
 
@@ -110,6 +111,57 @@ def application(broker: str) -> celery.Celery:
     return app
 
 
+_Work: TypeAlias = "Ring | Again | str"
+"""What the bell does: it rings, or removes the queues of an actor with that id."""
+
+
+class Turns:
+    """What the bell is to do: of each actor in the order in which it came, and the actors in turn.
+
+    So nobody waits for the thousands of messages of another actor.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[_Work]] = {}
+        """by actor; whose turn it was last is behind the others"""
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, actor_id: str, work: _Work) -> bool:
+        """Let something be done; tell whether it will be, and not too much waits already."""
+        with self._changed:
+            waiting = self._waiting.setdefault(actor_id, deque())
+            if len(waiting) >= _MAX_WAITING:
+                return False
+            waiting.append(work)
+            self._changed.notify()
+        return True
+
+    def take(self) -> _Work | None:
+        """Wait for what comes next; return None when it is closed and nothing is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if not self._waiting:
+                return None
+            actor_id = next(iter(self._waiting))
+            waiting = self._waiting.pop(actor_id)
+            work = waiting.popleft()
+            if waiting:
+                self._waiting[actor_id] = waiting
+        return work
+
+    def clear(self) -> None:
+        """Drop what waits."""
+        with self._changed:
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """Take nothing more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+
 class Bell:
     """A thread that rings, so that nobody waits for the broker.
 
@@ -119,7 +171,7 @@ class Bell:
 
     def __init__(self, broker: str) -> None:
         self.app = application(broker)
-        self._queue: queue.Queue[Ring | Again | str | None] = queue.Queue(_MAX_WAITING)
+        self._turns = Turns()
         self._producer: kombu.Producer | None = None
         self._is_away = False
         self._thread = threading.Thread(target=self._run, name="abaco-bell", daemon=True)
@@ -127,50 +179,38 @@ class Bell:
 
     def ring(self, ring: Ring) -> None:
         """Ring soon; where too much waits for the broker already, the sweeper rings later."""
-        try:
-            self._queue.put_nowait(ring)
-        except queue.Full:
+        if not self._turns.put(ring.actor_id, ring):
             _logger.debug("the bell is not rung for %s", ring.subject)
 
     def ring_again(self, rings: Iterable[Ring]) -> None:
         """Ring for what may not have been heard."""
         by_queue = itertools.groupby(sorted(rings), lambda ring: (ring.actor_id, ring.stateless))
-        for _, each in by_queue:
-            with contextlib.suppress(queue.Full):
-                self._queue.put_nowait(Again(tuple(each)))
+        for (actor_id, _), each in by_queue:
+            self._turns.put(actor_id, Again(tuple(each)))
 
     def remove(self, actor_id: str) -> None:
         """Remove the queues of an actor that is gone."""
-        self._queue.put(actor_id)
+        self._turns.put(actor_id, actor_id)
 
     def close(self) -> None:
         """Ring for what was given, and end."""
-        self._queue.put(None)
+        self._turns.close()
         self._thread.join()
 
     def _run(self) -> None:
-        work = self._queue.get()
-        while work is not None:
+        while (work := self._turns.take()) is not None:
             try:
                 self._do(work)
                 self._is_away = False
-                work = self._queue.get()
             except Exception as error:  # noqa: BLE001 - whatever it is, the sweeper rings again
                 if not self._is_away:
                     _logger.warning("the broker does not answer: %s", type(error).__name__)
                 self._is_away = True
                 self._disconnect()
-                work = self._pass_over()
+                # what waits is rung for again when the broker is back
+                self._turns.clear()
         self._disconnect()
         self.app.close()
-
-    def _pass_over(self) -> Ring | Again | str | None:
-        """Drop what waits, which is rung for again when the broker is back; return what comes next."""
-        with contextlib.suppress(queue.Empty):
-            while self._queue.get_nowait() is not None:
-                continue
-            return None
-        return self._queue.get()
 
     def _connect(self) -> kombu.Producer:
         if self._producer is None:
@@ -185,7 +225,7 @@ class Bell:
             with contextlib.suppress(Exception):
                 producer.connection.release()
 
-    def _do(self, work: Ring | Again | str) -> None:
+    def _do(self, work: _Work) -> None:
         producer = self._connect()
         if isinstance(work, str):
             for stateless in (True, False):
