@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 
 from tests.abaco.running import PROBE, SECONDS, RunningGateway, eventually, opened
 from tests.conftest import ROOT
+from tests.network import Machine
 from tests.services import Postgres, RabbitMQ, free_port
 
 
@@ -28,6 +31,7 @@ class RunningNode:
         settings: what `abaco.yml` says.
         concurrency: how many messages it runs at a time.
         queues: of the actors.
+        within: what its command begins with, if it does not run here.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class RunningNode:
         settings: dict[str, Any],
         concurrency: int,
         queues: str,
+        within: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
@@ -44,14 +49,15 @@ class RunningNode:
         self.configuration.write_text(yaml.safe_dump({"data": "data", **settings}, sort_keys=False))
         (folder / "images.yml").write_text(yaml.safe_dump(opened(images)))
         self.log = folder / "node.log"
+        self._within = within
         self._options = [f"--concurrency={concurrency}", f"--queues={queues}", "--port=0"]
         self._process: subprocess.Popen[bytes] | None = None
         self.metrics = ""
 
     def start(self) -> RunningNode:
         """Start it; return when it says that it is there."""
-        command = [sys.executable, "-m", "abaco", "--config", str(self.configuration), "worker"]
-        command += self._options
+        command = [*self._within, sys.executable, "-m", "abaco"]
+        command += ["--config", str(self.configuration), "worker", *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -144,6 +150,7 @@ class RunningFleet:
             **(settings or {}),
         }
         self._ports = [port]
+        self._numbers = itertools.count()
         self.gateways: list[RunningGateway] = []
         self.nodes: list[RunningNode] = []
 
@@ -151,21 +158,31 @@ class RunningFleet:
         """Return it, without gateways and nodes yet."""
         return self
 
-    def gateway(self) -> RunningGateway:
-        """Start one more gateway."""
-        folder = self.folder / f"gateway{len(self.gateways)}"
+    def gateway(self, machine: Machine | None = None) -> RunningGateway:
+        """Start one more gateway, here or on another machine."""
+        folder = self.folder / f"gateway{next(self._numbers)}"
         folder.mkdir()
-        gateway = RunningGateway(folder, self._images, self._settings)
+        settings, within = self._on(machine)
+        gateway = RunningGateway(folder, self._images, settings, within=within)
         gateway.port = self._ports.pop() if self._ports else 0
         self.gateways.append(gateway)
         return gateway.start()
 
-    def node(self, concurrency: int = 1, queues: str = "default") -> RunningNode:
-        """Start one more node."""
-        folder = self.folder / f"node{len(self.nodes)}"
-        node = RunningNode(folder, self._images, self._settings, concurrency, queues)
+    def node(
+        self, concurrency: int = 1, queues: str = "default", machine: Machine | None = None
+    ) -> RunningNode:
+        """Start one more node, here or on another machine."""
+        folder = self.folder / f"node{next(self._numbers)}"
+        settings, within = self._on(machine)
+        node = RunningNode(folder, self._images, settings, concurrency, queues, within)
         self.nodes.append(node)
         return node.start()
+
+    def _on(self, machine: Machine | None) -> tuple[dict[str, Any], Sequence[str]]:
+        """Return the settings of what runs on a machine, and what its command begins with."""
+        if machine is None:
+            return self._settings, ()
+        return {**self._settings, "host": machine.address}, machine.within
 
     def know(self, name: str, image: dict[str, Any]) -> None:
         """Let all of them know one more image."""

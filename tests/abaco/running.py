@@ -69,6 +69,7 @@ class RunningGateway:
         images: what `images.yml` says; everybody may register actors of those that do not say who.
         settings: what `abaco.yml` says.
         environ: of the process, beside PATH.
+        within: what its command begins with, if it does not run here (see `tests.network`).
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RunningGateway:
         images: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         environ: dict[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.configuration = folder / "abaco.yml"
@@ -90,12 +92,13 @@ class RunningGateway:
         self._began = 0
         self.port = 0
         self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
+        self._within = within
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.settings.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -109,7 +112,7 @@ class RunningGateway:
         command = [sys.executable, "-m", "abaco", "--config", str(self.configuration), "serve"]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [*command, "--port", str(self.port)],
+                [*self._within, *command, "--port", str(self.port)],
                 cwd=self.folder,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
@@ -117,7 +120,7 @@ class RunningGateway:
                 stderr=log,
                 text=True,
             )
-        start = "The gateway is at http://127.0.0.1:"
+        start = f"The gateway is at http://{self.settings.host}:"
 
         def written() -> list[str]:
             assert self._process is not None

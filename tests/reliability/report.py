@@ -38,6 +38,7 @@ ROWS = {
     15: "Many events, many jobs",
     16: "The gateway is told to stop",
     17: "The power fails",
+    18: "One of several machines is cut off or lost, or what they share",
 }
 """What is tried, by the number that tests and figures have."""
 PAGE_TEXT = """# Reliability
