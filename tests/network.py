@@ -11,12 +11,19 @@ Only root can make them, with the program `ip`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 from typing import NamedTuple
+
+import psutil
+
+_NAME = re.compile(r"drill([0-9]+)(-[0-9]+)?")
+"""Of a bridge, and of a machine on it, with the process that has made them."""
 
 
 class NetworkError(Exception):
@@ -73,6 +80,22 @@ class Machine(NamedTuple):
         ip("netns", "delete", self.name)
 
 
+def _remove_left() -> None:
+    """Remove what processes have left that were killed."""
+    for line in ip("netns", "list").splitlines():
+        name = line.split()[0]
+        if _is_left(name):
+            Machine(name, "", name).remove()
+    for bridge in json.loads(ip("-json", "link", "show", "type", "bridge")):
+        if _is_left(bridge["ifname"]):
+            ip("link", "delete", bridge["ifname"])
+
+
+def _is_left(name: str) -> bool:
+    found = _NAME.fullmatch(name)
+    return found is not None and not psutil.pid_exists(int(found[1]))
+
+
 class Network:
     """The bridge and the machines on it, from `with` to the end of the block.
 
@@ -84,7 +107,7 @@ class Network:
     """
 
     def __init__(self) -> None:
-        self._name = f"drill{secrets.token_hex(3)}"
+        self._name = f"drill{os.getpid()}"
         self._addresses = f"10.{secrets.randbelow(56) + 200}.{secrets.randbelow(256)}"
         self.address = f"{self._addresses}.1"
         self._machines: list[Machine] = []
@@ -92,6 +115,7 @@ class Network:
 
     def __enter__(self) -> Network:  # noqa: PYI034 - Self is newer than Python 3.10
         """Make the bridge."""
+        _remove_left()
         with contextlib.ExitStack() as stack:
             ip("link", "add", self._name, "type", "bridge")
             stack.callback(ip, "link", "delete", self._name)

@@ -56,7 +56,6 @@ _JOBS, _RACES = 8, 6
 _THREADS, _FILLERS = 6, 8
 _MAX_SECONDS = 60.0
 """Until something is back: one that takes longer is not."""
-_PAUSE_SECONDS = 0.05
 _RACE_EVERY = 20
 _RIVALS = ("finish", "fail")
 
@@ -189,13 +188,17 @@ class Drill:
         return Client(f"http://{self.balancer.host}:{self.balancer.port}", self.token, **options)
 
     @contextlib.contextmanager
-    def load(self) -> Iterator[Load]:
-        """Send events meanwhile; in the end, find that none was lost or doubled."""
+    def load(self, pause_seconds: float = 0.05) -> Iterator[Load]:
+        """Send events meanwhile; in the end, find that none was lost or doubled.
+
+        Args:
+            pause_seconds: of each thread that sends, after each event.
+        """
         with contextlib.ExitStack() as stack:
             # each request has a connection of its own, for the balancer to choose a gateway
             limits = httpx.Limits(max_keepalive_connections=0)
             client = stack.enter_context(self.sender(limits=limits))
-            load = Load(self, client)
+            load = Load(self, client, pause_seconds)
             with under_load(load.send, _THREADS):
                 load.accept_more()
                 yield load
@@ -258,13 +261,14 @@ class Load:
     Args:
         drill: whose fleet they are sent to.
         client: of its balancer.
+        pause_seconds: after each event.
 
     Attributes:
         record: of what became of them.
     """
 
-    def __init__(self, drill: Drill, client: Client) -> None:
-        self._drill = drill
+    def __init__(self, drill: Drill, client: Client, pause_seconds: float) -> None:
+        self._drill, self._pause_seconds = drill, pause_seconds
         self.record = Record()
         self._sender = Sender(client, drill.actor, self.record)
         made = running_jobs(drill.jobs, drill.pipeline, _JOBS + _RACES)
@@ -280,7 +284,7 @@ class Load:
             self._compete(race, _RIVALS[rival])
         else:
             self._sender.send(self._jobs[number % _JOBS], wait=number % 3 == 0, seconds=5)
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(self._pause_seconds)
 
     def _compete(self, race: int, name: str) -> None:
         """Send an event of a race until it is known what became of it."""
