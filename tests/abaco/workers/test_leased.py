@@ -28,7 +28,7 @@ def test_a_holder_that_gets_no_answer_at_all_gives_up_before_its_lease_ends(
     ):
         message = leased.LeasedMessage(database, bell, 60)
         began = time.monotonic()
-        message.put(take(database, submit(database, an_actor(database))), None, began)
+        message.put(take(database, submit(database, an_actor(database))), began)
         with postgres.silent(), pytest.raises(LeaseLost):
             asyncio.run(asyncio.wait_for(message.beat(None, 60), SECONDS))
         assert message.is_lost
