@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import os
 import secrets
@@ -120,6 +122,30 @@ def hang_up(client: pymongo.MongoClient[Document]) -> None:
     """Close the connections of a client, whose server may be gone: it is not waited for."""
     with pymongo.timeout(0.5):
         client.close()
+
+
+@contextlib.contextmanager
+def hanging_up() -> Iterator[None]:
+    """Close, at the end of the block, the connections that stores of this process have made in it."""
+    opened: list[pymongo.MongoClient[Document]] = []
+    connect = mongo._client.__wrapped__
+
+    def connect_and_note(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
+        opened.append(connect(uri, timeout))
+        return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mongo, "_client", functools.cache(connect_and_note))
+        yield
+    for client in opened:
+        hang_up(client)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def connected() -> Iterator[None]:
+    """Leave no connection open that tests share."""
+    with hanging_up():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

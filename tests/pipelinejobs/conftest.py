@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pymongo
 import pytest
 
-from datacatalog import mongo
 from datacatalog.mongo import Document
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
-from tests.conftest import hang_up
+from tests.conftest import hanging_up
 from tests.pipelinejobs.running import Result, Run, site_in
 from tests.site import Site
 
@@ -40,19 +37,10 @@ def variables(mongodb: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def connections() -> Iterator[None]:
     """Close the connections of a test when it ends: commands in this process make many."""
-    opened: list[pymongo.MongoClient[Document]] = []
-    connect = mongo._client.__wrapped__
-
-    def connect_and_note(uri: str, timeout: float) -> pymongo.MongoClient[Document]:
-        opened.append(connect(uri, timeout))
-        return opened[-1]
-
-    monkeypatch.setattr(mongo, "_client", functools.cache(connect_and_note))
-    yield
-    for client in opened:
-        hang_up(client)
+    with hanging_up():
+        yield
 
 
 @pytest.fixture
