@@ -29,6 +29,8 @@ _IDLE = "abaco"
 _MAX_DELIVERIES = 20
 _KEPT_MILLISECONDS = 7 * 86_400_000
 """How long a node may keep a ring: longer than any execution. What a queue was made with stays."""
+_ANSWER_SECONDS = 8
+"""In which the broker answers, if it does: to remove a queue that has lost its leader takes it 5 s."""
 _MAX_WAITING = 10_000
 """Rings of one actor that wait until they are published."""
 
@@ -55,6 +57,11 @@ class Again(NamedTuple):
     """Rings of one actor that may have been lost; they were not while there are others in its queue."""
 
     rings: tuple[Ring, ...]
+
+    @property
+    def actor_id(self) -> str:
+        """In whose queue."""
+        return self.rings[0].actor_id
 
 
 def arguments_of(*, stateless: bool) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def application(broker: str) -> celery.Celery:
     """
     app = celery.Celery("abaco", broker=broker, set_as_current=False)
     app.conf.update(
-        broker_transport_options={"confirm_publish": True},
+        broker_transport_options={"confirm_publish": True, "read_timeout": _ANSWER_SECONDS},
         broker_connection_timeout=4,
         broker_heartbeat=10,
         broker_connection_retry_on_startup=True,
@@ -189,7 +196,7 @@ class Bell:
             self._turns.put(actor_id, Again(tuple(each)))
 
     def remove(self, actor_id: str) -> None:
-        """Remove the queues of an actor that is gone."""
+        """Remove the queues of an actor that is gone, or that do not answer: who rings makes one again."""
         self._turns.put(actor_id, actor_id)
 
     def close(self) -> None:
@@ -209,6 +216,9 @@ class Bell:
                 self._disconnect()
                 # what waits is rung for again when the broker is back
                 self._turns.clear()
+                if isinstance(work, Ring | Again) and _is_late(error):
+                    # a queue that RabbitMQ had just made when it was killed may be left without a leader
+                    self.remove(work.actor_id)
         self._disconnect()
         self.app.close()
 
@@ -255,6 +265,11 @@ def _waiting(channel: Any, ring: Ring) -> int:
         arguments=arguments_of(stateless=ring.stateless),
     )
     return int(found.message_count)
+
+
+def _is_late(error: BaseException | None) -> bool:
+    """Tell whether an answer did not come in time, in the words of whichever library."""
+    return isinstance(error, TimeoutError) or (error is not None and _is_late(error.__cause__))
 
 
 def declare_dead_letters(app: celery.Celery) -> None:

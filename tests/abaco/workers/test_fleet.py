@@ -22,7 +22,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
 from tests.abaco.fleet import RunningFleet
-from tests.abaco.running import ACTORS, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import ACTORS, PROBE, SECONDS, Client, RunningGateway, eventually
 from tests.conftest import ENGINES, NO_SERVICES, ROOT, SERVICES
 from tests.containers.engines import IMAGE as CONTAINER_IMAGE
 from tests.containers.engines import running as containers
@@ -442,9 +442,24 @@ def test_messages_are_accepted_while_the_broker_is_away_and_run_when_it_is_back(
 ) -> None:
     with getattr(rabbitmq, way)():
         sent = [ada.submit(actor, {"results": [str(number)]}) for number in range(5)]
+    # the actor's queue may have been new
+    eventually(functools.partial(_has_ended, ada, actor, sent[-1]), 2 * SECONDS)
     for number, execution in enumerate(sent):
         assert ada.ended(actor, execution)["exitCode"] == 0
         assert ada.result_of(actor, execution) == str(number).encode()
+
+
+@LONG
+def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
+    ada: Client, rabbitmq: services.RabbitMQ
+) -> None:
+    # RabbitMQ leaves a queue that it had just made without a leader
+    actors = [ada.actor("warm") for _ in range(3)]
+    with rabbitmq.away():
+        sent = [ada.submit(actor, {}) for actor in actors]
+    for actor, execution in zip(actors, sent, strict=True):
+        find = functools.partial(_has_ended, ada, actor, execution)
+        eventually(find, 2 * SECONDS)
 
 
 def test_connections_to_the_database_may_break_at_any_time(
