@@ -108,6 +108,15 @@ class Kitchen:
         finally:
             gate.touch()
 
+    @contextlib.contextmanager
+    def all_held_up(self) -> Iterator[int]:
+        """Keep all workers busy until the end of the block, with a message each; tell how many there are."""
+        with contextlib.ExitStack() as stack:
+            workers = self.client.result("GET", f"/{self.actor}/workers")
+            for worker in workers:
+                stack.enter_context(self.held_up(f"busy {worker['id']}"))
+            yield len(workers)
+
     def ended(self, executions: Sequence[str]) -> list[dict[str, Any]]:
         return [self.client.ended(self.actor, execution) for execution in executions]
 
@@ -136,15 +145,9 @@ def test_what_waits_with_one_key_is_handled_together_and_each_has_its_own_end(
 
 
 def test_messages_with_several_keys_are_handled_together_but_not_one_without(
-    ada: Client, tmp_path: Path
+    kitchen: Kitchen,
 ) -> None:
-    kitchen = Kitchen(ada, tmp_path)
-    # all workers have to be busy
-    busy = contextlib.ExitStack()
-    workers = len(ada.result("GET", f"/{kitchen.actor}/workers"))
-    for number in range(workers):
-        busy.enter_context(kitchen.held_up(f"busy {number}"))
-    with busy:
+    with kitchen.all_held_up() as workers:
         executions = [kitchen.send(key) for key in ("tacos", "salsa", "tacos", "", "tacos")]
     kitchen.ended(executions)
     alone = [*range(workers), workers + 3]
@@ -153,15 +156,8 @@ def test_messages_with_several_keys_are_handled_together_but_not_one_without(
     assert sorted(kitchen.notes()) == sorted(notes)
 
 
-def test_what_the_actor_leaves_among_several_keys_runs_by_itself(
-    ada: Client, tmp_path: Path
-) -> None:
-    kitchen = Kitchen(ada, tmp_path)
-    busy = contextlib.ExitStack()
-    workers = len(ada.result("GET", f"/{kitchen.actor}/workers"))
-    for number in range(workers):
-        busy.enter_context(kitchen.held_up(f"busy {number}"))
-    with busy:
+def test_what_the_actor_leaves_among_several_keys_runs_by_itself(kitchen: Kitchen) -> None:
+    with kitchen.all_held_up() as workers:
         sent = [("tacos", ""), ("salsa", "leave this"), ("tacos", ""), ("beans", "")]
         executions = [kitchen.send(key, order=order) for key, order in sent]
     assert [end["exitCode"] for end in kitchen.ended(executions)] == [0] * 4
