@@ -313,7 +313,7 @@ class Mailboxes:
             bare = end.without_what_was_refused()
             linked = await self._write(self._writer.put(bare, insistent=True))
         if linked is _REFUSED or linked is _UNWRITTEN:
-            # who waits is told that the gateway ends
+            # who waits is told when the gateway ends
             return
         if outcome.result is not None and execution_id not in self._waiting:
             # who waited has gone, and may ask for it later
