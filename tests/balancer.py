@@ -53,8 +53,16 @@ class Balancer:
         self._thread.join()
         self._loop.close()
 
+    def cut(self) -> None:
+        """End the connections that there are."""
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
+
     async def _end(self) -> None:
         self._server.close()
+        await self._cut()
+
+    @staticmethod
+    async def _cut() -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

@@ -162,6 +162,11 @@ class Turns:
         with self._changed:
             self._waiting.clear()
 
+    def drop(self, actor_id: str) -> None:
+        """Drop what waits of one actor."""
+        with self._changed:
+            self._waiting.pop(actor_id, None)
+
     def close(self) -> None:
         """Take nothing more."""
         with self._changed:
@@ -210,17 +215,24 @@ class Bell:
                 self._do(work)
                 self._is_away = False
             except Exception as error:  # noqa: BLE001 - whatever it is, the sweeper rings again
-                if not self._is_away:
-                    _logger.warning("the broker does not answer: %s", type(error).__name__)
-                self._is_away = True
-                self._disconnect()
-                # what waits is rung for again when the broker is back
-                self._turns.clear()
-                if isinstance(work, Ring | Again) and _is_late(error):
-                    # a queue that RabbitMQ had just made when it was killed may be left without a leader
-                    self.remove(work.actor_id)
+                self._give_up(work, error)
         self._disconnect()
         self.app.close()
+
+    def _give_up(self, work: _Work, error: Exception) -> None:
+        """Drop what waits for the broker, or for one queue: the sweeper rings again."""
+        if not self._is_away:
+            _logger.warning("the broker does not answer: %s", type(error).__name__)
+        self._is_away = True
+        self._disconnect()
+        if not _is_late(error):
+            self._turns.clear()
+            return
+        actor_id = work if isinstance(work, str) else work.actor_id
+        self._turns.drop(actor_id)
+        if work != actor_id:
+            # a queue that RabbitMQ had just made when it was killed may be left without a leader
+            self.remove(actor_id)
 
     def _connect(self) -> kombu.Producer:
         if self._producer is None:
@@ -236,7 +248,17 @@ class Bell:
                 producer.connection.release()
 
     def _do(self, work: _Work) -> None:
-        producer = self._connect()
+        """Do something by the connection that there is, or by a new one if that has been lost."""
+        was_connected = self._producer is not None
+        try:
+            self._do_by(self._connect(), work)
+        except Exception as error:
+            if not was_connected or _is_late(error):
+                raise
+            self._disconnect()
+            self._do_by(self._connect(), work)
+
+    def _do_by(self, producer: kombu.Producer, work: _Work) -> None:
         if isinstance(work, str):
             for stateless in (True, False):
                 producer.channel.queue_delete(name_of(work, stateless=stateless))

@@ -18,11 +18,13 @@ import pytest
 
 from abaco.command_line import main
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
+from abaco.workers.fleet import bell
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
 from tests.abaco.fleet import RunningFleet
 from tests.abaco.running import ACTORS, PROBE, SECONDS, Client, RunningGateway, eventually
+from tests.balancer import Balancer
 from tests.conftest import ENGINES, NO_SERVICES, ROOT, SERVICES
 from tests.containers.engines import IMAGE as CONTAINER_IMAGE
 from tests.containers.engines import running as containers
@@ -460,6 +462,23 @@ def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
     for actor, execution in zip(actors, sent, strict=True):
         find = functools.partial(_has_ended, ada, actor, execution)
         eventually(find, 2 * SECONDS)
+
+
+def test_no_ring_is_lost_when_the_connection_to_the_broker_was(rabbitmq: services.RabbitMQ) -> None:
+    def rings() -> int:
+        return bell.lengths_of(rabbitmq.url, [name])[1].get(name, 0)
+
+    name = bell.name_of("rung", stateless=True)
+    with Balancer(rabbitmq.host, [(rabbitmq.host, rabbitmq.port)]) as balancer:
+        address = f"{rabbitmq.host}:{rabbitmq.port}", f"{balancer.host}:{balancer.port}"
+        with contextlib.closing(bell.Bell(rabbitmq.url.replace(*address))) as ringing:
+            ringing.ring(bell.Ring(bell.RUN, "first", "rung", True))
+            eventually(lambda: rings() == 1)
+            balancer.cut()
+            for number in range(3):
+                ringing.ring(bell.Ring(bell.RUN, f"further {number}", "rung", True))
+            eventually(lambda: rings() == 4)
+            ringing.remove("rung")
 
 
 def test_connections_to_the_database_may_break_at_any_time(
