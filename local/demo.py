@@ -25,6 +25,7 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local.database import DEFAULT_FOLDER, LocalDatabase
 from local.exceptions import LocalDatabaseError
+from local.tacobot import ACTOR_ID, TACOBOT
 from reactors.results import MAX_BYTES, PATH_VARIABLE
 
 if TYPE_CHECKING:
@@ -34,17 +35,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "demo"
-ACTOR_ID = "G56vjoAVzGkkq"
-TACOBOT = {
-    "name": "Tacobot 9000",
-    "description": "Builds tacos to order",
-    "id": "tacobot:9000",
-    "components": [
-        {"id": ACTOR_ID, "image": "index.docker.io/tacc/tacobot:latest", "options": {}},
-        {"id": "bbq-brisket-0.5.0", "inputs": {}, "parameters": {"smoke": True}},
-    ],
-    "processing_levels": ["1"],
-}
 AGAVE_POST = {
     "id": "8381155107425120746-242ac11b-0001-007",
     "appId": "bbq-brisket-0.5.0",

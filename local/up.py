@@ -24,9 +24,9 @@ from datacatalog.managers.pipelinejobs import ManagedPipelineJob
 from local import day
 from local.database import LocalDatabase
 from local.database_supervisor import DatabaseSupervisor, explain, look
-from local.demo import TACOBOT
 from local.dispatcher_supervisor import DispatcherSupervisor
 from local.exceptions import LocalDatabaseError
+from local.tacobot import TACOBOT
 from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
 from pipelinejobs.backend import DATABASE as DATABASE_NAME
 from pipelinejobs.measures import Measures

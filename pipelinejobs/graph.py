@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output, state_colours
+from pipelinejobs import formatting, state_colours
 
 if TYPE_CHECKING:
     import datetime
@@ -102,13 +102,13 @@ def text(path: Path) -> str:
 def _path_lines(path: Path) -> Iterator[str]:
     for number, spell in enumerate(path.spells):
         if number:
-            yield f"{_INDENT}│ {output.printable(spell.event)}"
+            yield f"{_INDENT}│ {formatting.printable(spell.event)}"
         is_current = spell is path.spells[-1]
         repeated = ", ".join(
-            f"{output.printable(event)} x{count:,}" for event, count in spell.events.items()
+            f"{formatting.printable(event)} x{count:,}" for event, count in spell.events.items()
         )
         tail = f"  {repeated}" if repeated else ""
-        yield f"{_INDENT}{'◉' if is_current else '○'} {spell.state:<11}{output.plain(spell.since)}{tail}"
+        yield f"{_INDENT}{'◉' if is_current else '○'} {spell.state:<11}{formatting.plain(spell.since)}{tail}"
     state = str(path.current)
     leads = [edge for edge in machine() if edge.source == state]
     for edge in leads:

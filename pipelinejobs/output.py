@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
-import json
 import sys
 from enum import Enum
 from itertools import chain
@@ -17,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from pipelinejobs import state_colours
+from pipelinejobs import formatting, state_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,17 +32,11 @@ class Format(str, Enum):
 
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 WIDE = 150
 """Columns of a terminal that shows UUIDs and dates in full."""
-_SHORT = 13
 _NARROW = 12
 """Characters of a column that is folded; with fewer, nobody can read it."""
 _UNBOUNDED = 10_000
-_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
-"""DEL and the C1 controls, which JSON lets stand as they are."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What begins with these is a formula to a spreadsheet."""
 
 
 class Column(NamedTuple):
@@ -103,19 +95,6 @@ def cells(row: Mapping[str, Any], columns: Sequence[Column]) -> list[Text]:
     ]
 
 
-def short(uuid: object) -> str:
-    """Return the beginning of a UUID, which is enough to name one among 100,000 jobs."""
-    return str(uuid)[:_SHORT]
-
-
-def ago(moment: object) -> str:
-    """Return how long ago a moment was, such as `12 min ago`."""
-    if not isinstance(moment, datetime.datetime):
-        return shown(moment)
-    seconds = (datetime.datetime.now(datetime.timezone.utc) - moment).total_seconds()
-    return f"{largest_unit(seconds)} ago" if seconds >= 1 else "now"
-
-
 def console(*, errors: bool = False) -> Console:
     """Return the console; if it is not a terminal, lines are as long as they have to be."""
     made = Console(stderr=errors, highlight=False, markup=False, emoji=False)
@@ -126,18 +105,18 @@ def console(*, errors: bool = False) -> Console:
 
 def result(text: str) -> None:
     """Print what was asked for, in one line."""
-    sys.stdout.write(f"{printable(text)}\n")
+    sys.stdout.write(f"{formatting.printable(text)}\n")
 
 
 def note(text: str) -> None:
     """Tell people something besides what was asked for, below what was printed so far."""
     sys.stdout.flush()
-    console(errors=True).print(Text(printable(text), style="dim"), soft_wrap=True)
+    console(errors=True).print(Text(formatting.printable(text), style="dim"), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """Say on standard error, in one line, why it was not done."""
-    line = " ".join(printable(part) for part in text.splitlines())
+    line = " ".join(formatting.printable(part) for part in text.splitlines())
     console(errors=True).print(Text("ERROR ", style="bold red") + Text(line), soft_wrap=True)
 
 
@@ -169,7 +148,7 @@ def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> i
 def record(row: Mapping[str, Any], output: Format) -> None:
     """Print one thing, a line for each of its fields."""
     if output is Format.json:
-        sys.stdout.write(as_json(row, indent=2) + "\n")
+        sys.stdout.write(formatting.as_json(row, indent=2) + "\n")
     elif output is Format.csv:
         _print_csv([dict(row)], list(row))
     else:
@@ -193,67 +172,13 @@ def _print_grid(table: Table) -> None:
 
 def cell(value: Any) -> Text:
     """Return a value as a table shows it; a state in its colour."""
-    text = printable(shown(value))
+    text = formatting.printable(formatting.shown(value))
     return Text(text, style=state_colours.terminal_style(text))
 
 
 def lines(text: str) -> Text:
     """Return a string of several lines as a record shows it: they stay below each other."""
-    return Text("\n".join(map(printable, text.split("\n"))))
-
-
-def shown(value: Any) -> str:
-    """Return a value as people read it."""
-    if value is None or value == []:
-        return ""
-    if isinstance(value, datetime.datetime):
-        return f"{value.astimezone(datetime.timezone.utc):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict | list):
-        return as_json(value)
-    return str(value)
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units, such as `2 h 5 min`."""
-    left = round(seconds)
-    if left < 1:
-        return "under 1 s"
-    parts = []
-    for size, unit in _UNITS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2])
-
-
-def largest_unit(seconds: float) -> str:
-    """Return a time of at least a second in its largest unit, such as `2 h`."""
-    return next(f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size)
-
-
-def plain(value: Any) -> str:
-    """Return what JSON has no form for as a string; moments in ISO 8601."""
-    if isinstance(value, datetime.datetime):
-        moment = value.astimezone(datetime.timezone.utc)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return str(value)
-
-
-def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON in which no character commands a terminal."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, default=plain).translate(_ESCAPED)
-
-
-def printable(text: str) -> str:
-    """Return a string without what would move the cursor or colour a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
+    return Text("\n".join(map(formatting.printable, text.split("\n"))))
 
 
 def more(cursor: str | None) -> None:
@@ -280,7 +205,7 @@ def _print_json(rows: Iterable[Row]) -> int:
     count = 0
     for count, row in enumerate(rows, start=1):
         begin = "[\n" if count == 1 else ",\n"
-        sys.stdout.write(begin + as_json(row))
+        sys.stdout.write(begin + formatting.as_json(row))
     sys.stdout.write("\n]\n" if count else "[]\n")
     return count
 
@@ -293,15 +218,9 @@ def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
     writer.writeheader()
     count = 0
     for row in () if first is None else chain([first], iterator):
-        cells = {name: csv_cell(row.get(name)) for name in names}
+        cells = {name: formatting.csv_cell(row.get(name)) for name in names}
         if sys.stdout.isatty():
-            cells = {name: printable(text) for name, text in cells.items()}
+            cells = {name: formatting.printable(text) for name, text in cells.items()}
         writer.writerow(cells)
         count += 1
     return count
-
-
-def csv_cell(value: Any) -> str:
-    """Return a value as CSV has it: no spreadsheet takes text for a formula."""
-    text = plain(value) if isinstance(value, datetime.datetime) else shown(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text

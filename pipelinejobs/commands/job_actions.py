@@ -18,7 +18,7 @@ from datacatalog.tokens import InvalidToken
 from manager import schemas
 from manager.exceptions import Refusal, Unavailable
 from manager.messages import Message
-from pipelinejobs import in_process, output, parsing
+from pipelinejobs import formatting, in_process, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, CommandError, Unreachable, UsageError
@@ -41,7 +41,7 @@ Data = Annotated[
 
 
 _OUTCOMES = (
-    Column("uuid", "JOB", whole=True, brief=output.short),
+    Column("uuid", "JOB", whole=True, brief=formatting.short),
     Column("event", whole=True),
     Column("outcome", whole=True),
     Column("detail"),

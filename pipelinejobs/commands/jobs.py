@@ -19,7 +19,7 @@ from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import failures, graph, output, state_colours, state_diagram
+from pipelinejobs import failures, formatting, graph, output, state_colours, state_diagram
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from pipelinejobs.backend import Backend
 
 COLUMNS = (
-    Column("uuid", whole=True, brief=output.short),
+    Column("uuid", whole=True, brief=formatting.short),
     Column("state", whole=True),
     Column("last_event", whole=True, room=100),
-    Column("updated", whole=True, brief=output.ago),
-    Column("created", whole=True, brief=output.ago, room=output.WIDE),
+    Column("updated", whole=True, brief=formatting.ago),
+    Column("created", whole=True, brief=formatting.ago, room=output.WIDE),
     Column("title"),
     Column("pipeline"),
     Column("session", room=output.WIDE),
@@ -286,16 +286,16 @@ def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> 
 
 def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     if output_format is Format.json:
-        sys.stdout.write(output.as_json(entry) + "\n")
+        sys.stdout.write(formatting.as_json(entry) + "\n")
         return
     screen = output.console()
     is_narrow = screen.is_terminal and screen.width < output.WIDE
-    date = output.shown(entry["date"]) if is_narrow else output.plain(entry["date"])
-    state = output.printable(str(entry["state"] or ""))
+    date = formatting.shown(entry["date"]) if is_narrow else formatting.plain(entry["date"])
+    state = formatting.printable(str(entry["state"] or ""))
     line = Text(f"{entry['position']:>{_POSITION}}  {date}  ")
-    line.append(f"{output.printable(entry['name']):<{_EVENT}}", style="bold")
+    line.append(f"{formatting.printable(entry['name']):<{_EVENT}}", style="bold")
     line.append(f"{state:<{_STATE}}", style=state_colours.terminal_style(state))
-    data = Text(output.printable(output.shown(entry["data"])))
+    data = Text(formatting.printable(formatting.shown(entry["data"])))
     if is_narrow:
         row = Table.grid()
         row.add_column(width=len(line), no_wrap=True)

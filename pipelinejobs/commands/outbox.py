@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from pipelinejobs import in_process, output
+from pipelinejobs import formatting, in_process, output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
 
 _COLUMNS = (
-    Column("uuid", "JOB", whole=True, brief=output.short),
+    Column("uuid", "JOB", whole=True, brief=formatting.short),
     Column("subscriber", whole=True),
     Column("waiting", whole=True),
-    Column("since", whole=True, brief=output.ago, room=100),
+    Column("since", whole=True, brief=formatting.ago, room=100),
     Column("due", whole=True, room=100),
     Column("tries", whole=True),
     Column("reason"),

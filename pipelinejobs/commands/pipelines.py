@@ -10,7 +10,7 @@ import typer
 from datacatalog import documents
 from datacatalog.linkedstores.basestore import strategies
 from datacatalog.tokens import InvalidToken
-from pipelinejobs import output, parsing
+from pipelinejobs import formatting, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 _COLUMNS = (
-    Column("uuid", whole=True, brief=output.short),
+    Column("uuid", whole=True, brief=formatting.short),
     Column("id"),
     Column("name"),
     Column("type"),
-    Column("created", whole=True, brief=output.ago),
+    Column("created", whole=True, brief=formatting.ago),
 )
 
 

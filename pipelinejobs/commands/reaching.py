@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from pipelinejobs import output
+from pipelinejobs import formatting, output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, Unreachable
@@ -43,8 +43,8 @@ def logs(context: typer.Context, job: common.Job) -> None:
     unknown = brought.pop(None, [])
     for execution, entries in brought.items():
         names = ", ".join(str(entry["name"]) for entry in entries)
-        date = output.plain(entries[0]["date"])
-        typer.echo(output.printable(f"== {date}  {names}  execution {execution}"))
+        date = formatting.plain(entries[0]["date"])
+        typer.echo(formatting.printable(f"== {date}  {names}  execution {execution}"))
         try:
             found = backend.gateway.ask("GET", backend.actor, "executions", str(execution), "logs")
         except Unreachable:
@@ -53,7 +53,7 @@ def logs(context: typer.Context, job: common.Job) -> None:
             output.note(f"its log is not there: {error}")
         else:
             for line in str(found["logs"]).splitlines():
-                typer.echo(output.printable(line))
+                typer.echo(formatting.printable(line))
     if unknown:
         names = ", ".join(dict.fromkeys(str(entry.get("name")) for entry in unknown))
         output.note(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from manager.exceptions import Refusal
-from pipelinejobs import in_process, output, parsing
+from pipelinejobs import formatting, in_process, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, UsageError
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pipelinejobs.backend import Backend
 
 _COLUMNS = (
-    Column("uuid", "JOB", whole=True, brief=output.short),
-    Column("date", whole=True, brief=output.ago),
+    Column("uuid", "JOB", whole=True, brief=formatting.short),
+    Column("date", whole=True, brief=formatting.ago),
     Column("event", whole=True),
     Column("state", whole=True),
-    Column("applied", whole=True, brief=output.ago, room=100),
-    Column("id", whole=True, brief=output.short),
+    Column("applied", whole=True, brief=formatting.ago, room=100),
+    Column("id", whole=True, brief=formatting.short),
 )
 _OUTCOMES = (
-    Column("uuid", "JOB", whole=True, brief=output.short),
+    Column("uuid", "JOB", whole=True, brief=formatting.short),
     Column("event", whole=True),
     Column("outcome", whole=True),
     Column("detail"),

@@ -10,7 +10,7 @@ import typer
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import Period
-from pipelinejobs import figures, output, parsing
+from pipelinejobs import figures, formatting, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
@@ -97,7 +97,7 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     shown = dict(row)
     for name in _TIMES:
         if row.get(name) is not None:
-            shown[name] = output.duration(row[name])
+            shown[name] = formatting.duration(row[name])
     if row.get("failure_rate") is not None:
         shown["failure_rate"] = figures.share(row["failure_rate"])
     if "ended" in row:

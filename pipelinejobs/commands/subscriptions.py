@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from manager.subscriptions.formats import FORMATS
-from pipelinejobs import output, subscribing
+from pipelinejobs import formatting, output, subscribing
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
@@ -25,9 +25,9 @@ _COLUMNS = (
 )
 _DEAD_COLUMNS = (
     Column("id", whole=True),
-    Column("job_uuid", "JOB", whole=True, brief=output.short),
+    Column("job_uuid", "JOB", whole=True, brief=formatting.short),
     Column("event", whole=True),
-    Column("date", whole=True, brief=output.ago, room=100),
+    Column("date", whole=True, brief=formatting.ago, room=100),
     Column("tries", whole=True),
     Column("reason"),
 )

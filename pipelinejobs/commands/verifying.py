@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from datacatalog.linkedstores.pipelinejob.replay import verify as verify_job
-from pipelinejobs import output
+from pipelinejobs import formatting, output
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
 from pipelinejobs.output import Column, Format
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from pipelinejobs.backend import Backend
 
-_COLUMNS = (Column("uuid", "JOB", whole=True, brief=output.short), Column("problem"))
+_COLUMNS = (Column("uuid", "JOB", whole=True, brief=formatting.short), Column("problem"))
 
 
 def register(group: typer.Typer) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from pipelinejobs import output
+from pipelinejobs import formatting, output
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.commands.jobs import COLUMNS, rows_of
@@ -80,6 +80,6 @@ def _table(rows: list[Row], screen: Console) -> Table:
 def _print_changes(rows: list[Row], known: dict[str, Any]) -> None:
     for row in reversed(rows):
         if known.get(row["uuid"]) != row["revision"]:
-            cells = (output.printable(output.shown(row[name])) for name in _SHOWN)
+            cells = (formatting.printable(formatting.shown(row[name])) for name in _SHOWN)
             typer.echo("\t".join(cells))
             known[row["uuid"]] = row["revision"]

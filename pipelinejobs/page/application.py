@@ -47,6 +47,7 @@ from pipelinejobs.page.context import SEE_OTHER, Context, Problem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import httpx
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from abaco.platform import Platform, Visitor
@@ -170,7 +171,6 @@ class _Parts:
         self.backend = backend
         self.changes = Changes(backend.jobs)
         self.changes.total()
-        self.client = http_client(platform.listening)
         self.streams: Counter[str] = Counter()
         self._threads = {
             name: ThreadPoolExecutor(number, thread_name_prefix=f"page-{name}")
@@ -192,6 +192,11 @@ class _Parts:
         except mongo.DatabaseError:
             self._down = time.monotonic()
             raise
+
+    @functools.cached_property
+    def client(self) -> httpx.Client:
+        """What sends requests to the API."""
+        return http_client(self.platform.listening)
 
     def api(self, visitor: Visitor) -> GatewayClient:
         shown = self.platform.pass_for(visitor)

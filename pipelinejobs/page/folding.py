@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import escape
 
-from pipelinejobs import output
+from pipelinejobs import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,17 +34,17 @@ class Folded(NamedTuple):
 
 def folded(value: Any) -> Folded:
     """Return data as indented JSON, or the beginning of that."""
-    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=output.plain)
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False, default=formatting.plain)
     text = beginning(encoder.iterencode(value), MAX_BYTES)
     if text.whole:
         return Folded(text.part)
-    compact = json.dumps(value, ensure_ascii=False, default=output.plain)
+    compact = json.dumps(value, ensure_ascii=False, default=formatting.plain)
     return Folded(text.part, size(compact))
 
 
 def preview(value: Any) -> str:
     """Return data as one short line."""
-    encoder = json.JSONEncoder(ensure_ascii=False, default=output.plain)
+    encoder = json.JSONEncoder(ensure_ascii=False, default=formatting.plain)
     text = ""
     for chunk in encoder.iterencode(value):
         text += chunk[:_MAX_OF_PREVIEW]
@@ -115,4 +115,4 @@ def document(fields: dict[str, Any], name: str, items: Iterable[Any]) -> Iterato
 
 def pretty(value: Any) -> str:
     """Return data as indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=output.plain)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=formatting.plain)

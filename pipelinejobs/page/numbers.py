@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.pipelinejob.history import size
-from pipelinejobs import output
+from pipelinejobs import formatting
 from pipelinejobs.page import charts
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _chart(key: str, points: Sequence[tuple[datetime.datetime, float]]) -> Marku
     shown = [
         {
             "value": ((date - begin).total_seconds(), value),
-            "label": f"{value:g}, {output.shown(date)}",
+            "label": f"{value:g}, {formatting.shown(date)}",
         }
         for date, value in points
     ]

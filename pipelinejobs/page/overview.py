@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import RedirectResponse, Response
 
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
-from pipelinejobs import figures, output, subscribing
+from pipelinejobs import figures, formatting, subscribing
 from pipelinejobs.page import charts, filters, links, periods, plots, tables
 from pipelinejobs.page.context import SEE_OTHER, Problem
 from pipelinejobs.page.links import Link
@@ -86,7 +86,7 @@ def _tiles(
     ended = total.ended
     behind = subscribing.behind(context.backend)
     times = {
-        name: _NONE if seconds is None else output.duration(seconds)
+        name: _NONE if seconds is None else formatting.duration(seconds)
         for name, seconds in (
             ("median", total.run_time(0.5)),
             ("p95", total.run_time(0.95)),
@@ -135,7 +135,7 @@ def _pipelines(period: Period, rows: Sequence[Mapping[str, Any]]) -> list[dict[s
                 "failed": Link(row["failed"], paths.ended(FAILED)),
                 "rate": figures.share(row["failure_rate"]),
                 **{
-                    name: None if row[name] is None else output.duration(row[name])
+                    name: None if row[name] is None else formatting.duration(row[name])
                     for name in ("median_seconds", "p95_seconds", "wait_seconds")
                 },
                 "events": Link(row["events"], paths.jobs),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, REJECTED, RESET
 from datacatalog.linkedstores.statistics.sums import HOUR
-from pipelinejobs import figures, output
+from pipelinejobs import figures, formatting
 from pipelinejobs.page import charts, links, ticks
 from pipelinejobs.page.links import Link
 
@@ -143,10 +143,10 @@ def _runs(
     )
     series: dict[str, list[dict[str, Any]]] = {}
     for run in found:
-        took = output.duration(run["seconds"])
+        took = formatting.duration(run["seconds"])
         point = {
             "value": ((run["ended"] - period.since).total_seconds(), _height(run["seconds"])),
-            "label": f"{run['state']} after {took}, {output.shown(run['ended'])} UTC",
+            "label": f"{run['state']} after {took}, {formatting.shown(run['ended'])} UTC",
             "xlink": f"/jobs/{run['uuid']}",
         }
         series.setdefault(run["state"], []).append(point)
@@ -194,4 +194,4 @@ def _durations(found: Sequence[float]) -> dict[float, str]:
     last = next((i for i, mark in enumerate(_MARKS) if mark >= longest), len(_MARKS) - 1)
     least = min(found, default=1)
     first = max((i for i, mark in enumerate(_MARKS[:last]) if mark <= least), default=0)
-    return {_height(mark): output.duration(mark) for mark in _MARKS[first : last + 1]}
+    return {_height(mark): formatting.duration(mark) for mark in _MARKS[first : last + 1]}

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output, state_colours
+from pipelinejobs import formatting, state_colours
 from pipelinejobs.page import folding
 from pipelinejobs.page.links import Link
 
@@ -49,12 +49,12 @@ def environment() -> Environment:
         moment=moment,
         ago=ago,
         cell=cell,
-        duration=output.duration,
+        duration=formatting.duration,
         folded=folding.folded,
         preview=folding.preview,
         both_ends=both_ends,
         short=folding.short,
-        shown=output.shown,
+        shown=formatting.shown,
         css_class=state_colours.css_class,
     )
     made.globals.update(static=static_url, states=fsm.STATES)
@@ -82,7 +82,7 @@ def moment(value: object) -> Markup:
     if not isinstance(value, datetime.datetime):
         return Markup("")
     # hundreds of them are on a page, and Markup.format takes its time; neither string has anything to escape
-    return Markup(f'<time datetime="{output.plain(value)}">{output.shown(value)}</time>')  # noqa: S704 - see above
+    return Markup(f'<time datetime="{formatting.plain(value)}">{formatting.shown(value)}</time>')  # noqa: S704 - see above
 
 
 def ago(value: object) -> Markup:
@@ -90,21 +90,21 @@ def ago(value: object) -> Markup:
     if not isinstance(value, datetime.datetime):
         return Markup("")
     seconds = (datetime.datetime.now(datetime.timezone.utc) - value).total_seconds()
-    text = "now" if seconds < 1 else f"{output.largest_unit(seconds)} ago"
+    text = "now" if seconds < 1 else f"{formatting.largest_unit(seconds)} ago"
     return Markup('<time class="ago" datetime="{}" title="{} UTC">{}</time>').format(
-        output.plain(value), output.shown(value), text
+        formatting.plain(value), formatting.shown(value), text
     )
 
 
 def cell(value: Any) -> Markup:
     """Return a value in a table: a link, a moment, or text."""
     if isinstance(value, Link):
-        text = escape(output.shown(value.text))
+        text = escape(formatting.shown(value.text))
         # many of them are on a page, and Markup.format takes its time
         return Markup(f'<a href="{escape(value.path)}">{text}</a>')  # noqa: S704 - escaped here
     if isinstance(value, datetime.datetime):
         return moment(value)
-    return escape(output.shown(value))
+    return escape(formatting.shown(value))
 
 
 def both_ends(value: object) -> Markup:

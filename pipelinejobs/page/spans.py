@@ -6,7 +6,7 @@ import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from pipelinejobs import output, state_colours
+from pipelinejobs import formatting, state_colours
 from pipelinejobs.page import ticks
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
     if len(label) > length:
         label = f"{label[: length - _END - 1]}…{label[-_END:]}"
     told = (
-        f"{span.title}, {span.state}: {output.shown(span.created)} to {output.shown(span.until)} UTC, "
-        f"{output.duration((span.until - span.created).total_seconds())}"
+        f"{span.title}, {span.state}: {formatting.shown(span.created)} to {formatting.shown(span.until)} UTC, "
+        f"{formatting.duration((span.until - span.created).total_seconds())}"
     )
     if span.seconds is not None:
-        told += f", ran for {output.duration(span.seconds)}"
+        told += f", ran for {formatting.duration(span.seconds)}"
     yield f'<a href={quoteattr(span.path)} tabindex="-1" class="span {state_colours.css_class(span.state)}">'
     yield f"<title>{escape(told)}</title>"
     yield f'<text x="{indent}" y="{y + 10}">{escape(label)}</text>'

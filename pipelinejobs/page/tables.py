@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from pipelinejobs import output
+from pipelinejobs import formatting
 from pipelinejobs.page.links import Link
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def csv_reply(file: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) 
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(output.csv_cell(name) for name in columns)
+    writer.writerow(formatting.csv_cell(name) for name in columns)
     for row in rows:
         values = (cell.text if isinstance(cell, Link) else cell for cell in row)
-        writer.writerow([output.csv_cell(value) for value in values])
+        writer.writerow([formatting.csv_cell(value) for value in values])
     return Response(
         text.getvalue(),
         media_type="text/csv",

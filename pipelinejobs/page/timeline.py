@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from datacatalog.linkedstores.pipelinejob import fsm
-from pipelinejobs import output, state_colours
+from pipelinejobs import formatting, state_colours
 from pipelinejobs.page import rendering
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _rows(path: Path, now: datetime.datetime) -> Iterator[Markup]:
             state,
             state,
             Markup("").join(_bar(spell, begin, end, length) for spell in mine),
-            output.duration(total) if total or not is_current else "",
+            formatting.duration(total) if total or not is_current else "",
         )
     dates = [date for date in path.dates if date >= begin]
     # where every event has led to another state, the bars have said it all
@@ -97,9 +97,9 @@ def _density(dates: Sequence[datetime.datetime], begin: datetime.datetime, lengt
     slices = []
     for number, count in sorted(counts.items()):
         high = max(2.0, _BAR * count / most)
-        since = output.shown(begin + datetime.timedelta(seconds=number * seconds))
+        since = formatting.shown(begin + datetime.timedelta(seconds=number * seconds))
         told = (
-            f"{count} event{'s' if count > 1 else ''} within {output.duration(seconds)} "
+            f"{count} event{'s' if count > 1 else ''} within {formatting.duration(seconds)} "
             f"of {since} UTC"
         )
         slices.append(_SLICE.format(number * width, _BAR - high, width * 0.9, high, told))
@@ -110,9 +110,9 @@ def describe(path: Path, now: datetime.datetime) -> str:
     """Return in words what the drawing shows."""
     spells = path.spells[-_MAX_NAMED:]
     end = now if path.current in AT_WORK else spells[-1].since
-    parts = [f"{spell.state} for {output.duration(_seconds(spell, end))}" for spell in spells]
+    parts = [f"{spell.state} for {formatting.duration(_seconds(spell, end))}" for spell in spells]
     if path.current not in AT_WORK:
-        parts[-1] = f"{path.current} since {output.shown(end)} UTC"
+        parts[-1] = f"{path.current} since {formatting.shown(end)} UTC"
     return "The job was " + ", then ".join(parts)
 
 
@@ -121,8 +121,10 @@ _MAX_NAMED = 12
 
 def _describe(spell: Spell, end: datetime.datetime) -> str:
     until = spell.until or end
-    time = output.duration(_seconds(spell, end))
-    return f"{spell.state}: {output.shown(spell.since)} to {output.shown(until)} UTC, {time}"
+    time = formatting.duration(_seconds(spell, end))
+    return (
+        f"{spell.state}: {formatting.shown(spell.since)} to {formatting.shown(until)} UTC, {time}"
+    )
 
 
 def _seconds(spell: Spell, end: datetime.datetime) -> float:

@@ -18,6 +18,7 @@ from abaco.workers.workspace import Log, LogPipe
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local import demo
+from local.tacobot import TACOBOT
 from local.database import Server
 from pipelinejobs.backend import Backend
 from pipelinejobs.checks import examine
@@ -304,7 +305,7 @@ def test_every_message_of_the_demonstration_runs_in_a_container(
     engine: Engine, server: Server, tmp_path: Path
 ) -> None:
     mongodb = {"authn": server.uri, "database": demo.DATABASE, "timeout": TIMEOUT}
-    pipeline = PipelineStore(mongodb).add_update_document(demo.TACOBOT)
+    pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
     platform = InContainers(server.uri, tmp_path, engine)
     try:
         created = []

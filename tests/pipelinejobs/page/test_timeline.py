@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pipelinejobs import output
+from pipelinejobs import formatting
 from pipelinejobs.graph import Path, Spell
 from pipelinejobs.page import timeline
 
@@ -102,4 +102,4 @@ def test_it_is_told_in_words() -> None:
     [(0.2, "under 1 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (90_061, "1 d 1 h")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert output.duration(seconds) == text
+    assert formatting.duration(seconds) == text
