@@ -18,6 +18,8 @@ REDACTED = "[redacted]"
 # to black out shorter strings would spoil every line, and whoever chose one could do that on purpose
 SHORTEST_SECRET = 6
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_SAME_EVERYWHERE = re.compile(r"[\w.~-]+", re.ASCII)
+"""What neither URLs nor literals write in another way, as most tokens are."""
 # Credentials that nobody told us of: in URLs, and in the text of a mapping or JSON object (where
 # a salt is what a token can be computed from)
 _PATTERNS = (
@@ -62,6 +64,8 @@ def full_name(name: str, subname: str | None) -> str:
 
 def forms(secret: str) -> set[str]:
     """Return a secret as it stands in strings, URLs, JSON documents and Python literals."""
+    if _SAME_EVERYWHERE.fullmatch(secret):
+        return {secret}
     urls = {
         quote(secret, errors="surrogatepass"),
         quote(secret, safe="", errors="surrogatepass"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ _parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _HARMLESS = {"false", "debug", "warning", "critical"}
 _HARMLESS_NAMES = ("_LIFETIME", "_MONGODB_DATABASE")
-_SECRET_NAMES = ("token", "nonce", "secret", "password", "authn", "admin_token_key", "webhook")
+_SECRET_NAME = re.compile("token|nonce|secret|password|authn|webhook", re.IGNORECASE)
 
 
 def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> AttrDict:
@@ -80,8 +81,16 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"{path}: not valid UTF-8"
         raise SettingsError(message) from error
-    # whoever gets it may change it
-    return copy.deepcopy(content)
+    return _copied(content)
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of what YAML said, which whoever gets it may change."""
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    return copy.copy(value)
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
@@ -155,7 +164,7 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
     found = {
         text
         for name, text in environ.items()
-        if name.startswith(PREFIX) or any(mark in name.lower() for mark in _SECRET_NAMES)
+        if name.startswith(PREFIX) or _SECRET_NAME.search(name)
         if not name.endswith(_HARMLESS_NAMES)
     }
     _collect(settings, found)
@@ -170,5 +179,5 @@ def _collect(settings: Mapping[str, Any], found: set[str]) -> None:
     for key, value in settings.items():
         if isinstance(value, dict):
             _collect(value, found)
-        elif isinstance(value, str) and any(mark in str(key).lower() for mark in _SECRET_NAMES):
+        elif isinstance(value, str) and _SECRET_NAME.search(str(key)):
             found.add(value)
