@@ -17,6 +17,7 @@ import enum
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
-from local import processes, users
+from local import processes, tables, users
 from local.exceptions import LocalDatabaseError
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class LocalDatabase:
         self._is_interrupted = is_interrupted
         self.folder = folder.resolve()
         self.data = self.folder / "database"
+        self._draft = self.folder / "database.draft"
+        """Where what is new is made, until it is whole."""
         self.log = self.folder / "database.log"
         self.password_file = self.folder / "database.password"
         self._note = self.folder / "database.json"
@@ -181,27 +184,45 @@ class LocalDatabase:
 
     def _serve(self, port: int) -> Server:
         port = processes.free_port(port)
-        server = self._spawn(port, [processes.PASSWORD_OPTION], port)
+        server = self._spawn(port, [processes.PASSWORD_OPTION], port, self.data)
         try:
             self._expect(lambda: _look(server), server)
+            self._complete(server)
         except BaseException:  # whatever it is, it goes on after the process has ended
             self._end(server.pid)
             raise
         return server
 
-    def _make_owner(self, later_port: int) -> None:
-        """Let the server serve nobody but this process until it has an owner.
+    def _complete(self, server: Server) -> None:
+        """Make the tables that the data of an earlier version lacks."""
+        if not tables.are_lacking(self.data):
+            return
+        try:
+            with users.connect(server.uri) as client:
+                tables.make(client)
+        except PyMongoError as error:
+            complaint = self._complaint(f"makes no tables ({type(error).__name__})")
+            raise LocalDatabaseError(complaint) from error
 
-        The password is kept when the owner has it: what is interrupted before is done again.
+    def _make_owner(self, later_port: int) -> None:
+        """Let the server serve nobody but this process until it has an owner, and all its tables.
+
+        The password is kept when the owner has it: what is interrupted before is done again. What is
+        new gets its name when it is whole: with tables in pieces no server would start.
         """
         password = users.new_password()
         door = users.PrivateDoor(self.folder / "database.keys")
+        shutil.rmtree(self._draft, ignore_errors=True)
+        data = self.data if self.data.exists() else self._draft
 
         def attempt() -> _State:
             if not processes.is_open(server.port):
                 return _State.SILENT
             try:
-                door.make_owner(server.port, password)
+                with door.connect(server.port) as client:
+                    users.make_owner(client, password)
+                    if tables.are_lacking(data):
+                        tables.make(client)
             except OperationFailure:
                 return _State.BROKEN
             except PyMongoError:
@@ -209,15 +230,17 @@ class LocalDatabase:
             return _State.WELL
 
         with door.opened() as options:
-            server = self._spawn(processes.free_port(0), options, later_port)
+            server = self._spawn(processes.free_port(0), options, later_port, data)
             try:
                 self._expect(attempt, server)
             finally:
-                # its owner is on disk, and nobody else has written anything
+                # all of that is on disk, and nobody else has written anything
                 self._end(server.pid, signal.SIGKILL)
+        if data is self._draft:
+            data.replace(self.data)
         users.write_password(self.password_file, password)
 
-    def _spawn(self, port: int, options: list[str], noted_port: int) -> Server:
+    def _spawn(self, port: int, options: list[str], noted_port: int, data: Path) -> Server:
         command = [
             processes.find_program(),
             "--host",
@@ -228,9 +251,9 @@ class LocalDatabase:
         ]
         # with its oplog the server slows down as it grows; what is acknowledged must be on disk
         command += ["--standalone", "--sync-on-commit", "--cache-size", "256M"]
-        command += ["--log-level", "WARNING", "--storage-path", str(self.data)]
-        self.data.mkdir(mode=0o700, exist_ok=True)
-        self.data.chmod(0o700)
+        command += ["--log-level", "WARNING", "--storage-path", str(data)]
+        data.mkdir(mode=0o700, exist_ok=True)
+        data.chmod(0o700)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -301,7 +324,8 @@ class LocalDatabase:
 
     def _is_ours(self, pid: int) -> bool:
         """Tell whether a process is the server of this folder, not a later one with its number."""
-        return processes.command_line(pid).endswith(f"--storage-path {self.data}")
+        line = processes.command_line(pid)
+        return line.endswith(tuple(f"--storage-path {data}" for data in (self.data, self._draft)))
 
     def _read(self) -> Server | None:
         try:

@@ -14,7 +14,7 @@ import hmac
 import os
 import secrets
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import pymongo
@@ -24,7 +24,10 @@ from local.processes import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+Client: TypeAlias = "pymongo.MongoClient[dict[str, object]]"
 
 OWNER = "owner"
 _USER_NOT_FOUND = 11
@@ -77,7 +80,7 @@ def admit(port: int, password: str, database: str) -> str:
     """
     user = f"user-of-{database}"
     derived = hmac.new(password.encode(), user.encode(), hashlib.sha256).hexdigest()
-    with _connect(uri(port, OWNER, password)) as client:
+    with connect(uri(port, OWNER, password)) as client:
         _set(client, user, derived, [{"role": "readWrite", "db": database}])
     return uri(port, user, derived)
 
@@ -113,21 +116,26 @@ class PrivateDoor:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def make_owner(self, port: int, password: str) -> None:
-        """Make the owner, or give the owner another password.
-
-        Raises:
-            PyMongoError: the server does not answer yet, or does not do it.
-        """
+    def connect(self, port: int) -> AbstractContextManager[Client]:
+        """Connect to the server."""
         door = {"tls": True, "tlsCAFile": str(self._authority)}
         door |= {"tlsCertificateKeyFile": str(self._key)}
-        with _connect(f"mongodb://{HOST}:{port}/?directConnection=true", **door) as client:
-            _set(client, OWNER, password, ["root"])
+        return connect(f"mongodb://{HOST}:{port}/?directConnection=true", **door)
+
+
+def make_owner(client: Client, password: str) -> None:
+    """Make the owner, or give the owner another password.
+
+    Raises:
+        PyMongoError: the server does not answer yet, or does not do it.
+    """
+    _set(client, OWNER, password, ["root"])
 
 
 @contextlib.contextmanager
-def _connect(address: str, **options: Any) -> Iterator[pymongo.MongoClient[dict[str, object]]]:
-    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
+def connect(address: str, **options: Any) -> Iterator[Client]:
+    """Connect to a server that answers soon, or not at all."""
+    client: Client = pymongo.MongoClient(
         address, timeoutMS=5000, serverSelectionTimeoutMS=1000, **options
     )
     try:
@@ -136,9 +144,7 @@ def _connect(address: str, **options: Any) -> Iterator[pymongo.MongoClient[dict[
         client.close()
 
 
-def _set(
-    client: pymongo.MongoClient[dict[str, object]], user: str, password: str, roles: list[object]
-) -> None:
+def _set(client: Client, user: str, password: str, roles: list[object]) -> None:
     try:
         client.admin.command("updateUser", user, pwd=password, roles=roles)
     except OperationFailure as error:

@@ -81,7 +81,8 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"{path}: not valid UTF-8"
         raise SettingsError(message) from error
-    return _copied(content)
+    copied: dict[str, Any] = _copied(content)
+    return copied
 
 
 def _copied(value: Any) -> Any:

@@ -18,8 +18,8 @@ from abaco.workers.workspace import Log, LogPipe
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local import demo
-from local.tacobot import TACOBOT
 from local.database import Server
+from local.tacobot import TACOBOT
 from pipelinejobs.backend import Backend
 from pipelinejobs.checks import examine
 from tests.abaco.running import Client, RunningGateway, eventually

@@ -174,6 +174,17 @@ def test_a_killed_server_comes_back_with_its_data_and_port(folder: Path) -> None
     assert read(second) == [{"number": number} for number in range(20)]
 
 
+def test_all_tables_are_made_before_a_kill_can_leave_one_in_pieces(folder: Path) -> None:
+    database = LocalDatabase(folder)
+    server = database.start()
+    made = set(database.data.glob("*.wt"))
+    with pymongo.MongoClient[dict[str, Any]](server.uri) as client:
+        assert client.list_database_names() == []
+        for number in range(40):
+            client["test"][f"collection {number}"].insert_one({})
+    assert set(database.data.glob("*.wt")) == made
+
+
 def test_a_server_comes_back_on_another_port_if_its_own_is_taken(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

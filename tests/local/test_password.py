@@ -66,9 +66,14 @@ def code(uri: str, database: str = DATABASE) -> int | None:
 
 def kill(database: LocalDatabase) -> None:
     """End all servers of a folder without much ado."""
-    for pid, line in command_lines():
-        if line.rstrip().endswith(f"--storage-path {database.data}"):
-            os.kill(pid, signal.SIGKILL)
+    for pid in servers(database):
+        os.kill(pid, signal.SIGKILL)
+
+
+def servers(database: LocalDatabase) -> list[int]:
+    """Return the processes that keep data in its folder."""
+    option = f"--storage-path {database.folder}/"
+    return [pid for pid, line in command_lines() if option in line]
 
 
 def former(database: LocalDatabase, port: int) -> subprocess.Popen[bytes]:
@@ -88,6 +93,28 @@ def former(database: LocalDatabase, port: int) -> subprocess.Popen[bytes]:
                 assert time.monotonic() < deadline
             else:
                 return process
+
+
+def test_a_database_of_an_earlier_version_gets_the_tables_that_it_lacks(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path)
+    port = processes.free_port(0)
+    with former(database, port) as process:
+        with connected(f"mongodb://127.0.0.1:{port}") as client:
+            users.make_owner(client, "password of the owner")
+        process.terminate()
+    users.write_password(database.password_file, "password of the owner")
+    before = set(database.data.glob("*.wt"))
+    server = database.start()
+    try:
+        assert ids(server.uri) == [1]
+        made = set(database.data.glob("*.wt"))
+        assert made > before
+        with connected(server.uri) as client:
+            for number in range(40):
+                client[DATABASE][f"collection {number}"].insert_one({})
+        assert set(database.data.glob("*.wt")) == made
+    finally:
+        kill(database)
 
 
 # Who gets in
@@ -145,18 +172,20 @@ def test_while_the_first_user_is_made_nobody_else_gets_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, refused = LocalDatabase(tmp_path), []
-    make_owner = users.PrivateDoor.make_owner
+    connect = users.PrivateDoor.connect
 
-    def look_and_make(door: users.PrivateDoor, port: int, password: str) -> None:
+    def look_and_connect(
+        door: users.PrivateDoor, port: int
+    ) -> contextlib.AbstractContextManager[users.Client]:
         for address in (f"127.0.0.1:{port}/?", f"127.0.0.1:{port}/?tls=true&tlsInsecure=true&"):
             with connected(f"mongodb://{address}serverSelectionTimeoutMS=700") as client:
                 try:
                     client.admin.command("usersInfo", 1)
                 except PyMongoError:
                     refused.append(port)
-        make_owner(door, port, password)
+        return connect(door, port)
 
-    monkeypatch.setattr(users.PrivateDoor, "make_owner", look_and_make)
+    monkeypatch.setattr(users.PrivateDoor, "connect", look_and_connect)
     server = database.start()
     try:
         assert len(refused) >= 2
@@ -202,12 +231,13 @@ def test_a_first_start_that_was_killed_is_begun_again(
         patch.setattr(LocalDatabase, "_end", lambda *_arguments: None)
         with pytest.raises(KeyboardInterrupt):
             database.start()
-    left = [pid for pid, line in command_lines() if line.rstrip().endswith(str(database.data))]
+    left = servers(database)
     assert len(left) == 1
     try:
         server = LocalDatabase(tmp_path).start()
         assert ids(server.uri) == []
         assert not psutil.pid_exists(left[0])
+        assert not list(tmp_path.glob("database.draft*"))
     finally:
         kill(database)
 

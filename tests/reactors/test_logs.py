@@ -73,7 +73,9 @@ def in_repr(text: str) -> str:
 @pytest.mark.parametrize(
     "encode", [lambda text: quote(text, safe=""), quote, quote_plus, in_json, in_repr]
 )
-@pytest.mark.parametrize("secret", ["plain.se~cret-1_", "ab/cd+ef==12", "pass word/1", 'back\\slash"quote', "Gruß-123"])
+@pytest.mark.parametrize(
+    "secret", ["plain.se~cret-1_", "ab/cd+ef==12", "pass word/1", 'back\\slash"quote', "Gruß-123"]
+)
 def test_a_known_secret_is_blacked_out_in_other_writings(
     make_reactor: MakeReactor, form: str, encode: Callable[[str], str], secret: str
 ) -> None:
