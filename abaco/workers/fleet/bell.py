@@ -134,6 +134,11 @@ class Turns:
         self._changed = threading.Condition()
         self._closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closed
+
     def put(self, actor_id: str, work: _Work) -> bool:
         """Let something be done; tell whether it will be, and not too much waits already."""
         with self._changed:
@@ -225,14 +230,12 @@ class Bell:
             _logger.warning("the broker does not answer: %s", type(error).__name__)
         self._is_away = True
         self._disconnect()
-        if not _is_late(error):
+        if isinstance(work, str) or not _is_late(error) or self._turns.is_closed:
             self._turns.clear()
-            return
-        actor_id = work if isinstance(work, str) else work.actor_id
-        self._turns.drop(actor_id)
-        if work != actor_id:
+        else:
             # a queue that RabbitMQ had just made when it was killed may be left without a leader
-            self.remove(actor_id)
+            self._turns.drop(work.actor_id)
+            self.remove(work.actor_id)
 
     def _connect(self) -> kombu.Producer:
         if self._producer is None:

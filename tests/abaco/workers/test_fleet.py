@@ -481,6 +481,28 @@ def test_no_ring_is_lost_when_the_connection_to_the_broker_was(rabbitmq: service
             ringing.remove("rung")
 
 
+@LONG
+def test_a_bell_ends_soon_though_the_broker_is_frozen(rabbitmq: services.RabbitMQ) -> None:
+    ringing = bell.Bell(rabbitmq.url)
+    ringing.ring(bell.Ring(bell.RUN, "first", "actor 0", True))
+    eventually(lambda: bell.lengths_of(rabbitmq.url, [bell.name_of("actor 0", stateless=True)])[1])
+    server = psutil.Process(rabbitmq.pid)
+    frozen = [each for each in (server, *server.children(recursive=True)) if "beam" in each.name()]
+    assert frozen
+    for each in frozen:
+        each.suspend()
+    try:
+        for number in range(20):
+            ringing.ring(bell.Ring(bell.RUN, "further", f"actor {number}", True))
+        began = time.monotonic()
+        ringing.close()
+        # three answers are waited for, however many actors there are
+        assert time.monotonic() - began < 35
+    finally:
+        for each in frozen:
+            each.resume()
+
+
 def test_connections_to_the_database_may_break_at_any_time(
     ada: Client, there: Client, postgres: services.Postgres, actor: str, tmp_path: Path
 ) -> None:
