@@ -187,28 +187,17 @@ class LocalDatabase:
         server = self._spawn(port, [processes.PASSWORD_OPTION], port, self.data)
         try:
             self._expect(lambda: _look(server), server)
-            self._complete(server)
         except BaseException:  # whatever it is, it goes on after the process has ended
             self._end(server.pid)
             raise
         return server
 
-    def _complete(self, server: Server) -> None:
-        """Make the tables that the data of an earlier version lacks."""
-        if not tables.are_lacking(self.data):
-            return
-        try:
-            with users.connect(server.uri) as client:
-                tables.make(client)
-        except PyMongoError as error:
-            complaint = self._complaint(f"makes no tables ({type(error).__name__})")
-            raise LocalDatabaseError(complaint) from error
-
     def _make_owner(self, later_port: int) -> None:
-        """Let the server serve nobody but this process until it has an owner, and all its tables.
+        """Let the server serve nobody but this process until it has an owner.
 
         The password is kept when the owner has it: what is interrupted before is done again. What is
-        new gets its name when it is whole: with tables in pieces no server would start.
+        new has all its tables then, and gets its name when it is whole: with tables in pieces no server
+        would start. For the same reason, none are made in data that is there.
         """
         password = users.new_password()
         door = users.PrivateDoor(self.folder / "database.keys")
@@ -221,7 +210,7 @@ class LocalDatabase:
             try:
                 with door.connect(server.port) as client:
                     users.make_owner(client, password)
-                    if tables.are_lacking(data):
+                    if data is self._draft:
                         tables.make(client)
             except OperationFailure:
                 return _State.BROKEN

@@ -95,28 +95,6 @@ def former(database: LocalDatabase, port: int) -> subprocess.Popen[bytes]:
                 return process
 
 
-def test_a_database_of_an_earlier_version_gets_the_tables_that_it_lacks(tmp_path: Path) -> None:
-    database = LocalDatabase(tmp_path)
-    port = processes.free_port(0)
-    with former(database, port) as process:
-        with connected(f"mongodb://127.0.0.1:{port}") as client:
-            users.make_owner(client, "password of the owner")
-        process.terminate()
-    users.write_password(database.password_file, "password of the owner")
-    before = set(database.data.glob("*.wt"))
-    server = database.start()
-    try:
-        assert ids(server.uri) == [1]
-        made = set(database.data.glob("*.wt"))
-        assert made > before
-        with connected(server.uri) as client:
-            for number in range(40):
-                client[DATABASE][f"collection {number}"].insert_one({})
-        assert set(database.data.glob("*.wt")) == made
-    finally:
-        kill(database)
-
-
 # Who gets in
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import celery
 import kombu
+from amqp.exceptions import ChannelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -201,8 +202,11 @@ class Bell:
 
     def ring_again(self, rings: Iterable[Ring]) -> None:
         """Ring for what may not have been heard."""
-        by_queue = itertools.groupby(sorted(rings), lambda ring: (ring.actor_id, ring.stateless))
-        for (actor_id, _), each in by_queue:
+
+        def queue(ring: Ring) -> tuple[str, bool]:
+            return ring.actor_id, ring.stateless
+
+        for (actor_id, _), each in itertools.groupby(sorted(rings, key=queue), queue):
             self._turns.put(actor_id, Again(tuple(each)))
 
     def remove(self, actor_id: str) -> None:
@@ -230,7 +234,9 @@ class Bell:
             _logger.warning("the broker does not answer: %s", type(error).__name__)
         self._is_away = True
         self._disconnect()
-        if isinstance(work, str) or not _is_late(error) or self._turns.is_closed:
+        if _is_of_queue(error) and not isinstance(work, str):
+            self._turns.drop(work.actor_id)
+        elif isinstance(work, str) or not _is_late(error) or self._turns.is_closed:
             self._turns.clear()
         else:
             # a queue that RabbitMQ had just made when it was killed may be left without a leader
@@ -290,6 +296,11 @@ def _waiting(channel: Any, ring: Ring) -> int:
         arguments=arguments_of(stateless=ring.stateless),
     )
     return int(found.message_count)
+
+
+def _is_of_queue(error: BaseException | None) -> bool:
+    """Tell whether the broker refuses something of one queue, and answers otherwise."""
+    return isinstance(error, ChannelError) or (error is not None and _is_of_queue(error.__cause__))
 
 
 def _is_late(error: BaseException | None) -> bool:

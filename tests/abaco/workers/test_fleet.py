@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import kombu
 import psutil
 import pytest
 
@@ -479,6 +480,28 @@ def test_no_ring_is_lost_when_the_connection_to_the_broker_was(rabbitmq: service
                 ringing.ring(bell.Ring(bell.RUN, f"further {number}", "rung", True))
             eventually(lambda: rings() == 4)
             ringing.remove("rung")
+
+
+def test_rings_of_several_actors_are_made_up_for_though_one_queue_is_refused(
+    rabbitmq: services.RabbitMQ,
+) -> None:
+    names = {
+        f"actor {number}": bell.name_of(f"actor {number}", stateless=True) for number in range(4)
+    }
+    refused, *others = names.values()
+    with contextlib.closing(bell.Bell(rabbitmq.url)) as ringing:
+        with ringing.app.connection_for_write() as connection:
+            # RabbitMQ refuses to declare a queue in another way than it was made
+            kombu.Queue(refused, channel=connection.default_channel).declare()
+        ringing.ring_again(
+            bell.Ring(bell.RUN, f"{number * 7 % 10} of {actor}", actor, True)
+            for number in range(10)
+            for actor in names
+        )
+        expected = dict.fromkeys(others, 10)
+        eventually(lambda: bell.lengths_of(rabbitmq.url, others)[1] == expected)
+        for actor in names:
+            ringing.remove(actor)
 
 
 @LONG
