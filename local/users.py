@@ -80,7 +80,7 @@ def admit(port: int, password: str, database: str) -> str:
     """
     user = f"user-of-{database}"
     derived = hmac.new(password.encode(), user.encode(), hashlib.sha256).hexdigest()
-    with connect(uri(port, OWNER, password)) as client:
+    with _connect(uri(port, OWNER, password)) as client:
         _set(client, user, derived, [{"role": "readWrite", "db": database}])
     return uri(port, user, derived)
 
@@ -120,7 +120,7 @@ class PrivateDoor:
         """Connect to the server."""
         door = {"tls": True, "tlsCAFile": str(self._authority)}
         door |= {"tlsCertificateKeyFile": str(self._key)}
-        return connect(f"mongodb://{HOST}:{port}/?directConnection=true", **door)
+        return _connect(f"mongodb://{HOST}:{port}/?directConnection=true", **door)
 
 
 def make_owner(client: Client, password: str) -> None:
@@ -133,7 +133,7 @@ def make_owner(client: Client, password: str) -> None:
 
 
 @contextlib.contextmanager
-def connect(address: str, **options: Any) -> Iterator[Client]:
+def _connect(address: str, **options: Any) -> Iterator[Client]:
     """Connect to a server that answers soon, or not at all."""
     client: Client = pymongo.MongoClient(
         address, timeoutMS=5000, serverSelectionTimeoutMS=1000, **options

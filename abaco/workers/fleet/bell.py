@@ -192,6 +192,8 @@ class Bell:
         self._turns = Turns()
         self._producer: kombu.Producer | None = None
         self._is_away = False
+        self._refused: set[str] = set()
+        """the actors whose queues the broker has refused, which is said once"""
         self._thread = threading.Thread(target=self._run, name="abaco-bell", daemon=True)
         self._thread.start()
 
@@ -230,18 +232,25 @@ class Bell:
 
     def _give_up(self, work: _Work, error: Exception) -> None:
         """Drop what waits for the broker, or for one queue: the sweeper rings again."""
+        self._disconnect()
+        actor_id = "" if isinstance(work, str) else work.actor_id
+        if actor_id and _is_of_queue(error):
+            if actor_id not in self._refused:
+                _logger.warning(
+                    "the broker refuses the queue of actor %s: %s", actor_id, type(error).__name__
+                )
+            self._refused.add(actor_id)
+            self._turns.drop(actor_id)
+            return
         if not self._is_away:
             _logger.warning("the broker does not answer: %s", type(error).__name__)
         self._is_away = True
-        self._disconnect()
-        if _is_of_queue(error) and not isinstance(work, str):
-            self._turns.drop(work.actor_id)
-        elif isinstance(work, str) or not _is_late(error) or self._turns.is_closed:
-            self._turns.clear()
-        else:
+        if actor_id and _is_late(error) and not self._turns.is_closed:
             # a queue that RabbitMQ had just made when it was killed may be left without a leader
-            self._turns.drop(work.actor_id)
-            self.remove(work.actor_id)
+            self._turns.drop(actor_id)
+            self.remove(actor_id)
+        else:
+            self._turns.clear()
 
     def _connect(self) -> kombu.Producer:
         if self._producer is None:
@@ -262,7 +271,7 @@ class Bell:
         try:
             self._do_by(self._connect(), work)
         except Exception as error:
-            if not was_connected or _is_late(error):
+            if not was_connected or _is_late(error) or _is_of_queue(error):
                 raise
             self._disconnect()
             self._do_by(self._connect(), work)

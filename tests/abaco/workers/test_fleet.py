@@ -13,19 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import kombu
 import psutil
 import pytest
 
 from abaco.command_line import main
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
-from abaco.workers.fleet import bell
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
 from tests.abaco.fleet import RunningFleet
 from tests.abaco.running import ACTORS, PROBE, SECONDS, Client, RunningGateway, eventually
-from tests.balancer import Balancer
 from tests.conftest import ENGINES, NO_SERVICES, ROOT, SERVICES
 from tests.containers.engines import IMAGE as CONTAINER_IMAGE
 from tests.containers.engines import running as containers
@@ -463,67 +460,6 @@ def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
     for actor, execution in zip(actors, sent, strict=True):
         find = functools.partial(_has_ended, ada, actor, execution)
         eventually(find, 2 * SECONDS)
-
-
-def test_no_ring_is_lost_when_the_connection_to_the_broker_was(rabbitmq: services.RabbitMQ) -> None:
-    def rings() -> int:
-        return bell.lengths_of(rabbitmq.url, [name])[1].get(name, 0)
-
-    name = bell.name_of("rung", stateless=True)
-    with Balancer(rabbitmq.host, [(rabbitmq.host, rabbitmq.port)]) as balancer:
-        address = f"{rabbitmq.host}:{rabbitmq.port}", f"{balancer.host}:{balancer.port}"
-        with contextlib.closing(bell.Bell(rabbitmq.url.replace(*address))) as ringing:
-            ringing.ring(bell.Ring(bell.RUN, "first", "rung", True))
-            eventually(lambda: rings() == 1)
-            balancer.cut()
-            for number in range(3):
-                ringing.ring(bell.Ring(bell.RUN, f"further {number}", "rung", True))
-            eventually(lambda: rings() == 4)
-            ringing.remove("rung")
-
-
-def test_rings_of_several_actors_are_made_up_for_though_one_queue_is_refused(
-    rabbitmq: services.RabbitMQ,
-) -> None:
-    names = {
-        f"actor {number}": bell.name_of(f"actor {number}", stateless=True) for number in range(4)
-    }
-    refused, *others = names.values()
-    with contextlib.closing(bell.Bell(rabbitmq.url)) as ringing:
-        with ringing.app.connection_for_write() as connection:
-            # RabbitMQ refuses to declare a queue in another way than it was made
-            kombu.Queue(refused, channel=connection.default_channel).declare()
-        ringing.ring_again(
-            bell.Ring(bell.RUN, f"{number * 7 % 10} of {actor}", actor, True)
-            for number in range(10)
-            for actor in names
-        )
-        expected = dict.fromkeys(others, 10)
-        eventually(lambda: bell.lengths_of(rabbitmq.url, others)[1] == expected)
-        for actor in names:
-            ringing.remove(actor)
-
-
-@LONG
-def test_a_bell_ends_soon_though_the_broker_is_frozen(rabbitmq: services.RabbitMQ) -> None:
-    ringing = bell.Bell(rabbitmq.url)
-    ringing.ring(bell.Ring(bell.RUN, "first", "actor 0", True))
-    eventually(lambda: bell.lengths_of(rabbitmq.url, [bell.name_of("actor 0", stateless=True)])[1])
-    server = psutil.Process(rabbitmq.pid)
-    frozen = [each for each in (server, *server.children(recursive=True)) if "beam" in each.name()]
-    assert frozen
-    for each in frozen:
-        each.suspend()
-    try:
-        for number in range(20):
-            ringing.ring(bell.Ring(bell.RUN, "further", f"actor {number}", True))
-        began = time.monotonic()
-        ringing.close()
-        # three answers are waited for, however many actors there are
-        assert time.monotonic() - began < 35
-    finally:
-        for each in frozen:
-            each.resume()
 
 
 def test_connections_to_the_database_may_break_at_any_time(
