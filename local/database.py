@@ -201,7 +201,10 @@ class LocalDatabase:
         """
         password = users.new_password()
         door = users.PrivateDoor(self.folder / "database.keys")
-        shutil.rmtree(self._draft, ignore_errors=True)
+        if self._draft.is_dir() and not self._draft.is_symlink():
+            shutil.rmtree(self._draft)
+        else:
+            self._draft.unlink(missing_ok=True)
         data = self.data if self.data.exists() else self._draft
 
         def attempt() -> _State:
@@ -406,6 +409,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of data and log")
     arguments = parser.parse_args()
     database = LocalDatabase(arguments.folder)
+    # whoever ends the command does not want what it has begun
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.command == "stop":
             _check_unused(arguments.folder)
@@ -418,6 +423,8 @@ def main() -> int:
     except OSError as error:
         print(f"ERROR {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     if server is None:
         print("it is not running: python -m local.database start")
         return 1

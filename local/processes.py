@@ -66,9 +66,11 @@ def asks_for_a_password(pid: int) -> bool:
 def command_line(pid: int) -> str:
     """Return the command line of a process; empty if there is no such process."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().rstrip()
+        line = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+        return line.replace("\0", " ").rstrip()
     except OSError:
         if Path("/proc/self").exists():
             return ""
     command = ["ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()
+    shown = subprocess.run(command, capture_output=True, errors="replace", check=False)
+    return shown.stdout.rstrip()

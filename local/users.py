@@ -43,11 +43,12 @@ def uri(port: int, user: str, password: str) -> str:
 
 
 def read_password(file: Path) -> str | None:
-    """Return the owner's password, or None where none is kept."""
+    """Return the owner's password, or None where none is kept, or nothing that can be one."""
     try:
-        return file.read_text().strip() or None
-    except FileNotFoundError:
+        password = file.read_bytes().decode("ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
+    return password if password and password.isprintable() else None
 
 
 def write_password(file: Path, password: str) -> None:

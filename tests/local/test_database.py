@@ -23,6 +23,7 @@ import local.database
 import local.processes
 from local.database import LocalDatabase, Server, main
 from local.exceptions import LocalDatabaseError
+from tests.abaco.running import eventually
 from tests.conftest import ROOT
 
 PS = [shutil.which("ps") or "/bin/ps", "-A", "-ww", "-o", "pid=,command="]
@@ -252,6 +253,15 @@ def test_whoever_only_reads_the_files_of_the_server_is_left_alone(folder: Path, 
         assert reader.poll() is None
 
 
+def test_a_stranger_with_the_noted_id_may_have_any_name(folder: Path) -> None:
+    code = f"import os; os.execv({sys.executable!r}, [b'\\xff\\xfe', b'-c', {SLEEP!r}])"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        eventually(lambda: b"\xff" in Path(f"/proc/{process.pid}/cmdline").read_bytes())
+        note(folder, Server(process.pid, 0))
+        assert LocalDatabase(folder).status() is None
+        process.kill()
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "not JSON", "[]", "{}", '{"pid": 1}', '{"pid": "x", "port": 1}', '{"pid": -1, "port": 1}'],
@@ -366,6 +376,21 @@ def test_the_command_line_says_when_nothing_runs(folder: Path) -> None:
     assert "python -m local.database start" in status.stdout
     stop = command("stop", "--folder", folder)
     assert (stop.returncode, stop.stdout) == (0, "it was not running\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
+    folder: Path, number: signal.Signals
+) -> None:
+    arguments = [sys.executable, "-m", "local.database", "start", "--folder", str(folder)]
+    with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
+        assert starting.stderr is not None
+        eventually(lambda: list(folder.glob("database.draft/WiredTiger")))
+        starting.send_signal(number)
+        assert (starting.stderr.read(), starting.wait()) == ("", 130)
+    left = [line for _, line in command_lines() if f"--storage-path {folder}/" in line]
+    assert left == []
+    assert command("start", "--folder", folder).returncode == 0
 
 
 def test_help_has_an_example() -> None:

@@ -245,6 +245,28 @@ def test_a_lost_password_is_said_and_made_anew_at_the_next_start(tmp_path: Path)
         kill(database)
 
 
+def test_what_cannot_be_a_password_is_as_one_that_is_lost(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path)
+    try:
+        with connected(database.start().uri) as client:
+            client[DATABASE]["things"].insert_one({"_id": 1})
+        for kept in (b"\xff\xfe", b"\0\1"):
+            database.stop()
+            database.password_file.write_bytes(kept)
+            assert ids(database.start().uri) == [1]
+    finally:
+        kill(database)
+
+
+def test_a_file_in_place_of_the_draft_is_no_obstacle(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path)
+    (tmp_path / "database.draft").symlink_to(tmp_path / "nowhere")
+    try:
+        assert ids(database.start().uri) == []
+    finally:
+        kill(database)
+
+
 # A full disk
 
 
