@@ -116,7 +116,7 @@ def _demo(environment: dict[str, str]) -> list[str]:
     count = day.fill(PipelineJobStore(_mongodb(environment)), now())
     if not count:
         return [
-            "demo     no jobs were made up, since the database has some: `make clean` removes it"
+            "demo     no jobs were made up, since the database has some: `make clean` removes it, and .venv"
         ]
     return [f"demo     {count} jobs of a day that was made up"]
 

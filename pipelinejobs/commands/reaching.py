@@ -57,9 +57,9 @@ def logs(context: typer.Context, job: common.Job) -> None:
     if unknown:
         names = ", ".join(dict.fromkeys(str(entry.get("name")) for entry in unknown))
         output.note(
-            f"{len(unknown)} events have no log, since no execution brought them ({names}): "
-            "they were made up by `make up DEMO=1`, or written straight to the database, as --direct "
-            "and other actors do"
+            f"without a log, since no execution brought them: {len(unknown)} ({names}). "
+            "`make up` made them, or they were written straight to the database, as --direct and "
+            "other actors do"
         )
     if not brought:
         output.note(
