@@ -127,6 +127,11 @@
     }
   };
 
+  // What somebody drags over stays as it is until they let go
+  const untilLetGo = async () => {
+    while (document.querySelector("rect.zoom")) await new Promise((resolve) => setTimeout(resolve, 100));
+  };
+
   const update = (fresh) => {
     const focused = document.activeElement?.id;
     for (const live of document.querySelectorAll("[data-live]")) {
@@ -168,6 +173,7 @@
         return;
       }
       const fresh = new DOMParser().parseFromString(await reply.text(), "text/html");
+      await untilLetGo();
       const shown = fresh.querySelector("main[data-version]");
       if (shown) {
         main.dataset.version = shown.dataset.version;

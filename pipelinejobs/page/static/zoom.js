@@ -44,6 +44,8 @@
 
   document.addEventListener("pointermove", (event) => {
     if (!drag) return;
+    // the button was released where the window did not see it
+    if (!event.buttons) return stop();
     drag.to = within(drag.box, event.clientX);
     mark(drag);
   });

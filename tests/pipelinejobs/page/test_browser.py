@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -348,14 +350,21 @@ def test_a_time_that_is_dragged_over_is_looked_at(
 ) -> None:
     make_job("run", "finish")
     browser.open(path)
-    # what is counted meanwhile is not shown, which would replace the chart
-    browser.driver.execute_script("window.dispatchEvent(new Event('pagehide'))")
-    plot = browser.one(f"{chart} .plot > .background")
-    width = plot.size["width"]
-    drag = ActionChains(browser.driver, duration=20).move_to_element_with_offset(
-        plot, -width / 4, 0
-    )
-    drag.click_and_hold().move_by_offset(width / 4, 0).release().perform()
+    plot = browser.one(f"{chart} .plot > .background").rect
+    middle = int(plot["x"] + plot["width"] / 2), int(plot["y"] + plot["height"] / 2)
+    mouse = ActionBuilder(browser.driver, duration=20)
+    mouse.pointer_action.move_to_location(middle[0] - int(plot["width"] / 4), middle[1])
+    mouse.pointer_action.pointer_down().move_to_location(*middle)
+    mouse.perform()
+    # what happens meanwhile is shown once the button is released
+    shown = browser.one("main").get_attribute("data-version")
+    make_job("run", "fail")
+    time.sleep(1.5)
+    assert browser.one("main").get_attribute("data-version") == shown
+    assert browser.one(f"{chart} .zoom").size["width"] > 0
+    release = ActionBuilder(browser.driver)
+    release.pointer_action.pointer_up()
+    release.perform()
     browser.until(lambda: "from=" in browser.driver.current_url)
     query = httpx.URL(browser.driver.current_url).params
     assert httpx.URL(browser.driver.current_url).path == path
@@ -380,10 +389,10 @@ def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[...,
     )
     needed, there = browser.driver.execute_script(widths)
     assert needed <= there
-    (time, *_) = browser.driver.find_elements(By.CSS_SELECTOR, f"#job-{long.uuid} time")
-    assert "UTC" in str(time.get_attribute("title"))
-    time.click()
-    assert time.text == str(time.get_attribute("title")).splitlines()[0]
+    (moment, *_) = browser.driver.find_elements(By.CSS_SELECTOR, f"#job-{long.uuid} time")
+    assert "UTC" in str(moment.get_attribute("title"))
+    moment.click()
+    assert moment.text == str(moment.get_attribute("title")).splitlines()[0]
 
 
 def test_who_wants_the_dark_gets_it_without_an_account(browser: Browser) -> None:
