@@ -111,7 +111,8 @@ pictures: $(INSTALLED)  ## make the pictures of the docs again: the page in a br
 soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=0 -m alone tests/reliability
-	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability tests/abaco/workers/test_fleet.py tests/abaco/workers/test_bell.py
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability
+	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m long --ignore=tests/reliability tests
 	$(BIN)/python -m tests.reliability.report build/soak.ndjson
 
 bench: $(INSTALLED)  ## measure in some minutes what an event costs, beside its floors, and write bench/RESULTS.md

@@ -44,6 +44,8 @@ _POLL_SECONDS = 0.05
 _AUTHENTICATION_FAILED = 18
 _PORTS = 5
 """How many are tried that are free, and taken before the server listens there."""
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""The server imports a library that would else start a thread for each processor, and use none."""
 _TAKEN = "Address already in use"
 
 
@@ -253,6 +255,7 @@ class LocalDatabase:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **_ONE_THREAD},
                 start_new_session=True,
                 umask=0o077,
             )

@@ -25,6 +25,7 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
+from tests.reliability.soak import is_long
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT = 20
@@ -61,7 +62,7 @@ TACOBOT = {
 SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 """A variable: the folder of a local database that runs already, for many short runs of the tests."""
 
-LONG = ("reliability", "pipelinejobs", "local", "docs", "deployment", "bench", "test_demo.py")
+BUSY = ("reliability", "pipelinejobs", "local", "docs", "deployment", "bench", "test_demo.py")
 """Where tests start many programs and wait for them: a module may take most of a minute."""
 
 TOGETHER = ("tests/abaco/http/endpoints", "tests/pipelinejobs", "tests/pipelinejobs/page")
@@ -110,12 +111,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     units: dict[str, list[pytest.Item]] = {}
     for item in items:
         units.setdefault(unit_of(item.nodeid), []).append(item)
-    long = [unit for unit in units if unit.split("/")[1] in LONG and unit not in TOGETHER]
-    others = [unit for unit in units if unit not in (*long, *TOGETHER)]
+    busy = [unit for unit in units if unit.split("/")[1] in BUSY and unit not in TOGETHER]
+    others = [unit for unit in units if unit not in (*busy, *TOGETHER)]
     places = dict.fromkeys(TOGETHER, -1.0)
-    places |= {unit: number / len(long) * 3 / 4 for number, unit in enumerate(long)}
+    places |= {unit: number / len(busy) * 3 / 4 for number, unit in enumerate(busy)}
     places |= {unit: number / len(others) for number, unit in enumerate(others)}
     items[:] = [item for unit in sorted(units, key=places.__getitem__) for item in units[unit]]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave what takes long to the soak."""
+    if item.get_closest_marker("long") and not is_long():
+        pytest.skip("make soak does it")
 
 
 def hang_up(client: pymongo.MongoClient[Document]) -> None:

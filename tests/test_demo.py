@@ -88,5 +88,6 @@ def test_the_history_comes_last_as_a_table_with_each_event_once(demo: str) -> No
     ]
 
 
+@pytest.mark.long
 def test_a_second_demonstration_on_the_same_database_works_too(demo: str, folder: Path) -> None:
     assert len(answers(run_demo(folder))) == len(answers(demo))

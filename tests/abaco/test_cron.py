@@ -126,6 +126,7 @@ def test_an_actor_is_executed_when_its_time_has_come(gateway: RunningGateway, ad
     assert len(executions(ada, actor)) == 2, "not again, while another one had its turn"
 
 
+@pytest.mark.long
 def test_what_was_missed_while_the_gateway_was_away_is_made_up_for_once(
     gateway: RunningGateway, ada: Client
 ) -> None:

@@ -180,6 +180,7 @@ def test_events_of_a_webhook_come_in_their_order(ada: Client, receiver: Receiver
     assert receiver.executions() == ids
 
 
+@pytest.mark.long
 def test_an_event_that_is_not_taken_is_posted_again_before_what_follows(
     gateway: RunningGateway, ada: Client, receiver: Receiver
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_slow_webhook_delays_no_other(ada: Client, receiver: Receiver) -> None
         assert len(slow.requests) == 1
 
 
+@pytest.mark.long
 def test_a_webhook_that_is_not_there_is_posted_to_when_it_is(tmp_path: Path) -> None:
     absent = Receiver()
     absent.close()

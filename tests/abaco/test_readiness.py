@@ -87,7 +87,7 @@ def green(get: Get) -> None:
     ("state", "message"),
     [
         ("the oven is cold", "The oven is cold."),
-        ("hangs", "What the actors need does not answer."),
+        pytest.param("hangs", "What the actors need does not answer.", marks=pytest.mark.long),
         ("fails", "What the actors need cannot be checked: RuntimeError."),
     ],
 )

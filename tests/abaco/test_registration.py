@@ -264,6 +264,7 @@ def test_an_image_that_is_closed_ends_the_workers_of_those_it_no_longer_admits(
     eventually(lambda: status(ada, hers)[0] == "READY")
 
 
+@pytest.mark.long
 def test_an_actor_of_an_earlier_gateway_is_its_owners_as_one_of_everybody(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

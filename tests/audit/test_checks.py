@@ -83,6 +83,7 @@ def test_a_secret_is_found_unless_the_baseline_has_it_with_a_reason(project: Pat
     assert checks.secrets(project, accept(project, "secret", "*.py")) == []
 
 
+@pytest.mark.long
 def test_where_the_service_is_away_a_line_says_so_and_the_rest_is_looked_for(
     project: Path, away: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ BRIEF = ["--brief"]
 
 
 # the others start gateways and load them: `python -m bench --brief` shows that they work
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["bench.handle", "bench.history", "bench.process"])
 def test_a_measurement_prints_its_figures(name: str) -> None:
     done = subprocess.run(

@@ -48,7 +48,10 @@ ONCE = pytest.mark.parametrize("engine", ENGINES[:1], indirect=True)
 pytestmark = pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+ALL = [*ENGINES[:1], *(pytest.param(each, marks=pytest.mark.long) for each in ENGINES[1:])]
+
+
+@pytest.fixture(scope="module", params=ALL)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with running(request.param) as started:
         yield started
@@ -300,6 +303,7 @@ class InContainers(demo.Platform):
         return demo.Outcome(ending.code, log.text, self._answer())
 
 
+@pytest.mark.long
 @ONCE
 def test_every_message_of_the_demonstration_runs_in_a_container(
     engine: Engine, server: Server, tmp_path: Path

@@ -431,7 +431,8 @@ def text_in(language: str) -> str:
     reason="Snakemake is not installed: it needs Python 3.11",
 )
 @pytest.mark.parametrize(
-    ("salsa", "events"), [("verde", ["run", "finish"]), (None, ["run", "fail"])]
+    ("salsa", "events"),
+    [("verde", ["run", "finish"]), pytest.param(None, ["run", "fail"], marks=pytest.mark.long)],
 )
 def test_the_snakefile_reports(clone: Clone, salsa: str | None, events: list[str]) -> None:
     name = f"snakemake-{events[-1]}"

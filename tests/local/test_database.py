@@ -186,6 +186,7 @@ def test_all_tables_are_made_before_a_kill_can_leave_one_in_pieces(folder: Path)
     assert set(database.data.glob("*.wt")) == made
 
 
+@pytest.mark.long
 def test_a_server_comes_back_on_another_port_if_its_own_is_taken(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -209,6 +210,7 @@ def test_starts_at_the_same_time_give_one_server(folder: Path) -> None:
     assert [server.pid for server in servers] == processes(folder)
 
 
+@pytest.mark.long
 def test_two_folders_have_two_servers(folder: Path, tmp_path: Path) -> None:
     # the name of the one ends with that of the other
     inner = tmp_path / str(folder).lstrip("/")
@@ -378,7 +380,9 @@ def test_the_command_line_says_when_nothing_runs(folder: Path) -> None:
     assert (stop.returncode, stop.stdout) == (0, "it was not running\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
     folder: Path, number: signal.Signals
 ) -> None:
@@ -406,6 +410,7 @@ def test_an_unknown_command_names_those_that_exist() -> None:
         assert name in done.stderr
 
 
+@pytest.mark.long
 def test_a_port_that_somebody_takes_just_before_is_left_to_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_frozen_database_makes_it_not_ready_and_is_left_to_itself(up: RunningG
     assert server_of(up) == server
 
 
+@pytest.mark.long
 def test_what_was_applied_before_the_disk_was_full_is_there_once_after_a_restart(
     up: RunningGateway,
 ) -> None:
@@ -203,6 +204,7 @@ def kept(database: LocalDatabase) -> tuple[DatabaseSupervisor, Callable[[], str 
     return kept, lambda: kept.check(mongodb)
 
 
+@pytest.mark.long
 def test_a_database_that_is_frozen_for_long_is_replaced(
     database: LocalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ def test_a_database_that_is_frozen_for_long_is_replaced(
     assert database.status() is None
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_started_is_tried_again_and_complained_of_once(
     database: LocalDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

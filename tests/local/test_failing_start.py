@@ -92,8 +92,10 @@ def left(folder: Path) -> list[str]:
     ("patch", "says"),
     [
         ("up.make_page = fail", "ERROR no page today\n"),
-        ("up.make_page = lambda *_: fail", "ValueError: no page today\n"),
-        ("up._job = fail", "ERROR no page today\n"),
+        pytest.param(
+            "up.make_page = lambda *_: fail", "ValueError: no page today\n", marks=pytest.mark.long
+        ),
+        pytest.param("up._job = fail", "ERROR no page today\n", marks=pytest.mark.long),
     ],
     ids=["the page", "the application", "the job"],
 )
@@ -114,6 +116,7 @@ def test_a_port_that_is_taken_leaves_no_database_running(folder: Path) -> None:
     assert left(folder) == []
 
 
+@pytest.mark.long
 def test_a_full_disk_is_said_with_the_folder_and_leaves_no_database_running(folder: Path) -> None:
     draft = folder / ".local" / "abaco" / "_reactor_pipelines_job_manager_id.new"
     draft.parent.mkdir(exist_ok=True)

@@ -146,6 +146,7 @@ def test_the_password_is_told_to_who_asks_for_it_and_nowhere_else(
 # The first start
 
 
+@pytest.mark.long
 def test_while_the_first_user_is_made_nobody_else_gets_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_while_the_first_user_is_made_nobody_else_gets_in(
         kill(database)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "stopped"])
 def test_a_database_of_an_earlier_version_gets_a_password_and_keeps_what_is_in_it(
     tmp_path: Path, runs: bool
@@ -195,6 +197,7 @@ def test_a_database_of_an_earlier_version_gets_a_password_and_keeps_what_is_in_i
         kill(database)
 
 
+@pytest.mark.long
 def test_a_first_start_that_was_killed_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +248,7 @@ def test_a_lost_password_is_said_and_made_anew_at_the_next_start(tmp_path: Path)
         kill(database)
 
 
+@pytest.mark.long
 def test_what_cannot_be_a_password_is_as_one_that_is_lost(tmp_path: Path) -> None:
     database = LocalDatabase(tmp_path)
     try:

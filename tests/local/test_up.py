@@ -372,6 +372,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
     restarts: Restarts,
 ) -> None:
@@ -391,6 +392,7 @@ def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
 # Another database
 
 
+@pytest.mark.long
 def test_a_database_that_was_running_before_is_left_running(tmp_path: Path) -> None:
     database = LocalDatabase(tmp_path / ".local")
     server = database.start()

@@ -288,6 +288,7 @@ def test_a_wait_beyond_all_patience_is_not_begun(url: str, relay: Relay) -> None
     assert time.monotonic() - began < SECONDS
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_killed_in_between_loses_and_doubles_nothing(
     site: Site, work: Document, url: str
 ) -> None:

@@ -32,6 +32,7 @@ def frozen(up: RunningGateway) -> Iterator[int]:
     os.kill(server.pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_what_waits_for_the_database_is_shown_and_can_be_dropped(
     up: RunningGateway, frozen: int, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

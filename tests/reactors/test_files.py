@@ -168,6 +168,7 @@ def test_a_file_is_uploaded_under_its_name(
     assert api.files[f"{SYSTEM}:/uploads/salsa verde.bin"] == content
 
 
+@pytest.mark.long
 def test_an_upload_may_take_longer_than_an_answer(api: FilesApi, tmp_path: Path) -> None:
     source = tmp_path / "large.bin"
     source.write_bytes(bytes(64 * 1024 * 1024))

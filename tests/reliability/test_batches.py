@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from local.database import Server
@@ -59,6 +61,7 @@ def revisions(db: Db, jobs: Sequence[Document]) -> int:
     return sum(int(each["_properties"]["revision"]) for each in found)
 
 
+@pytest.mark.long
 def test_a_kill_while_events_are_written_together_loses_nothing_and_doubles_nothing(
     tmp_path: Path,
     server: Server,

@@ -49,7 +49,14 @@ def is_ready(gateway: RunningGateway) -> bool:
     return httpx.get(f"{gateway.url}/readyz", timeout=TIMEOUT).status_code == 200
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGSTOP, marks=pytest.mark.long),
+    ],
+)
 def test_what_was_accepted_is_applied_when_the_database_is_back(
     up: RunningGateway, mongodb: dict[str, Any], how: signal.Signals
 ) -> None:

@@ -18,11 +18,11 @@ from tests.conftest import NO_SERVICES, SERVICES
 from tests.network import NetworkError
 from tests.reliability.checker import Outcome
 from tests.reliability.drill import Drill, Load, after
-from tests.reliability.soak import is_long, note
+from tests.reliability.soak import note
 
 pytestmark = [
     pytest.mark.skipif(not SERVICES, reason=NO_SERVICES),
-    pytest.mark.skipif(not is_long(), reason="make soak does it"),
+    pytest.mark.long,
     pytest.mark.alone,
 ]
 MESSAGES = 20_000

@@ -35,6 +35,7 @@ def locked(gateway: RunningGateway) -> Iterator[sqlite3.Connection]:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.long
 def test_a_key_that_no_database_takes_harms_nobody_else(ada: Client, tmp_path: Path) -> None:
     actor, record = ada.actor("patient"), tmp_path / "record"
     refused: list[int] = []
@@ -61,6 +62,7 @@ def test_a_key_that_no_database_takes_harms_nobody_else(ada: Client, tmp_path: P
     assert set(refused) <= {200, 400}
 
 
+@pytest.mark.long
 def test_an_update_while_messages_come_in_keeps_nobody_waiting(
     gateway: RunningGateway, ada: Client, tmp_path: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_what_runs_while_its_actor_is_deleted_ends_as_it_would(
     assert "Traceback" not in gateway.log.read_text()
 
 
+@pytest.mark.long
 def test_a_clock_that_is_set_back_does_not_put_off_what_is_tried_again(tmp_path: Path) -> None:
     oven = Oven(tmp_path)
     with RunningGateway(tmp_path, IMAGES) as gateway, gateway.client() as ada:
@@ -155,6 +158,7 @@ def test_a_purge_that_fails_drops_nothing_and_keeps_the_order(
     assert oven.done() == [str(number) for number in range(8)]
 
 
+@pytest.mark.long
 def test_many_messages_that_wait_are_counted_and_dropped_without_keeping_others_waiting(
     gateway: RunningGateway, ada: Client, tmp_path: Path
 ) -> None:

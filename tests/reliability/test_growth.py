@@ -142,6 +142,7 @@ def test_a_page_of_a_history_costs_nothing_of_what_else_there_is(
     assert max(map(fastest, (0, 50, count - 1))) < MAX_RATIO * before + 2 * ROOM
 
 
+@pytest.mark.long
 def test_many_jobs_cost_what_few_cost(mongodb: dict[str, Any]) -> None:
     def deeds(name: str, count: int) -> Deeds:
         settings = {**mongodb, "database": f"{mongodb['database']}_{name}"}

@@ -73,7 +73,7 @@ def leaked(gateway: RunningGateway, jobs: list[Document], client: Client) -> lis
     return [*leaks(secrets, texts)]
 
 
-@pytest.mark.parametrize("mode", ["warm", "cold"])
+@pytest.mark.parametrize("mode", ["warm", pytest.param("cold", marks=pytest.mark.long)])
 def test_a_kill_at_a_named_point_loses_nothing_and_doubles_nothing(
     tmp_path: Path,
     server: Server,
@@ -201,6 +201,7 @@ def logs_of(client: Client, actor: str) -> dict[str, str]:
     return {each["executionId"]: each["logs"] for each in found if each["actorId"] == actor}
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_told_to_stop_under_load_stops_soon_and_loses_nothing(
     tmp_path: Path,
     mongodb: dict[str, Any],

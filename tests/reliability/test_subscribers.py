@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import pytest
+
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.statistics.reader import Statistics, merged
@@ -147,6 +149,7 @@ def test_each_event_is_told_in_order_and_who_fails_delays_nobody_else(
     note(14, f"events told to subscribers of which {len(WAYS) - 1} fail", count, record=record)
 
 
+@pytest.mark.long
 def test_a_dispatcher_that_is_killed_anywhere_has_told_all_in_order(
     actor: Actor, jobs: PipelineJobStore, pipeline: Document, db: Db
 ) -> None:

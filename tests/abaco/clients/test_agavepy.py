@@ -316,6 +316,7 @@ def test_the_assertion_that_agavepy_makes_up_without_a_token_is_refused(
             assert (caught.value.error, caught.value.status) == ("HTTPError", 401)
 
 
+@pytest.mark.long
 def test_a_client_that_is_restored_renews_what_has_expired(
     gateway: RunningGateway, home: Path, tmp_path: Path
 ) -> None:

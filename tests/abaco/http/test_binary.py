@@ -91,6 +91,7 @@ def test_each_message_has_a_fifo_of_its_own(ada: Client, actor: str) -> None:
         assert ada.result_of(actor, execution_id).decode() == told(content)
 
 
+@pytest.mark.long
 def test_a_binary_message_survives_a_restart(tmp_path: Path) -> None:
     running = RunningGateway(tmp_path).start()
     with running.client() as client:

@@ -53,6 +53,7 @@ def peak_of(pid: int) -> Iterator[list[int]]:
         watching.join()
 
 
+@pytest.mark.long
 def test_many_large_messages_of_one_sender_take_little_memory(
     gateway: RunningGateway, admin: Client
 ) -> None:
@@ -74,6 +75,7 @@ def test_many_large_messages_of_one_sender_take_little_memory(
     assert peak[0] - before < 200 * MEBIBYTE
 
 
+@pytest.mark.long
 def test_bodies_that_do_not_come_leave_room_for_others(
     gateway: RunningGateway, admin: Client
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
         Database(f"sqlite:///{file}")
 
 
+@pytest.mark.long
 def test_several_programs_may_start_on_an_empty_folder_at_once(tmp_path: Path) -> None:
     gateway = RunningGateway(tmp_path)
     create = ("token", "create", "--user", "ada")
@@ -263,6 +264,7 @@ def statuses(client: Client) -> list[int]:
     return [*probes, client.get("/").status_code]
 
 
+@pytest.mark.long
 def test_nothing_accepted_is_lost_while_another_program_holds_the_database(
     gateway: RunningGateway, ada: Client, tmp_path: Path
 ) -> None:

@@ -215,7 +215,10 @@ def test_an_actor_with_a_state_takes_one_after_the_other(ada: Client, tmp_path: 
     assert kitchen.notes() == [f"{number} alone" for number in range(4)]
 
 
-@pytest.mark.parametrize("order", ["fail", "die", "hang", "talk nonsense", "say too much"])
+@pytest.mark.parametrize(
+    "order",
+    ["fail", "die", pytest.param("hang", marks=pytest.mark.long), "talk nonsense", "say too much"],
+)
 def test_where_it_fails_each_runs_by_itself_as_one_that_may_have_been_handled(
     kitchen: Kitchen, ada: Client, order: str
 ) -> None:

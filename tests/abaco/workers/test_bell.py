@@ -15,7 +15,6 @@ from tests import services
 from tests.abaco.running import eventually
 from tests.balancer import Balancer
 from tests.conftest import NO_SERVICES, SERVICES
-from tests.reliability.soak import is_long
 
 BROKER = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
 
@@ -74,7 +73,7 @@ def test_rings_of_several_actors_are_made_up_for_though_one_queue_is_refused(
 
 
 @BROKER
-@pytest.mark.skipif(not is_long(), reason="make soak does it")
+@pytest.mark.long
 def test_a_bell_ends_soon_though_the_broker_is_frozen(rabbitmq: services.RabbitMQ) -> None:
     ringing = bell.Bell(rabbitmq.url)
     ringing.ring(Ring(RUN, "first", "actor 0", True))

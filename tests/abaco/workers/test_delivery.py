@@ -31,7 +31,11 @@ def hosts(gateway: RunningGateway) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "end"), [("cold", RunningGateway.kill), ("warm", RunningGateway.stop)]
+    ("mode", "end"),
+    [
+        ("cold", RunningGateway.kill),
+        pytest.param("warm", RunningGateway.stop, marks=pytest.mark.long),
+    ],
 )
 def test_what_was_running_begins_again_at_the_next_start(
     running: RunningGateway, tmp_path: Path, mode: str, end: Callable[[RunningGateway], Any]
@@ -106,6 +110,7 @@ def test_a_process_that_is_killed_while_it_starts_is_started_again(
         assert ada.result("GET", f"/{actor}")["status"] == "READY"
 
 
+@pytest.mark.long
 def test_several_that_were_running_begin_again_at_the_next_start(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with RunningGateway(tmp_path) as gateway, gateway.client() as ada:

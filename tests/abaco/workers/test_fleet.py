@@ -37,11 +37,9 @@ from tests.reliability.running import (
     settled,
     under_load,
 )
-from tests.reliability.soak import is_long
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
 ROUNDS = 20
-LONG = pytest.mark.skipif(not is_long(), reason="make soak does it")
 """Of what takes many seconds of processor time: test_leases.py looks at the same rules in the store."""
 
 IMAGES = {
@@ -128,6 +126,7 @@ def test_a_second_gateway_does_not_start_on_the_same_database(
 # From one machine to several
 
 
+@pytest.mark.long
 def test_a_gateway_moves_to_a_fleet_without_losing_a_message_or_a_nonce(
     postgres: services.Postgres,
     rabbitmq: services.RabbitMQ,
@@ -372,7 +371,7 @@ def test_a_process_that_is_killed_loses_no_message(
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@LONG
+@pytest.mark.long
 @pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
 def test_a_container_runs_on_a_node_until_it_is_stopped_or_its_lease_is_lost(
     fleet: RunningFleet, ada: Client
@@ -401,7 +400,7 @@ def test_a_container_runs_on_a_node_until_it_is_stopped_or_its_lease_is_lost(
         eventually(lambda: engine.containers() == [])
 
 
-@LONG
+@pytest.mark.long
 def test_a_node_that_is_cut_off_ends_nothing_and_one_that_is_gone_loses_nothing(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:
@@ -436,7 +435,7 @@ def _was_run_twice(note: Path) -> bool:
     return len(note.read_text().split()) == 2
 
 
-@pytest.mark.parametrize("way", ["silent", pytest.param("away", marks=LONG)])
+@pytest.mark.parametrize("way", ["silent", pytest.param("away", marks=pytest.mark.long)])
 def test_messages_are_accepted_while_the_broker_is_away_and_run_when_it_is_back(
     ada: Client, actor: str, rabbitmq: services.RabbitMQ, way: str
 ) -> None:
@@ -449,7 +448,7 @@ def test_messages_are_accepted_while_the_broker_is_away_and_run_when_it_is_back(
         assert ada.result_of(actor, execution) == str(number).encode()
 
 
-@LONG
+@pytest.mark.long
 def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
     ada: Client, rabbitmq: services.RabbitMQ
 ) -> None:
@@ -485,7 +484,7 @@ def _has_ended(client: Client, actor: str, execution: str) -> bool:
     return reply.status_code == 200 and reply.json()["result"]["status"] == "COMPLETE"
 
 
-@LONG
+@pytest.mark.long
 def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
     fleet: RunningFleet, root: Client, tmp_path: Path
 ) -> None:
@@ -504,7 +503,7 @@ def test_a_node_that_is_told_to_end_runs_what_it_has_and_no_more(
     assert root.result("GET", f"/{actor}/workers") == []
 
 
-@LONG
+@pytest.mark.long
 def test_under_load_no_fault_loses_an_event_or_doubles_one(
     fleet: RunningFleet,
     postgres: services.Postgres,

@@ -31,6 +31,7 @@ def test_what_was_accepted_waits_until_it_can_be_handled_in_order(ada: Client, o
     assert ada.result("GET", f"/{actor}/messages")["postponed"] == []
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_killed_meanwhile_goes_on_with_it(tmp_path: Path) -> None:
     oven = Oven(tmp_path)
     with RunningGateway(tmp_path, IMAGES) as gateway, gateway.client() as ada:

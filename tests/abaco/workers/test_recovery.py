@@ -199,6 +199,7 @@ def test_a_gateway_that_is_stopped_lets_messages_end(
     assert len(message.pids(1)) == 1
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_stopped_puts_back_what_goes_on(
     gateway: RunningGateway, ada: Client, tmp_path: Path
 ) -> None:

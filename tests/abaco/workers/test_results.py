@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from abaco.workers.workspace import RESULT_BYTES
 from tests.abaco.running import Client, RunningGateway, eventually
 
@@ -86,6 +88,7 @@ def test_each_result_is_taken_by_one_reader(ada: Client) -> None:
     assert sorted(taken) == [b""] * MOST + [str(number).encode() for number in range(MOST)]
 
 
+@pytest.mark.long
 def test_results_are_kept_for_a_time(tmp_path: Path) -> None:
     settings = {"limits": {"result_seconds": 1}}
     with RunningGateway(tmp_path, settings=settings) as running, running.client() as client:

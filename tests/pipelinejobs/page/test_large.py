@@ -49,6 +49,7 @@ def large(backend: Backend) -> Job:
     return Job(stored["uuid"], backend.jobs.get_token(stored))
 
 
+@pytest.mark.long
 def test_the_page_of_a_job_is_small_and_all_of_its_history_can_be_reached(
     large: Job, operator: Person
 ) -> None:

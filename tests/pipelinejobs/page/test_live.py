@@ -84,6 +84,7 @@ def test_nobody_follows_without_signing_in(up: RunningGateway) -> None:
         assert person.get("/", headers=STREAM).status_code == 401
 
 
+@pytest.mark.long
 def test_the_gateway_ends_at_once_although_somebody_looks(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -122,6 +123,7 @@ def test_only_get_is_a_stream(operator: Person) -> None:
     assert operator.head("/", headers=STREAM).headers["content-type"].startswith("text/html")
 
 
+@pytest.mark.long
 def test_where_the_database_does_not_answer_the_rest_does(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -64,6 +64,7 @@ def test_large_entries_do_not_fill_the_document(
     assert all(len(bson.encode(bucket)) < 4 * MIB for bucket in db["jobs_history"].find({}))
 
 
+@pytest.mark.long
 def test_the_largest_data_leaves_room_for_the_largest_events(
     jobs: PipelineJobStore, pipeline: Document
 ) -> None:
