@@ -1,6 +1,7 @@
 """The outboxes in which a former version kept copies of what it had to announce of a job.
 
-They are emptied into the mark that says from where in the history subscribers are to be told.
+They are emptied into the mark that says from where in the history subscribers are to be told. The index
+of their `_outbox_due` is there where that version has been; elsewhere it would cost every event.
 """
 
 from __future__ import annotations

@@ -283,7 +283,6 @@ class JobReader(LinkedStore["StoredJob"]):
             IndexModel([(VISIBLE, 1), (CREATED, 1)], **hidden),
             IndexModel("child_of"),
             IndexModel(UNTOLD, sparse=True),
-            IndexModel(former_outbox.DUE, sparse=True),
         ]
 
     def ensure_indexes(self) -> None:
