@@ -71,7 +71,7 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
     _allow_descriptors(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_folder(settings))
-        option = f"--port, or port in {settings.file}"
+        option = f"--port (with make up, PORT=), or port in {settings.file}"
         listening = stack.enter_context(_listen(settings, settings.port, option))
         address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
         database = await asyncio.to_thread(Database, settings.database)

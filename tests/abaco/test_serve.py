@@ -61,7 +61,8 @@ def occupied() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("key", "option"), [("port", "--port, or port in {}"), ("tls_port", "tls_port in {}")]
+    ("key", "option"),
+    [("port", "--port (with make up, PORT=), or port in {}"), ("tls_port", "tls_port in {}")],
 )
 def test_a_port_in_use_is_said(
     refusal: Refuse, occupied: int, tmp_path: Path, key: str, option: str
