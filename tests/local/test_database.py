@@ -389,7 +389,7 @@ def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
     arguments = [sys.executable, "-m", "local.database", "start", "--folder", str(folder)]
     with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
         assert starting.stderr is not None
-        eventually(lambda: list(folder.glob("database.draft/WiredTiger")))
+        eventually((folder / "database.draft").exists)
         starting.send_signal(number)
         assert (starting.stderr.read(), starting.wait()) == ("", 130)
     left = [line for _, line in command_lines() if f"--storage-path {folder}/" in line]

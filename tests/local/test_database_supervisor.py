@@ -33,6 +33,7 @@ pytestmark = pytest.mark.usefixtures("connections")
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     gateway = gateway_in(tmp_path_factory.mktemp("up")).start()
+    assert applied(post(gateway, 0))
     yield gateway
     assert gateway.stop() == 0, gateway.log.read_text()
     assert database_of(gateway).status() is None
