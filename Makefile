@@ -108,7 +108,7 @@ pictures: $(INSTALLED)  ## make the pictures of the docs again: the page in a br
 	$(BIN)/python -m docs.record_tour
 	$(BIN)/python -m docs.render_tour
 
-soak: $(INSTALLED)  ## try in half an hour what must hold after every fault, and write docs/reliability.md
+soak: $(INSTALLED)  ## try in an hour what must hold after every fault, and write docs/reliability.md
 	rm -rf build/soak.ndjson && mkdir -p build
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=0 -m alone tests/reliability
 	PIPELINEJOBS_SOAK=$(CURDIR)/build/soak.ndjson $(BIN)/pytest --numprocesses=2 -m 'not alone' tests/reliability

@@ -48,10 +48,11 @@ ONCE = pytest.mark.parametrize("engine", ENGINES[:1], indirect=True)
 pytestmark = pytest.mark.skipif(not ENGINES, reason="no engine can be started here")
 
 
-ALL = [*ENGINES[:1], *(pytest.param(each, marks=pytest.mark.long) for each in ENGINES[1:])]
+TRIED = [*ENGINES[:1], *(pytest.param(each, marks=pytest.mark.long) for each in ENGINES[1:])]
+"""One engine in each run of the tests, all of them in a long one."""
 
 
-@pytest.fixture(scope="module", params=ALL)
+@pytest.fixture(scope="module", params=TRIED)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with running(request.param) as started:
         yield started

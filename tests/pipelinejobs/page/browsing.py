@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_core_python
 from selenium import webdriver
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -18,6 +20,13 @@ from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
 
 IMAGES = ROOT / "docs" / "images"
+AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
+FIND_BROKEN = """
+const [rules, done] = arguments;
+const folded = {exclude: [["body > main > details ~ details"]]};
+axe.run(folded, rules).then((found) => done(found.violations.map(
+  (each) => [each.id, each.nodes.map((node) => node.html)])));
+"""
 
 
 def started(profile: Path) -> webdriver.Chrome:
@@ -73,6 +82,27 @@ class Browser:
     def one(self, selector: str) -> WebElement:
         """Return an element."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def broken_rules(self, options: dict[str, list[str]]) -> Any:
+        """Return the rules of accessibility that the page breaks, each with the HTML of the places.
+
+        Args:
+            options: of axe, such as the rules to look for: `{"runOnly": ["color-contrast"]}`.
+        """
+        self.driver.execute_script(AXE)
+        return self.driver.execute_async_script(FIND_BROKEN, options)
+
+    def drag(self, begin: tuple[int, int], end: tuple[int, int]) -> None:
+        """Press the button of the mouse at a place of the window, and move to another."""
+        mouse = ActionBuilder(self.driver, duration=20)
+        mouse.pointer_action.move_to_location(*begin).pointer_down().move_to_location(*end)
+        mouse.perform()
+
+    def release(self) -> None:
+        """Release the button of the mouse where it is."""
+        mouse = ActionBuilder(self.driver)
+        mouse.pointer_action.pointer_up()
+        mouse.perform()
 
     def texts(self, selector: str) -> list[str]:
         """Return the text of elements, at one moment."""
