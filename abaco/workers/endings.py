@@ -36,15 +36,17 @@ def facts_of(tx: Connection, actor_id: str) -> ActorFacts | None:
 
 
 class End(NamedTuple):
-    """The end of an execution, and the event that tells of it."""
+    """The end of an execution with its results, and the event that tells of it."""
 
     end: executions.End
     actor: Actor
     api_server: str
+    results: executions.Results | None = None
 
     @classmethod
     def write(cls, tx: Connection, ends: Sequence[End]) -> list[executions.Accepted | None]:
         """End executions; return the message that each brings a linked actor."""
+        executions.Results.write(tx, [each.results for each in ends if each.results])
         executions.End.write(tx, [each.end for each in ends])
         return [each.emit(tx) for each in ends]
 
@@ -61,7 +63,7 @@ class End(NamedTuple):
         bare = end._replace(
             status=executions.ERROR, log="", runtime=0, cpu=0, io=0, final_state=state
         )
-        return self._replace(end=bare)
+        return self._replace(end=bare, results=None)
 
     def emit(self, tx: Connection) -> executions.Accepted | None:
         """Tell the actor's link and webhook, where it has them."""

@@ -276,7 +276,7 @@ class Mailboxes:
         # whoever waits takes the only result from memory, and the first of several from the store
         answer = results[0] if len(results) == 1 and waited_for else None
         if results and answer is None:
-            self.write(self._results_of(end, results))
+            end = end._replace(results=self._results_of(end, results))
         outcome = Outcome(answer, end.end.log, reason)
         written = self._writer.put(end, insistent=True)
         self._write_later(self._end(written, end, entry.execution_id, outcome))

@@ -179,9 +179,9 @@ class LeasedMessage:
         kept = executions.Results(
             entry.execution_id, end.actor["id"], tuple(results), self._result_seconds
         )
+        end = end._replace(results=kept)
 
         def write(tx: Connection) -> list[Ring]:
-            executions.Results.write(tx, [kept])
             (linked,) = type(end).write(tx, [end])
             if reason:
                 leases.explain(tx, entry.sequence, reason)

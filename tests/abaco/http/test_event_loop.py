@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import inspect
 import logging
 import re
@@ -17,7 +16,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import sqlalchemy
 import yaml
 from blockbuster import blockbuster_ctx
 
@@ -29,6 +27,7 @@ from abaco.http.gateway import Gateway
 from abaco.settings import Settings, load
 from abaco.store import tokens
 from abaco.store.database import Database
+from tests.abaco.counting import Counts, counting
 from tests.abaco.running import PROBE, SECONDS
 
 
@@ -133,36 +132,6 @@ def test_nothing_blocks_the_event_loop(
     with blockbuster_ctx("abaco"):
         run(prepared, call_all)
     assert [record.getMessage() for record in caplog.records] == []
-
-
-@dataclasses.dataclass
-class Counts:
-    """What is asked of a database: statements, those of them that may write, and commits."""
-
-    statements: int = 0
-    writing: int = 0
-    commits: int = 0
-
-
-@contextlib.contextmanager
-def counting(database: Database) -> Iterator[Counts]:
-    """Count until the end of the block."""
-    counts = Counts()
-
-    def execute(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("BEGIN"):
-            counts.statements += 1
-            counts.writing += connection.get_execution_options().get("writing", False)
-
-    def commit(_connection: Any) -> None:
-        counts.commits += 1
-
-    events: dict[str, Callable[..., Any]] = {"before_cursor_execute": execute, "commit": commit}
-    for name, function in events.items():
-        sqlalchemy.event.listen(database.engine, name, function)
-    yield counts
-    for name, function in events.items():
-        sqlalchemy.event.remove(database.engine, name, function)
 
 
 def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:

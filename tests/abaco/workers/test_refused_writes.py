@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from abaco import clock
-from abaco.roles import ADMIN
 from abaco.settings import Limits
-from abaco.store import actors, executions, leases
+from abaco.store import executions, leases
 from abaco.store.database import Database
-from abaco.store.executions import TEXT, Accepted, Message, Submission
-from abaco.store.registrations import Registrant
+from abaco.store.executions import Accepted
 from abaco.store.rows import Execution
 from abaco.throttling import Throttle
 from abaco.workers import endings
@@ -23,6 +20,7 @@ from abaco.workers.fleet.bell import Bell
 from abaco.workers.fleet.leased import LeasedMessage
 from abaco.workers.mailboxes import Mailboxes
 from tests.abaco.running import SECONDS
+from tests.abaco.workers.ended import end_of, submit
 from tests.conftest import NO_SERVICES, SERVICES
 from tests.services import Postgres
 
@@ -30,36 +28,6 @@ refused = pytest.mark.parametrize(
     "wrong", [{"log": "half of a character: \ud800"}, {"io": 2**70}], ids=["text", "number"]
 )
 NOWHERE = "amqp://127.0.0.1:1//"
-
-
-def submit(database: Database) -> Accepted:
-    described = {"image": "tacos", "status": actors.READY}
-    with database.write() as tx:
-        actor = actors.create(tx, "SD2E", Registrant("ada", (ADMIN,)), described)
-        sent = Submission("SD2E", actor["id"], "ada", Message(b"tacos", TEXT, {}), "ada")
-        (accepted,) = Submission.write(tx, [sent])
-    assert accepted is not None
-    return accepted
-
-
-def end_of(database: Database, accepted: Accepted, wrong: dict[str, Any]) -> endings.End:
-    """Return how an execution has ended, with something wrong in it."""
-    submission, moment = accepted.submission, clock.now()
-    with database.read() as tx:
-        actor = actors.get(tx, submission.actor_id)
-    assert actor is not None
-    begun: Any = {
-        "sequence": accepted.sequence,
-        "id": accepted.execution_id,
-        "actor_id": submission.actor_id,
-        "tenant": submission.tenant,
-        "worker_id": "worker",
-        "start_time": moment,
-    }
-    end = executions.End(
-        begun, executions.COMPLETE, "", 60, 1, 1, 1, 0, {"Status": "exited"}, moment
-    )
-    return endings.End(end._replace(**wrong), actor, "")
 
 
 def seen(database: Database, accepted: Accepted) -> Execution:
