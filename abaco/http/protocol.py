@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from abaco.http.connections import Place, Places
 
 LINGER_SECONDS = 0.5
+_JOINED_BYTES = 65_536
+"""A larger part of a body is not copied to its head."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,38 @@ class Terms:
     places: Places
 
 
+class _Answer:
+    """What an answer is written to: its head waits for the beginning of its body, to be sent together.
+
+    It waits no longer than until the event loop goes on to something else.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._begun = False
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun, self._head = True, data
+            self._loop.call_soon(self._send_head)
+            return
+        if self._head and len(data) <= _JOINED_BYTES:
+            data, self._head = self._head + data, b""
+        self._send_head()
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._send_head()
+        self._transport.close()
+
+    def _send_head(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """HTTP whose clients must send their requests' heads in time, and not too much of them."""
 
@@ -80,6 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._terms = terms
         self._refused = False
         self._awaits_head = True
+        self._rests = False
+        """whether nothing has come since the last request was complete"""
         self._head_timer: asyncio.TimerHandle | None = None
         self._room = terms.limits.head_bytes
 
@@ -101,14 +137,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, as much at a time as may follow without being a body."""
-        if self._awaits_head and not self._refused:
-            self._expect_head()
+        self._rests = False
         while data and not self._refused and not self.transport.is_closing():
             piece, data = data[: self._room], data[self._room :]
             self._room -= len(piece)
             super().data_received(piece)
             if not self._room:
                 self._refuse(431, f"the head is longer than {self._terms.limits.head_bytes} bytes")
+        if self._awaits_head and not (self._rests or self._refused):
+            self._expect_head()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP."""
@@ -117,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Expect the rest of a head."""
         super().on_message_begin()
-        self._expect_head()
+        self._rests = False
 
     def on_headers_complete(self) -> None:
         """Serve a request whose head is complete, or refuse it."""
@@ -132,6 +169,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(error.status, str(error))
             raise
         super().on_headers_complete()
+        answer = _Answer(self.transport, self.loop)
+        self.cycle.transport = answer  # type: ignore[assignment]  # what it needs of one
         self._awaits_head = False
         self._expect_no_head()
         self._room = self._terms.limits.head_bytes
@@ -144,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Take notice that a request is complete."""
         super().on_message_complete()
-        self._awaits_head = True
+        self._awaits_head = self._rests = True
         self._expect_no_head()
         self._note_who_waits()
 

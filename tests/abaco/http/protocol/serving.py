@@ -41,8 +41,13 @@ async def application(
     """Answer with what arrived.
 
     `/held` waits until it is released, `/slow` takes its time, `/large` has much to say, `/deaf` does not wait for the whole body,
-    `/eager` begins to answer before it.
+    `/eager` begins to answer before it, `/announced` with a head alone, until it is released.
     """
+    if scope["path"] == "/announced":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.to_thread(release.wait, PATIENCE)
+        await send({"type": "http.response.body", "body": b"late"})
+        return
     if scope["path"] == "/eager":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import json
+from asyncio.base_events import BaseEventLoop
+from asyncio.selector_events import (  # type: ignore[attr-defined]  # what is written is counted
+    _SelectorSocketTransport,
+)
+from typing import Any
+
 import pytest
 import requests
 
@@ -22,6 +29,54 @@ def test_plain_http_is_served_and_the_connection_kept(gateway: Gateway) -> None:
             client.sendall(GET)
             status, answer = read_answer(client)
             assert (status, answer["path"], answer["scheme"]) == (200, "/here", "http")
+
+
+def test_an_answer_is_sent_in_one_piece(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, pieces = _SelectorSocketTransport.write, []
+
+    def note(transport: Any, data: bytes) -> None:
+        pieces.append(bytes(data))
+        write(transport, data)
+
+    monkeypatch.setattr(_SelectorSocketTransport, "write", note)
+    with gateway.connect() as client:
+        client.sendall(GET)
+        assert read_answer(client)[0] == 200
+    # at the end of a body nothing may be written
+    (piece,) = filter(None, pieces)
+    head, _, body = piece.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert json.loads(body)["path"] == "/here"
+
+
+def test_a_head_does_not_wait_for_a_body_that_takes_long(gateway: Gateway) -> None:
+    with gateway.connect() as client:
+        client.sendall(GET.replace(b"here", b"announced"))
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+        gateway.release.set()
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += client.recv(1000)
+        assert b"late" in received
+
+
+def test_a_request_that_comes_whole_is_not_timed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_later, timed = BaseEventLoop.call_later, []
+
+    def note(loop: Any, delay: float, callback: Any, *args: Any) -> Any:
+        timed.append(callback.__name__)
+        return call_later(loop, delay, callback, *args)
+
+    with gateway.connect() as client:
+        client.sendall(GET)
+        read_answer(client)
+        monkeypatch.setattr(BaseEventLoop, "call_later", note)
+        client.sendall(GET)
+        read_answer(client)
+        eventually(lambda: "timeout_keep_alive_handler" in timed)
+        assert "_head_is_late" not in timed
 
 
 def test_requests_that_were_sent_ahead_are_answered_in_turn(gateway: Gateway) -> None:
