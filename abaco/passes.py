@@ -31,6 +31,8 @@ class Passes:
 
     def token_id(self, shown: str) -> str | None:
         """Return the id of the token that a pass stands for; None where it is not a good pass."""
+        if not shown.startswith(f"{_PREFIX}."):
+            return None
         said, _, seal = shown.rpartition(".")
         if not hmac.compare_digest(seal.encode(), self._seal(said).encode()):
             return None
@@ -38,4 +40,4 @@ class Passes:
         return token_id if int(expires) > time.time() else None
 
     def _seal(self, said: str) -> str:
-        return hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()
+        return hashlib.blake2b(said.encode(), key=self._key, digest_size=32).hexdigest()

@@ -260,7 +260,7 @@ class Image:
             registers the actor.
         throttle: how senders are recognized who guess secrets; None where there are none.
         places: where else in a message the values are that `throttle` and `ordered_by` name, by
-            those names: the keys that lead there, joined by dots.
+            those names: the keys that lead there.
         seconds: the longest execution; by default that of the gateway.
         ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
         idempotency: the URL parameter by which a message that comes twice counts once.
@@ -281,7 +281,7 @@ class Image:
     once: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     throttle: Guarded | None = None
-    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     seconds: float | None = None
     ordered_by: str = ""
     idempotency: str = ""
@@ -462,7 +462,10 @@ def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
             once=tuple(entry.get("once", ())),
             variables=tuple(entry.get("variables", ())),
             throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
-            places={key: tuple(paths) for key, paths in entry.get("places", {}).items()},
+            places={
+                key: tuple(tuple(path.split(".")) for path in paths)
+                for key, paths in entry.get("places", {}).items()
+            },
             seconds=entry.get("seconds"),
             ordered_by=entry.get("ordered_by", ""),
             idempotency=entry.get("idempotency", ""),

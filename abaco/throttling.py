@@ -10,7 +10,6 @@ All of it is in memory: a restart forgets it.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import math
 import secrets
@@ -232,8 +231,8 @@ class Throttle:
         _keep(self._proven, proof, None, MAX_PROVEN)
 
     def _proof(self, actor_id: str, subject: str, secret: str) -> bytes:
-        parts = json.dumps([actor_id, subject, secret]).encode()
-        return hmac.new(self._key, parts, hashlib.sha256).digest()
+        parts = ascii((actor_id, subject, secret)).encode()
+        return hashlib.blake2b(parts, key=self._key, digest_size=32).digest()
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> V | None:

@@ -137,19 +137,22 @@ def is_json(kind: str) -> bool:
     return kind.startswith("application/") and kind.endswith("json")
 
 
-def find(content: Any, name: str, places: Mapping[str, Iterable[str]]) -> list[Any]:
+def find(content: Any, name: str, places: Mapping[str, Iterable[tuple[str, ...]]]) -> list[Any]:
     """Return the values of a name in a JSON value: under that key, and elsewhere.
 
     Args:
         content: what is looked into.
         name: the key.
-        places: by name, where else they may be: the keys that lead there, joined by dots.
+        places: by name, where else they may be: the keys that lead there.
     """
     found = []
-    for path in ((name,), *(place.split(".") for place in places.get(name, ()))):
+    for path in ((name,), *places.get(name, ())):
         value = content
         for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
+            if not isinstance(value, dict):
+                value = None
+                break
+            value = value.get(key)
         if value is not None:
             found.append(value)
     return found
