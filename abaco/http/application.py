@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import functools
 import logging
 import re
+import sys
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import compile_path
 
 from abaco.exceptions import (
     ApiError,
@@ -28,14 +28,18 @@ from abaco.exceptions import (
     Unavailable,
 )
 from abaco.http import access, envelope, query
-from abaco.http.arguments import media_type
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
 from abaco.http.endpoints import ENDPOINTS
 from abaco.store.executions import BINARY
 from abaco.store.known import NotKnown
 
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
 _SLASHES = re.compile(r"/{2,}")
 _VERSIONED = re.compile(r"^/actors/v2(?=/|$)")
 _MAX_PARAMETERS = 1000
+_KEPT_PATHS, _MAX_KEPT = 1_000, 200
+"""Of paths whose endpoints are remembered: how many, and how long one may be."""
 _PUBLIC_BYTES = 16 * 1024
 """Of a body whose sender need not be known."""
 _TOO_LARGE = "The request body is larger than {} bytes."
@@ -63,91 +69,73 @@ def make_application(gateway: Gateway, page: Callable[[ASGIApp], ASGIApp] | None
         gateway: what it is about.
         page: what serves the paths outside of it, as in `platform.Prepared`.
     """
-    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
-    for endpoint in ENDPOINTS:
-        by_path[endpoint.path][endpoint.method] = endpoint
-    routes = [Route(path, _Path(gateway, methods)) for path, methods in by_path.items()]
     others = _not_found if page is None else _until_stopped(gateway, page(_not_found))
-    router = Router(routes, redirect_slashes=False, default=others)
-    return _PathMiddleware(router)
+    return _Application(gateway, others)
 
 
-class _PathMiddleware:
-    """What holds for every path: its spelling, and OPTIONS."""
+class _Found(NamedTuple):
+    """What a path names.
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    Attributes:
+        path: as it is spelled without what does not count.
+        methods: the endpoints by method; none where it is not of the API.
+        parameters: what stands for the braces.
+    """
+
+    path: str
+    methods: Mapping[str, Endpoint]
+    parameters: Mapping[str, str]
+
+
+class _Application:
+    """The endpoints, and what serves all other paths."""
+
+    def __init__(self, gateway: Gateway, others: ASGIApp) -> None:
+        self._gateway = gateway
+        self._others = others
+        by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+        for endpoint in ENDPOINTS:
+            by_path[endpoint.path][endpoint.method] = endpoint
+        self._paths = [(compile_path(path)[0], methods) for path, methods in by_path.items()]
+        # those who report send to few paths, again and again
+        self._recall = functools.lru_cache(_KEPT_PATHS)(self._find)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] != "http":
-            await self._router(scope, receive, send)
+            await self._others(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
-            await Response()(scope, receive, _with_cors(send))
+            await _open(Response())(scope, receive, send)
             return
-        path = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
+        path = scope["path"]
+        found = (self._recall if len(path) <= _MAX_KEPT else self._find)(path)
+        if not found.methods:
+            await self._others({**scope, "path": found.path, "root_path": ""}, receive, send)
+            return
+        await self._answer(found, scope, receive, send)
+
+    def _find(self, path: str) -> _Found:
+        path = _SLASHES.sub("/", path).rstrip("/") or "/"
         path = _VERSIONED.sub("/actors", path)
-        await self._router({**scope, "path": path, "root_path": ""}, receive, send)
+        for pattern, methods in self._paths:
+            match = pattern.match(path)
+            if match is not None:
+                return _Found(path, methods, match.groupdict())
+        return _Found(path, {}, {})
 
-
-def _with_cors(send: Send) -> Send:
-    """Add the headers of CORS: pages of other sites may read it, since a token in a header is needed."""
-
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in envelope.CORS.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return send_with_headers
-
-
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        reply = envelope.failure(NotFound(_NO_ENDPOINT))
-        await reply(scope, receive, _with_cors(send))
-
-
-def _until_stopped(gateway: Gateway, application: ASGIApp) -> ASGIApp:
-    """Tell an application that its client has gone when the gateway ends."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_until_stopped() -> Message:
-            received = asyncio.ensure_future(receive())
-            stopped = asyncio.ensure_future(gateway.stopped())
-            try:
-                await asyncio.wait({received, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                return received.result() if received.done() else {"type": "http.disconnect"}
-            finally:
-                received.cancel()
-                stopped.cancel()
-
-        await application(scope, receive_until_stopped, send)
-
-    return serve
-
-
-class _Path:
-    """The endpoints of one path."""
-
-    def __init__(self, gateway: Gateway, methods: dict[str, Endpoint]) -> None:
-        self._gateway = gateway
-        self._methods = methods
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; whatever happens, the reply is one that the API documents."""
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        endpoint = self._methods.get(method)
+        endpoint = found.methods.get(method)
         if endpoint is None:
-            allowed = {"Allow": ", ".join(sorted(self._methods))}
+            allowed = {"Allow": ", ".join(sorted(found.methods))}
             refusal = envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)
-            await refusal(scope, receive, _with_cors(send))
+            await _open(refusal)(scope, receive, send)
             return
         began = time.perf_counter()
         try:
-            response = await self._serve(endpoint, scope, receive)
+            response = await self._serve(endpoint, found.parameters, scope, receive)
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
@@ -167,16 +155,16 @@ class _Path:
         except Exception:  # of one request: the others go on
             _logger.exception("%s %s", method, endpoint.path)
             response = _refuse(ApiError("The gateway failed: see its log."))
-        labels = (method, endpoint.path)
-        self._gateway.metrics.requests.labels(*labels, response.status_code).inc()
-        self._gateway.metrics.seconds.labels(*labels).observe(time.perf_counter() - began)
-        await response(scope, receive, _with_cors(send))
+        seconds = time.perf_counter() - began
+        self._gateway.metrics.answered(method, endpoint.path, response.status_code, seconds)
+        await _open(response)(scope, receive, send)
 
-    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
-        gateway, headers = self._gateway, Headers(scope=scope)
+    async def _serve(
+        self, endpoint: Endpoint, path: Mapping[str, str], scope: Scope, receive: Receive
+    ) -> Response:
+        gateway, headers = self._gateway, _read_headers(scope["headers"])
         sent = query.read(scope["query_string"], most=_MAX_PARAMETERS, what="URL")
         parameters = dict(reversed(sent))
-        path = {name: str(value) for name, value in scope["path_params"].items()}
         principal, subject = access.NOBODY, Subject()
         if endpoint.needs != PUBLIC:
             request = access.Request(gateway, endpoint, path, headers, parameters)
@@ -187,9 +175,10 @@ class _Path:
                     access.admit, request, gateway.database.known.ask
                 )
         client = str((scope["client"] or ("",))[0])
-        call = Call(gateway, endpoint, principal, subject, path, sent, headers, receive, client)
-        call = await _with_body(call)
+        known = (gateway, endpoint, principal, subject, path, sent, parameters)
+        call = Call(*known, headers, receive, client)
         try:
+            await _take_body(call)
             if endpoint.on_loop:
                 result = await endpoint.handle(call)
             else:
@@ -198,6 +187,36 @@ class _Path:
             return _render(call, result)
         finally:
             call.release()
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _open(envelope.failure(NotFound(_NO_ENDPOINT)))(scope, receive, send)
+
+
+def _open(response: Response) -> Response:
+    """Let pages of other sites read a reply, since a token in a header is needed (CORS)."""
+    response.raw_headers += envelope.CORS
+    return response
+
+
+def _until_stopped(gateway: Gateway, application: ASGIApp) -> ASGIApp:
+    """Tell an application that its client has gone when the gateway ends."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_until_stopped() -> Message:
+            received = asyncio.ensure_future(receive())
+            stopped = asyncio.ensure_future(gateway.stopped())
+            try:
+                await asyncio.wait({received, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                return received.result() if received.done() else {"type": "http.disconnect"}
+            finally:
+                received.cancel()
+                stopped.cancel()
+
+        await application(scope, receive_until_stopped, send)
+
+    return serve
 
 
 def _turn(call: Call) -> AbstractAsyncContextManager[None]:
@@ -225,10 +244,18 @@ def _refuse(error: ApiError) -> Response:
     return envelope.failure(error, headers)
 
 
-async def _with_body(call: Call) -> Call:
-    """Return a call with its body, read when there is room for it."""
+def _read_headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers by their names in lower case; of a name that comes twice, the first."""
+    headers: dict[str, str] = {}
+    for name, value in sent:
+        headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return headers
+
+
+async def _take_body(call: Call) -> None:
+    """Read the body of a call when there is room for it."""
     limits = call.gateway.settings.limits
-    binary = call.endpoint.large and media_type(call.content_type) == BINARY
+    binary = call.endpoint.large and call.media_type == BINARY
     most = limits.binary_bytes if binary else limits.body_bytes
     if call.endpoint.needs == PUBLIC:
         most = min(most, _PUBLIC_BYTES)
@@ -242,31 +269,25 @@ async def _with_body(call: Call) -> Call:
             error = f"Message exceeds max content length of: {most}"
             raise BadRequest(error)
         raise TooLarge(_TOO_LARGE.format(most))
-    if call.endpoint.needs == PUBLIC or not size:
-        return dataclasses.replace(call, body=await _read_body(limits, call.receive, most))
-    room = await call.gateway.bodies.take(call.sender, size)
-    try:
-        body = await _read_body(limits, call.receive, most)
-    except BaseException:  # whatever it is, it goes on when the room is free
-        room.release()
-        raise
-    return dataclasses.replace(call, body=body, room=room)
+    if call.endpoint.needs != PUBLIC and size:
+        call.room = await call.gateway.bodies.take(call.sender, size)
+    call.body = await _read_body(limits, call.receive, most)
 
 
 async def _read_body(limits: Limits, receive: Receive, most: int) -> bytes:
     body = bytearray()
-    deadline = time.monotonic() + limits.body_seconds
     more = True
-    while more:
-        try:
-            message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
-        except asyncio.TimeoutError:
-            error = f"The request body did not come within {limits.body_seconds:g} s."
-            raise RequestTimeout(error) from None
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise TooLarge(_TOO_LARGE.format(most))
-        more = message.get("more_body", False)
+    try:
+        async with timeout(limits.body_seconds):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                if len(body) > most:
+                    raise TooLarge(_TOO_LARGE.format(most))
+                more = message.get("more_body", False)
+    except asyncio.TimeoutError:
+        error = f"The request body did not come within {limits.body_seconds:g} s."
+        raise RequestTimeout(error) from None
     return bytes(body)

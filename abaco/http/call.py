@@ -81,15 +81,19 @@ class Subject:
     config: Config = field(default_factory=lambda: cast("Config", {}))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Call:
     """A request that has been authenticated, authorized and read.
 
     Attributes:
         path: what stands for the braces of the endpoint's path.
         query: the parameters of the URL in their order.
+        parameters: the same by name; of a name that comes twice, the first.
+        headers: by name in lower case.
         client: the address from which it comes.
         room: the memory that the body takes.
+        content_type: the header of that name.
+        media_type: what it says of the kind of the body.
     """
 
     gateway: Gateway
@@ -98,11 +102,18 @@ class Call:
     subject: Subject
     path: Mapping[str, str]
     query: list[tuple[str, str]]
+    parameters: Mapping[str, str]
     headers: Mapping[str, str]
     receive: Receive
     client: str
     body: bytes = b""
     room: Room | None = None
+    content_type: str = field(init=False)
+    media_type: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.content_type = self.headers.get("content-type", "")
+        self.media_type = arguments.media_type(self.content_type)
 
     @property
     def actor(self) -> Actor:
@@ -113,19 +124,6 @@ class Call:
     def tenant(self) -> str:
         """The tenant of the sender."""
         return self.principal.tenant
-
-    @property
-    def content_type(self) -> str:
-        """The header of that name."""
-        return self.headers.get("content-type", "")
-
-    @cached_property
-    def parameters(self) -> dict[str, str]:
-        """The parameters of the URL; of a name that comes twice, the first."""
-        first: dict[str, str] = {}
-        for name, value in self.query:
-            first.setdefault(name, value)
-        return first
 
     @property
     def sender(self) -> str:
@@ -146,8 +144,7 @@ class Call:
     @cached_property
     def fields(self) -> dict[str, Any]:
         """The named values of the body."""
-        kind = arguments.media_type(self.content_type)
-        if not arguments.is_json(kind):
+        if not arguments.is_json(self.media_type):
             return arguments.read_form(self.body, self.content_type)
         content = self.content if self.text.strip() else {}
         return content if isinstance(content, dict) else {}
@@ -161,7 +158,7 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """The endpoint's arguments that were given."""
         endpoint, fields = self.endpoint, self.fields
-        if not fields and arguments.is_json(arguments.media_type(self.content_type)):
+        if not fields and arguments.is_json(self.media_type):
             self._check_object()
         spell = envelope.snake if self.snake else str
         return arguments.collect(endpoint.arguments, fields, self.parameters, endpoint.thing, spell)
@@ -178,7 +175,7 @@ class Call:
         """Let go of the body, and of all that was read from it; they are not looked at again."""
         for name in ("text", "content", "fields", "arguments"):
             vars(self).pop(name, None)
-        vars(self)["body"] = b""
+        self.body = b""
         if self.room is not None:
             self.room.release()
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from abaco.store.records import Record
 
 VERSION = metadata.version("pipelinejobs-manager")
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
-}
+CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE, OPTIONS"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type"),
+]
 _JSON = "application/json"
 _PARTS = ("_metadata", "executions", "postponed", "search")
 """What is a document, or a list of some, within another; all else below the top is as it was sent."""

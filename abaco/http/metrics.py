@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -25,13 +26,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.requests = Counter(
+        self._requests = Counter(
             "abaco_requests",
             "Requests that were answered.",
             ("method", "path", "status"),
             registry=self._registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "abaco_request_seconds",
             "Time until a request was answered.",
             ("method", "path"),
@@ -48,6 +49,26 @@ class Metrics:
             "Messages that were not taken, since too many of their sender had been refused.",
             registry=self._registry,
         )
+
+        # to find them by their labels takes longer than to count
+        self._of = functools.cache(self._find)
+
+    def answered(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Count a request that is answered.
+
+        Args:
+            method: of the endpoint.
+            path: of the endpoint, with its braces.
+            status: of the answer.
+            seconds: that it took.
+        """
+        requests, durations = self._of(method, path, status)
+        requests.inc()
+        durations.observe(seconds)
+
+    def _find(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+        labels = (method, path)
+        return self._requests.labels(*labels, status), self._seconds.labels(*labels)
 
     def register(self, collector: Collector) -> None:
         """Have something else counted as well."""

@@ -104,13 +104,14 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         del reading, kept
         call.release()
         return await _outcome(call, execution_id, ending)
+    here = call.link(actor["id"])
     result = {
         "executionId": execution_id,
         "msg": reading.shown,
         "_links": {
-            "self": call.link(actor["id"], "executions", execution_id),
+            "self": f"{here}/executions/{execution_id}",
             "owner": call.profile(actor["owner"]),
-            "messages": call.link(actor["id"], "messages"),
+            "messages": f"{here}/messages",
         },
     }
     return Reply(result, reading.note) if reading.note else Reply(result)
@@ -215,7 +216,7 @@ def _ordering(call: Call, image: Image | None) -> str | None:
         return None
     value: Any = call.parameters.get(image.ordered_by)
     # who reports to a URL may have a field of that name that says something else in each message
-    if value is None and arguments.is_json(arguments.media_type(call.content_type)):
+    if value is None and arguments.is_json(call.media_type):
         found = arguments.find(call.fields, image.ordered_by, image.places)
         value = found[0] if found else None
     if not isinstance(value, str) or not value:
@@ -236,7 +237,7 @@ class _Body(NamedTuple):
 def _interpret(call: Call) -> _Body:
     """Read a message by Abaco's rules; where the settings do not ask for their letter, keep what they lose."""
     strict = call.gateway.settings.strict_messages
-    kind = arguments.media_type(call.content_type)
+    kind = call.media_type
     is_text = kind.startswith("text/") and not strict
     # an object that says more than its key `message` is the message
     named = None if not strict and _is_whole(call, kind) else _named(call, kind)
