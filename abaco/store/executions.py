@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 
 from abaco import clock, identifiers
 from abaco.store.records import every, one
 from abaco.store.rows import Begun, Execution, Listed, Postponed, Queued, Totals
 from abaco.store.rows import Message as MessageRow
+from abaco.store.statements import Statement
 from abaco.store.tables import actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Insert, Table
 
     from abaco.store.rows import Actor
 
@@ -39,6 +40,13 @@ TEXT = "str"
 JSON = "application/json"
 BINARY = "application/octet-stream"
 _SUMS = ("cpu", "io", "runtime")
+
+
+def _insert(table: Table, *names: str, **constants: str) -> Insert:
+    """Return the statement that inserts a row with values of some names, and constants, in SQL."""
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    values |= {name: literal_column(constant) for name, constant in constants.items()}
+    return insert(table).values(values)
 
 
 class Message(NamedTuple):
@@ -86,8 +94,8 @@ class Submission(NamedTuple):
     @classmethod
     def write(cls, tx: Connection, submissions: Sequence[Submission]) -> list[Accepted | None]:
         """Queue messages; return None for those whose actor is not there."""
-        wanted = {submission.actor_id for submission in submissions}
-        there = {each for each in wanted if tx.execute(_ACTOR, {"id": each}).first() is not None}
+        wanted = [{"id": each} for each in {submission.actor_id for submission in submissions}]
+        there = set(_ACTOR.first(tx, wanted))
         accepted = [each for each in submissions if each.actor_id in there]
         if not accepted:
             return [None] * len(submissions)
@@ -106,9 +114,9 @@ class Submission(NamedTuple):
             }
             for execution_id, submission in zip(ids, accepted, strict=True)
         ]
-        sequences = tx.execute(_SUBMIT, rows).scalars().all()
-        tx.execute(
-            _KEEP,
+        sequences = _SUBMIT.first(tx, rows)
+        _KEEP.run(
+            tx,
             [
                 {"sequence": sequence, **submission.message._asdict()}
                 for sequence, submission in zip(sequences, accepted, strict=True)
@@ -118,14 +126,17 @@ class Submission(NamedTuple):
         return [next(done) if each.actor_id in there else None for each in submissions]
 
 
-_ACTOR = select(actors.c.id).where(actors.c.id == bindparam("id"))
-_NEW = {"status": SUBMITTED, "attempts": 0, "tries": 0, "cpu": 0, "io": 0, "runtime": 0}
-_SUBMIT = (
-    insert(executions)
-    .values({name: bindparam(name, value) for name, value in _NEW.items()})
-    .returning(executions.c.sequence, sort_by_parameter_order=True)
+_ACTOR = Statement(select(actors.c.id).where(actors.c.id == bindparam("id")))
+_SUBMIT = Statement(
+    _insert(
+        executions,
+        *("id", "tenant", "actor_id", "executor", "sender", "ordering"),
+        *("message_received_time", "rung"),
+        status=f"'{SUBMITTED}'",
+        **dict.fromkeys(("attempts", "tries", "cpu", "io", "runtime"), "0"),
+    ).returning(executions.c.sequence)
 )
-_KEEP = insert(messages)
+_KEEP = Statement(_insert(messages, "sequence", "body", "content_type", "environment"))
 
 
 def submit(tx: Connection, actor: Actor, executor: str, message: Message) -> Accepted:
@@ -249,11 +260,11 @@ class Results(NamedTuple):
             for body in each.bodies
         ]
         if rows:
-            tx.execute(_ADD_RESULT, rows)
+            _ADD_RESULT.run(tx, rows)
         return [None] * len(kept)
 
 
-_ADD_RESULT = insert(results)
+_ADD_RESULT = Statement(_insert(results, "execution_id", "actor_id", "body", "expires"))
 
 
 class End(NamedTuple):
@@ -295,17 +306,17 @@ class End(NamedTuple):
             for row in rows
             if row["log"]
         ]
-        tx.execute(_DROP_LOG, named)
+        _DROP_LOG.run(tx, named)
         if logged:
-            tx.execute(_KEEP_LOG, logged)
-        tx.execute(_END, named)
-        tx.execute(_DROP_MESSAGE, named)
+            _KEEP_LOG.run(tx, logged)
+        _END.run(tx, named)
+        _DROP_MESSAGE.run(tx, named)
         return [None] * len(ends)
 
 
-_DROP_LOG = delete(logs).where(logs.c.execution_id == bindparam("b_id"))
-_KEEP_LOG = insert(logs)
-_END = (
+_DROP_LOG = Statement(delete(logs).where(logs.c.execution_id == bindparam("b_id")))
+_KEEP_LOG = Statement(_insert(logs, "execution_id", "actor_id", "tenant", "logs", "expires"))
+_END = Statement(
     update(executions)
     .where(executions.c.sequence == bindparam("b_sequence"))
     .values(
@@ -319,7 +330,7 @@ _END = (
     )
     .values(worker_id=bindparam("b_worker_id"), start_time=bindparam("b_start_time"))
 )
-_DROP_MESSAGE = delete(messages).where(messages.c.sequence == bindparam("b_sequence"))
+_DROP_MESSAGE = Statement(delete(messages).where(messages.c.sequence == bindparam("b_sequence")))
 
 
 class Drop(NamedTuple):
@@ -379,7 +390,7 @@ def _abandon(tx: Connection, sequences: Sequence[int]) -> None:
     rows = [{"b_sequence": number, "b_moment": moment} for number in sequences]
     if rows:
         tx.execute(_ABANDON, rows)
-        tx.execute(_DROP_MESSAGE, rows)
+        _DROP_MESSAGE.run(tx, rows)
 
 
 _ABANDON = (
@@ -487,8 +498,8 @@ def show_log(tx: Connection, execution: Begun | Execution, log: str, seconds: in
         "logs": log,
         "expires": clock.now() + datetime.timedelta(seconds=seconds),
     }
-    tx.execute(_DROP_LOG, {"b_id": execution["id"]})
-    tx.execute(_KEEP_LOG, row)
+    _DROP_LOG.run(tx, [{"b_id": execution["id"]}])
+    _KEEP_LOG.run(tx, [row])
 
 
 def results_of(tx: Connection, execution_id: str) -> list[bytes]:

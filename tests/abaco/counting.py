@@ -1,4 +1,4 @@
-"""Counts what is asked of the platform's database."""
+"""Counts what is asked of the platform's database: by SQLAlchemy, and by the statements that the driver executes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 import sqlalchemy
 
 from abaco.store.database import Database
+from abaco.store.statements import Statement
 
 
 @dataclasses.dataclass
@@ -34,9 +36,19 @@ def counting(database: Database) -> Iterator[Counts]:
     def commit(_connection: Any) -> None:
         counts.commits += 1
 
+    def noting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def note(statement: Statement, tx: Any, rows: Any) -> Any:
+            execute(tx, None, "")
+            return method(statement, tx, rows)
+
+        return note
+
     events: dict[str, Callable[..., Any]] = {"before_cursor_execute": execute, "commit": commit}
     for name, function in events.items():
         sqlalchemy.event.listen(database.engine, name, function)
-    yield counts
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("run", "first"):
+            patch.setattr(Statement, name, noting(getattr(Statement, name)))
+        yield counts
     for name, function in events.items():
         sqlalchemy.event.remove(database.engine, name, function)
