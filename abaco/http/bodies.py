@@ -92,7 +92,8 @@ class Bodies:
         self._taken[sender] -= size
         if self._taken[sender] <= 0:
             del self._taken[sender]
-        self._admit()
+        if self._waiting:
+            self._admit()
 
     @contextlib.asynccontextmanager
     async def turn(self, body: bytes) -> AsyncIterator[None]:

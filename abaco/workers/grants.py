@@ -36,11 +36,12 @@ class Grants:
 
     def find(self, token: str) -> Identity | None:
         """Return the tenant, user, roles and end of a token."""
-        return self._grants.get(_hash(token))
+        return self._grants.get(_hash(token)) if self._grants else None
 
     def revoke(self, token: str) -> None:
         """End a token; an empty one is none."""
-        self._grants.pop(_hash(token), None)
+        if token:
+            self._grants.pop(_hash(token), None)
 
 
 def _hash(token: str) -> bytes:
