@@ -206,5 +206,6 @@ def test_its_packages_are_those_of_the_extras_and_not_the_embedded_database() ->
     for extra in ("local", "fleet"):
         block = re.search(rf"^{extra} = \[\n(.*?)^\]", pyproject, re.DOTALL | re.MULTILINE)
         assert block is not None
-        wanted = {name.lower() for name in re.findall(r'"([\w.-]+)', block[1])}
+        # what is for an older Python is not in the image, which has a newer one
+        wanted = {name.lower() for name in re.findall(r'"([\w.-]+)[^";]*"', block[1])}
         assert wanted - pinned == ({"secantusdb"} if extra == "local" else set())

@@ -15,7 +15,7 @@ from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
 
 IMAGES = {
     **PROBE,
-    **{f"short {mode}": {**PROBE[mode], "seconds": 0.5} for mode in MODES},
+    **{f"short {mode}": {**PROBE[mode], "seconds": 1.5} for mode in MODES},
     "no program": {"folder": "scripts", "command": ["./no-interpreter"]},
 }
 STOP_SECONDS = 1.0
@@ -296,7 +296,7 @@ def test_an_execution_ends_at_the_time_limit_of_its_image(ada: Client, mode: str
     actor = ada.actor(f"short {mode}")
     execution = ada.run(actor, {"print": "before", "sleep": 60})
     assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 128 + signal.SIGTERM)
-    log = "before\n[abaco] the execution reached its time limit of 0.5 s\n"
+    log = "before\n[abaco] the execution reached its time limit of 1.5 s\n"
     assert ada.logs(actor, execution["id"]) == log
     assert ada.run(actor, {})["exitCode"] == 0
 
