@@ -39,6 +39,8 @@ _MSG = b"MSG="
 _BYTES_AT_ONCE = 64 * 1024
 """Larger bodies are read in a thread, so that others need not wait."""
 _RETRY_SECONDS = 5
+_SOON_SECONDS = 0.1
+"""Within which most executions end that somebody waits for."""
 _MAX_KEY_LENGTH = 255
 _MAX_POSTPONED = 20
 
@@ -119,14 +121,8 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
     """Wait for an execution; return the reply to its sender."""
-    engine, left = call.gateway.engine, asyncio.create_task(call.disconnected())
-    waiting: set[asyncio.Future[Any]] = {ending, left}
-    seconds = call.gateway.settings.limits.synchronous_seconds
     try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if left.done() and not ending.done():
-            # who asks for the result later finds it
-            raise ClientDisconnect
+        await _until_ended(call, ending)
         _check_ended(execution_id, ending)
     except asyncio.CancelledError:
         if not call.gateway.stopping:
@@ -134,8 +130,7 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
         # its sender need not send it again
         raise _interrupted(execution_id) from None
     finally:
-        left.cancel()
-        engine.forget(execution_id, ending)
+        call.gateway.engine.forget(execution_id, ending)
     outcome = ending.result()
     if outcome.unavailable:
         raise _away(execution_id, outcome)
@@ -145,6 +140,28 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
     if result is not None:
         return Response(result, media_type=BINARY)
     return Response(outcome.log, media_type="text/html")
+
+
+async def _until_ended(call: Call, ending: asyncio.Future[Outcome]) -> None:
+    """Wait for an execution, as long as its sender may, and waits.
+
+    Most end soon; nobody looks meanwhile whether the sender has hung up.
+    """
+    seconds = call.gateway.settings.limits.synchronous_seconds
+    await asyncio.wait({ending}, timeout=min(seconds, _SOON_SECONDS))
+    if ending.done() or seconds <= _SOON_SECONDS:
+        return
+    left = asyncio.create_task(call.disconnected())
+    waiting: set[asyncio.Future[Any]] = {ending, left}
+    try:
+        await asyncio.wait(
+            waiting, timeout=seconds - _SOON_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if left.done() and not ending.done():
+            # who asks for the result later finds it
+            raise ClientDisconnect
+    finally:
+        left.cancel()
 
 
 def _away(execution_id: str, outcome: Outcome) -> Unavailable:
