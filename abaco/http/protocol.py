@@ -87,6 +87,9 @@ class _Answer:
         self._send_head()
         self._transport.close()
 
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
     def _send_head(self) -> None:
         if self._head:
             head, self._head = self._head, b""
@@ -185,6 +188,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._awaits_head = self._rests = True
         self._expect_no_head()
+        if not self._is_answering():
+            # it was answered before its body came, and nothing else times what follows
+            self._expect_head()
         self._note_who_waits()
 
     def on_response_complete(self) -> None:
@@ -293,7 +299,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if self.cycle.response_started:
-                self.transport.close()
+                self.cycle.transport.close()
                 return
         self.transport.write(self._answer(status, message))
         self.transport.resume_reading()

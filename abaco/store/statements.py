@@ -63,7 +63,10 @@ class Statement:
         fitted = [compiled.fit(row) for row in rows]
         cursor = tx.connection.cursor()
         try:
-            cursor.executemany(compiled.text, fitted)
+            if len(fitted) == 1:
+                cursor.execute(compiled.text, fitted[0])
+            else:
+                cursor.executemany(compiled.text, fitted)
         except Exception as error:
             raise _explained(tx, compiled, error) from error
         finally:
@@ -79,7 +82,7 @@ class Statement:
         fitted = [compiled.fit(row) for row in rows]
         cursor = tx.connection.cursor()
         try:
-            if compiled.positional:
+            if compiled.positional or len(fitted) == 1:
                 found = [cursor.execute(compiled.text, each).fetchall() for each in fitted]
             else:
                 found = _fetch_together(cursor, compiled.text, fitted)

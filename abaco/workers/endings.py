@@ -63,7 +63,7 @@ class End(NamedTuple):
         bare = end._replace(
             status=executions.ERROR, log="", runtime=0, cpu=0, io=0, final_state=state
         )
-        return self._replace(end=bare, results=None)
+        return self._replace(end=bare)
 
     def emit(self, tx: Connection) -> executions.Accepted | None:
         """Tell the actor's link and webhook, where it has them."""

@@ -312,6 +312,9 @@ class Mailboxes:
             outcome = Outcome(unavailable=endings.NOT_TAKEN)
             bare = end.without_what_was_refused()
             linked = await self._write(self._writer.put(bare, insistent=True))
+            if linked is _REFUSED:
+                bare = bare._replace(results=None)
+                linked = await self._write(self._writer.put(bare, insistent=True))
         if linked is _REFUSED or linked is _UNWRITTEN:
             # who waits is told when the gateway ends
             return

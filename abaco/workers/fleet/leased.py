@@ -189,7 +189,8 @@ class LeasedMessage:
             return [] if linked is None else [ring_for(tx, linked)]
 
         def write_bare(tx: Connection) -> list[Ring]:
-            (linked,) = type(end).write(tx, [end.without_what_was_refused()])
+            bare = end.without_what_was_refused()._replace(results=None)
+            (linked,) = type(bare).write(tx, [bare])
             notices.tell(tx, notices.ENDED, entry.execution_id)
             return [] if linked is None else [ring_for(tx, linked)]
 

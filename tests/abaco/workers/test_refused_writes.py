@@ -53,9 +53,11 @@ def test_a_gateway_ends_in_error_what_sqlite_never_takes(
         mailboxes.deliver(accepted)
         (entry,) = mailboxes.take(accepted.submission.actor_id, 1, lambda _: False)
         waiting = mailboxes.ending(accepted.execution_id)
-        mailboxes.end(end_of(database, accepted, wrong), entry, [], "")
+        mailboxes.end(end_of(database, accepted, wrong), entry, [b"1", b"2"], "")
         outcome = await asyncio.wait_for(waiting, SECONDS)
         assert has_ended_in_error(database, accepted)
+        with database.read() as tx:
+            assert executions.results_of(tx, accepted.execution_id) == [b"1", b"2"]
         await mailboxes.close(SECONDS)
         return outcome.unavailable
 

@@ -59,6 +59,14 @@ def test_a_body_may_take_longer_than_a_head(hasty: Gateway) -> None:
         assert read_answer(client)[1]["body"] == "slow"
 
 
+def test_who_is_answered_before_the_body_and_then_silent_is_closed(hasty: Gateway) -> None:
+    with hasty.connect() as client:
+        client.sendall(b"POST /deaf HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        assert read_answer(client)[0] == 200
+        client.sendall(b"bc")
+        assert read_all(client) == b""
+
+
 def test_an_empty_line_after_a_request_does_not_cost_its_answer(hasty: Gateway) -> None:
     with hasty.connect() as client:
         client.sendall(GET.replace(b"here", b"held"))

@@ -79,6 +79,37 @@ def test_a_request_that_comes_whole_is_not_timed(
         assert "_head_is_late" not in timed
 
 
+_ASKS = b"Host: x\r\nExpect: 100-continue\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("through", ["plain", "tunnel"])
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [(b"Content-Length: 5", b"tacos"), (b"Transfer-Encoding: chunked", b"5\r\ntacos\r\n0\r\n\r\n")],
+)
+def test_who_asks_whether_to_send_a_body_is_told_to(
+    gateway: Gateway, authority: CertificateAuthority, through: str, length: bytes, body: bytes
+) -> None:
+    head = b"POST /here HTTP/1.1\r\n" + _ASKS + length + b"\r\n\r\n"
+    with gateway.connect() if through == "plain" else secure(gateway, authority) as client:
+        for _ in range(2):
+            client.sendall(head)
+            assert client.recv(len(_CONTINUE)) == _CONTINUE
+            client.sendall(body)
+            status, answer = read_answer(client)
+            assert (status, answer["body"]) == (200, "tacos")
+
+
+def test_a_body_that_comes_without_waiting_for_the_word_is_read(gateway: Gateway) -> None:
+    request = b"POST /here HTTP/1.1\r\n" + _ASKS + b"Content-Length: 5\r\n\r\ntacos"
+    last = request.replace(b"Host", b"Connection: close\r\nHost")
+    with gateway.connect() as client:
+        client.sendall(request + last)
+        answers = read_all(client)
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == answers.count(b'"tacos"') == 2
+
+
 def test_requests_that_were_sent_ahead_are_answered_in_turn(gateway: Gateway) -> None:
     with gateway.connect() as client:
         last = GET.replace(b"here", b"there").replace(b"Host", b"Connection: close\r\nHost")
