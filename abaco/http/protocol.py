@@ -64,7 +64,8 @@ class Terms:
 class _Answer:
     """What an answer is written to: its head waits for the beginning of its body, to be sent together.
 
-    It waits no longer than until the event loop goes on to something else.
+    It waits no longer than until the event loop goes on to something else. Of a transport, this is
+    all that uvicorn's `RequestResponseCycle` uses.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -313,6 +313,7 @@ class Mailboxes:
             bare = end.without_what_was_refused()
             linked = await self._write(self._writer.put(bare, insistent=True))
             if linked is _REFUSED:
+                # the results may be what the database does not take
                 bare = bare._replace(results=None)
                 linked = await self._write(self._writer.put(bare, insistent=True))
         if linked is _REFUSED or linked is _UNWRITTEN:
