@@ -175,8 +175,18 @@ class _Application:
                     access.admit, request, gateway.database.known.ask
                 )
         client = str((scope["client"] or ("",))[0])
-        known = (gateway, endpoint, principal, subject, path, sent, parameters)
-        call = Call(*known, headers, receive, client)
+        call = Call(
+            gateway,
+            endpoint,
+            principal,
+            subject,
+            path=path,
+            query=sent,
+            parameters=parameters,
+            headers=headers,
+            receive=receive,
+            client=client,
+        )
         try:
             await _take_body(call)
             if endpoint.on_loop:

@@ -6,7 +6,7 @@ its own. With SQLite that takes ten times as long as the statement.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import Select
 
     Row = Mapping[str, Any]
+
+T = TypeVar("T")
 
 
 class _Compiled(NamedTuple):
@@ -59,18 +61,7 @@ class Statement:
         Raises:
             SQLAlchemyError: as SQLAlchemy raises it.
         """
-        compiled = self._compiled_for(tx.dialect)
-        fitted = [compiled.fit(row) for row in rows]
-        cursor = tx.connection.cursor()
-        try:
-            if len(fitted) == 1:
-                cursor.execute(compiled.text, fitted[0])
-            else:
-                cursor.executemany(compiled.text, fitted)
-        except Exception as error:
-            raise _explained(tx, compiled, error) from error
-        finally:
-            cursor.close()
+        self._execute(tx, rows, _run)
 
     def first(self, tx: Connection, rows: Sequence[Row]) -> list[Any]:
         """Execute it for each of some rows; return the first value that each gives, None where it gives none.
@@ -78,19 +69,24 @@ class Statement:
         Raises:
             SQLAlchemyError: as SQLAlchemy raises it.
         """
+        found = self._execute(tx, rows, _fetch)
+        return [each[0][0] if each else None for each in found]
+
+    def _execute(
+        self,
+        tx: Connection,
+        rows: Sequence[Row],
+        execute: Callable[[Any, _Compiled, list[Any]], T],
+    ) -> T:
         compiled = self._compiled_for(tx.dialect)
         fitted = [compiled.fit(row) for row in rows]
         cursor = tx.connection.cursor()
         try:
-            if compiled.positional or len(fitted) == 1:
-                found = [cursor.execute(compiled.text, each).fetchall() for each in fitted]
-            else:
-                found = _fetch_together(cursor, compiled.text, fitted)
+            return execute(cursor, compiled, fitted)
         except Exception as error:
             raise _explained(tx, compiled, error) from error
         finally:
             cursor.close()
-        return [each[0][0] if each else None for each in found]
 
     def _compiled_for(self, dialect: Dialect) -> _Compiled:
         known = self._compiled.get(dialect.name)
@@ -107,9 +103,19 @@ class Statement:
         return _Compiled(str(compiled), names, needed, dialect.positional)
 
 
-def _fetch_together(cursor: Any, text: str, rows: Sequence[Any]) -> list[list[Any]]:
-    """Fetch what a statement gives for each row, in one round trip, as psycopg does it."""
-    cursor.executemany(text, rows, returning=True)
+def _run(cursor: Any, compiled: _Compiled, rows: list[Any]) -> None:
+    if len(rows) == 1:
+        cursor.execute(compiled.text, rows[0])
+    else:
+        cursor.executemany(compiled.text, rows)
+
+
+def _fetch(cursor: Any, compiled: _Compiled, rows: list[Any]) -> list[list[Any]]:
+    """Fetch what a statement gives for each row."""
+    if compiled.positional or len(rows) == 1:
+        return [cursor.execute(compiled.text, row).fetchall() for row in rows]
+    # psycopg does it in one round trip
+    cursor.executemany(compiled.text, rows, returning=True)
     found = [cursor.fetchall()]
     while cursor.nextset():
         found.append(cursor.fetchall())
