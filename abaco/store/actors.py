@@ -164,7 +164,7 @@ def describe(
     renewed = force or description["image"] != actor["image"]
     if renewed:
         values["revision"] = actor["revision"] + 1
-    if renewed or actor["status"] == ERROR:
+    if actor["status"] != SHUTTING_DOWN and (renewed or actor["status"] == ERROR):
         values |= {"status": SUBMITTED, "status_message": " "}
     change(tx, actor["id"], **values)
     registrations.record(tx, actor["tenant"], actor["id"], registrant)

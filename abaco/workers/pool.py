@@ -147,20 +147,10 @@ class Pool:
                 return
             if self._stopping:
                 return
-            mine = self._workers.setdefault(actor_id, [])
-            mine[:] = [worker for worker in mine if not worker.task.done()]
-            target = scaling.target_of(
-                actor, image, most=self.limits.workers, cores=os.cpu_count() or 1
-            )
-            current = scaling.staying(mine, target)
-            for worker in current:
-                worker.wake()
-            for worker in mine:
-                if worker not in current:
-                    worker.retire()
-            before = () if target.stateless else [worker.task for worker in mine]
-            for _ in range(len(current), target.workers):
-                mine.append(Worker(actor, image, self, after=before))
+            ready = next((worker for worker in self._staff(actor, image) if worker.is_ready), None)
+            if ready is not None:
+                # of the others, each says so when it is
+                await self.ready(ready)
 
     async def follow_images(self) -> None:
         """End the workers of actors that the file of images, if it has changed, no longer admits."""
@@ -280,6 +270,24 @@ class Pool:
         worker.retire()
         if worker.asked_again:
             self.wake(worker.actor_id)
+
+    def _staff(self, actor: Actor, image: Image) -> list[Worker]:
+        """Let workers of an actor go on, end others, and make those that are missing; return the first."""
+        mine = self._workers.setdefault(actor["id"], [])
+        mine[:] = [worker for worker in mine if not worker.task.done()]
+        target = scaling.target_of(
+            actor, image, most=self.limits.workers, cores=os.cpu_count() or 1
+        )
+        current = scaling.staying(mine, target)
+        for worker in current:
+            worker.wake()
+        for worker in mine:
+            if worker not in current:
+                worker.retire()
+        before = () if target.stateless else [worker.task for worker in mine]
+        for _ in range(len(current), target.workers):
+            mine.append(Worker(actor, image, self, after=before))
+        return current
 
     def _find_running(self, execution_id: str) -> Worker | None:
         for each in self._workers.values():

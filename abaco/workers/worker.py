@@ -159,6 +159,11 @@ class Worker:
         return self._retired or self.task.done()
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it runs messages, now or as soon as there are some."""
+        return self.status in (READY, BUSY)
+
+    @property
     def is_busy(self) -> bool:
         """Whether it runs a message, or several."""
         return self.running is not None or self.status == BUSY

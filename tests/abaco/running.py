@@ -249,7 +249,7 @@ class Client(httpx.Client):
         actor_id = self.result("POST", "", json={"image": image, **description})["id"]
         if image == NOWHERE:
             return str(actor_id)
-        eventually(lambda: self.result("GET", f"/{actor_id}")["status"] == "READY")
+        eventually(is_in_status(self, actor_id, "READY"))
         return str(actor_id)
 
     def submit(self, actor: str, message: Any, **options: Any) -> str:
@@ -295,6 +295,11 @@ class Client(httpx.Client):
     def logs(self, actor: str, execution_id: str) -> str:
         """Return the log of an execution."""
         return str(self.result("GET", f"/{actor}/executions/{execution_id}/logs")["logs"])
+
+
+def is_in_status(client: Client, actor: str, status: str) -> Callable[[], bool]:
+    """Return what tells whether an actor is in a status."""
+    return lambda: bool(client.result("GET", f"/{actor}")["status"] == status)
 
 
 def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:

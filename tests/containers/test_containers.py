@@ -22,7 +22,7 @@ from local.database import Server
 from local.tacobot import TACOBOT
 from pipelinejobs.backend import Backend
 from pipelinejobs.checks import examine
-from tests.abaco.running import Client, RunningGateway, eventually
+from tests.abaco.running import Client, RunningGateway, eventually, is_in_status
 from tests.conftest import ENGINES, TIMEOUT
 from tests.containers.engines import IMAGE, MANAGER, Engine, running
 
@@ -244,7 +244,7 @@ def test_an_image_that_may_not_run_is_refused(ada: Client, image: str, reason: s
 @ONCE
 def test_an_image_that_cannot_be_fetched_is_an_error_of_its_actor(ada: Client) -> None:
     actor = ada.result("POST", "", json={"image": "localhost/nothing:1"})["id"]
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "ERROR")
+    eventually(is_in_status(ada, actor, "ERROR"))
     message = ada.result("GET", f"/{actor}")["statusMessage"]
     assert message.startswith("the image localhost/nothing:1 cannot be fetched: ")
 

@@ -22,7 +22,7 @@ import yaml
 from abaco.store import tokens
 from abaco.store.database import Database
 from local.database import LocalDatabase, Server
-from tests.abaco.running import EVERYONE, SECONDS, Client, eventually, shell
+from tests.abaco.running import EVERYONE, SECONDS, Client, eventually, is_in_status, shell
 from tests.conftest import ROOT
 
 LAST_LINE = "Ctrl-C stops it."
@@ -164,7 +164,7 @@ def test_the_actor_is_registered_and_ready_by_id_and_alias(up: Up) -> None:
     with up.client() as client:
         actor = client.result("GET", f"/{up.word('actor')}")
         assert actor["name"] == "pipelinejobs-manager"
-        eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
+        eventually(is_in_status(client, "jobs-manager", "READY"))
         assert client.result("GET", "/jobs-manager")["id"] == actor["id"]
     assert f"actor    {actor['id']} (alias jobs-manager)" in up.lines
 
@@ -314,7 +314,7 @@ def restarts(up: Up) -> Restarts:
 def look(up: Up) -> dict[str, Any]:
     """Return what a user finds."""
     with up.client() as client:
-        eventually(lambda: client.result("GET", "/jobs-manager")["status"] == "READY")
+        eventually(is_in_status(client, "jobs-manager", "READY"))
         return {
             "actor": client.result("GET", "/jobs-manager")["id"],
             "nonces": [each["id"] for each in client.result("GET", "/jobs-manager/nonces")],

@@ -92,18 +92,19 @@ def get(call: Call) -> Reply:
 def update(call: Call) -> Reply:
     """Replace the description of an actor: what is left out gets its default back."""
     described = description.read(call)
-    actor = call.actor
-    if not actor["stateless"] and described.get("stateless", True):
-        message = (
-            "Invalid actor description: an actor that was not stateless cannot be updated to be "
-            "stateless."
-        )
-        raise BadRequest(message)
     _check_image(call, described["image"], described.get("default_environment", {}))
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
+        # what others have made of it since it was found counts
+        actor = actors.lock(tx, call.actor["id"]) or call.actor
+        if not actor["stateless"] and described.get("stateless", True):
+            message = (
+                "Invalid actor description: an actor that was not stateless cannot be updated to be "
+                "stateless."
+            )
+            raise BadRequest(message)
         # whoever may not register what the actor is made of changes nothing of how it runs
-        _check_image(call, (actors.get(tx, actor["id"]) or actor)["image"], ())
+        _check_image(call, actor["image"], ())
         _check_link(tx, call, described.get("link", ""))
         actors.describe(tx, actor, call.principal.registrant, described, force=force)
         user = call.principal.user

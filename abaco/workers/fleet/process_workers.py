@@ -114,8 +114,12 @@ class ProcessWorkers:
     async def prepare(self, actor_id: str) -> None:
         """Make an actor ready for messages."""
         actor = await threads.run(self._actor, actor_id)
-        if actor is not None and actor["status"] == actors.SUBMITTED:
-            await self._worker_of(actor)
+        if actor is None or actor["status"] != actors.SUBMITTED:
+            return
+        worker = await self._worker_of(actor)
+        if worker is not None:
+            # one that was there did not say so
+            await self._set_status(actor["id"], actors.READY, " ", worker.revision)
 
     async def run(self, execution_id: str) -> None:
         """Run an execution for which the bell was rung, or the one before it; none if there is none."""

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import yaml
 
 from abaco.command_line import main
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
@@ -22,7 +23,15 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
 from tests.abaco.fleet import RunningFleet
-from tests.abaco.running import ACTORS, PROBE, SECONDS, Client, RunningGateway, eventually
+from tests.abaco.running import (
+    ACTORS,
+    PROBE,
+    SECONDS,
+    Client,
+    RunningGateway,
+    eventually,
+    is_in_status,
+)
 from tests.conftest import ENGINES, NO_SERVICES, ROOT, SERVICES
 from tests.containers.engines import IMAGE as CONTAINER_IMAGE
 from tests.containers.engines import running as containers
@@ -287,6 +296,32 @@ def test_a_change_at_one_gateway_counts_at_the_other(
         for level, status in (("READ", 200), ("NONE", 400)) * 3:
             ada.result("POST", path, json={"user": "bob", "level": level})
             eventually(functools.partial(_answers, bob, actor, status))
+
+
+def test_an_actor_that_is_admitted_again_is_ready_with_the_workers_it_had(
+    fleet: RunningFleet, ada: Client, there: Client, tmp_path: Path
+) -> None:
+    actor = ada.actor("warm")
+    began, go = tmp_path / "began", tmp_path / "go"
+    each = {"append": [str(began), "."], "wait for": str(go)}
+    running = [ada.submit(actor, each) for _ in fleet.nodes]
+    eventually(lambda: began.exists() and began.read_text() == "." * len(fleet.nodes))
+    go.touch()
+    for execution in running:
+        ada.ended(actor, execution)
+    files = [gateway.folder / "images.yml" for gateway in fleet.gateways]
+    before = [file.read_text() for file in files]
+    for file in files:
+        images = yaml.safe_load(file.read_text())
+        images["warm"]["register"] = {"users": ["bob"]}
+        file.write_text(yaml.safe_dump(images))
+    try:
+        eventually(is_in_status(there, actor, "ERROR"))
+    finally:
+        for file, text in zip(files, before, strict=True):
+            file.write_text(text)
+    assert ada.result("PUT", f"/{actor}", json={"image": "warm"})["status"] == "SUBMITTED"
+    eventually(is_in_status(there, actor, "READY"))
 
 
 def _answers(client: Client, actor: str, status: int) -> bool:

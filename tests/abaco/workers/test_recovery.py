@@ -18,7 +18,7 @@ from abaco.store import actors, executions
 from abaco.store.database import Database
 from abaco.store.registrations import Registrant
 from abaco.workers.fate import MAX_ATTEMPTS
-from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, gone
+from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, gone, is_in_status
 from tests.reliability.soak import STOP_SECONDS
 
 SLOW = """
@@ -245,7 +245,7 @@ def test_an_actor_that_was_being_deleted_is_gone_after_a_restart(
 
     deleting = threading.Thread(target=delete)
     deleting.start()
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "SHUTTING_DOWN")
+    eventually(is_in_status(ada, actor, "SHUTTING_DOWN"))
     gateway.kill()
     deleting.join()
     gateway.start()
@@ -273,7 +273,7 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("image", BROKEN)
 def test_an_actor_that_cannot_be_run_says_why(ada: Client, image: str) -> None:
     actor = ada.result("POST", "", json={"image": image})["id"]
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "ERROR")
+    eventually(is_in_status(ada, actor, "ERROR"))
     assert BROKEN[image][1] in ada.result("GET", f"/{actor}")["statusMessage"]
     assert ada.result("GET", f"/{actor}/workers") == []
 
@@ -285,7 +285,7 @@ def test_an_actor_that_has_been_repaired_runs_what_was_waiting(
     module = gateway.folder / "repaired.py"
     module.write_text("import nothing_of_this_name")
     actor = ada.result("POST", "", json={"image": "repaired"})["id"]
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "ERROR")
+    eventually(is_in_status(ada, actor, "ERROR"))
     waiting = ada.submit(actor, {})
     assert ada.result("GET", f"/{actor}/executions/{waiting}")["status"] == "SUBMITTED"
     module.write_text("def main():\n    print('repaired')\n")
@@ -309,7 +309,7 @@ def test_an_actor_that_is_repaired_while_it_fails_to_start_starts(
     module.write_text("def main():\n    print('repaired')\n")
     ada.result("PUT", f"/{actor}", json={"image": "repaired"})
     hold.unlink()
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "READY")
+    eventually(is_in_status(ada, actor, "READY"))
     assert ada.run(actor, {})["exitCode"] == 0
 
 

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.abaco.running import MODES, NOWHERE, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import (
+    MODES,
+    NOWHERE,
+    PROBE,
+    Client,
+    RunningGateway,
+    eventually,
+    is_in_status,
+)
 
 MOST = 60
 SETTINGS = {"limits": {"workers": MOST}}
@@ -237,6 +246,39 @@ def test_the_same_image_keeps_its_workers(ada: Client) -> None:
     assert workers(ada, actor) == before
 
 
+def test_an_actor_whose_image_is_known_again_is_ready_with_the_workers_it_had(
+    ada: Client, gateway: RunningGateway
+) -> None:
+    actor, file = ada.actor("cold"), gateway.folder / "images.yml"
+    before, images = workers(ada, actor), file.read_text()
+    file.write_text("{}")
+    try:
+        assert ada.result("PUT", f"/{actor}", json={"image": "cold"})["status"] == "READY"
+        eventually(is_in_status(ada, actor, "ERROR"))
+    finally:
+        file.write_text(images)
+    assert ada.result("PUT", f"/{actor}", json={"image": "cold"})["status"] == "SUBMITTED"
+    eventually(is_in_status(ada, actor, "READY"))
+    assert workers(ada, actor) == before
+
+
+def test_no_two_images_have_one_revision_though_they_come_at_once(ada: Client) -> None:
+    actor = ada.actor("cold")
+
+    def change(number: int) -> dict[str, Any]:
+        image = ("cold", "warm")[number % 2]
+        updated: dict[str, Any] = ada.result("PUT", f"/{actor}", json={"image": image})
+        return updated
+
+    with ThreadPoolExecutor() as senders:
+        updated = list(senders.map(change, range(40)))
+    images = {(each["revision"], each["image"]) for each in updated}
+    assert len(images) == len({revision for revision, _ in images})
+    eventually(is_in_status(ada, actor, "READY"))
+    last = max(updated, key=lambda each: int(each["revision"]))
+    eventually(lambda: {each["image"] for each in workers(ada, actor)} == {last["image"]})
+
+
 def test_deleting_an_actor_waits_for_its_message_and_drops_the_rest(
     ada: Client, tmp_path: Path
 ) -> None:
@@ -251,7 +293,9 @@ def test_deleting_an_actor_waits_for_its_message_and_drops_the_rest(
     eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 1)
     deleting = threading.Thread(target=lambda: ada.result("DELETE", f"/{actor}"))
     deleting.start()
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "SHUTTING_DOWN")
+    eventually(is_in_status(ada, actor, "SHUTTING_DOWN"))
+    described = ada.result("PUT", f"/{actor}", json={"image": "warm"})
+    assert described["status"] == "SHUTTING_DOWN"
     (tmp_path / "go").touch()
     deleting.join()
     waiting.join()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from abaco import identifiers
-from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually
+from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, is_in_status
 
 IMAGES = {
     **PROBE,
@@ -225,7 +225,7 @@ def test_who_waits_is_answered_when_the_program_does_not_start(ada: Client) -> N
     execution = ada.result("GET", f"/{actor}/executions")["executions"][0]
     assert execution["status"] == "ERROR"
     # whoever waits is answered first
-    eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "ERROR")
+    eventually(is_in_status(ada, actor, "ERROR"))
     shown = ada.result("GET", f"/{actor}")
     assert "./no-interpreter does not start" in shown["statusMessage"]
 
