@@ -67,9 +67,29 @@ def test_a_cold_start_imports_little_beyond_the_driver_and_yaml() -> None:
     more = modules("import reactor") - bare - {"reactor"}
     rooms = ("manager", "reactors", "datacatalog", "strictjson", "yamlfiles")
     own = {name for name in more if name.partition(".")[0] in rooms}
-    assert more - own <= {"secrets", "shlex"}
+    assert more - own <= {"gc", "secrets", "shlex"}
     assert len(own) <= 80
     assert "datacatalog.linkedstores.basestore.paging" not in own
+
+
+COLLECTIONS = """
+import gc, logging, sys
+code = compile(open("reactor.py").read(), "reactor.py", "exec")
+before = len(sys.modules)
+seen = []
+gc.callbacks.append(lambda *_: seen.append(len(sys.modules)))
+def tell():
+    print(sum(before < number < len(sys.modules) for number in seen), gc.isenabled(), flush=True)
+logging.shutdown = tell
+sys.argv = ["reactor.py", "--help"]
+exec(code, {"__name__": "__main__", "__file__": "reactor.py"})
+"""
+
+
+def test_a_cold_start_looks_for_no_garbage_among_modules() -> None:
+    command = [sys.executable, "-c", COLLECTIONS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "0 True\n"
 
 
 COUNT = """
