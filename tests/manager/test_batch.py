@@ -130,11 +130,6 @@ ENDING: list[tuple[str, Callable[[Document], Any]]] = [
     ("no message", lambda _: ""),
     ("a job that is not there", lambda job: event({**job, "uuid": UNKNOWN}, "update")),
     ("data that cannot be stored", lambda job: event(job, "update", data={"n": 2**70})),
-    ("an id of its own", lambda job: (event(job, "update"), {"event_id": "1"})),
-    (
-        "not the first attempt",
-        lambda job: (event(job, "update"), {"_abaco_first_attempt": "false"}),
-    ),
     (
         "other settings",
         lambda job: (event(job, "update"), {"_REACTOR_PIPELINES_JOB_MANAGER_ID": "x"}),
@@ -156,6 +151,52 @@ def test_what_needs_more_than_to_be_appended_is_left_with_all_behind_it(
     assert actor.dump().get("rejected_events", []) == before
     # and what follows is decided on the job as it is
     assert [done["revision"] for done in results(together(actor, update))] == [4]
+
+
+AGAIN = {"_abaco_first_attempt": "false"}
+
+
+@pytest.mark.parametrize("before", [1, 60], ids=["of late", "long ago"])
+@pytest.mark.parametrize(
+    "known_by",
+    [lambda n: {"event_id": f"e{n}"}, lambda n: {"_abaco_execution_id": f"x{n}", **AGAIN}],
+    ids=["an id of its own", "its execution"],
+)
+def test_of_messages_that_may_have_come_before_those_that_did_are_left(
+    known_by: Callable[[int], dict[str, str]],
+    before: int,
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+) -> None:
+    update, other = event(running, "update"), event(others[0], "update")
+    actor.send(json.dumps(update), known_by(0))
+    for _ in range(before // 10):
+        assert None not in together(actor, *[update] * 10)
+    had = len(names(actor, running))
+    handled = together(
+        actor,
+        (update, known_by(1)),
+        (update, known_by(2)),
+        (update, known_by(0)),
+        (other, known_by(3)),
+        (update, known_by(4)),
+    )
+    assert [end is not None for end in handled] == [True, True, False, True, False]
+    assert len(names(actor, running)) == had + 2
+    again = together(actor, (update, known_by(2)), (other, known_by(4)), (other, known_by(4)))
+    assert [end is not None for end in again] == [False, True, False]
+    assert len(names(actor, running)) == had + 2
+
+
+def test_in_a_later_life_what_may_have_come_before_is_left(actor: Actor, running: Document) -> None:
+    for name in ("reset", "ready"):
+        admin = event(running, name, token=get_admin_token(*ADMIN.values()))
+        assert actor.send(admin).error == ""
+    actor.bring(running, "run")
+    update = event(running, "update")
+    assert together(actor, (update, {"event_id": "1"}), update) == [None, None]
+    assert None not in together(actor, update, update)
 
 
 def test_what_others_have_changed_since_is_noticed(

@@ -214,7 +214,7 @@ class AppendingStore(RotatingStore):
 
         All of them are in one command, but for those of a job of which more has to be written. What is
         written of a job is one atomic update. With an event that is refused, belongs to another life,
-        begins one, or may have come before, it ends; that event and those behind it are not touched.
+        begins one, or came before, it ends; that event and those behind it are not touched.
 
         Args:
             batches: the heads of jobs, each once, as `load_heads` returned them or `heads` has them,
@@ -229,7 +229,8 @@ class AppendingStore(RotatingStore):
                 events of theirs were applied is unknown, too.
             PyMongoError: the database failed; whether they were applied is unknown.
         """
-        found = [(job, self._first_entries(job, events)) for job, events in batches]
+        known = self._moved_among(batches)
+        found = [(job, self._first_entries(job, events, known)) for job, events in batches]
         joint = [(job, entries) for job, entries in found if entries and self._is_plain(job)]
         if len(joint) > 1:
             self._append_all(joint)
@@ -245,13 +246,35 @@ class AppendingStore(RotatingStore):
                 self.heads.keep(job)
         return [[Applied(job, entry, duplicate=False) for entry in some] for job, some in found]
 
-    def _first_entries(self, job: StoredJob, events: Sequence[Event]) -> list[history.Entry]:
-        """Return the entries of events, up to the first to which there is more than that."""
+    def _moved_among(self, batches: Sequence[tuple[StoredJob, Sequence[Event]]]) -> set[str]:
+        """Return the UUIDs of events that came before and whose entries have moved from their jobs.
+
+        What comes and moves after this is not written over: its job has another revision then.
+        """
+        asked = [
+            event.uuid
+            for job, events in batches
+            if history.moved(job)
+            for event in events
+            if not event.first
+        ]
+        return self.histories.moved_among(asked)
+
+    def _first_entries(
+        self, job: StoredJob, events: Sequence[Event], known: set[str]
+    ) -> list[history.Entry]:
+        """Return the entries of events, up to the first to which there is more than that.
+
+        Args:
+            job: its head.
+            events: in their order.
+            known: the UUIDs of those that came before, as far as their entries have moved.
+        """
         entries: list[history.Entry] = []
         # where it is full, room is made before
         ahead, taken = job, 0 if history.is_full(job) else history.counted(job) or 0
         for event in events:
-            entry = self._simply_next(ahead, event)
+            entry = None if event.uuid in known else self._simply_next(ahead, event)
             if entry is None:
                 break
             taken += history.size([entry])
@@ -269,7 +292,10 @@ class AppendingStore(RotatingStore):
 
     def _simply_next(self, job: StoredJob, event: Event) -> history.Entry | None:
         """Return the entry that an event adds to a job; None if there is more to it."""
-        if not event.first or event.name == lives.BEGIN or history.has(job, event.uuid):
+        if event.name == lives.BEGIN or history.has(job, event.uuid):
+            return None
+        if not event.first and lives.number(job):
+            # it may belong to an earlier life
             return None
         try:
             return next_entry(job, event)

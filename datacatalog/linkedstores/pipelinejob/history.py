@@ -98,6 +98,15 @@ class History:
         )
         return None if bucket is None else cast("Entry", bucket["entries"][0])
 
+    def moved_among(self, entry_uuids: Sequence[str]) -> set[str]:
+        """Return those of some UUIDs of which an entry has moved from the document of a job."""
+        if not entry_uuids:
+            return set()
+        query = {"entries.uuid": {"$in": [*entry_uuids]}}
+        found = self.buckets.find(query, {"entries.uuid": 1})
+        entries = (entry for bucket in found for entry in blanked(bucket["entries"]))
+        return {str(entry.get("uuid")) for entry in entries} & set(entry_uuids)
+
     def has_any(self, job: StoredJob, entry_uuids: list[str]) -> bool:
         """Tell whether a job, whole or not, has one of some entries, wherever it is."""
         if any(has(job, uuid) for uuid in entry_uuids):
