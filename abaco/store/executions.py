@@ -15,7 +15,7 @@ from abaco.store.statements import Statement
 from abaco.store.tables import actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Insert, Table
 
@@ -345,12 +345,13 @@ class Drop(NamedTuple):
         return [None] * len(drops)
 
 
-def message_of(tx: Connection, sequence: int) -> Message | None:
-    """Return a message that waits."""
-    found = one(tx, select(messages).where(messages.c.sequence == sequence), MessageRow)
-    if found is None:
-        return None
-    return Message(found["body"], found["content_type"], found["environment"])
+def messages_at(tx: Connection, sequences: Iterable[int]) -> dict[int, Message]:
+    """Return messages that wait, by their places, as far as they are there."""
+    found = every(tx, select(messages).where(messages.c.sequence.in_(sequences)), MessageRow)
+    return {
+        row["sequence"]: Message(row["body"], row["content_type"], row["environment"])
+        for row in found
+    }
 
 
 def in_mailboxes(tx: Connection) -> list[Queued]:

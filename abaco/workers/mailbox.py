@@ -117,7 +117,7 @@ class Mailbox:
 
         Args:
             now: the time.
-            most: how many to return at most, if they have keys and no worker ever had them.
+            most: how many to return at most, if they have keys and none of them has failed before.
             may_join: tells whether a message may be among several.
         """
         if self._failures and (self._running or now < self._paused_until):
@@ -126,7 +126,8 @@ class Mailbox:
             self._release(heapq.heappop(self._late)[2])
 
         def joins(entry: Entry) -> bool:
-            return entry.key is not None and entry.fresh and not entry.alone and may_join(entry)
+            has_failed = entry.attempts or entry.tries or entry.alone
+            return entry.key is not None and not has_failed and may_join(entry)
 
         lane = self._next()
         if lane is None:
@@ -216,6 +217,22 @@ class Mailbox:
         """Yield the messages that wait."""
         for lane in self._lanes.values():
             yield from itertools.islice(lane.entries, lane.taken, None)
+
+    def following(self, entry: Entry, most: int) -> list[Entry]:
+        """Return messages that wait and probably come next after one that runs.
+
+        Those with its sender and key are the first, then the oldest of each sender.
+        """
+        lane = self._lane_of(entry)
+        found = [*itertools.islice(lane.entries, lane.taken, lane.taken + most)]
+        for lanes in self._ready.values():
+            if len(found) >= most:
+                break
+            oldest = heapq.nsmallest(most - len(found), lanes)
+            each = max(1, (most - len(found)) // len(oldest))
+            for _, other in oldest:
+                found += itertools.islice(other.entries, each)
+        return found
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a message may run that may not now; None if there is none."""

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from abaco import clock
 from abaco.store import executions
 from abaco.store.writer import Writer, is_of_value
-from abaco.workers import endings
+from abaco.workers import endings, threads
 from abaco.workers.mailbox import Entry, Mailbox, delay_of
 from abaco.workers.protocol import Ahead, Outcome, Waiting
 
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
     from abaco.settings import Limits
     from abaco.store.database import Database
-    from abaco.store.executions import Accepted
+    from abaco.store.executions import Accepted, Message
     from abaco.store.rows import Begun, Queued
     from abaco.store.writer import Operation
     from abaco.throttling import Throttle
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that wait in memory; others are read again when their turn comes."""
+_OVERHEAD_BYTES = 1500
+"""What a message takes beside its body: its environment, and the objects about it."""
+_READ_AHEAD = 64
+"""Messages that are read at once; a worker handles half as many together."""
 MAX_UNWRITTEN = 64
 """Writes of executions that nobody waits for: with more, workers wait."""
 _UNWRITTEN = object()
@@ -57,6 +61,7 @@ class Mailboxes:
         throttle: Throttle,
         wake: Callable[[str], None],
     ) -> None:
+        self._database = database
         self._writer = Writer(database, asyncio.get_running_loop())
         self._limits = limits
         self._throttle = throttle
@@ -105,10 +110,6 @@ class Mailboxes:
         if self._unwritten:
             await asyncio.wait(self._unwritten, timeout=seconds)
 
-    def forget_actor(self, actor_id: str) -> None:
-        """Forget the mailbox of an actor that is not there."""
-        self._mailboxes.pop(actor_id, None)
-
     async def submit(
         self,
         submission: executions.Submission,
@@ -128,18 +129,15 @@ class Mailboxes:
     def deliver(self, accepted: Accepted, *, answered: bool = False) -> None:
         """Put a message that is on disk into its actor's mailbox."""
         submission = accepted.submission
-        size = len(submission.message.body)
-        kept = self._kept_bytes + size <= KEPT_BYTES
-        self._kept_bytes += size if kept else 0
         entry = Entry(
             accepted.sequence,
             accepted.execution_id,
             submission.sender,
             submission.ordering,
-            submission.message if kept else None,
             fresh=True,
             answered=answered,
         )
+        self._keep(entry, submission.message)
         self._mailbox(submission.actor_id).add(entry)
         self._wake(submission.actor_id)
 
@@ -219,6 +217,20 @@ class Mailboxes:
     def take(self, actor_id: str, most: int, may_join: Callable[[Entry], bool]) -> list[Entry]:
         """Return the next message of an actor, or several that may run together, running then."""
         return self._mailbox(actor_id).take(time.monotonic(), most, may_join)
+
+    async def read(self, actor_id: str, entry: Entry) -> Message | None:
+        """Return a message that is not in memory, and let some that come next be there.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+        """
+        ahead = [each.sequence for each in self._following(actor_id, entry)]
+        found = await threads.run(self._read, [entry.sequence, *ahead])
+        # others may have taken some since
+        for each in self._following(actor_id, entry):
+            if each.sequence in found:
+                self._keep(each, found[each.sequence])
+        return found.get(entry.sequence)
 
     def next_due(self, actor_id: str) -> float | None:
         """Return in how many seconds a message may run that may not now."""
@@ -333,7 +345,23 @@ class Mailboxes:
     def _mailbox(self, actor_id: str) -> Mailbox:
         return self._mailboxes.setdefault(actor_id, Mailbox())
 
+    def _following(self, actor_id: str, entry: Entry) -> list[Entry]:
+        """Return messages that are not in memory, among those that come after one that runs."""
+        following = self._mailbox(actor_id).following(entry, _READ_AHEAD)
+        return [each for each in following if each.message is None]
+
+    def _read(self, sequences: Iterable[int]) -> dict[int, Message]:
+        with self._database.read() as tx:
+            return executions.messages_at(tx, sequences)
+
+    def _keep(self, entry: Entry, message: Message) -> None:
+        """Let a message that waits be in memory, if there is room."""
+        size = len(message.body) + _OVERHEAD_BYTES
+        if self._kept_bytes + size <= KEPT_BYTES:
+            self._kept_bytes += size
+            entry.message = message
+
     def _let_go(self, entry: Entry) -> None:
         if entry.message is not None:
-            self._kept_bytes -= len(entry.message.body)
+            self._kept_bytes -= len(entry.message.body) + _OVERHEAD_BYTES
             entry.message = None

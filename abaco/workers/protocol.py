@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from abaco.settings import Image
     from abaco.store import executions
-    from abaco.store.executions import Accepted
+    from abaco.store.executions import Accepted, Message
     from abaco.store.rows import Begun, Identity
     from abaco.store.writer import Operation
     from abaco.workers import endings
@@ -209,6 +209,13 @@ class MessageSource(Protocol):
 
     def take(self, actor_id: str, most: int, may_join: Callable[[Entry], bool]) -> list[Entry]:
         """Return the next message of an actor, or several that may run together, running then."""
+
+    async def read(self, actor_id: str, entry: Entry) -> Message | None:
+        """Return a message that is not in memory; None if it is not there.
+
+        Raises:
+            SQLAlchemyError: the database does not answer.
+        """
 
     def next_due(self, actor_id: str) -> float | None:
         """Return in how many seconds a message may run that may not now."""

@@ -257,7 +257,7 @@ class Worker:
         entry = entries[0]
         try:
             facts = await self._facts()
-            message = entry.message or await threads.run(self._read, entry)
+            message = entry.message or await self._home.mailboxes.read(self.actor_id, entry)
         except Exception as error:
             self._home.mailboxes.give_back(self.actor_id, entries)
             if not isinstance(error, SQLAlchemyError):
@@ -284,16 +284,8 @@ class Worker:
         await self._home.mailboxes.settled()
 
     def _may_join(self, entry: Entry) -> bool:
-        """Tell whether a message may be handled together with others.
-
-        One that says itself by what a second delivery is known may have come before.
-        """
-        message = entry.message
-        return (
-            message is not None
-            and message.content_type != executions.BINARY
-            and self.image.idempotency not in message.environment
-        )
+        """Tell whether a message may be handled together with others."""
+        return entry.message is not None and entry.message.content_type != executions.BINARY
 
     async def _execute_alone(self, claim: Claim) -> bool:
         """Run a message; tell whether that was possible."""
@@ -331,10 +323,6 @@ class Worker:
         values = environment.without_protected(facts.configs, self.image)
         first, entry.fresh = entry.fresh, False
         return Claim(entry, execution, message, facts.actor, values, first)
-
-    def _read(self, entry: Entry) -> Message | None:
-        with self._home.database.read() as tx:
-            return executions.message_of(tx, entry.sequence)
 
     async def _execute(self, claim: Claim) -> None:
         limits, workspace = self._home.limits, self._workspace
@@ -397,9 +385,14 @@ class Worker:
                 left.remove(claim.entry)
         finally:
             if left:
-                _let_run_alone(left, entries[: len(handled or ()) + 1])
-                for entry in left:
-                    entry.fresh = handled is not None
+                if handled is None:
+                    # each may have been handled, and each may be the one that fails
+                    for entry in left:
+                        entry.alone = True
+                else:
+                    _let_run_alone(left, entries[: len(handled) + 1])
+                    for claim in claims:
+                        claim.entry.fresh = claim.first
                 self._home.mailboxes.give_back(self.actor_id, left)
         if handled is None:
             _logger.warning(

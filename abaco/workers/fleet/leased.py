@@ -134,6 +134,9 @@ class LeasedMessage:
         entry, self._entry = self._entry, None
         return [] if entry is None else [entry]
 
+    async def read(self, _actor_id: str, _entry: Entry) -> None:
+        """Return None: what was there was read with the lease."""
+
     def next_due(self, _actor_id: str) -> float | None:
         """Return None: the bell is rung for what is due."""
         return None

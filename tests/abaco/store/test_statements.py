@@ -75,7 +75,7 @@ def test_messages_get_their_places_in_order(database: Database) -> None:
     assert places == sorted(places)
     assert first.sequence < places[0] < places[1]
     with database.read() as tx:
-        assert [executions.message_of(tx, place) for place in places] == [sent.message] * 2
+        assert executions.messages_at(tx, [*places, 0]) == dict.fromkeys(places, sent.message)
 
 
 def test_a_value_that_is_refused_is_told_from_a_database_that_is_away(database: Database) -> None:

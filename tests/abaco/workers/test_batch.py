@@ -231,11 +231,31 @@ def test_where_it_fails_each_runs_by_itself_as_one_that_may_have_been_handled(
         assert ada.logs(kitchen.actor, execution) == "alone, first attempt: None\n"
 
 
-def test_messages_that_may_have_come_before_run_by_themselves(kitchen: Kitchen) -> None:
+def test_messages_with_an_id_of_their_own_are_handled_together(kitchen: Kitchen) -> None:
     with kitchen.held_up():
         executions = [kitchen.send(parameters={"event_id": str(n)}) for n in range(3)]
     kitchen.ended(executions)
-    assert kitchen.notes() == [f"{number} alone" for number in range(4)]
+    assert kitchen.notes() == ["0 alone", "1 of 3", "2 of 3", "3 of 3"]
+
+
+def test_what_waited_when_the_gateway_was_killed_is_handled_together(tmp_path: Path) -> None:
+    (tmp_path / "batcher.py").write_text(BATCHER)
+    running = RunningGateway(tmp_path, IMAGES).start()
+    with running.client() as ada:
+        kitchen = Kitchen(ada, tmp_path)
+        with kitchen.held_up():
+            executions = [kitchen.send("tacos") for _ in range(40)]
+            running.kill()
+    with running, running.client() as ada:
+        kitchen.client = ada
+        assert {each["exitCode"] for each in kitchen.ended(executions)} == {0}
+        for execution in executions:
+            log = ada.logs(kitchen.actor, execution)
+            assert log.startswith("with others") or log == "alone, first attempt: None\n"
+    notes = [note.split(" ", 1) for note in kitchen.notes()]
+    # the first one, which was running, may have been run again
+    assert [*dict.fromkeys(number for number, _ in notes)] == [str(each) for each in range(41)]
+    assert [how for _, how in notes].count("alone") <= 2
 
 
 def test_what_they_print_and_log_holds_nobody_up(kitchen: Kitchen, ada: Client) -> None:

@@ -29,13 +29,6 @@ def taken(mailbox: Mailbox, now: float = 0.0) -> Entry:
     return entry
 
 
-def add_fresh(mailbox: Mailbox, sequence: int, text: str) -> Entry:
-    """Add a message that no worker ever had, and that may run together with others."""
-    entry = add(mailbox, sequence, text)
-    entry.fresh = True
-    return entry
-
-
 def places(entries: list[Entry]) -> list[int]:
     return [entry.sequence for entry in entries]
 
@@ -188,9 +181,9 @@ class Traffic:
         self.ended: dict[tuple[str, str | None], list[int]] = {}
 
     def send(self) -> None:
-        make = add_fresh if self.chance.random() < 0.8 else add
         key = self.chance.choice(["", "1", "2", "3"])
-        make(self.mailbox, self.sent, f"{self.chance.choice('abc')}:{key}")
+        entry = add(self.mailbox, self.sent, f"{self.chance.choice('abc')}:{key}")
+        entry.attempts = int(self.chance.random() < 0.2)
         self.sent += 1
 
     def take(self) -> None:
@@ -221,7 +214,7 @@ class Traffic:
                 self.end(entry)
             left += of_lane[done:]
         for entry in left:
-            entry.fresh = self.chance.random() < 0.5
+            entry.alone = self.chance.random() < 0.5
             self.mailbox.put_back(entry)
 
     def end(self, entry: Entry) -> None:
@@ -255,7 +248,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(seed: int) -> 
 def test_messages_that_have_keys_are_taken_together_those_of_each_key_in_their_order() -> None:
     mailbox = Mailbox()
     for sequence, text in enumerate(["a:1", "a:1", "a:2", "b:1", "a:1", "b:3", "c"]):
-        add_fresh(mailbox, sequence, text)
+        add(mailbox, sequence, text)
     first = mailbox.take(0.0, 8)
     assert places(first) == [0, 1, 4, 5]
     assert (len(mailbox), mailbox.running) == (3, 4)
@@ -272,28 +265,28 @@ def test_messages_that_have_keys_are_taken_together_those_of_each_key_in_their_o
 def test_senders_take_turns_in_what_is_taken_together() -> None:
     mailbox = Mailbox()
     for sequence, text in enumerate(["a:1", "a:2", "a:3", "b:4", "b:5"]):
-        add_fresh(mailbox, sequence, text)
+        add(mailbox, sequence, text)
     assert places(mailbox.take(0.0, 4)) == [0, 3, 1, 4]
 
 
 def test_no_more_are_taken_together_than_wanted() -> None:
     mailbox = Mailbox()
     for sequence in range(5):
-        add_fresh(mailbox, sequence, "a:1")
+        add(mailbox, sequence, "a:1")
     assert places(mailbox.take(0.0, 2)) == [0, 1]
 
 
 def test_messages_without_a_key_run_by_themselves() -> None:
     mailbox = Mailbox()
     for sequence in range(2):
-        add_fresh(mailbox, sequence, "a")
+        add(mailbox, sequence, "a")
     assert [places(mailbox.take(0.0, 8)) for _ in range(2)] == [[0], [1]]
 
 
 def test_what_was_not_handled_together_comes_next_in_its_order() -> None:
     mailbox = Mailbox()
     for sequence in range(5):
-        add_fresh(mailbox, sequence, "a:1")
+        add(mailbox, sequence, "a:1")
     entries = mailbox.take(0.0, 8)
     mailbox.end(entries[0])
     entries[1].alone = True
@@ -306,13 +299,14 @@ def test_what_was_not_handled_together_comes_next_in_its_order() -> None:
     assert places(mailbox.take(0.0, 8)) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("unfit", ["had by a worker", "alone", "not wanted"])
+@pytest.mark.parametrize("unfit", ["killed", "away", "alone", "not wanted"])
 def test_a_message_that_cannot_join_ends_what_is_taken_together(unfit: str) -> None:
     mailbox = Mailbox()
     for sequence in range(4):
-        entry = add_fresh(mailbox, sequence, "a:1")
+        entry = add(mailbox, sequence, "a:1")
         if sequence == 2:
-            entry.fresh, entry.alone = unfit != "had by a worker", unfit == "alone"
+            entry.attempts, entry.tries = int(unfit == "killed"), int(unfit == "away")
+            entry.alone = unfit == "alone"
 
     def wanted(entry: Entry) -> bool:
         return unfit != "not wanted" or entry.sequence != 2
@@ -324,10 +318,23 @@ def test_a_message_that_cannot_join_ends_what_is_taken_together(unfit: str) -> N
     assert places(mailbox.take(0.0, 8, wanted)) == [2]
 
 
+def test_what_comes_next_is_known_those_with_its_key_and_then_the_oldest_of_each_sender() -> None:
+    mailbox = filled("a:1", "b:2", "a:3", "a:1", "b:2", "a:4", "a:1", "c", "b:5")
+    entry = taken(mailbox)
+    assert sorted(places(mailbox.following(entry, 20))) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert places(mailbox.following(entry, 2)) == [3, 6]
+    assert places(mailbox.following(entry, 4)) == [3, 6, 1, 8]
+    (second,) = mailbox.take(0.0)
+    assert second.sequence == 1
+    assert places(mailbox.following(second, 3)) == [4, 7, 2]
+    mailbox.clear()
+    assert mailbox.following(entry, 20) == []
+
+
 def test_those_that_run_together_are_not_dropped_with_those_that_wait() -> None:
     mailbox = Mailbox()
     for sequence in range(5):
-        add_fresh(mailbox, sequence, "a:1")
+        add(mailbox, sequence, "a:1")
     entries = mailbox.take(0.0, 2)
     assert places(mailbox.clear()) == [2, 3, 4]
     for entry in entries:
