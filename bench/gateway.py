@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 import threading
 import time
@@ -24,7 +26,10 @@ MAX_P99 = {"accepted": 40, "committed": 150}
 MAX_PROCESSOR = 4
 MAX_MEMORY = 250
 _ACCEPT_FLOOR, _COMMIT_FLOOR = "the least that accepts", "bare update_one"
-_ACCEPT, _COMMIT, _COMMIT_MANY = "accepted", "committed", "committed, a job each"
+_ACCEPT, _COMMIT = "accepted", "committed"
+_COMMIT_MANY, _COMMIT_ID = "committed, a job each", "committed, an event_id each"
+_MAX_RATE = 2_000
+"""Requests per second for which there are ids."""
 _ACCEPT_NOTE = (
     "POSTs whose senders are answered when the message is on disk, by the number of senders, each of which"
     " sends the next when the last is answered. Meanwhile the actor handles what was accepted. The floor"
@@ -32,7 +37,8 @@ _ACCEPT_NOTE = (
 )
 _COMMIT_NOTE = (
     "POSTs whose senders wait until the update is in the database of jobs: all on one job, whose waiting"
-    " events are written together, and on a job for each sender. The floor is `update_one` alone, by as many"
+    " events are written together, on a job for each sender, and on one job with an `event_id` for each"
+    " update, by which it would be known if it came again. The floor is `update_one` alone, by as many"
     " threads of one client."
 )
 _PROCESSOR_NOTE = (
@@ -80,7 +86,7 @@ def measure(bench: Bench) -> list[Table]:
         Table(
             "Committed",
             columns,
-            _rows(samples, [_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY], COMMIT_WANTED),
+            _rows(samples, [_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY, _COMMIT_ID], COMMIT_WANTED),
             _COMMIT_NOTE,
         ),
         Table(
@@ -114,6 +120,7 @@ class _Ways:
         self._jobs, self._up = jobs, up
         self._made = [jobs.running_job() for _ in range(max(SENDERS))]
         self._job = jobs.running_job()
+        self._ids = map(str, itertools.count())
         body: dict[str, Any] = {"uuid": self._job["uuid"], "name": "update", "data": {"step": 1}}
         self._floor, self._floor_request = floor, post("/messages", body)
         self._bare = Bare(jobs, jobs.jobs.load(self._job["uuid"]))
@@ -124,6 +131,7 @@ class _Ways:
             _COMMIT_FLOOR: self._commit_floor,
             _COMMIT: self._commit,
             _COMMIT_MANY: self._commit_many,
+            _COMMIT_ID: self._commit_with_ids,
         }
         for way in (self._accept_floor, self._commit, self._commit_many):
             way(max(SENDERS))  # to begin warm
@@ -142,6 +150,14 @@ class _Ways:
 
     def _commit_many(self, senders: int) -> Load:
         requests = [[self._up.update(job, wait=True)] for job in self._made[:senders]]
+        return closed_loop(self._up.port, requests, self._seconds, COMMITTED)
+
+    def _commit_with_ids(self, senders: int) -> Load:
+        count = math.ceil(self._seconds * _MAX_RATE / senders)
+        requests = [
+            [self._up.update(self._job, wait=True, event_id=next(self._ids)) for _ in range(count)]
+            for _ in range(senders)
+        ]
         return closed_loop(self._up.port, requests, self._seconds, COMMITTED)
 
     def _commit_floor(self, senders: int) -> Load:
@@ -198,7 +214,7 @@ def _processor(samples: dict[tuple[str, int], list[Sample]]) -> list[list[str]]:
     """Return a row for each number of senders and way; of the floor, the database alone."""
     rows = []
     for senders in SENDERS:
-        for name in (_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY):
+        for name in (_COMMIT_FLOOR, _COMMIT, _COMMIT_MANY, _COMMIT_ID):
             found = samples[name, senders]
             row = [f"{senders}", name]
             if name == _COMMIT_FLOOR:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -53,22 +54,25 @@ class Gateway:
         url = f"http://{processes.HOST}:{self.port}"
         return httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
 
-    def update(self, job: Document, *, wait: bool, actor: str = "") -> bytes:
+    def update(self, job: Document, *, wait: bool, actor: str = "", event_id: str = "") -> bytes:
         """Return the request that updates a job.
 
         Args:
             job: with `_update_token`.
             wait: whether it is answered only when the update is in the database.
             actor: by which it is done, by default that of `make up`.
+            event_id: by which the actor knows it if it comes again.
         """
-        path = f"/actors/v2/{actor or self.actor}/messages"
+        query = {"_abaco_synchronous": "true"} if wait else {}
+        query |= {"event_id": event_id} if event_id else {}
+        path = f"/actors/v2/{actor or self.actor}/messages?{urlencode(query)}"
         body = {
             "uuid": job["uuid"],
             "name": "update",
             "token": job["_update_token"],
             "data": {"step": 1},
         }
-        return post(f"{path}?_abaco_synchronous=true" if wait else path, body, self.token)
+        return post(path, body, self.token)
 
 
 @contextlib.contextmanager
