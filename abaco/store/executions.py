@@ -354,6 +354,13 @@ def messages_at(tx: Connection, sequences: Iterable[int]) -> dict[int, Message]:
     }
 
 
+def sizes_at(tx: Connection, sequences: Iterable[int]) -> dict[int, int]:
+    """Return how many bytes messages have that wait, by their places, as far as they are there."""
+    size = func.length(messages.c.body).label("size")
+    query = select(messages.c.sequence, size).where(messages.c.sequence.in_(sequences))
+    return {row.sequence: row.size for row in tx.execute(query)}
+
+
 def in_mailboxes(tx: Connection) -> list[Queued]:
     """Return what waits, oldest first, without the messages themselves."""
     names = (

@@ -225,7 +225,8 @@ class Mailboxes:
             SQLAlchemyError: the database does not answer.
         """
         ahead = [each.sequence for each in self._following(actor_id, entry)]
-        found = await threads.run(self._read, [entry.sequence, *ahead])
+        room = KEPT_BYTES - self._kept_bytes
+        found = await threads.run(self._read, entry.sequence, ahead, room)
         # others may have taken some since
         for each in self._following(actor_id, entry):
             if each.sequence in found:
@@ -350,9 +351,17 @@ class Mailboxes:
         following = self._mailbox(actor_id).following(entry, _READ_AHEAD)
         return [each for each in following if each.message is None]
 
-    def _read(self, sequences: Iterable[int]) -> dict[int, Message]:
+    def _read(self, sequence: int, ahead: list[int], room: int) -> dict[int, Message]:
+        """Return a message, and of others as many as there is room for."""
+        wanted = [sequence]
         with self._database.read() as tx:
-            return executions.messages_at(tx, sequences)
+            sizes = executions.sizes_at(tx, ahead)
+            for each in ahead:
+                room -= sizes.get(each, 0) + _OVERHEAD_BYTES
+                if room < 0:
+                    break
+                wanted.append(each)
+            return executions.messages_at(tx, wanted)
 
     def _keep(self, entry: Entry, message: Message) -> None:
         """Let a message that waits be in memory, if there is room."""

@@ -258,6 +258,16 @@ def test_what_waited_when_the_gateway_was_killed_is_handled_together(tmp_path: P
     assert [how for _, how in notes].count("alone") <= 2
 
 
+def test_what_has_no_room_in_memory_is_handled_together(kitchen: Kitchen) -> None:
+    with kitchen.held_up():
+        executions = [kitchen.send(ballast="x" * 1_500_000) for _ in range(20)]
+    kitchen.ended(executions)
+    notes = [note.split(" ", 1) for note in kitchen.notes()]
+    assert [number for number, _ in notes] == [str(each) for each in range(21)]
+    # the first that is read again comes alone, with some of those behind it
+    assert [how for _, how in notes].count("alone") <= 2
+
+
 def test_what_they_print_and_log_holds_nobody_up(kitchen: Kitchen, ada: Client) -> None:
     with kitchen.held_up():
         executions = [kitchen.send(output=100_000, odd=True) for _ in range(2)]
