@@ -221,18 +221,17 @@ class Mailbox:
     def following(self, entry: Entry, most: int) -> list[Entry]:
         """Return messages that wait and probably come next after one that runs.
 
-        Those with its sender and key are the first, then the oldest of each sender.
+        Those with its sender and key are the first, then the oldest of each sender: as senders take
+        turns, there are as many of each.
         """
         lane = self._lane_of(entry)
-        found = [*itertools.islice(lane.entries, lane.taken, lane.taken + most)]
+        share = max(1, most // (1 + len(self._ready)))
+        found = [*itertools.islice(lane.entries, lane.taken, lane.taken + share)]
         for lanes in self._ready.values():
-            if len(found) >= most:
-                break
-            oldest = heapq.nsmallest(most - len(found), lanes)
-            each = max(1, (most - len(found)) // len(oldest))
+            oldest = heapq.nsmallest(share, lanes)
             for _, other in oldest:
-                found += itertools.islice(other.entries, each)
-        return found
+                found += itertools.islice(other.entries, max(1, share // len(oldest)))
+        return found[:most]
 
     def next_due(self, now: float) -> float | None:
         """Return in how many seconds a message may run that may not now; None if there is none."""

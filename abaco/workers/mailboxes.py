@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that wait in memory; others are read again when their turn comes."""
+_NEW_BYTES = KEPT_BYTES * 3 // 4
+"""Of those that have just come: the rest is for what comes next and has to be read."""
 _OVERHEAD_BYTES = 1500
 """What a message takes beside its body: its environment, and the objects about it."""
 _READ_AHEAD = 64
@@ -137,7 +139,7 @@ class Mailboxes:
             fresh=True,
             answered=answered,
         )
-        self._keep(entry, submission.message)
+        self._keep(entry, submission.message, _NEW_BYTES)
         self._mailbox(submission.actor_id).add(entry)
         self._wake(submission.actor_id)
 
@@ -226,11 +228,13 @@ class Mailboxes:
         """
         ahead = [each.sequence for each in self._following(actor_id, entry)]
         room = KEPT_BYTES - self._kept_bytes
+        if room < _OVERHEAD_BYTES:
+            ahead = []
         found = await threads.run(self._read, entry.sequence, ahead, room)
         # others may have taken some since
         for each in self._following(actor_id, entry):
             if each.sequence in found:
-                self._keep(each, found[each.sequence])
+                self._keep(each, found[each.sequence], KEPT_BYTES)
         return found.get(entry.sequence)
 
     def next_due(self, actor_id: str) -> float | None:
@@ -355,7 +359,7 @@ class Mailboxes:
         """Return a message, and of others as many as there is room for."""
         wanted = [sequence]
         with self._database.read() as tx:
-            sizes = executions.sizes_at(tx, ahead)
+            sizes = executions.sizes_at(tx, ahead) if ahead else {}
             for each in ahead:
                 room -= sizes.get(each, 0) + _OVERHEAD_BYTES
                 if room < 0:
@@ -363,10 +367,10 @@ class Mailboxes:
                 wanted.append(each)
             return executions.messages_at(tx, wanted)
 
-    def _keep(self, entry: Entry, message: Message) -> None:
-        """Let a message that waits be in memory, if there is room."""
+    def _keep(self, entry: Entry, message: Message, most: int) -> None:
+        """Let a message that waits be in memory, if there are at most so many bytes then."""
         size = len(message.body) + _OVERHEAD_BYTES
-        if self._kept_bytes + size <= KEPT_BYTES:
+        if self._kept_bytes + size <= most:
             self._kept_bytes += size
             entry.message = message
 

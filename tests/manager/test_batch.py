@@ -189,6 +189,17 @@ def test_of_messages_that_may_have_come_before_those_that_did_are_left(
     assert len(names(actor, running)) == had + 2
 
 
+@pytest.mark.parametrize("more", [{}, {"event_id": "1"}], ids=["its execution", "its own id"])
+def test_a_damaged_job_does_not_keep_those_of_others_from_being_handled(
+    more: dict[str, str], actor: Actor, running: Document, others: list[Document], db: Db
+) -> None:
+    db["jobs"].update_one({"uuid": running["uuid"]}, {"$set": {"_history.moved": "x"}})
+    bad, good = (event(job, "update") for job in (running, others[0]))
+    handled = together(actor, (good, more), (bad, more), good)
+    assert [end is not None for end in handled] == [True, False, True]
+    assert names(actor, others[0]).count("update") == 2
+
+
 def test_in_a_later_life_what_may_have_come_before_is_left(actor: Actor, running: Document) -> None:
     for name in ("reset", "ready"):
         admin = event(running, name, token=get_admin_token(*ADMIN.values()))

@@ -229,6 +229,7 @@ class AppendingStore(RotatingStore):
                 events of theirs were applied is unknown, too.
             PyMongoError: the database failed; whether they were applied is unknown.
         """
+        batches = [(job, () if _is_damaged(job) else events) for job, events in batches]
         known = self._moved_among(batches)
         found = [(job, self._first_entries(job, events, known)) for job, events in batches]
         joint = [(job, entries) for job, entries in found if entries and self._is_plain(job)]
@@ -254,7 +255,7 @@ class AppendingStore(RotatingStore):
         asked = [
             event.uuid
             for job, events in batches
-            if history.moved(job)
+            if events and history.moved(job)
             for event in events
             if not event.first
         ]
@@ -390,6 +391,15 @@ def next_entry(job: StoredJob, event: Event) -> history.Entry:
         sender=event.sender,
         execution_id=event.execution_id,
     )
+
+
+def _is_damaged(job: StoredJob) -> bool:
+    """Tell whether the mark of what has moved from a job's history cannot be read."""
+    try:
+        history.moved(job)
+    except ValueError:
+        return True
+    return False
 
 
 def life_of(job: StoredJob, name: str) -> int:
