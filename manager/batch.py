@@ -1,7 +1,7 @@
 """Several messages that wait together: the events of each job in one update, those of all jobs in one command.
 
-Only what has nothing to do but append an event is done so. The first message that needs more, that is
-refused, or that came before ends the batch: it is handled by itself, as all messages are.
+Only what has nothing to do but append an event is done so, or was done by an earlier delivery. The first
+message that needs more or that is refused ends the batch: it is handled by itself, as all messages are.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ AGAIN = {"_abaco_first_attempt": "false"}
     [lambda n: {"event_id": f"e{n}"}, lambda n: {"_abaco_execution_id": f"x{n}", **AGAIN}],
     ids=["an id of its own", "its execution"],
 )
-def test_of_messages_that_may_have_come_before_those_that_did_are_left(
+def test_messages_that_came_before_are_told_what_became_of_them(
     known_by: Callable[[int], dict[str, str]],
     before: int,
     actor: Actor,
@@ -170,23 +170,68 @@ def test_of_messages_that_may_have_come_before_those_that_did_are_left(
     others: list[Document],
 ) -> None:
     update, other = event(running, "update"), event(others[0], "update")
-    actor.send(json.dumps(update), known_by(0))
+    first = actor.send(json.dumps(update), known_by(0))
     for _ in range(before // 10):
         assert None not in together(actor, *[update] * 10)
     had = len(names(actor, running))
     handled = together(
         actor,
         (update, known_by(1)),
-        (update, known_by(2)),
         (update, known_by(0)),
         (other, known_by(3)),
-        (update, known_by(4)),
+        (update, known_by(2)),
+        (update, known_by(1)),
     )
-    assert [end is not None for end in handled] == [True, True, False, True, False]
+    done = results(handled)
+    assert [each["revision"] for each in done] == [had, 2, 2, had + 1, had]
+    assert done[1] == first.result
+    again = "which an earlier delivery had applied"
+    assert [again in (end or (0, ""))[1] for end in handled] == [False, True, False, False, True]
     assert len(names(actor, running)) == had + 2
-    again = together(actor, (update, known_by(2)), (other, known_by(4)), (other, known_by(4)))
-    assert [end is not None for end in again] == [False, True, False]
+    # where nothing is new, nothing is written
+    assert results(together(actor, *[(update, known_by(n)) for n in (2, 1, 2)])) == [
+        done[3],
+        done[0],
+        done[3],
+    ]
     assert len(names(actor, running)) == had + 2
+
+
+@pytest.mark.parametrize("before", [1, 60], ids=["of late", "long ago"])
+def test_a_message_whose_id_stands_for_another_is_left_to_be_refused(
+    before: int, actor: Actor, running: Document
+) -> None:
+    update, another = event(running, "update"), event(running, "update", data={"n": 1})
+    known = {"event_id": "e"}
+    assert len(results(together(actor, (update, known), *[update] * before))) == before + 1
+    handled = together(actor, update, (another, known), update)
+    assert [end is not None for end in handled] == [True, False, False]
+    new = {"event_id": "new"}
+    handled = together(actor, (update, new), (update, new), (another, new), update)
+    assert [end is not None for end in handled] == [True, True, False, False]
+
+
+def test_a_message_that_came_before_is_told_nothing_where_its_job_has_changed(
+    actor: Actor, running: Document, jobs: PipelineJobStore
+) -> None:
+    again = (event(running, "update"), {"event_id": "e"})
+    assert None not in together(actor, again, again)
+    jobs.hide(jobs.load(running["uuid"]))
+    # what is remembered of the job is from before
+    assert results(together(actor, again)) == []
+
+
+def test_a_bucket_of_a_job_that_was_removed_is_not_taken_for_one_of_its_successor(
+    actor: Actor, running: Document, jobs: PipelineJobStore, db: Db
+) -> None:
+    update = event(running, "update")
+    before = [(update, {"event_id": f"e{n}"}) for n in range(30)]
+    assert None not in together(actor, *before)
+    assert None not in together(actor, update)
+    assert results(together(actor, before[0]))[0]["revision"] == 2
+    moved = db["jobs_history"].update_many({}, {"$set": {"job_id": "of its predecessor"}})
+    assert moved.modified_count == 1
+    assert results(together(actor, before[0]))[0]["revision"] == 33
 
 
 @pytest.mark.parametrize("more", [{}, {"event_id": "1"}], ids=["its execution", "its own id"])

@@ -14,7 +14,13 @@ from pymongo import UpdateOne
 from pymongo.errors import AutoReconnect
 
 from datacatalog import documents
-from datacatalog.linkedstores.basestore.store import change_of, now, revision_of, unchanged
+from datacatalog.linkedstores.basestore.store import (
+    REVISION,
+    change_of,
+    now,
+    revision_of,
+    unchanged,
+)
 from datacatalog.linkedstores.pipelinejob import former_salts, history, lives
 from datacatalog.linkedstores.pipelinejob.exceptions import (
     EventRefused,
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.stored import Life, Mark, StoredJob
     from datacatalog.mongo import Document
 
+_ENTRIES = dict.fromkeys((REVISION, *(f"history.{name}" for name in history.FACTS)), 1)
+"""What has to be read of a job that has had some of its events."""
 _MOVED = dict.fromkeys(("uuid", "history", "_history", "_admin"), 1)
 """What has to be read of a job whose entries move."""
 MAX_SECONDS = 0.5
@@ -78,6 +86,15 @@ class Event(NamedTuple):
     happened: datetime.datetime | None = None
     sender: str | None = None
     """the user who sent it, where that is known"""
+
+
+class _Earlier(NamedTuple):
+    """What is stored already of some events."""
+
+    entries: dict[str, history.Entry]
+    """by their UUIDs, without their data"""
+    changed: set[str]
+    """the UUIDs of jobs that are not as they were read"""
 
 
 class Uncertain(Exception):
@@ -213,16 +230,17 @@ class AppendingStore(RotatingStore):
         """Apply the first events of some jobs, as far as there is nothing to do but append them.
 
         All of them are in one command, but for those of a job of which more has to be written. What is
-        written of a job is one atomic update. With an event that is refused, belongs to another life,
-        begins one, or came before, it ends; that event and those behind it are not touched.
+        written of a job is one atomic update; for an event that came before, nothing is. With an event
+        that is refused, belongs to another life, or begins one, it ends; that event and those behind it
+        are not touched.
 
         Args:
             batches: the heads of jobs, each once, as `load_heads` returned them or `heads` has them,
                 and the events of each, in their order, all permitted.
 
         Returns:
-            What became of those that were applied, for each job; of one that has changed meanwhile,
-            none, nor of one that would take too long.
+            What became of the first events of each job, the entries of those that came before without
+            their data; of a job that has changed meanwhile, none, nor of one that would take too long.
 
         Raises:
             Uncertain: some of several jobs have changed meanwhile, and it is unknown which; whether
@@ -230,66 +248,79 @@ class AppendingStore(RotatingStore):
             PyMongoError: the database failed; whether they were applied is unknown.
         """
         batches = [(job, () if _is_damaged(job) else events) for job, events in batches]
-        known = self._moved_among(batches)
-        found = [(job, self._first_entries(job, events, known)) for job, events in batches]
-        joint = [(job, entries) for job, entries in found if entries and self._is_plain(job)]
+        earlier = self._earlier(batches)
+        found = [(job, self._first(job, events, earlier)) for job, events in batches]
+        joint = [(job, applied) for job, applied in found if _new(applied) and self._is_plain(job)]
         if len(joint) > 1:
             self._append_all(joint)
         else:
             joint = []
         written = {job["uuid"] for job, _ in joint}
         end = time.monotonic() + MAX_SECONDS
-        for job, entries in found:
-            is_left = job["uuid"] not in written
-            if entries and is_left and (time.monotonic() > end or not self._append(job, entries)):
-                entries.clear()
-            if entries:
+        for job, applied in found:
+            entries = [] if job["uuid"] in written else _new(applied)
+            if entries and (time.monotonic() > end or not self._append(job, entries)):
+                applied.clear()
+            if applied:
                 self.heads.keep(job)
-        return [[Applied(job, entry, duplicate=False) for entry in some] for job, some in found]
+        return [applied for _, applied in found]
 
-    def _moved_among(self, batches: Sequence[tuple[StoredJob, Sequence[Event]]]) -> set[str]:
-        """Return the UUIDs of events that came before and whose entries have moved from their jobs.
+    def _earlier(self, batches: Sequence[tuple[StoredJob, Sequence[Event]]]) -> _Earlier:
+        """Return what is stored already of some events.
 
-        What comes and moves after this is not written over: its job has another revision then.
+        What comes after this is not written over: its job has another revision then.
         """
         asked = [
-            event.uuid
-            for job, events in batches
-            if events and history.moved(job)
-            for event in events
-            if not event.first
+            (job, {event.uuid for event in events if not event.first}) for job, events in batches
         ]
-        return self.histories.moved_among(asked)
+        moved = self.histories.moved_among(asked)
+        heads = {
+            job["_id"]: job
+            for job, uuids in asked
+            if any(uuid in moved or history.has(job, uuid) for uuid in uuids)
+        }
+        if not heads:
+            return _Earlier({}, set())
+        changed = {job["uuid"] for job in heads.values()}
+        entries = dict(moved)
+        for job in self.coll.find({"_id": {"$in": [*heads]}}, _ENTRIES):
+            head = heads[job["_id"]]
+            if revision_of(job) == revision_of(head):
+                changed.remove(head["uuid"])
+                entries |= history.by_uuid(history.recent(job))
+        return _Earlier(entries, changed)
 
-    def _first_entries(
-        self, job: StoredJob, events: Sequence[Event], known: set[str]
-    ) -> list[history.Entry]:
-        """Return the entries of events, up to the first to which there is more than that.
+    def _first(self, job: StoredJob, events: Sequence[Event], earlier: _Earlier) -> list[Applied]:
+        """Return what becomes of events, up to the first to which there is more than that.
 
         Args:
             job: its head.
             events: in their order.
-            known: the UUIDs of those that came before, as far as their entries have moved.
+            earlier: what is stored of them.
         """
-        entries: list[history.Entry] = []
+        applied: list[Applied] = []
+        if job["uuid"] in earlier.changed:
+            return applied
+        known = dict(earlier.entries)
         # where it is full, room is made before
         ahead, taken = job, 0 if history.is_full(job) else history.counted(job) or 0
         for event in events:
-            entry = None if event.uuid in known else self._simply_next(ahead, event)
+            entry = known.get(event.uuid)
+            duplicate = entry is not None
+            if entry is None:
+                entry = self._simply_next(ahead, event)
+            elif event.name == lives.BEGIN or entry.get("_digest", event.digest) != event.digest:
+                entry = None
             if entry is None:
                 break
-            taken += history.size([entry])
-            if entries and taken > history.MAX_BYTES:
-                break
-            entries.append(entry)
-            ahead = {
-                **ahead,
-                "state": entry["_state"],
-                "updated": entry["date"],
-                "history": [*history.recent(ahead), entry],
-                "_properties": {"revision": entry["_revision"]},
-            }
-        return entries
+            if not duplicate:
+                taken += history.size([entry])
+                if _new(applied) and taken > history.MAX_BYTES:
+                    break
+                known[event.uuid] = entry
+                ahead = _after(ahead, entry)
+            applied.append(Applied(job, entry, duplicate))
+        return applied
 
     def _simply_next(self, job: StoredJob, event: Event) -> history.Entry | None:
         """Return the entry that an event adds to a job; None if there is more to it."""
@@ -308,39 +339,39 @@ class AppendingStore(RotatingStore):
         """Tell whether an event of a job changes nothing but its document."""
         return not history.is_full(job) and not former_salts.ended(job, now())
 
-    def _append_all(self, joint: Sequence[tuple[StoredJob, list[history.Entry]]]) -> None:
+    def _append_all(self, joint: Sequence[tuple[StoredJob, list[Applied]]]) -> None:
         """Write events of several jobs in one command; of those of a job that has changed, none are left.
 
         Raises:
             Uncertain: it is unknown at which jobs another writer was faster.
             PyMongoError: the database failed; whether they were written is unknown.
         """
-        additions = [_Addition.of(job, entries) for job, entries in joint]
+        additions = [(job, _Addition.of(job, _new(applied))) for job, applied in joint]
         changes = [
             change_of(job, each.changes, count=len(each.entries), **each.operators)
-            for (job, _), each in zip(joint, additions, strict=True)
+            for job, each in additions
         ]
         updates = [UpdateOne(each.query, each.update) for each in changes]
         count = self.coll.bulk_write(updates, ordered=False).matched_count
-        written = [True] * len(joint) if count == len(joint) else self._have_entries(joint)
+        written = [True] * len(joint) if count == len(joint) else self._have_entries(additions)
         if sum(written) != count:
             # some have moved since
             raise Uncertain
-        for (job, entries), addition, change, done in zip(
+        for (job, applied), (_, addition), change, done in zip(
             joint, additions, changes, written, strict=True
         ):
             if done:
                 change.note(job)
                 addition.note(job)
             else:
-                entries.clear()
+                applied.clear()
 
-    def _have_entries(self, joint: Sequence[tuple[StoredJob, list[history.Entry]]]) -> list[bool]:
+    def _have_entries(self, additions: Sequence[tuple[StoredJob, _Addition]]) -> list[bool]:
         """Tell of each of some jobs whether its document has the entries that were to be added."""
-        query = {"_id": {"$in": [job["_id"] for job, _ in joint]}}
+        query = {"_id": {"$in": [job["_id"] for job, _ in additions]}}
         found = self.coll.find(query, {"history.uuid": 1})
         uuids = {entry.get("uuid") for job in found for entry in history.recent(job)}
-        return [entries[-1]["uuid"] in uuids for _, entries in joint]
+        return [addition.entries[-1]["uuid"] in uuids for _, addition in additions]
 
     def _append(self, job: StoredJob, entries: list[history.Entry]) -> bool:
         """Write events; tell whether no other writer was faster.
@@ -391,6 +422,22 @@ def next_entry(job: StoredJob, event: Event) -> history.Entry:
         sender=event.sender,
         execution_id=event.execution_id,
     )
+
+
+def _new(applied: Sequence[Applied]) -> list[history.Entry]:
+    """Return the entries of events that no earlier delivery had applied."""
+    return [each.entry for each in applied if not each.duplicate]
+
+
+def _after(job: StoredJob, entry: history.Entry) -> StoredJob:
+    """Return what decides the next event of a job, once it has an entry."""
+    return {
+        **job,
+        "state": entry["_state"],
+        "updated": entry["date"],
+        "history": [*history.recent(job), entry],
+        "_properties": {"revision": entry["_revision"]},
+    }
 
 
 def _is_damaged(job: StoredJob) -> bool:

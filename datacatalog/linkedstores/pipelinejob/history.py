@@ -30,7 +30,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
@@ -42,6 +42,8 @@ MAX_ENTRIES = 24
 MOVED_ENTRIES = 20
 MAX_BYTES = 512 * 1024
 MAX_BUCKET_BYTES = 14 * 1024 * 1024
+FACTS = ("uuid", "name", "_state", "_revision", "_digest")
+"""Of an entry, what tells whether an event came before, and what became of it."""
 _DUPLICATE_KEY = 11000
 
 
@@ -98,14 +100,24 @@ class History:
         )
         return None if bucket is None else cast("Entry", bucket["entries"][0])
 
-    def moved_among(self, entry_uuids: Sequence[str]) -> set[str]:
-        """Return those of some UUIDs of which an entry has moved from the document of a job."""
-        if not entry_uuids:
-            return set()
-        query = {"entries.uuid": {"$in": [*entry_uuids]}}
-        found = self.buckets.find(query, {"entries.uuid": 1})
-        entries = (entry for bucket in found for entry in blanked(bucket["entries"]))
-        return {str(entry.get("uuid")) for entry in entries} & set(entry_uuids)
+    def moved_among(self, asked: Iterable[tuple[StoredJob, Collection[str]]]) -> dict[str, Entry]:
+        """Return entries that have moved from the documents of jobs, by their UUIDs, without their data.
+
+        Args:
+            asked: the jobs, whole or not, and the UUIDs of the entries that each may have.
+        """
+        jobs = [(job, uuids) for job, uuids in asked if uuids and moved(job)]
+        wanted = {uuid for _, uuids in jobs for uuid in uuids}
+        if not wanted:
+            return {}
+        marks = {job["_id"]: moved(job) for job, _ in jobs}
+        found: dict[str, Entry] = {}
+        query = {"entries.uuid": {"$in": [*wanted]}}
+        for bucket in self.buckets.find(query, {"entries.data": 0}):
+            if bucket["first"] < marks.get(bucket["job_id"], 0):
+                entries = by_uuid(bucket["entries"])
+                found |= {uuid: entries[uuid] for uuid in wanted & entries.keys()}
+        return found
 
     def has_any(self, job: StoredJob, entry_uuids: list[str]) -> bool:
         """Tell whether a job, whole or not, has one of some entries, wherever it is."""
@@ -230,6 +242,12 @@ def recent(job: StoredJob) -> list[Any]:
 def blanked(entries: Iterable[object]) -> list[Entry]:
     """Return entries, with an empty one in the place of what others have written that is none."""
     return [cast("Entry", entry) if isinstance(entry, dict) else {} for entry in entries]
+
+
+def by_uuid(entries: Iterable[object]) -> dict[str, Entry]:
+    """Return those of some entries that have a name, by their UUIDs."""
+    known = (entry for entry in blanked(entries) if "name" in entry)
+    return {str(entry.get("uuid")): entry for entry in known}
 
 
 def has(job: StoredJob, entry_uuid: str) -> bool:
