@@ -87,6 +87,7 @@ class LocalDatabase:
         self.log = self.folder / "database.log"
         self.password_file = self.folder / "database.password"
         self._note = self.folder / "database.json"
+        self._settings = self.folder / "database.toml"
 
     def start(self) -> Server:
         """Return the running server; start it if it does not run, has died, or is broken.
@@ -245,6 +246,9 @@ class LocalDatabase:
         ]
         # with its oplog the server slows down as it grows; what is acknowledged must be on disk
         command += ["--standalone", "--sync-on-commit", "--cache-size", "256M"]
+        # or it would look for such a file of the user's, made for another server
+        self._settings.write_bytes(b"")
+        command += ["--config", str(self._settings)]
         command += ["--log-level", "WARNING", "--storage-path", str(data)]
         data.mkdir(mode=0o700, exist_ok=True)
         data.chmod(0o700)

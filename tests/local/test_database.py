@@ -156,7 +156,13 @@ def test_a_server_is_started_found_again_and_stopped(folder: Path) -> None:
     assert again.uri == server.uri
 
 
-def test_the_server_listens_on_the_loopback_address_only(folder: Path) -> None:
+def test_the_server_listens_on_the_loopback_address_only_whatever_the_user_has_set_for_others(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".secantus/secantusd.toml"
+    own.parent.mkdir()
+    own.write_text('host = "0.0.0.0"\nno such setting')
+    monkeypatch.setenv("HOME", str(tmp_path))
     server = LocalDatabase(folder).start()
     assert is_open(server.port)
     assert not is_open(server.port, "127.0.0.2")
