@@ -74,6 +74,12 @@ class RequestTimeout(ApiError):
     status = 408
 
 
+class Gone(ApiError):
+    """What the sender waits for will not come any more."""
+
+    status = 410
+
+
 class TooLarge(ApiError):
     """The body is larger than what is accepted."""
 

@@ -89,8 +89,9 @@ class Gateway:
 
     def announce_ended(self, execution_ids: list[str]) -> None:
         """Tell who waits for executions that they will never run."""
+        dropped = Outcome(dropped=True)
         for execution_id in execution_ids:
-            self._loop.call_soon_threadsafe(self.engine.announce, execution_id, Outcome())
+            self._loop.call_soon_threadsafe(self.engine.announce, execution_id, dropped)
 
     def on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine of the engine and wait for it.

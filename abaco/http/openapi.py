@@ -27,6 +27,7 @@ _ERRORS = {
     "404": "There is no such thing.",
     "405": "The path exists, but not with this method.",
     "408": "The body did not come in time.",
+    "410": "The message that was waited for was dropped before it ran.",
     "413": "The body is too large.",
     "421": "The gateway is not known by the name in the Host header.",
     "429": "Too many messages of this sender were refused: see Retry-After.",

@@ -376,7 +376,7 @@ def postponed(tx: Connection) -> int:
 
 def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Ended]:
     """Return how executions are: the columns that somebody who waits for them needs."""
-    names = ("id", "actor_id", "status", "exit_code", "tries", "reason", "due")
+    names = ("id", "actor_id", "status", "exit_code", "final_state", "tries", "reason", "due")
     columns = [executions.c[name] for name in names]
     return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)), Ended)
 

@@ -133,6 +133,8 @@ class Ended(TypedDict):
     actor_id: str
     status: str
     exit_code: int | None
+    final_state: dict[str, Any] | None
+    """None of one that has never run"""
     tries: int
     reason: str | None
     due: datetime.datetime | None

@@ -162,7 +162,7 @@ class Mailboxes:
             raise
         for entry in dropped:
             self._let_go(entry)
-            self.announce(entry.execution_id, Outcome())
+            self.announce(entry.execution_id, Outcome(dropped=True))
 
     def ahead_of(self, submission: executions.Submission) -> Ahead | None:
         """Return the message that could not be handled yet, and that another has to wait for."""
@@ -245,7 +245,7 @@ class Mailboxes:
         """Let a message go that is not there."""
         self._mailbox(actor_id).end(entry)
         self._let_go(entry)
-        self.announce(entry.execution_id, Outcome())
+        self.announce(entry.execution_id, Outcome(dropped=True))
 
     def put_back(self, actor_id: str, entry: Entry) -> None:
         """Return a message that was interrupted to its place in the mailbox."""

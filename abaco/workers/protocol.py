@@ -30,12 +30,14 @@ class Outcome(NamedTuple):
         log: what it wrote.
         unavailable: why it could not be handled, empty if it was.
         due: if it is tried again, in how many seconds.
+        dropped: whether it will never run.
     """
 
     result: bytes | None = None
     log: str = ""
     unavailable: str = ""
     due: float | None = None
+    dropped: bool = False
 
 
 class Ahead(NamedTuple):

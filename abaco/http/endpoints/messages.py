@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 import strictjson
 from abaco import clock, identifiers
-from abaco.exceptions import BadRequest, NotFound, Unavailable
+from abaco.exceptions import BadRequest, Gone, NotFound, Unavailable
 from abaco.http import arguments, query, texts
 from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.throttled import BINARY_OMITTED, named_in, throttled
@@ -132,6 +132,11 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
     finally:
         call.gateway.engine.forget(execution_id, ending)
     outcome = ending.result()
+    if outcome.dropped:
+        message = (
+            f"Execution {execution_id} will not run: the mailbox was purged, or the actor deleted."
+        )
+        raise Gone(message)
     if outcome.unavailable:
         raise _away(execution_id, outcome)
     result = outcome.result

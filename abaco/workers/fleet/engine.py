@@ -365,7 +365,8 @@ class Fleet:
                 if row["status"] in executions.ENDED:
                     log = executions.log_of(tx, row["id"])
                     failed = reason if row["exit_code"] else ""
-                    outcome = Outcome(log=log, unavailable=failed)
+                    dropped = row["final_state"] is None
+                    outcome = Outcome(log=log, unavailable=failed, dropped=dropped)
                     found.append((row["id"], outcome, executions.results_of(tx, row["id"])))
                 elif row["tries"] and row["due"] is not None:
                     due = max(0.0, (row["due"] - clock.now()).total_seconds())

@@ -244,6 +244,22 @@ def test_the_log_of_what_runs_is_seen_and_it_is_stopped_at_the_other_gateway(
     assert "stopped on request" in there.logs(actor, execution)
 
 
+def test_who_waits_for_a_message_that_is_dropped_at_the_other_gateway_is_told_so(
+    ada: Client, there: Client, tmp_path: Path
+) -> None:
+    actor, go = ada.actor("cold", stateless=False), tmp_path / "go"
+    execution = ada.submit(actor, {"wait for": str(go)})
+    path = f"/{actor}/messages"
+    eventually(lambda: ada.result("GET", path)["messages"] == 0)
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(ada.ask, actor, {"print": "never"})
+        eventually(lambda: there.result("GET", path)["messages"] == 1)
+        there.result("DELETE", path)
+        assert answer.result().status_code == 410
+    go.touch()
+    assert ada.ended(actor, execution)["status"] == "COMPLETE"
+
+
 def test_messages_of_an_actor_with_a_state_run_one_at_a_time_in_order(
     ada: Client, there: Client, tmp_path: Path
 ) -> None:

@@ -204,7 +204,7 @@ def test_only_true_means_to_wait(ada: Client, actor: str, value: str, waits: boo
     assert ("executionId" in reply.text) != waits
 
 
-def test_who_waits_is_answered_when_the_message_is_dropped(ada: Client, tmp_path: Path) -> None:
+def test_who_waits_for_a_message_that_is_dropped_is_told_so(ada: Client, tmp_path: Path) -> None:
     actor = ada.actor("cold")
     running = started(ada, actor, {}, tmp_path / "started")
     replies: list[httpx.Response] = []
@@ -213,7 +213,9 @@ def test_who_waits_is_answered_when_the_message_is_dropped(ada: Client, tmp_path
     eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 1)
     ada.result("DELETE", f"/{actor}/messages")
     thread.join(10)
-    assert [(reply.status_code, reply.content) for reply in replies] == [(200, b"")]
+    assert [reply.status_code for reply in replies] == [410]
+    ended = "will not run: the mailbox was purged, or the actor deleted."
+    assert replies[0].json()["message"].endswith(ended)
     ada.result("DELETE", f"/{actor}/executions/{running}")
 
 
