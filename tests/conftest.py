@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,22 @@ def unit_of(nodeid: str) -> str:
     module = nodeid.partition("::")[0]
     folder = module.rpartition("/")[0]
     return folder if folder in TOGETHER else module
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what the tests leave in the folder for temporary files, as what they kill does, go with them.
+
+    Those of the tests themselves stay for a while, for whoever looks into a failure.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    # sockets are made in it, whose paths have to be short
+    folder = tempfile.mkdtemp(prefix="tests-")
+    # PostgreSQL runs as a user of its own
+    Path(folder).chmod(0o711)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,11 @@ class RunningNode:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(ROOT),
+                    "TMPDIR": tempfile.gettempdir(),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,7 +92,8 @@ class RunningGateway:
         self.settings = load(self.configuration)
         self._began = 0
         self.port = 0
-        self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
+        own = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()}
+        self._environ = {**own, "PYTHONPATH": str(ROOT), **(environ or {})}
         self._within = within
         self._process: subprocess.Popen[str] | None = None
 

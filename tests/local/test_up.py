@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class Up:
         self.data: Path = folder / settings["data"]
         self.log = folder / "log"
         self.lines: list[str] = []
-        self._environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+        own = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()}
+        self._environ = {**own, "PYTHONPATH": str(ROOT), **environ}
         self._output = folder / "output"
         self._process: subprocess.Popen[bytes] | None = None
 
