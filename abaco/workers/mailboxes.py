@@ -34,6 +34,8 @@ KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that wait in memory; others are read again when their turn comes."""
 _NEW_BYTES = KEPT_BYTES * 3 // 4
 """Of those that have just come: the rest is for what comes next and has to be read."""
+_SPARE_BYTES = KEPT_BYTES // 64
+"""Of those that an actor reads where others leave no room."""
 _OVERHEAD_BYTES = 1500
 """What a message takes beside its body: its environment, and the objects about it."""
 _READ_AHEAD = 64
@@ -227,14 +229,13 @@ class Mailboxes:
             SQLAlchemyError: the database does not answer.
         """
         ahead = [each.sequence for each in self._following(actor_id, entry)]
-        room = KEPT_BYTES - self._kept_bytes
-        if room < _OVERHEAD_BYTES:
-            ahead = []
+        room = max(KEPT_BYTES - self._kept_bytes, _SPARE_BYTES)
         found = await threads.run(self._read, entry.sequence, ahead, room)
+        most = max(KEPT_BYTES, self._kept_bytes + _SPARE_BYTES)
         # others may have taken some since
         for each in self._following(actor_id, entry):
             if each.sequence in found:
-                self._keep(each, found[each.sequence], KEPT_BYTES)
+                self._keep(each, found[each.sequence], most)
         return found.get(entry.sequence)
 
     def next_due(self, actor_id: str) -> float | None:
