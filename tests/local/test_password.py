@@ -239,11 +239,21 @@ def test_a_lost_password_is_said_and_made_anew_at_the_next_start(tmp_path: Path)
         again = database.start()
         assert again.password != server.password
         assert ids(again.uri) == [1]
-        # what is put in place of the data knows no user
+    finally:
+        kill(database)
+
+
+@pytest.mark.long
+def test_what_is_put_in_place_of_the_data_and_knows_no_user_gets_a_password(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path)
+    try:
+        database.start()
         database.stop()
         shutil.rmtree(database.data)
-        (database.data).mkdir()
-        assert ids(database.start().uri) == []
+        database.data.mkdir()
+        server = database.start()
+        assert ids(server.uri) == []
+        assert code(server.address) == 13
     finally:
         kill(database)
 
@@ -262,6 +272,7 @@ def test_what_cannot_be_a_password_is_as_one_that_is_lost(tmp_path: Path) -> Non
         kill(database)
 
 
+@pytest.mark.long
 def test_a_file_in_place_of_the_draft_is_no_obstacle(tmp_path: Path) -> None:
     database = LocalDatabase(tmp_path)
     (tmp_path / "database.draft").symlink_to(tmp_path / "nowhere")
