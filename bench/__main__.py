@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from bench import actors, gateway, handle, history, jobs, page, process, start, subscribers
-from bench.machine import commit, described
+from bench.machine import commit, described, pace
 from bench.measuring import Bench, arguments, progress
 
 PARTS = (gateway, handle, process, history, jobs, actors, page, start, subscribers)
@@ -19,12 +19,19 @@ MAX_OTHERS = 10
 _HEAD = """# What it costs
 
 Written by `make bench`; [README.md](README.md) says how to read it. Of {date}, commit {commit}, on {machine}; it took
-{minutes:.0f} minutes. {others}
+{minutes:.0f} minutes. {others} {pace}
 """
 _QUIET = "The machine was quiet: others used at most {most:.0f} % of it between the measurements."
 _BUSY = (
     "**The machine was busy: others used up to {most:.0f} % of it between the measurements. Do not trust"
     " these times;** the ratios, taken in turn, suffer less."
+)
+_PACE = "The same piece of work took {least:.0f} to {most:.0f} ms between them."
+MAX_PACE = 1.2
+"""Times the least: with more, what was measured early and late does not compare."""
+_UNEVEN = (
+    f"{_PACE} **The machine was not equally fast all the time: compare within a table,** not one table"
+    " with another."
 )
 
 
@@ -32,19 +39,21 @@ def main() -> None:
     """Take all measurements, one after the other."""
     given = arguments(__doc__)
     began, measured = time.monotonic(), commit(RESULTS)
-    others, tables = [_others()], []
+    others, paces, tables = [_others()], [pace()], []
     with progress() as shown:
         bench = Bench(shown, brief=given.brief)
         for part in bench.track(PARTS, "measurements"):
             tables += part.measure(bench)
             others.append(_others())
-    most = max(others)
+            paces.append(pace())
+    most, least, longest = max(others), min(paces), max(paces)
     head = _HEAD.format(
         date=datetime.datetime.now(datetime.timezone.utc).date(),
         commit=measured,
         machine=described(),
         minutes=(time.monotonic() - began) / 60,
         others=(_BUSY if most > MAX_OTHERS else _QUIET).format(most=most),
+        pace=(_UNEVEN if longest > MAX_PACE * least else _PACE).format(least=least, most=longest),
     )
     text = "\n".join([head, *map(str, tables)])
     print(text)
