@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.abaco.running import PROBE, SECONDS, RunningGateway, eventually, opened
-from tests.conftest import ROOT
+from tests.abaco.running import PROBE, SECONDS, RunningGateway, basis, eventually, opened
 from tests.network import Machine
 from tests.services import Postgres, RabbitMQ, free_port
 
@@ -63,11 +61,7 @@ class RunningNode:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": str(ROOT),
-                    "TMPDIR": tempfile.gettempdir(),
-                },
+                env=basis(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

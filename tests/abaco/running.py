@@ -92,8 +92,7 @@ class RunningGateway:
         self.settings = load(self.configuration)
         self._began = 0
         self.port = 0
-        own = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()}
-        self._environ = {**own, "PYTHONPATH": str(ROOT), **(environ or {})}
+        self._environ = {**basis(), **(environ or {})}
         self._within = within
         self._process: subprocess.Popen[str] | None = None
 
@@ -302,6 +301,12 @@ class Client(httpx.Client):
 def is_in_status(client: Client, actor: str, status: str) -> Callable[[], bool]:
     """Return what tells whether an actor is in a status."""
     return lambda: bool(client.result("GET", f"/{actor}")["status"] == status)
+
+
+def basis() -> dict[str, str]:
+    """Return the environment of a program of this repository, and nothing else of the tests' own."""
+    temporary = tempfile.gettempdir()
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": temporary}
 
 
 def eventually(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:

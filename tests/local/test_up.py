@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 from abaco.store import tokens
 from abaco.store.database import Database
 from local.database import LocalDatabase, Server
-from tests.abaco.running import EVERYONE, SECONDS, Client, eventually, is_in_status, shell
+from tests.abaco.running import EVERYONE, SECONDS, Client, basis, eventually, is_in_status, shell
 from tests.conftest import ROOT
 
 LAST_LINE = "Ctrl-C stops it."
@@ -43,8 +42,7 @@ class Up:
         self.data: Path = folder / settings["data"]
         self.log = folder / "log"
         self.lines: list[str] = []
-        own = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir()}
-        self._environ = {**own, "PYTHONPATH": str(ROOT), **environ}
+        self._environ = {**basis(), **environ}
         self._output = folder / "output"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from tests.actor import Actor
+from tests.conftest import ROOT
 from tests.tenant import Tenant
 
 
@@ -19,6 +21,14 @@ def actor(mongodb: dict[str, Any], tmp_path: Path) -> Iterator[Actor]:
     actor = Actor(mongodb, tmp_path)
     yield actor
     actor.close()
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process handles messages as a warm worker does, and has handled none yet."""
+    monkeypatch.chdir(ROOT)
+    # another test has another database
+    monkeypatch.setattr(reactor, "_opened", [])
 
 
 @pytest.fixture

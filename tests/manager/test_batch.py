@@ -24,19 +24,14 @@ from datacatalog.linkedstores.pipelinejob import (
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import get_admin_token
 from tests.actor import TRUSTED, Actor, event, names, url, without
-from tests.conftest import ADMIN, ROOT
+from tests.conftest import ADMIN
 from tests.datacatalog.conftest import Recorder
 from tests.datacatalog.jobs import fields
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 Handled = list[tuple[int, str, list[str]] | None]
 FIRST = {"_abaco_first_attempt": "true", "_REACTOR_DELIVERIES_DISPATCHER": "true"}
-
-
-@pytest.fixture(autouse=True)
-def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    # another test has another database
-    monkeypatch.setattr(reactor, "_opened", [])
 
 
 @pytest.fixture

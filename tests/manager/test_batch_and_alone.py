@@ -13,7 +13,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from datacatalog.tokens import get_admin_token
 from tests.actor import Actor, event, without
-from tests.conftest import ADMIN, ROOT
+from tests.conftest import ADMIN
 from tests.datacatalog.jobs import fields
 from tests.reliability.soak import many
 
@@ -60,16 +60,14 @@ def stream(rnd: random.Random) -> list[Sent]:
     return sent
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("seed", range(many(2, 30)))
 def test_the_outcomes_and_the_histories_are_the_same(
     seed: int,
     actor: Actor,
     jobs: PipelineJobStore,
     pipeline: Document,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(reactor, "_opened", [])
     rnd = random.Random(seed)  # noqa: S311 - a case that can be had again, no secret
     sent = stream(rnd)
     numbered = [
