@@ -10,7 +10,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pymongo import UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import AutoReconnect
 
 from datacatalog import documents
@@ -250,7 +250,7 @@ class AppendingStore(RotatingStore):
         batches = [(job, () if _is_damaged(job) else events) for job, events in batches]
         earlier = self._earlier(batches)
         found = [(job, self._first(job, events, earlier)) for job, events in batches]
-        joint = [(job, applied) for job, applied in found if _new(applied) and self._is_plain(job)]
+        joint = [(job, applied) for job, applied in found if _new(applied) and self.is_plain(job)]
         if len(joint) > 1:
             self._append_all(joint)
         else:
@@ -335,7 +335,7 @@ class AppendingStore(RotatingStore):
             return None
 
     @staticmethod
-    def _is_plain(job: StoredJob) -> bool:
+    def is_plain(job: StoredJob) -> bool:
         """Tell whether an event of a job changes nothing but its document."""
         return not history.is_full(job) and not former_salts.ended(job, now())
 
@@ -390,6 +390,31 @@ class AppendingStore(RotatingStore):
             return False
         addition.note(job)
         return True
+
+    def append_and_load(self, head: StoredJob, event: Event) -> StoredJob | None:
+        """Apply a new event and read the job that has it, in one command.
+
+        Args:
+            head: as `heads` had it, of a job that is plain.
+            event: permitted, and the first with its key.
+
+        Returns:
+            None if the job has changed since, or does not simply take the event.
+
+        Raises:
+            PyMongoError: the database failed; whether the event was applied is unknown.
+        """
+        entry = self._simply_next(head, event)
+        if entry is None:
+            return None
+        addition = _Addition.of(head, [entry])
+        change = change_of(head, addition.changes, **addition.operators)
+        job = self.coll.find_one_and_update(
+            change.query, change.update, return_document=ReturnDocument.AFTER
+        )
+        if job is not None:
+            self.heads.keep(job)
+        return job
 
     def append(self, job: StoredJob, entry: history.Entry) -> bool:
         """Write an event; tell whether no other writer was faster.

@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.basestore.store import VISIBLE
+from datacatalog.linkedstores.pipelinejob import former_salts, history, lives
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 
+HEAD = (
+    *("uuid", "state", "last_event", "updated", "_history"),
+    lives.LIFE,
+    *(VISIBLE, "_salt", former_salts.FORMER, "_admin", "_properties"),
+)
+"""What decides who may change a job and what an event does to it, beside the UUIDs of its entries."""
 MAX_HEADS = 256
 SECONDS = 60.0
+_KEPT = {"_id", *HEAD}
 
 
 class Outdated(Exception):
@@ -32,15 +40,12 @@ class Heads:
         self._heads: OrderedDict[str, tuple[float, StoredJob]] = OrderedDict()
 
     def keep(self, job: StoredJob) -> None:
-        """Remember the head of a job whose event has just been written; no job that is whole.
-
-        Of the entries only the UUIDs are kept, which would be taken for all that a whole job has.
-        """
-        if history.is_whole(job):
-            return
-        entries = [{"uuid": entry.get("uuid")} for entry in history.recent(job)]
+        """Remember the head of a job, whole or not, whose event has just been written."""
+        entries = [{"uuid": entry.get("uuid")} for entry in history.blanked(history.recent(job))]
+        known = {name: value for name, value in job.items() if name in _KEPT}
         self._heads.pop(job["uuid"], None)
-        self._heads[job["uuid"]] = (time.monotonic(), {**job, "history": entries})
+        head = cast("StoredJob", {**known, "history": entries})
+        self._heads[job["uuid"]] = (time.monotonic(), head)
         if len(self._heads) > MAX_HEADS:
             self._heads.popitem(last=False)
 

@@ -19,6 +19,7 @@ from datacatalog.linkedstores.pipelinejob.exceptions import (
     UnknownPipeline,
     UnknownRejection,
 )
+from datacatalog.linkedstores.pipelinejob.heads import HEAD
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Untold
 
 if TYPE_CHECKING:
@@ -45,11 +46,7 @@ _PRIVATE = (
 
 REMOVAL = {"action": {"$in": [DELETE, "remove"]}, "document": {"$exists": True}}
 """What the rows of removals are called, and were in a former version."""
-_HEAD = (
-    *("uuid", "state", "last_event", "updated", "history.uuid", "_history"),
-    lives.LIFE,
-    *(VISIBLE, "_salt", former_salts.FORMER, "_admin", "_properties"),
-)
+_HEAD = dict.fromkeys((*HEAD, "history.uuid"), 1)
 
 
 class JobReader(LinkedStore["StoredJob"]):
@@ -99,14 +96,14 @@ class JobReader(LinkedStore["StoredJob"]):
         Raises:
             UnknownJob: there is none.
         """
-        head = self._load(uuid, dict.fromkeys(_HEAD, 1), hidden=deletable)
+        head = self._load(uuid, _HEAD, hidden=deletable)
         # every job has a history: a server that does not show parts of a list has to show it all
         return head if history.recent(head) else self._load(uuid, hidden=deletable)
 
     def load_heads(self, uuids: Iterable[str]) -> list[StoredJob]:
         """Return the heads of those of some jobs that are visible, in no order; see `load_head`."""
         wanted = {"uuid": {"$in": [self._normal("uuid", uuid) for uuid in uuids]}}
-        found: Iterable[StoredJob] = self.coll.find(wanted, dict.fromkeys(_HEAD, 1))
+        found: Iterable[StoredJob] = self.coll.find(wanted, _HEAD)
         return [head for head in found if head.get(VISIBLE) is not False and history.recent(head)]
 
     def find_one_by_uuid(self, uuid: str) -> Document | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from datacatalog import documents, paths
 from datacatalog.linkedstores.basestore.contention import Contention
@@ -33,7 +34,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import (
 )
 from datacatalog.linkedstores.pipelinejob.heads import Outdated
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD
-from datacatalog.tokens import InvalidAdminToken
+from datacatalog.tokens import InvalidAdminToken, InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,12 +197,35 @@ class PipelineJobStore(AppendingStore):
             message = f"there is no event {name!r:.60}: use one of {', '.join(TRANSITIONS)}"
             raise JobUpdateFailure(message)
         shown = event_doc.get("token") or token
-        job = self.load(str(event_doc.get("uuid")))
-        self.validate_token(job, shown)
-        if TRANSITIONS[name].administrative and not self.is_admin_token(shown):
+        uuid, data = str(event_doc.get("uuid")), _data(event_doc)
+        event: Event | None = None
+        head = self.heads.take(uuid) if key is None else None
+        if head is not None and self.is_plain(head):
+            with contextlib.suppress(InvalidToken, AutoReconnect):
+                self._permit(head, name, shown)
+                event = self.new_event(head, name, data)
+                handled = self.append_and_load(head, event)
+                if handled is not None:
+                    return self.with_token(handled)
+        job = self.load(uuid)
+        self._permit(job, name, shown)
+        if event is None:
+            event = self.new_event(job, name, data, key=key)
+        else:
+            # it may have been applied, and only the answer lost
+            event = event._replace(first=False)
+        return self.with_token(self.apply_event(job, event).job)
+
+    def _permit(self, job: StoredJob, name: str, token: str | None) -> None:
+        """Do nothing if the sender of an event may change a job.
+
+        Raises:
+            InvalidToken: the token does not allow the event.
+        """
+        self.validate_token(job, token)
+        if TRANSITIONS[name].administrative and not self.is_admin_token(token):
             message = f"{name} event: only an administrative token allows it"
             raise InvalidAdminToken(message)
-        return self.with_token(self.apply(job, name, _data(event_doc), key=key).job)
 
     def apply(
         self,

@@ -83,9 +83,23 @@ def test_an_event_costs_one_read_and_one_write(
     applied(weighed, job, **options)
     assert scales.commands == ONE_READ_ONE_WRITE
     assert scales.events[-1].command["writeConcern"] == {"w": "majority", "j": True}
-    scales.forget()
-    weighed.handle({"uuid": job["uuid"], "name": "run", "data": {}}, job["_update_token"])
-    assert scales.commands == ONE_READ_ONE_WRITE
+
+
+def test_an_event_that_is_handled_in_process_costs_one_read_and_one_write_the_next_one_of_both(
+    weighed: PipelineJobStore, scales: Scales, job: Document
+) -> None:
+    def handle() -> list[str]:
+        scales.forget()
+        weighed.handle({"uuid": job["uuid"], "name": "run", "data": {}}, job["_update_token"])
+        return scales.commands
+
+    assert handle() == ONE_READ_ONE_WRITE
+    for _ in range(history.MAX_ENTRIES - 2):
+        assert handle() == ["findAndModify jobs"]
+    assert scales.events[-1].command["writeConcern"] == {"w": "majority", "j": True}
+    # older entries move
+    assert len(handle()) > len(ONE_READ_ONE_WRITE)
+    assert handle() == ["findAndModify jobs"]
 
 
 @pytest.mark.parametrize("moved", [0, LONG])

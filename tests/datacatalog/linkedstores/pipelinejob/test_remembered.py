@@ -1,0 +1,114 @@
+"""Further events of a job in one process: what it remembers saves a read, and permits nothing by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect
+
+from datacatalog.linkedstores.pipelinejob import (
+    EventRefused,
+    PipelineJobStore,
+    UnknownJob,
+    history,
+)
+from datacatalog.linkedstores.pipelinejob.stored import StoredJob
+from datacatalog.mongo import Db, Document
+from datacatalog.tokens import InvalidAdminToken, InvalidToken
+
+
+@pytest.fixture
+def running(jobs: PipelineJobStore, job: Document) -> Document:
+    """A job of which this process remembers that it runs."""
+    return handle(jobs, job, "run")
+
+
+@pytest.fixture
+def elsewhere(mongodb: dict[str, Any]) -> PipelineJobStore:
+    """The store of another process, which remembers what it has done itself."""
+    return PipelineJobStore(mongodb)
+
+
+def handle(store: PipelineJobStore, job: Document, name: str, token: str | None = None) -> Document:
+    """Send an event with the token that a job had."""
+    event = {"uuid": job["uuid"], "name": name, "data": {"sent": name}}
+    return store.handle(event, token or job["_update_token"])
+
+
+def test_what_is_returned_is_the_whole_job(jobs: PipelineJobStore, running: Document) -> None:
+    for _ in range(history.MAX_ENTRIES + 3):
+        handled = handle(jobs, running, "update")
+        assert handled == jobs.with_token(jobs.load(running["uuid"]))
+    assert handled["data"] == {"tacos": 3}
+    assert len(jobs.history(running["uuid"])) == history.MAX_ENTRIES + 5
+
+
+def test_what_another_process_has_done_since_counts(
+    jobs: PipelineJobStore, elsewhere: PipelineJobStore, running: Document
+) -> None:
+    handle(elsewhere, running, "finish")
+    with pytest.raises(EventRefused):
+        handle(jobs, running, "run")
+    assert handle(jobs, running, "validate")["state"] == "VALIDATING"
+    names = [entry["name"] for entry in jobs.history(running["uuid"])]
+    assert names == ["create", "run", "finish", "validate"]
+
+
+def test_an_event_that_the_job_refuses_is_kept_once(
+    jobs: PipelineJobStore, running: Document, db: Db
+) -> None:
+    with pytest.raises(EventRefused):
+        handle(jobs, running, "validated")
+    assert [row["event"]["name"] for row in db["rejected_events"].find()] == ["validated"]
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_accepted(
+    admin_token: str, jobs: PipelineJobStore, running: Document
+) -> None:
+    with pytest.raises(InvalidToken):
+        handle(jobs, running, "update", "0" * 16)
+    handle(jobs, running, "update")
+    with pytest.raises(InvalidAdminToken):
+        handle(jobs, running, "reset")
+    assert handle(jobs, running, "reset", admin_token)["state"] == "RESET"
+
+
+def test_a_token_that_was_changed_elsewhere_is_refused_at_once(
+    jobs: PipelineJobStore, elsewhere: PipelineJobStore, running: Document
+) -> None:
+    new = elsewhere.rotate_token(running["uuid"], running["_update_token"], grace=0)
+    with pytest.raises(InvalidToken):
+        handle(jobs, running, "update")
+    handle(jobs, new, "update")
+    handle(elsewhere, new, "update")
+    # the one that this process remembers is older than the job
+    newest = elsewhere.rotate_token(running["uuid"], new["_update_token"], grace=0)
+    assert handle(jobs, newest, "update")["state"] == "RUNNING"
+
+
+def test_a_job_that_was_hidden_elsewhere_is_unknown(
+    jobs: PipelineJobStore, elsewhere: PipelineJobStore, running: Document
+) -> None:
+    elsewhere.delete(running["uuid"], running["_update_token"])
+    with pytest.raises(UnknownJob):
+        handle(jobs, running, "update")
+    assert elsewhere.load_deletable(running["uuid"])["last_event"] == "run"
+
+
+def test_an_event_whose_answer_was_lost_is_applied_once_though_it_has_moved(
+    mongodb: dict[str, Any], elsewhere: PipelineJobStore, job: Document
+) -> None:
+    class Breaking(PipelineJobStore):
+        def append_and_load(self, *args: Any) -> StoredJob | None:
+            assert super().append_and_load(*args) is not None
+            for _ in range(history.MAX_ENTRIES):
+                handle(elsewhere, job, "run")
+            raise AutoReconnect
+
+    store = Breaking(mongodb)
+    handle(store, job, "run")
+    assert handle(store, job, "update")["state"] == "RUNNING"
+    names = [entry["name"] for entry in store.history(job["uuid"])]
+    assert names.count("update") == 1
+    assert len(names) == history.MAX_ENTRIES + 3
