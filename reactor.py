@@ -27,8 +27,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pymongo.errors import PyMongoError
-
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.settings import CatalogSettings
@@ -94,7 +92,7 @@ def together(environments: Sequence[dict[str, str]]) -> list[tuple[int, str, lis
 
     Raises:
         Uncertain: jobs have changed meanwhile; whether messages were handled is unknown.
-        PyMongoError: the database failed; whether messages were handled is unknown.
+        DatabaseError: the database failed; whether messages were handled is unknown.
     """
     from manager import batch  # noqa: PLC0415 - most starts are for one message
 
@@ -173,7 +171,7 @@ def database_errors(rx: Reactor) -> Iterator[None]:
     """Turn what the database does not do into one line without credentials."""
     try:
         yield
-    except PyMongoError as error:
+    except mongo.DatabaseError as error:
         text = mongo.explain(error, rx.settings["mongodb"])
         raise DatabaseUnavailable(text, temporary=not mongo.is_refused(error)) from error
 

@@ -3,3 +3,13 @@
 `identifiers` and `tokens` are pure functions, `linkedstores` talks to the database, `managers` puts
 the stores together for the actors that create and follow jobs.
 """
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import PathFinder
+
+if PathFinder.find_spec("service_identity") is None:
+    # else pymongo imports `cryptography`, where that is installed, before it finds that it lacks this: in
+    # each process a seventh of the time of a cold start, and 8 MiB
+    sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]
