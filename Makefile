@@ -23,11 +23,12 @@ help:  ## show this help
 
 install: $(INSTALLED)  ## make .venv and install everything into it
 
+# the package as a path: the default, a finder, costs each process 15 ms, and the tests start many
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
 	@echo 'Installing into .venv, which takes a minute or two.'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[local,dev]'
 	touch $@
 
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=, DEMO=1 for something to see)
