@@ -10,6 +10,6 @@ import sys
 from importlib.machinery import PathFinder
 
 if PathFinder.find_spec("service_identity") is None:
-    # else pymongo imports `cryptography`, where that is installed, before it finds that it lacks this: in
-    # each process a seventh of the time of a cold start, and 8 MiB
+    # pymongo looks for what OCSP takes: it imports `cryptography` first, and then finds that this is missing.
+    # That would be an eighth of a cold start, and 8 MiB of each process
     sys.modules.setdefault("pymongo.pyopenssl_context", None)  # type: ignore[arg-type]

@@ -5,13 +5,14 @@ Events of several jobs that come together are in one command, with an update for
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pymongo import ReturnDocument, UpdateOne
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore.store import (
@@ -34,7 +35,7 @@ from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from datacatalog.linkedstores.pipelinejob.stored import Life, Mark, StoredJob
     from datacatalog.mongo import Document
@@ -99,6 +100,22 @@ class _Earlier(NamedTuple):
 
 class Uncertain(Exception):
     """Whether a write arrived is unknown."""
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Write something in this block whose answer may be lost.
+
+    Raises:
+        Uncertain: it was lost.
+        ServerSelectionTimeoutError: no server was found, so that nothing was written.
+    """
+    try:
+        yield
+    except ServerSelectionTimeoutError:
+        raise
+    except AutoReconnect as error:
+        raise Uncertain from error
 
 
 class _Addition(NamedTuple):
@@ -402,16 +419,17 @@ class AppendingStore(RotatingStore):
             None if the job has changed since, or does not simply take the event.
 
         Raises:
-            PyMongoError: the database failed; whether the event was applied is unknown.
+            Uncertain: the connection was lost before the answer.
         """
         entry = self._simply_next(head, event)
         if entry is None:
             return None
         addition = _Addition.of(head, [entry])
         change = change_of(head, addition.changes, **addition.operators)
-        job = self.coll.find_one_and_update(
-            change.query, change.update, return_document=ReturnDocument.AFTER
-        )
+        with answered():
+            job = self.coll.find_one_and_update(
+                change.query, change.update, return_document=ReturnDocument.AFTER
+            )
         if job is not None:
             self.heads.keep(job)
         return job
@@ -422,10 +440,8 @@ class AppendingStore(RotatingStore):
         Raises:
             Uncertain: the connection was lost before the answer.
         """
-        try:
+        with answered():
             return self._append(job, [entry])
-        except AutoReconnect as error:
-            raise Uncertain from error
 
 
 def next_entry(job: StoredJob, event: Event) -> history.Entry:

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
-from pymongo.errors import AutoReconnect, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents, paths
 from datacatalog.linkedstores.basestore.contention import Contention
@@ -201,7 +201,7 @@ class PipelineJobStore(AppendingStore):
         event: Event | None = None
         head = self.heads.take(uuid) if key is None else None
         if head is not None and self.is_plain(head):
-            with contextlib.suppress(InvalidToken, AutoReconnect):
+            with contextlib.suppress(InvalidToken, Uncertain):
                 self._permit(head, name, shown)
                 event = self.new_event(head, name, data)
                 handled = self.append_and_load(head, event)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.errors import ServerSelectionTimeoutError
 
 from datacatalog.linkedstores.pipelinejob import (
     EventRefused,
@@ -13,9 +14,12 @@ from datacatalog.linkedstores.pipelinejob import (
     UnknownJob,
     history,
 )
+from datacatalog.linkedstores.pipelinejob.appending import Uncertain
 from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidAdminToken, InvalidToken
+from local.database import Server
+from tests.reliability.wire import Fault, Proxy
 
 
 @pytest.fixture
@@ -104,7 +108,7 @@ def test_an_event_whose_answer_was_lost_is_applied_once_though_it_has_moved(
             assert super().append_and_load(*args) is not None
             for _ in range(history.MAX_ENTRIES):
                 handle(elsewhere, job, "run")
-            raise AutoReconnect
+            raise Uncertain
 
     store = Breaking(mongodb)
     handle(store, job, "run")
@@ -112,3 +116,51 @@ def test_an_event_whose_answer_was_lost_is_applied_once_though_it_has_moved(
     names = [entry["name"] for entry in store.history(job["uuid"])]
     assert names.count("update") == 1
     assert len(names) == history.MAX_ENTRIES + 3
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with Proxy(server.uri) as running:
+        yield running
+
+
+@pytest.fixture
+def behind(proxy: Proxy, mongodb: dict[str, Any]) -> PipelineJobStore:
+    """A store with the proxy in front of its database."""
+    return PipelineJobStore({**mongodb, "authn": proxy.uri})
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.RESET_AFTER])
+def test_an_event_is_applied_once_whatever_becomes_of_the_first_attempt(
+    fault: Fault, proxy: Proxy, behind: PipelineJobStore, job: Document
+) -> None:
+    faults = [fault]
+    handle(behind, job, "run")
+    proxy.plan = lambda command: faults.pop() if command.writes("jobs") and faults else None
+    assert handle(behind, job, "update")["last_event"] == "update"
+    assert faults == []
+    names = [entry["name"] for entry in behind.history(job["uuid"])]
+    assert names == ["create", "run", "update"]
+
+
+def test_a_database_that_is_away_is_waited_for_once(
+    server: Server, mongodb: dict[str, Any], job: Document
+) -> None:
+    loaded: list[str] = []
+
+    class Noting(PipelineJobStore):
+        def load(self, uuid: str) -> StoredJob:
+            loaded.append(uuid)
+            return super().load(uuid)
+
+    with Proxy(server.uri) as proxy:
+        store = Noting({**mongodb, "authn": proxy.uri, "timeout": 0.5})
+        handle(store, job, "run")
+        head = store.load_head(job["uuid"])
+    assert loaded == [job["uuid"]]
+    with pytest.raises(ServerSelectionTimeoutError):
+        handle(store, job, "run")
+    # as the actor does, which begins again where what it remembers is outdated
+    with pytest.raises(ServerSelectionTimeoutError):
+        store.apply(head, "run", {}, remembered=True)
+    assert loaded == [job["uuid"]]
