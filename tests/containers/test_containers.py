@@ -186,7 +186,7 @@ def test_what_an_actor_may_use_is_what_its_description_says(
     admin: Client, probe: str, engine: Engine
 ) -> None:
     actor = admin.actor(IMAGE, memLimit="300m", maxCpus="500000000", useContainerUid=True)
-    code = "held = bytearray(200 << 20); answer(os.getuid()); import time; time.sleep(1)"
+    code = "held = bytearray(200 << 20); answer(os.getuid()); import time; time.sleep(3)"
     # an engine may list the last one for a moment after it was removed
     eventually(lambda: not engine.containers())
     execution = admin.submit(actor, {"run": code})

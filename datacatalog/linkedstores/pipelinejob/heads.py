@@ -40,7 +40,7 @@ class Heads:
         self._heads: OrderedDict[str, tuple[float, StoredJob]] = OrderedDict()
 
     def keep(self, job: StoredJob) -> None:
-        """Remember the head of a job, whole or not, whose event has just been written."""
+        """Remember the head of a job that was just read or written; of a whole job, only the head."""
         entries = [{"uuid": entry.get("uuid")} for entry in history.blanked(history.recent(job))]
         known = {name: value for name, value in job.items() if name in _KEPT}
         self._heads.pop(job["uuid"], None)

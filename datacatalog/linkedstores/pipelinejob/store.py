@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
@@ -198,23 +197,41 @@ class PipelineJobStore(AppendingStore):
             raise JobUpdateFailure(message)
         shown = event_doc.get("token") or token
         uuid, data = str(event_doc.get("uuid")), _data(event_doc)
-        event: Event | None = None
         head = self.heads.take(uuid) if key is None else None
-        if head is not None and self.is_plain(head):
-            with contextlib.suppress(InvalidToken, Uncertain):
-                self._permit(head, name, shown)
-                event = self.new_event(head, name, data)
-                handled = self.append_and_load(head, event)
-                if handled is not None:
-                    return self.with_token(handled)
+        if head is not None:
+            handled = self._handle_remembered(head, name, data, shown)
+            if handled is not None:
+                return self.with_token(handled)
         job = self.load(uuid)
         self._permit(job, name, shown)
-        if event is None:
-            event = self.new_event(job, name, data, key=key)
-        else:
-            # it may have been applied, and only the answer lost
-            event = event._replace(first=False)
-        return self.with_token(self.apply_event(job, event).job)
+        return self.with_token(self.apply(job, name, data, key=key).job)
+
+    def _handle_remembered(
+        self, head: StoredJob, name: str, data: Any, token: str | None
+    ) -> StoredJob | None:
+        """Apply a new event to a job of which the head is remembered; return the job as it is then.
+
+        Returns:
+            None where that does not decide it; nothing was written then.
+
+        Raises:
+            UnknownJob, InvalidToken, EventRefused: as for `handle`, where an answer was lost and the
+                event had not been written.
+        """
+        if not self.is_plain(head):
+            return None
+        try:
+            self._permit(head, name, token)
+            event = self.new_event(head, name, data)
+        except (InvalidToken, JobUpdateFailure):
+            return None
+        try:
+            return self.append_and_load(head, event)
+        except Uncertain:
+            job = self.load(head["uuid"])
+            if self._known(job, event, only_recent=False) is None:
+                self._permit(job, name, token)
+            return self._apply(job, event._replace(first=False)).job
 
     def _permit(self, job: StoredJob, name: str, token: str | None) -> None:
         """Do nothing if the sender of an event may change a job.

@@ -100,6 +100,9 @@ def test_an_event_that_is_handled_in_process_costs_one_read_and_one_write_the_ne
     # older entries move
     assert len(handle()) > len(ONE_READ_ONE_WRITE)
     assert handle() == ["findAndModify jobs"]
+    PipelineJobStore(weighed.db).handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
+    # what another process has written since is read, and no older entry
+    assert handle() == ["findAndModify jobs", *ONE_READ_ONE_WRITE]
 
 
 @pytest.mark.parametrize("moved", [0, LONG])

@@ -298,7 +298,7 @@ def test_a_damaged_mark_lets_go_of_nothing(
     buckets = list(db["jobs_history"].find())
     assert buckets
     db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {"_history": mark}})
-    # as another process would, which does not remember the mark
+    # this process remembers the mark as it was
     jobs.heads.take(job["uuid"])
     for _ in range(30):
         with pytest.raises(ValueError, match="is damaged"):

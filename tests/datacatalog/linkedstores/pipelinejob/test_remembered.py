@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from datacatalog.linkedstores.pipelinejob import (
     EventRefused,
+    JobUpdateFailure,
     PipelineJobStore,
     UnknownJob,
     history,
@@ -100,22 +101,54 @@ def test_a_job_that_was_hidden_elsewhere_is_unknown(
     assert elsewhere.load_deletable(running["uuid"])["last_event"] == "run"
 
 
-def test_an_event_whose_answer_was_lost_is_applied_once_though_it_has_moved(
-    mongodb: dict[str, Any], elsewhere: PipelineJobStore, job: Document
-) -> None:
-    class Breaking(PipelineJobStore):
-        def append_and_load(self, *args: Any) -> StoredJob | None:
-            assert super().append_and_load(*args) is not None
-            for _ in range(history.MAX_ENTRIES):
-                handle(elsewhere, job, "run")
-            raise Uncertain
-
+@pytest.fixture
+def breaking(mongodb: dict[str, Any], job: Document) -> Breaking:
+    """A store that remembers a running job, and loses the answer to its next event."""
     store = Breaking(mongodb)
     handle(store, job, "run")
-    assert handle(store, job, "update")["state"] == "RUNNING"
-    names = [entry["name"] for entry in store.history(job["uuid"])]
+    return store
+
+
+class Breaking(PipelineJobStore):
+    """Loses an answer, and lets something happen meanwhile."""
+
+    meanwhile: Callable[[], object]
+
+    def append_and_load(self, *args: Any) -> StoredJob | None:
+        """Do as the store does."""
+        assert super().append_and_load(*args) is not None
+        self.meanwhile()
+        raise Uncertain
+
+
+def test_an_event_whose_answer_was_lost_is_applied_once_though_it_has_moved(
+    breaking: Breaking, elsewhere: PipelineJobStore, job: Document
+) -> None:
+    breaking.meanwhile = lambda: [handle(elsewhere, job, "run") for _ in range(history.MAX_ENTRIES)]
+    assert handle(breaking, job, "update")["state"] == "RUNNING"
+    names = [entry["name"] for entry in breaking.history(job["uuid"])]
     assert names.count("update") == 1
     assert len(names) == history.MAX_ENTRIES + 3
+
+
+def test_an_event_that_was_applied_is_told_so_though_its_token_was_changed_since(
+    breaking: Breaking, elsewhere: PipelineJobStore, job: Document
+) -> None:
+    breaking.meanwhile = lambda: elsewhere.rotate_token(job["uuid"], job["_update_token"], grace=0)
+    assert handle(breaking, job, "update")["last_event"] == "update"
+    with pytest.raises(InvalidToken):
+        handle(elsewhere, job, "update")
+
+
+def test_who_may_not_change_a_job_is_told_that_first(
+    jobs: PipelineJobStore, elsewhere: PipelineJobStore, running: Document
+) -> None:
+    unfit = {"uuid": running["uuid"], "name": "update", "data": {"value": float("nan")}}
+    new = elsewhere.rotate_token(running["uuid"], running["_update_token"], grace=0)
+    with pytest.raises(InvalidToken):
+        jobs.handle(unfit, running["_update_token"])
+    with pytest.raises(JobUpdateFailure):
+        jobs.handle(unfit, new["_update_token"])
 
 
 @pytest.fixture
