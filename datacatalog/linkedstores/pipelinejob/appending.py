@@ -103,7 +103,7 @@ class Uncertain(Exception):
 
 
 @contextlib.contextmanager
-def answered() -> Iterator[None]:
+def _answered() -> Iterator[None]:
     """Write something in this block whose answer may be lost.
 
     Raises:
@@ -426,7 +426,7 @@ class AppendingStore(RotatingStore):
             return None
         addition = _Addition.of(head, [entry])
         change = change_of(head, addition.changes, **addition.operators)
-        with answered():
+        with _answered():
             job = self.coll.find_one_and_update(
                 change.query, change.update, return_document=ReturnDocument.AFTER
             )
@@ -440,7 +440,7 @@ class AppendingStore(RotatingStore):
         Raises:
             Uncertain: the connection was lost before the answer.
         """
-        with answered():
+        with _answered():
             return self._append(job, [entry])
 
 

@@ -3,7 +3,7 @@
 What is remembered may be outdated: another process may have changed the job since, or removed it, or
 changed its token. So it permits nothing by itself. An event that is decided on it is written only if the
 job still has the revision that is remembered; whatever else comes of it is decided again, on the job as
-it is (`Outdated`).
+it is. `Outdated` says so to the actor.
 """
 
 from __future__ import annotations
