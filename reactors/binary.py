@@ -60,18 +60,25 @@ def _read_all(descriptor: int) -> bytes:
     deadline = time.monotonic() + MAX_SECONDS
     content = bytearray()
     seconds = FIRST_SECONDS
-    while poll.poll(seconds * 1000) and (part := os.read(descriptor, _PART_BYTES)):
+    while poll.poll(seconds * 1000):
+        if time.monotonic() > deadline:
+            problem = (
+                f"the binary message had {len(content):,} bytes and no end after "
+                f"{MAX_SECONDS:g} s: close the FIFO when all is written"
+            )
+            raise MessageError(problem)
+        try:
+            part = os.read(descriptor, _PART_BYTES)
+        except BlockingIOError:
+            # all writers had gone when it was looked at, and another has come since
+            continue
+        if not part:
+            break
         content += part
         if len(content) > message.MAX_BYTES:
             problem = (
                 f"the binary message is larger than {message.MAX_BYTES:,} bytes: "
                 "send a reference to its content instead"
-            )
-            raise MessageError(problem)
-        if time.monotonic() > deadline:
-            problem = (
-                f"the binary message had {len(content):,} bytes and no end after "
-                f"{MAX_SECONDS:g} s: close the FIFO when all is written"
             )
             raise MessageError(problem)
         seconds = PAUSE_SECONDS

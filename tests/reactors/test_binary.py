@@ -217,6 +217,24 @@ def test_a_message_without_end_is_refused(fifo: Path, monkeypatch: pytest.Monkey
     assert time.monotonic() - start < 5
 
 
+def test_writers_who_come_and_go_while_it_is_read_are_no_error(fifo: Path) -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        # so Abaco tells those who open the FIFO late that nothing comes any more
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+
+    writer = threading.Thread(target=come_and_go)
+    writer.start()
+    try:
+        assert {binary.read(environ(fifo)) for _ in range(1000)} == {b""}
+    finally:
+        over.set()
+        writer.join()
+
+
 def test_a_fifo_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
     with pytest.raises(MessageError, match=r"in /.*x cannot be read: File name too long"):
