@@ -437,6 +437,8 @@ def test_what_a_process_cannot_tell_for_lack_of_settings_is_kept_for_who_can(
     assert actor.main(arguments=("drain",)).code == 1
     actor.environ["_REACTOR_SUBSCRIPTIONS"] = given
     send(actor, job, "finish")
+    # on a busy machine, one of the two may have been left behind
+    assert actor.main(arguments=("drain",)).code == 0
     names = receiver.names()
     assert sorted(names) == ["create", "finish", "finish", "run", "update", "update"]
 
