@@ -409,20 +409,22 @@ class AppendingStore(RotatingStore):
         return True
 
     def append_and_load(self, head: StoredJob, event: Event) -> StoredJob | None:
-        """Apply a new event and read the job that has it, in one command.
+        """Apply an event and read the job that has it, in one command.
 
         Args:
             head: as `heads` had it, of a job that is plain.
-            event: permitted, and the first with its key.
+            event: permitted.
 
         Returns:
-            None if the job has changed since, or does not simply take the event.
+            None if the job has changed since, does not simply take the event, or has it already.
 
         Raises:
             Uncertain: the connection was lost before the answer.
         """
         entry = self._simply_next(head, event)
         if entry is None:
+            return None
+        if not event.first and self.histories.find_moved(head, event.uuid) is not None:
             return None
         addition = _Addition.of(head, [entry])
         change = change_of(head, addition.changes, **addition.operators)

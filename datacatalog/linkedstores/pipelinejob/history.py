@@ -90,15 +90,12 @@ class History:
         """Return an entry that has moved from a job's document, or None."""
         if not moved(job):
             return None
-        bucket = self.buckets.find_one(
-            {
-                "entries.uuid": entry_uuid,
-                "job_id": job["_id"],
-                "first": {"$lt": moved(job)},
-            },
-            {"entries.$": 1},
-        )
-        return None if bucket is None else cast("Entry", bucket["entries"][0])
+        # by this alone: of each further condition, the embedded server asks whether it has an index
+        query = {"entries.uuid": entry_uuid}
+        for bucket in self.buckets.find(query, {"job_id": 1, "first": 1, "entries.$": 1}):
+            if bucket["job_id"] == job["_id"] and bucket["first"] < moved(job):
+                return cast("Entry", bucket["entries"][0])
+        return None
 
     def moved_among(self, asked: Iterable[tuple[StoredJob, Collection[str]]]) -> dict[str, Entry]:
         """Return entries that have moved from the documents of jobs, by their UUIDs, without their data.
@@ -123,11 +120,7 @@ class History:
         """Tell whether a job, whole or not, has one of some entries, wherever it is."""
         if any(has(job, uuid) for uuid in entry_uuids):
             return True
-        if not entry_uuids or not moved(job):
-            return False
-        query = {"job_id": job["_id"], "first": {"$lt": moved(job)}}
-        among = {"entries.uuid": {"$in": entry_uuids}}
-        return self.buckets.find_one({**query, **among}, {"_id": 1}) is not None
+        return bool(self.moved_among([(job, entry_uuids)]))
 
     def read(
         self, job: StoredJob, skip: int, limit: int | None, *, data: bool = True

@@ -197,9 +197,9 @@ class PipelineJobStore(AppendingStore):
             raise JobUpdateFailure(message)
         shown = event_doc.get("token") or token
         uuid, data = str(event_doc.get("uuid")), _data(event_doc)
-        head = self.heads.take(uuid) if key is None else None
+        head = self.heads.take(uuid)
         if head is not None:
-            handled = self._handle_remembered(head, name, data, shown)
+            handled = self._handle_remembered(head, name, data, shown, key)
             if handled is not None:
                 return self.with_token(handled)
         job = self.load(uuid)
@@ -207,9 +207,9 @@ class PipelineJobStore(AppendingStore):
         return self.with_token(self.apply(job, name, data, key=key).job)
 
     def _handle_remembered(
-        self, head: StoredJob, name: str, data: Any, token: str | None
+        self, head: StoredJob, name: str, data: Any, token: str | None, key: str | None
     ) -> StoredJob | None:
-        """Apply a new event to a job of which the head is remembered; return the job as it is then.
+        """Apply an event to a job of which the head is remembered; return the job as it is then.
 
         Returns:
             None where that does not decide it; nothing was written then.
@@ -222,7 +222,7 @@ class PipelineJobStore(AppendingStore):
             return None
         try:
             self._permit(head, name, token)
-            event = self.new_event(head, name, data)
+            event = self.new_event(head, name, data, key=key)
         except (InvalidToken, JobUpdateFailure):
             return None
         try:

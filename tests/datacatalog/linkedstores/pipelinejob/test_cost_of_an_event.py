@@ -134,6 +134,24 @@ def test_a_key_that_may_be_an_old_one_costs_a_look_once_entries_have_moved(
     scales.forget()
     applied(weighed, job, key="event:8")
     assert scales.commands == ["find jobs", "find jobs_history", "update jobs"]
+    # each further condition costs the embedded server as much again
+    assert list(scales.events[1].command["filter"]) == ["entries.uuid"]
+
+
+def test_a_further_event_with_a_key_costs_that_look_and_one_write(
+    weighed: PipelineJobStore, scales: Scales, job: Document
+) -> None:
+    def handle(number: int) -> list[str]:
+        scales.forget()
+        event = {"uuid": job["uuid"], "name": "run", "data": {}}
+        weighed.handle(event, job["_update_token"], key=f"event:{number}")
+        return scales.commands
+
+    assert handle(0) == ONE_READ_ONE_WRITE
+    for number in range(1, history.MAX_ENTRIES - 1):
+        assert handle(number) == ["findAndModify jobs"]
+    handle(history.MAX_ENTRIES)
+    assert handle(history.MAX_ENTRIES + 1) == ["find jobs_history", "findAndModify jobs"]
 
 
 def test_a_move_costs_three_questions_more_every_twenty_events(

@@ -9,6 +9,7 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from datacatalog.linkedstores.pipelinejob import (
+    EventConflict,
     EventRefused,
     JobUpdateFailure,
     PipelineJobStore,
@@ -66,6 +67,58 @@ def test_an_event_that_the_job_refuses_is_kept_once(
     with pytest.raises(EventRefused):
         handle(jobs, running, "validated")
     assert [row["event"]["name"] for row in db["rejected_events"].find()] == ["validated"]
+
+
+@pytest.mark.parametrize("others", [0, history.MAX_ENTRIES], ids=["recent", "moved"])
+def test_an_event_that_comes_again_with_its_key_counts_once(
+    others: int, jobs: PipelineJobStore, running: Document
+) -> None:
+    def send(name: str, data: Document, key: str) -> Document:
+        event = {"uuid": running["uuid"], "name": name, "data": data}
+        return jobs.handle(event, running["_update_token"], key=key)
+
+    send("update", {"step": 1}, "a")
+    for number in range(others):
+        send("update", {"step": 2}, f"b{number}")
+    before = jobs.history(running["uuid"])
+    assert send("update", {"step": 1}, "a")["state"] == "RUNNING"
+    for name, data in (("update", {"step": 3}), ("finish", {"step": 1})):
+        with pytest.raises(EventConflict):
+            send(name, data, "a")
+    assert jobs.history(running["uuid"]) == before
+    assert [entry["data"] for entry in before].count({"step": 1}) == 1
+
+
+def test_a_key_of_before_a_reset_is_known_and_a_new_one_is_not(
+    admin_token: str, jobs: PipelineJobStore, running: Document
+) -> None:
+    event = {"uuid": running["uuid"], "name": "update", "data": {}}
+    jobs.handle(event, running["_update_token"], key="a")
+    handle(jobs, running, "reset", admin_token)
+    handle(jobs, running, "ready", admin_token)
+    run = {**event, "name": "run"}
+    assert jobs.handle(run, running["_update_token"], key="b")["state"] == "RUNNING"
+    assert jobs.handle(event, running["_update_token"], key="a")["last_event"] == "update"
+    names = [entry["name"] for entry in jobs.history(running["uuid"])]
+    assert names == ["create", "run", "update", "reset", "ready", "run", "update"]
+
+
+def test_a_bucket_counts_for_its_own_job_and_only_below_the_mark_of_what_has_moved(
+    jobs: PipelineJobStore, running: Document, db: Db
+) -> None:
+    event = {"uuid": running["uuid"], "name": "update", "data": {}}
+    jobs.handle(event, running["_update_token"], key="a")
+    stored = jobs.load(running["uuid"])
+    crashed = [*stored["history"], {**stored["history"][-1], "uuid": "of a job before"}]
+    for first, other in ((0, stored["_id"]), (0, "another")):
+        bucket = {"job_id": other, "first": first, "last": first + 3, "entries": crashed}
+        db["jobs_history"].insert_one(bucket)
+    known = jobs.histories.find_moved({**stored, "_history": {"moved": 0}}, crashed[-1]["uuid"])
+    assert known is None
+    moved: StoredJob = {**stored, "_id": "a third", "_history": {"moved": 20}}
+    assert jobs.histories.find_moved(moved, crashed[-1]["uuid"]) is None
+    assert not jobs.histories.has_any(moved, ["of a job before"])
+    assert jobs.histories.has_any({**moved, "_id": stored["_id"]}, ["of a job before"])
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_accepted(
