@@ -6,21 +6,21 @@ import contextlib
 import fcntl
 import functools
 import ipaddress
+import json
 import os
 import re
 import ssl
+import subprocess
+import sys
 from typing import TYPE_CHECKING
-
-import trustme
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from abaco.exceptions import AbacoError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import trustme
 
 CERTIFICATE_NAME = "ca.pem"
 KEY_NAME = "ca-key.pem"
@@ -30,14 +30,6 @@ _ORGANIZATION = "Abaco gateway of this machine"
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 # a name whose last label is a number would be a mistyped address
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
-_BROKEN = (
-    OSError,
-    ValueError,
-    TypeError,
-    InvalidSignature,
-    UnsupportedAlgorithm,
-    x509.ExtensionNotFound,
-)
 
 
 class AuthorityUnusable(ServerError):
@@ -66,7 +58,7 @@ class CertificateAuthority:
                 # one without the other is of no use
                 if not (self.certificate.exists() and self._key.exists()):
                     self._make()
-                self._authority = self._load()
+                self._pems = self._read()
         except OSError as error:
             message = f"the folder {folder} cannot be used ({error.strerror}): choose another"
             raise AuthorityUnusable(message) from error
@@ -85,6 +77,12 @@ class CertificateAuthority:
         """
         return self._contexts(_normal(host))
 
+    @functools.cached_property
+    def _authority(self) -> trustme.CA:
+        import trustme  # noqa: PLC0415 - a quarter of a second and 8 MiB, which clients of http save
+
+        return trustme.CA.from_pem(*self._pems)
+
     def _make_context(self, host: str) -> ssl.SSLContext:
         try:
             leaf = self._authority.issue_cert(host, organization_name=_ORGANIZATION)
@@ -96,29 +94,36 @@ class CertificateAuthority:
         return context
 
     def _make(self) -> None:
-        authority = trustme.CA(path_length=0, organization_name=_ORGANIZATION)
-        _write(self._key, authority.private_key_pem.bytes(), 0o600)
-        _write(self.certificate, authority.cert_pem.bytes(), 0o644)
+        command = [sys.executable, "-m", "abaco.new_authority", _ORGANIZATION]
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - a module of ours
+        except subprocess.CalledProcessError as error:
+            message = f"no certificate authority could be made: {error}"
+            raise AuthorityUnusable(message) from error
+        made = json.loads(done.stdout)
+        _write(self._key, made["key"].encode(), 0o600)
+        _write(self.certificate, made["certificate"].encode(), 0o644)
 
-    def _load(self) -> trustme.CA:
+    def _read(self) -> tuple[bytes, bytes]:
+        """Return the certificate and the key, if they are those of an authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         broken = self.certificate
         try:
             certificate = self.certificate.read_bytes()
-            issuer = x509.load_pem_x509_certificate(certificate)
+            context.load_verify_locations(self.certificate)
+            # a ValueError where it is of something else
+            _, *_ = context.get_ca_certs()
             broken = self._key
             key = self._key.read_bytes()
-            load_pem_private_key(key, password=None)
-            authority = trustme.CA.from_pem(certificate, key)
-            # it proves that the two belong together
-            leaf = authority.issue_cert("localhost").cert_chain_pems[0].bytes()
-            x509.load_pem_x509_certificate(leaf).verify_directly_issued_by(issuer)
-        except _BROKEN as error:
+            # it proves that the two belong together, and asks nobody for a password
+            context.load_cert_chain(self.certificate, self._key, password="")
+        except (OSError, ValueError) as error:
             message = (
                 f"{broken} cannot be read, or does not belong to an authority: delete it,"
                 f" and a new authority is made; clients must then trust the new {CERTIFICATE_NAME}"
             )
             raise AuthorityUnusable(message) from error
-        return authority
+        return certificate, key
 
 
 def _normal(host: str) -> str:

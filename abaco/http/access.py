@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
-import jwt
-from jwt.exceptions import PyJWTError
-
 from abaco import clock, identifiers
 from abaco.exceptions import BadRequest, NotFound, Unauthorized
 from abaco.http.call import ADMIN, NONCE, ROLE, Principal, Subject
@@ -135,6 +132,8 @@ def _by_assertion(gateway: Gateway, headers: Mapping[str, str]) -> Principal | N
 def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
     if tenant is None or tenant.jwt is None:
         raise Unauthorized(_ASSERTION_REFUSED)
+    import jwt  # noqa: PLC0415 - as in `settings`, which has loaded it by then
+
     try:
         claims: dict[str, object] = jwt.decode(
             assertion,
@@ -142,7 +141,7 @@ def _verify(tenant: Tenant | None, assertion: str) -> dict[str, object]:
             algorithms=[tenant.jwt.algorithm],
             options={"verify_aud": False},
         )
-    except (PyJWTError, ValueError) as error:
+    except (jwt.PyJWTError, ValueError) as error:
         raise Unauthorized(_ASSERTION_REFUSED) from error
     return claims
 

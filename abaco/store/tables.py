@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -20,6 +20,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -154,14 +156,18 @@ executions = Table(
     Index("ix_executions_queue", "actor_id", "status", "sequence"),
     sqlite_autoincrement=True,
 )
-Index(
-    "ix_executions_lane",
-    executions.c.actor_id,
-    executions.c.ordering,
-    executions.c.sequence,
-    postgresql_where=executions.c.status.in_(("SUBMITTED", "RUNNING")),
-).ddl_if(dialect="postgresql")
-"""By which several machines find what comes next."""
+
+
+@event.listens_for(executions, "after_create")
+def _add_lane(_table: Table, connection: Connection, **_others: Any) -> None:
+    """Add the index by which several machines find what comes next.
+
+    As an `Index` with a condition of PostgreSQL, it would load all of that dialect with SQLite, too.
+    """
+    if connection.dialect.name == "postgresql":
+        columns = "(actor_id, ordering, sequence) WHERE status IN ('SUBMITTED', 'RUNNING')"
+        connection.execute(text(f"CREATE INDEX ix_executions_lane ON executions {columns}"))
+
 
 messages = Table(
     "messages",

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from abaco.certificates import (
     MAX_CONTEXTS,
@@ -213,14 +219,55 @@ def test_a_broken_file_is_named_with_its_remedy(
     with pytest.raises(AuthorityUnusable) as caught:
         CertificateAuthority(folder)
     # of a pair that does not match nobody can tell which of the two is wrong
-    matching = spoil in {truncated, a_folder}
-    named = path if matching else folder / "ca-key.pem"
+    named = folder / "ca-key.pem" if spoil is of_another_authority else path
     assert f"{named} cannot be read, or does not belong to an authority: delete it" in str(
         caught.value
     )
     named.rmdir() if named.is_dir() else named.unlink()
     fresh = CertificateAuthority(folder)
     shake_hands(fresh.context_for("localhost"), "localhost", fresh.certificate)
+
+
+def test_a_certificate_of_a_host_is_no_authority_though_its_key_fits(
+    authority: CertificateAuthority, folder: Path
+) -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    (folder / "ca.pem").write_bytes(leaf.cert_chain_pems[0].bytes())
+    (folder / "ca-key.pem").write_bytes(leaf.private_key_pem.bytes())
+    with pytest.raises(AuthorityUnusable, match=r"ca\.pem cannot be read, or does not belong"):
+        CertificateAuthority(folder)
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
+    authority: CertificateAuthority, folder: Path
+) -> None:
+    path = folder / "ca-key.pem"
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a password"))
+    )
+    with pytest.raises(AuthorityUnusable, match=r"ca-key\.pem cannot be read"):
+        CertificateAuthority(folder)
+
+
+def test_a_start_does_not_load_what_only_the_first_host_needs(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from abaco.certificates import *\n"
+        "CertificateAuthority(Path(sys.argv[1]))\n"
+        "print({'trustme', 'cryptography'} & {*sys.modules} or 'nothing')"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    for _ in range(2):
+        assert subprocess.check_output(command, cwd=ROOT, text=True) == "nothing\n"
+
+
+def test_where_no_authority_can_be_made_the_gateway_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(AuthorityUnusable, match="no certificate authority could be made"):
+        CertificateAuthority(folder)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
