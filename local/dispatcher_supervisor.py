@@ -28,8 +28,8 @@ class DispatcherSupervisor:
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
-        self._command = [sys.executable, "-m", "pipelinejobs", "--local", str(folder)]
-        self._command += ["dispatch", "--parent", str(os.getpid())]
+        self._command = [sys.executable, "-m", "pipelinejobs.dispatcher", str(folder)]
+        self._command += [str(os.getpid())]
         self._environ = {**os.environ, **environ}
         self._closing = threading.Event()
         self._process = self._start()

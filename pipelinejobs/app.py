@@ -15,15 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from abaco.loading import INTERRUPTED
-from datacatalog import mongo
-from datacatalog.documents import DocumentError
-from datacatalog.linkedstores.basestore import CatalogUpdateFailure
-from datacatalog.linkedstores.basestore.paging import InvalidCursor
-from datacatalog.managers.pipelinejobs import ManagedPipelineJobError
-from datacatalog.tokens import InvalidToken
 from local.database import DEFAULT_FOLDER
-from local.exceptions import LocalDatabaseError
-from manager.exceptions import InvalidSettings, Refusal, Unavailable
 from pipelinejobs import output
 from pipelinejobs.backend import Backend
 from pipelinejobs.commands import (
@@ -44,24 +36,13 @@ from pipelinejobs.commands import (
     verifying,
     watching,
 )
-from pipelinejobs.exceptions import DONE, FAILED, UNREACHABLE, WRONG_USE, CommandError
+from pipelinejobs.exceptions import DONE, FAILED
+from pipelinejobs.exit_codes import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NAME = "pipelinejobs"
-_CODES: dict[type[Exception], int] = {
-    Unavailable: UNREACHABLE,
-    LocalDatabaseError: UNREACHABLE,
-    InvalidSettings: WRONG_USE,
-    InvalidCursor: WRONG_USE,
-    DocumentError: WRONG_USE,
-    Refusal: FAILED,
-    InvalidToken: FAILED,
-    ManagedPipelineJobError: FAILED,
-    CatalogUpdateFailure: FAILED,
-}
-"""In this order: the first that fits counts."""
 _EPILOG = """\
 Exit codes: 0 done; 1 refused, not found, or something is off; 2 wrong arguments or settings;
 3 the database or the gateway is not there or does not answer; 130 ended by Ctrl-C.
@@ -171,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - a trace is for those who ask for it
         if "--debug" in given:
             traceback.print_exc()
-        code, text = _explain(error, backend)
+        code, text = explain(error, backend)
         output.fail(text)
         return code
     finally:
@@ -201,20 +182,3 @@ def _flush() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _explain(error: Exception, backend: Backend) -> tuple[int, str]:
-    """Return the exit code for an error, and the line that says what to do."""
-    text = ": ".join(str(part) for part in error.args)
-    if isinstance(error, CommandError):
-        return error.exit_code, text
-    if isinstance(error, mongo.DatabaseError):
-        return UNREACHABLE, mongo.explain(error, backend.mongodb)
-    for kinds, code in _CODES.items():
-        if isinstance(error, kinds):
-            return code, text
-    if isinstance(error, PermissionError) and error.filename:
-        return FAILED, f"{error.filename}: {error.strerror}: run it as a user who may use this"
-    if isinstance(error, OSError) and error.filename:
-        return FAILED, f"{error.filename}: {error.strerror}"
-    return FAILED, f"unexpected {type(error).__name__}: run it with --debug to see where"

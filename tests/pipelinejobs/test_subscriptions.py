@@ -168,7 +168,7 @@ def test_a_dispatcher_that_is_killed_is_started_again(
 ) -> None:
     def dispatchers() -> list[psutil.Process]:
         children = psutil.Process(here.pid).children()
-        return [each for each in children if "dispatch" in each.cmdline()]
+        return [each for each in children if "pipelinejobs.dispatcher" in each.cmdline()]
 
     (first,) = dispatchers()
     os.kill(first.pid, signal.SIGKILL)
