@@ -44,8 +44,9 @@ _POLL_SECONDS = 0.05
 _AUTHENTICATION_FAILED = 18
 _PORTS = 5
 """How many are tried that are free, and taken before the server listens there."""
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""The server imports a library that would else start a thread for each processor, and use none."""
+_ENVIRON = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+"""A library that the server imports would else start a thread for each processor, and use none; and the
+threads of the server, of which one runs at a time, would each take memory of their own and keep it."""
 _TAKEN = "Address already in use"
 
 
@@ -259,7 +260,7 @@ class LocalDatabase:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **_ENVIRON},
                 start_new_session=True,
                 umask=0o077,
             )
