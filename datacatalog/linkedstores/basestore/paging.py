@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
-_FIRST_WIDTH = datetime.timedelta(minutes=1)
+FIRST_WIDTH = datetime.timedelta(minutes=1)
 _MAX_WIDTH = datetime.timedelta(days=3660)
 _NARROW = 32
 """Which part of a distance is looked at, to see whether there is anything that far away."""
@@ -105,7 +105,7 @@ class Listing(NamedTuple):
     """where the newest are likely to be found, by default now; where the oldest are, if they come first, by default
     looked for"""
     oldest_first: bool = False
-    width: datetime.timedelta = _FIRST_WIDTH
+    width: datetime.timedelta = FIRST_WIDTH
     """of the time that is looked at first"""
 
     def page(self, cursor: str | None, limit: int, seconds: float | None = None) -> Page:
@@ -206,12 +206,12 @@ class Listing(NamedTuple):
         twice as far back each time, and then between the furthest that was not empty and the next one.
         Documents that are missed so are before the moment that is returned: whoever asks looks there as well.
         """
-        near, back = datetime.timedelta(), _FIRST_WIDTH
+        near, back = datetime.timedelta(), FIRST_WIDTH
         while back < newest - oldest:
             if self._has_any(newest - back, back / _NARROW):
                 near = back
             back *= 2
-        far = min(2 * near or _FIRST_WIDTH, newest - oldest)
+        far = min(2 * near or FIRST_WIDTH, newest - oldest)
         while far - near > far / _NARROW:
             middle = (near + far) / 2
             if self._has_any(newest - middle, (far - near) / _NARROW):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore.linked import DELETE, HIDE, SENDER
-from datacatalog.linkedstores.basestore.paging import Listing, Page, Position
+from datacatalog.linkedstores.basestore.paging import FIRST_WIDTH, Listing, Page, Position
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
@@ -85,7 +85,8 @@ class JobSearch:
 
     def __init__(self, jobs: JobReader) -> None:
         self._jobs = jobs
-        self._ends: dict[tuple[str, bool], datetime.datetime] = {}
+        self._first_pages: dict[tuple[str, bool], dict[str, Any]] = {}
+        """Of all jobs, by their order: what `Listing` is to know of where the first page was."""
 
     def jobs(
         self,
@@ -116,12 +117,11 @@ class JobSearch:
         """
         filters = filters or Filters()
         field, upwards = ORDERS[order], oldest_first != back
-        listing = self._listing(filters, field, _TITLED)._replace(
-            near=self._ends.get((field, upwards)), oldest_first=upwards
-        )
+        known = self._first_pages.get((field, upwards), {})
+        listing = self._listing(filters, field, _TITLED)._replace(**known, oldest_first=upwards)
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
-            self._ends[field, upwards] = Position.of(page.rows[0], field).moment
+            self._first_pages[field, upwards] = _place(page.rows, field)
         rows, onward, behind = page.rows, page.cursor, None
         if rows and back:
             rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
@@ -431,6 +431,13 @@ def _public(row: Mapping[str, Any], names: Iterable[str]) -> Document:
 
 def _titled(row: Mapping[str, Any]) -> Document:
     return {**_public(row, _SHOWN), "title": title_of(row)}
+
+
+def _place(rows: list[Document], field: str) -> dict[str, Any]:
+    """Return what `Listing` is to know of where the documents of a page are."""
+    first, last = (Position.of(row, field).moment for row in (rows[0], rows[-1]))
+    # a quarter more: what comes behind the last one tells whether there is a next page
+    return {"near": first, "width": max(FIRST_WIDTH, abs(first - last) * 5 / 4)}
 
 
 def _bounds(filters: Filters) -> dict[str, _Bounds]:

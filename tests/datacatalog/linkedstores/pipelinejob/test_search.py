@@ -293,6 +293,24 @@ def test_a_page_takes_few_questions_however_many_jobs_there_are(
     assert set(recorder.commands) == {"find jobs"}
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_page_that_is_asked_for_again_takes_one_question(
+    oldest_first: bool, crowded: None, recorded_jobs: PipelineJobStore, recorder: Recorder, db: Db
+) -> None:
+    search = JobSearch(recorded_jobs)
+    before = search.jobs(oldest_first=oldest_first, limit=20)
+    recorder.events.clear()
+    assert search.jobs(oldest_first=oldest_first, limit=20) == before
+    # of the oldest, another one asks whether there are older ones by now
+    assert len(recorder.commands) == 1 + oldest_first
+    asked = [event.command["filter"] for event in recorder.events]
+    # where they are as dense as here, about as many are looked at as are shown
+    assert oldest_first or sum(db["jobs"].count_documents(each) for each in asked) < 30
+    recorder.events.clear()
+    search.jobs(oldest_first=oldest_first, limit=20, cursor=before.cursor)
+    assert len(recorder.commands) <= 3
+
+
 @pytest.mark.parametrize("order", ["created", "updated"])
 def test_the_oldest_cost_about_what_the_newest_do(
     order: str, made: list[str], db: Db, recorded_jobs: PipelineJobStore, recorder: Recorder
