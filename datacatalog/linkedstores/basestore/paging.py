@@ -17,7 +17,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pymongo.collection import Collection
 
@@ -30,6 +30,8 @@ _MAX_WIDTH = datetime.timedelta(days=3660)
 _NARROW = 32
 """Which part of a distance is looked at, to see whether there is anything that far away."""
 _QUICK, _SLOW = 0.02, 0.2
+_MARGIN = 1.25
+"""By how much a window is wider than what is wanted needs, if they are as dense there as in the last one."""
 _BATCH = 200
 
 
@@ -147,7 +149,7 @@ class Listing(NamedTuple):
 
     def _windows(
         self, position: Position | None, limit: int
-    ) -> Iterator[tuple[Iterator[Document], datetime.datetime | None]]:
+    ) -> Iterator[tuple[Iterable[Document], datetime.datetime | None]]:
         """Yield the documents of each window, and where that ends; None where there is no other."""
         if position is not None and position.document_id is not None:
             yield self._find(position.moment, limit, self._behind(position.document_id)), None
@@ -158,20 +160,22 @@ class Listing(NamedTuple):
             return
         lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
-        width = self.width
+        width, left = self.width, limit
         while width <= _MAX_WIDTH and lower > oldest:
             lower = max(lower - width, oldest)
             began = time.monotonic()
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
-            yield self._find(within, limit, {}), lower if lower > oldest else None
-            width = next_width(width, time.monotonic() - began)
+            found = _Counted(self._find(within, limit, {}))
+            yield found, lower if lower > oldest else None
+            left -= found.count
+            width = next_width(width, time.monotonic() - began, *self._density(found.count, left))
             upper = lower
         if lower > oldest:
             yield self._find({"$lt": upper}, limit, {}), None
 
     def _forwards(
         self, position: Position | None, limit: int
-    ) -> Iterator[tuple[Iterator[Document], datetime.datetime | None]]:
+    ) -> Iterator[tuple[Iterable[Document], datetime.datetime | None]]:
         """Yield what `_windows` yields, from the oldest on."""
         end = {} if self.before is None else {"$lt": self.before}
         lower, above = self.after or _EPOCH, "$gte"
@@ -224,6 +228,11 @@ class Listing(NamedTuple):
         within = {self.field: {"$gte": moment, "$lt": moment + width}}
         return self.collection.find_one(within, {"_id": 1}) is not None
 
+    def _density(self, found: int, left: int) -> tuple[int, int]:
+        """Return what `next_width` can know of the documents of a window, and of those still wanted."""
+        # how many of the others are wanted, nobody knows before
+        return (0, 0) if self.keep else (found, left)
+
     def _find(self, moments: Any, limit: int, more: Mapping[str, Any]) -> Iterator[Document]:
         # the range comes before the rest: a server may take the first condition that has an index
         query = {**self.first, self.field: moments, **more, **self.rest}
@@ -243,11 +252,34 @@ class Listing(NamedTuple):
         return {"_id": {"$not": {ahead: document_id}}}
 
 
-def next_width(width: datetime.timedelta, seconds: float) -> datetime.timedelta:
-    """Return how wide the next window is, from how long the documents of the last one took."""
-    if seconds < _QUICK:
-        return width * 4
-    return width / 2 if seconds > _SLOW else width
+class _Counted:
+    """Some documents, to be taken once, and how many were taken."""
+
+    def __init__(self, rows: Iterator[Document]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+
+def next_width(
+    width: datetime.timedelta, seconds: float, found: int = 0, left: int = 0
+) -> datetime.timedelta:
+    """Return how wide the next window is.
+
+    Args:
+        width: of the last one.
+        seconds: that its documents took.
+        found: how many these were; 0 where that tells nothing.
+        left: how many more are wanted.
+    """
+    widest = width * 4 if seconds < _QUICK else width / 2 if seconds > _SLOW else width
+    if not found:
+        return widest
+    return min(widest, max(width / 4, width * (_MARGIN * left / found)))
 
 
 def _value(row: Mapping[str, Any], field: str) -> Any:

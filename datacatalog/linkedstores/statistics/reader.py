@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import now
@@ -15,19 +15,20 @@ from datacatalog.linkedstores.statistics.sums import DAY, EVER, HOUR, RUN, begin
 from datacatalog.linkedstores.statistics.tally import CELLS, JOURNAL, REFUSED, RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from datacatalog.mongo import Db, Document
 
+T = TypeVar("T")
 BY_HOUR = datetime.timedelta(days=2)
 """The longest time of which the hours are looked at; of a longer one, the days."""
 FINISHED, FAILED, REJECTED, RESET = "FINISHED", "FAILED", "REJECTED", "RESET"
 ENDED = "ended"
 """Where a run has the moment of its end."""
 _SETTLED = datetime.timedelta(seconds=5)
-"""After which what was counted is in all cells."""
-_MAX_SECONDS, _MAX_KNOWN = 60.0, 8
-"""For how long cells hold that were read, and for how many periods and pipelines they are kept."""
+"""After which what was counted is in all cells, and with the runs."""
+_MAX_SECONDS, _MAX_KNOWN = 60.0, 16
+"""For how long an answer holds that was read, and how many are kept."""
 _RUN_ENDS = (FINISHED, FAILED)
 
 
@@ -138,21 +139,12 @@ Cells = dict[tuple[datetime.datetime, str], Figures]
 """What happened, by the beginning of a span of time and the pipeline."""
 
 
-class _Asked(NamedTuple):
-    """Which cells."""
-
-    span: str
-    first: datetime.datetime
-    last: datetime.datetime
-    pipelines: tuple[str, ...]
-
-
 class _Known(NamedTuple):
-    """Cells as they were read, the batch that was counted last, and when that was."""
+    """An answer, the batch that was counted last before it was read, and when that was."""
 
     batch: Document
     read: float
-    cells: Cells
+    answer: Any
 
 
 class Statistics:
@@ -164,7 +156,7 @@ class Statistics:
 
     def __init__(self, db: Db) -> None:
         self._db = db
-        self._known: dict[_Asked, _Known] = {}
+        self._known: dict[tuple[Hashable, ...], _Known] = {}
 
     def counted(self) -> datetime.datetime | None:
         """Return when something was counted last; None where everything has to be counted again."""
@@ -180,7 +172,10 @@ class Statistics:
         """
         named = tuple(sorted(pipelines))
         found: Cells = defaultdict(Figures)
-        for place, figures in self._cells(period, named).items():
+        counted: Cells = self._since_counted(
+            period, (CELLS, named), lambda: self._read(period, named)
+        )
+        for place, figures in counted.items():
             found[place] = figures.copy()
         wanted: Document = {"since": _between(period), **_of(named)}
         for cell in self._db[REFUSED].find(wanted):
@@ -188,23 +183,33 @@ class Statistics:
             found[since, cell["pipeline"]].refused += cell["count"]
         return found
 
-    def _cells(self, period: Period, pipelines: tuple[str, ...]) -> Cells:
-        """Return what happened, but for what was refused; read again only if something was counted since."""
-        asked = _Asked(period.span, period.since, period.spans()[-1], pipelines)
-        batch = self._db[JOURNAL].find_one({}, {"batch": 1, "date": 1}) or {}
-        known, moment = self._known.get(asked), time.monotonic()
-        if known and known.batch == batch and moment - known.read < _MAX_SECONDS:
-            return known.cells
+    def _read(self, period: Period, pipelines: tuple[str, ...]) -> Cells:
+        """Return what happened, but for what was refused."""
         found: Cells = defaultdict(Figures)
         wanted = {"span": period.span, "since": _between(period), **_of(pipelines)}
         for cell in self._db[CELLS].find(wanted):
             found[cell["since"], cell["pipeline"]].add(cell)
-        # the journal is written before the cells: what has just been counted may not be in all of them
+        return found
+
+    def _since_counted(
+        self, period: Period, what: tuple[Hashable, ...], read: Callable[[], T]
+    ) -> T:
+        """Return what was read of a period; read again only if something was counted since."""
+        batch = self._db[JOURNAL].find_one({}, {"batch": 1, "date": 1}) or {}
+        # of what has happened after that, nothing was counted
+        until = min(period.until, batch.get("date", period.until))
+        asked = (*what, period.span, period.since, until)
+        known, moment = self._known.get(asked), time.monotonic()
+        if known and known.batch == batch and moment - known.read < _MAX_SECONDS:
+            kept: T = known.answer
+            return kept
+        answer = read()
+        # the journal is written before the rest: what has just been counted may not be in all of it
         if batch and now() - batch["date"] > _SETTLED:
-            self._known[asked] = _Known(batch, moment, found)
+            self._known[asked] = _Known(batch, moment, answer)
             while len(self._known) > _MAX_KNOWN:
                 self._known.pop(next(iter(self._known)), None)
-        return found
+        return answer
 
     def ever(self) -> dict[str, Figures]:
         """Return all that happened to the jobs of each pipeline."""
@@ -241,12 +246,18 @@ class Statistics:
             pipelines: UUIDs; none for all.
             within: in which time there are likely to be so many.
         """
-        rest = _of(tuple(pipelines))
+        named = tuple(sorted(pipelines))
         # a server may sort all that is in a range, so it is asked for a part of it at first
-        listing = Listing(self._db[RUNS], ENDED, rest=rest, after=period.since, before=period.until)
+        listing = Listing(
+            self._db[RUNS], ENDED, rest=_of(named), after=period.since, before=period.until
+        )
         if within:
             listing = listing._replace(width=within)
-        return listing.page(None, limit).rows
+        what = (RUNS, named, limit)
+        rows: list[Document] = self._since_counted(
+            period, what, lambda: listing.page(None, limit).rows
+        )
+        return [*rows]
 
     def last_runs(self, job_uuids: Iterable[str]) -> dict[str, Document]:
         """Return the last run, as of `runs`, of jobs that have ended one, by the UUIDs of the jobs."""

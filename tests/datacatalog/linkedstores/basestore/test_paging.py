@@ -13,7 +13,9 @@ from datacatalog.linkedstores.basestore.paging import (
     Position,
     next_width,
 )
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db
+from tests.datacatalog.conftest import Recorder
 
 UTC = datetime.timezone.utc
 NOW = datetime.datetime.now(UTC).replace(microsecond=0)
@@ -132,3 +134,33 @@ def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_slow(
 ) -> None:
     width = next_width(datetime.timedelta(minutes=10), seconds)
     assert width == datetime.timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("found", "left", "minutes"),
+    [
+        *((1, 50, 40), (50, 160, 40), (50, 80, 20), (100, 40, 5)),
+        # there may be fewer than in the last one
+        (200, 1, 2.5),
+    ],
+)
+def test_the_next_window_is_as_wide_as_what_is_wanted_needs_where_that_is_less(
+    found: int, left: int, minutes: float
+) -> None:
+    width = next_width(datetime.timedelta(minutes=10), 0, found, left)
+    assert width == datetime.timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("wanted", [10, 30, 60])
+def test_about_as_many_documents_are_read_as_are_wanted(
+    wanted: int, recorded_jobs: PipelineJobStore, recorder: Recorder
+) -> None:
+    coll = recorded_jobs.db["things"]
+    coll.insert_many({"date": NOW - datetime.timedelta(minutes=age)} for age in range(500))
+    recorder.events.clear()
+    rows = Listing(coll, "date", near=NOW).page(None, wanted).rows
+    assert [row["date"] for row in rows] == [
+        NOW - datetime.timedelta(minutes=age) for age in range(wanted)
+    ]
+    ranges = [event.command["filter"] for event in recorder.events]
+    assert sum(coll.count_documents(each) for each in ranges) < 1.5 * wanted

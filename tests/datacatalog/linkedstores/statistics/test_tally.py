@@ -342,7 +342,10 @@ def test_a_period_has_whole_hours_or_days() -> None:
     assert (len(week.spans()), week.since.hour, week.spans()[-1].day) == (8, 0, 28)
 
 
-def test_cells_are_read_again_only_after_something_was_counted(
+@pytest.mark.parametrize("asked", [CELLS, RUNS])
+def test_what_was_counted_is_read_again_only_after_something_was_counted(
+    asked: str,
+    pipeline: Document,
     jobs: PipelineJobStore,
     tally: Tally,
     send: Send,
@@ -351,23 +354,60 @@ def test_cells_are_read_again_only_after_something_was_counted(
     recorder: Recorder,
 ) -> None:
     reader = Statistics(recorded_jobs.db)
-    period = Period.of(now() - datetime.timedelta(hours=3), now())
 
     def counted() -> tuple[int, bool]:
-        """Return how many events there were, and whether the cells were read for that."""
+        """Return how many runs there were until now, and whether the server was asked for that."""
+        period = Period.of(now() - datetime.timedelta(hours=3), now())
         recorder.events.clear()
-        found = merged(reader.cells(period).values()).events.total()
-        return found, f"find {CELLS}" in recorder.commands
+        if asked == CELLS:
+            found = sum(merged(reader.cells(period).values()).ended.values())
+        else:
+            found = len(reader.runs(period, 10))
+        return found, f"find {asked}" in recorder.commands
 
     send("run")
-    hand_out(jobs, tally)
-    # what was counted just now may not be in all cells
-    assert [counted(), counted()] == [(2, True), (2, True)]
-    earlier = {"$set": {"date": now() - datetime.timedelta(seconds=10)}}
-    db["statistics_journal"].update_one({}, earlier)
-    assert [counted(), counted()] == [(2, True), (2, False)]
     send("finish")
     hand_out(jobs, tally)
-    assert counted() == (3, True)
+    # what was counted just now may not be in all of it
+    assert [counted(), counted()] == [(1, True), (1, True)]
+    earlier = {"$set": {"date": now() - datetime.timedelta(seconds=10)}}
+    db["statistics_journal"].update_one({}, earlier)
+    assert [counted(), counted()] == [(1, True), (1, False)]
+    another = jobs.create(fields(pipeline, data={"number": 2}))
+    for name in ("run", "fail"):
+        jobs.apply(jobs.load(another["uuid"]), name, {})
+    hand_out(jobs, tally)
+    assert counted() == (2, True)
+
+
+def test_who_changes_what_was_read_changes_it_for_nobody_else(
+    jobs: PipelineJobStore, tally: Tally, send: Send, db: Db
+) -> None:
+    send("run")
+    hand_out(jobs, tally)
+    earlier = {"$set": {"date": now() - datetime.timedelta(seconds=10)}}
+    db["statistics_journal"].update_one({}, earlier)
+    reader = Statistics(db)
+    period = Period.of(now() - datetime.timedelta(hours=3), now())
     reader.cells(period)[period.since, "p"].refused += 1
+    reader.runs(period, 10).append({})
     assert merged(reader.cells(period).values()).refused == 0
+    assert reader.runs(period, 10) == []
+
+
+def test_of_two_times_that_begin_alike_each_has_its_own_runs(
+    jobs: PipelineJobStore, tally: Tally, send: Send, db: Db
+) -> None:
+    send("run")
+    between = now()
+    send("finish")
+    hand_out(jobs, tally)
+    later = now() + datetime.timedelta(seconds=20)
+    db["statistics_journal"].update_one(
+        {}, {"$set": {"date": now() - datetime.timedelta(seconds=6)}}
+    )
+    reader = Statistics(db)
+    since = between - datetime.timedelta(hours=3)
+    for _ in range(2):
+        assert len(reader.runs(Period.of(since, later), 10)) == 1
+        assert reader.runs(Period.of(since, between - datetime.timedelta(minutes=1)), 10) == []
