@@ -108,16 +108,8 @@ class PrivateDoor:
         self._folder.mkdir(mode=0o700)
         folder, key = str(self._folder), self._folder / "server.key"
         # not imported: what that takes, 8 MiB, would stay as long as this process
-        command = [
-            sys.executable,
-            "-m",
-            "trustme",
-            "--quiet",
-            "--dir",
-            folder,
-            "--identities",
-            HOST,
-        ]
+        command = [sys.executable, "-m", "trustme", "--quiet"]
+        command += ["--dir", folder, "--identities", HOST]
         try:
             subprocess.run(command, check=True)
             self._pair.write_bytes(key.read_bytes() + self._certificate.read_bytes())

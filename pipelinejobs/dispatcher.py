@@ -59,4 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # at once: a subscriber that has not answered yet is told again by the next dispatcher
+    os._exit(exit_code)
