@@ -74,18 +74,29 @@ class CertificateAuthority:
 
         Raises:
             InvalidHost: it is neither.
+            AuthorityUnusable: the authority is of a kind that makes no certificates here.
         """
         return self._contexts(_normal(host))
 
     @functools.cached_property
     def _authority(self) -> trustme.CA:
-        import trustme  # noqa: PLC0415 - a quarter of a second and 8 MiB, which clients of http save
+        try:
+            import trustme  # noqa: PLC0415 - a quarter of a second and 8 MiB, which clients of http save
 
-        return trustme.CA.from_pem(*self._pems)
+            authority = trustme.CA.from_pem(*self._pems)
+            authority.issue_cert("localhost")
+        except Exception as error:
+            message = (
+                f"{self.certificate} and its key make no certificate ({error!r}): if you have made"
+                " them elsewhere, delete both, and start again; clients must then trust the new ones"
+            )
+            raise AuthorityUnusable(message) from error
+        return authority
 
     def _make_context(self, host: str) -> ssl.SSLContext:
+        authority = self._authority
         try:
-            leaf = self._authority.issue_cert(host, organization_name=_ORGANIZATION)
+            leaf = authority.issue_cert(host, organization_name=_ORGANIZATION)
         except UnicodeError as error:
             raise InvalidHost(_refusal(host)) from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -96,8 +107,11 @@ class CertificateAuthority:
     def _make(self) -> None:
         command = [sys.executable, "-m", "abaco.new_authority", _ORGANIZATION]
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - a module of ours
-        except subprocess.CalledProcessError as error:
+            # a Ctrl-C is for this process
+            done = subprocess.run(  # noqa: S603 - a module of ours
+                command, capture_output=True, check=True, start_new_session=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
             message = f"no certificate authority could be made: {error}"
             raise AuthorityUnusable(message) from error
         made = json.loads(done.stdout)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 5.0
 _MAX_PAUSE = 30.0
+_WELL_SECONDS = 60.0
+"""After which the end of a dispatcher has nothing to do with those before."""
 _logger = logging.getLogger(__name__)
 
 
@@ -52,15 +55,18 @@ class DispatcherSupervisor:
         )
 
     def _attend(self) -> None:
-        pause = 1.0
+        pause, began = 1.0, time.monotonic()
         while not self._closing.wait(0.2):
             if (code := self._process.poll()) is None:
                 continue
+            if time.monotonic() - began > _WELL_SECONDS:
+                pause = 1.0
             _logger.warning("the dispatcher ended with %d and is started again", code)
             if self._closing.wait(pause):
                 break
-            pause = min(_MAX_PAUSE, pause * 2)
-            self._process = self._start()
+            pause, began = min(_MAX_PAUSE, pause * 2), time.monotonic()
+            with contextlib.suppress(OSError):  # it is tried again after the next pause
+                self._process = self._start()
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)

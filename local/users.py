@@ -22,6 +22,7 @@ from urllib.parse import quote
 import pymongo
 from pymongo.errors import OperationFailure
 
+from local.exceptions import LocalDatabaseError
 from local.processes import HOST
 
 if TYPE_CHECKING:
@@ -103,7 +104,11 @@ class PrivateDoor:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[list[str]]:
-        """Make the keys; give the options with which the server must be started."""
+        """Make the keys; give the options with which the server must be started.
+
+        Raises:
+            LocalDatabaseError: they cannot be made.
+        """
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700)
         folder, key = str(self._folder), self._folder / "server.key"
@@ -111,7 +116,14 @@ class PrivateDoor:
         command = [sys.executable, "-m", "trustme", "--quiet"]
         command += ["--dir", folder, "--identities", HOST]
         try:
-            subprocess.run(command, check=True)
+            # a Ctrl-C is for this process
+            done = subprocess.run(
+                command, stderr=subprocess.PIPE, text=True, check=False, start_new_session=True
+            )
+            if done.returncode:
+                reason = done.stderr.strip().rpartition("\n")[2]
+                message = f"no keys for the first start can be made in {folder}: {reason}"
+                raise LocalDatabaseError(message)
             self._pair.write_bytes(key.read_bytes() + self._certificate.read_bytes())
             yield [
                 *("--tls-cert-file", str(self._certificate), "--tls-key-file", str(key)),

@@ -11,7 +11,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from abaco.certificates import InvalidHost
+from abaco.certificates import AuthorityUnusable, InvalidHost
 from abaco.http.connections import Places
 from abaco.http.hosts import canonical
 from abaco.http.protocol import DEFAULT_LIMITS, LINGER_SECONDS, BoundedProtocol, Limits, Terms
@@ -61,6 +61,7 @@ def gateway_protocol(
 
     Raises:
         InvalidHost: no certificate can be made for `tls_host`.
+        AuthorityUnusable: none can be made at all.
     """
     context = authority.context_for(tls_host) if tls_host is not None else None
     terms = Terms(version, hosts, limits, Places(limits.most_connections))
@@ -142,7 +143,7 @@ class _TunnelProtocol(BoundedProtocol):
             context = await asyncio.to_thread(self._tunnels.authority.context_for, host)
         except InvalidHost as error:
             self._refuse(400, str(error))
-        except OSError as error:
+        except (OSError, AuthorityUnusable) as error:
             self.logger.error("no certificate for %s: %s", host, error)
             self._refuse(500, f"no certificate could be made for {host}")
         else:

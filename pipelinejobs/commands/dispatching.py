@@ -19,6 +19,8 @@ def dispatch(context: typer.Context) -> None:
     from pipelinejobs import dispatcher  # noqa: PLC0415 - no other command needs it
 
     backend = backend_of(context)
+    # where there is no database, it ends here
+    backend.jobs.untold.holder()
     typer.echo("subscribers are told what happens, until this is stopped")
     sys.stdout.flush()
     dispatcher.run(backend)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import ssl
 import stat
@@ -11,12 +12,18 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from abaco.certificates import (
     MAX_CONTEXTS,
@@ -261,10 +268,40 @@ def test_a_start_does_not_load_what_only_the_first_host_needs(folder: Path) -> N
         assert subprocess.check_output(command, cwd=ROOT, text=True) == "nothing\n"
 
 
-def test_where_no_authority_can_be_made_the_gateway_says_so(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def of_its_own_kind(folder: Path, *, ed25519: bool) -> None:
+    """Make an authority that OpenSSL takes for one, and the library that issues certificates does not."""
+    key = Ed25519PrivateKey.generate() if ed25519 else ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "elsewhere")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, None if ed25519 else hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    folder.mkdir(exist_ok=True)
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "ca-key.pem").write_bytes(private)
+
+
+@pytest.mark.parametrize("ed25519", [True, False], ids=["Ed25519", "without its identifier"])
+def test_an_authority_that_makes_no_certificate_is_named_when_one_is_wanted(
+    folder: Path, *, ed25519: bool
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    of_its_own_kind(folder, ed25519=ed25519)
+    authority = CertificateAuthority(folder)
+    for _ in range(2):
+        with pytest.raises(AuthorityUnusable, match=r"ca\.pem and its key make no certificate \("):
+            authority.context_for("localhost")
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
+def test_where_no_authority_can_be_made_the_gateway_says_so(
+    python: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(AuthorityUnusable, match="no certificate authority could be made"):
         CertificateAuthority(folder)
     assert list(folder.iterdir()) == []

@@ -285,6 +285,22 @@ def test_a_file_in_place_of_the_draft_is_no_obstacle(tmp_path: Path) -> None:
 # A full disk
 
 
+def test_keys_that_cannot_be_made_are_said_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # in the place of the library that makes them
+    (tmp_path / "trustme.py").write_text("raise OSError(28, 'No space left on device')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folder = tmp_path / ".local"
+    done = command("start", "--folder", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"ERROR no keys for the first start can be made in {folder}/database.keys:"
+        " OSError: [Errno 28] No space left on device\n"
+    )
+    assert not (folder / "database.keys").exists()
+
+
 def test_a_full_disk_is_said_with_the_folder_and_nothing_is_left_running(tmp_path: Path) -> None:
     # the draft of the note of where the server listens
     (tmp_path / "database.new").symlink_to("/dev/full")

@@ -37,6 +37,7 @@ from tests.abaco.http.protocol.serving import (
     tunnel,
 )
 from tests.abaco.running import eventually
+from tests.abaco.test_certificates import of_its_own_kind
 
 
 def test_requests_reaches_the_application_over_tls(
@@ -228,6 +229,17 @@ def test_a_certificate_that_cannot_be_made_is_said(
         message = "no certificate could be made for unseen.abaco.local"
         assert read_answer(client) == (500, error(message))
     assert "no certificate for unseen.abaco.local: [Errno 2]" in caplog.text
+
+
+def test_where_no_certificate_can_be_made_at_all_it_is_said_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_its_own_kind(tmp_path / "tls", ed25519=True)
+    with serving(CertificateAuthority(tmp_path / "tls")) as gateway, gateway.connect() as client:
+        client.sendall(CONNECT)
+        message = "no certificate could be made for api.abaco.local"
+        assert read_answer(client) == (500, error(message))
+    assert "ca.pem and its key make no certificate" in caplog.text
 
 
 class Slow(CertificateAuthority):
