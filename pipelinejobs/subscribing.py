@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.subscriptions import DEFINITION, SubscriptionExists, Subscriptions
 from manager.exceptions import InvalidSettings
-from manager.subscriptions import actor, definition, replaying, roster
+from manager.subscriptions import actor, definition, posting, replaying, roster
 from manager.subscriptions.posting import DeliveryFailed
 from pipelinejobs.exceptions import CommandError, UsageError
 
@@ -124,6 +124,10 @@ def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
         made = definition.parse(dict(given), backend.environ)
     except InvalidSettings as error:
         raise UsageError(str(error).removeprefix("settings: ")) from error
+    private = _private_address(made.url)
+    if private and not made.allow_private:
+        message = f"{private} is a private address: add it with --allow-private"
+        raise UsageError(message)
     fields = {name: value for name, value in given.items() if name != "name" and value}
     try:
         if made.name in _places(backend):
@@ -133,6 +137,15 @@ def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
     except SubscriptionExists as error:
         raise CommandError(str(error)) from error
     return made
+
+
+def _private_address(url: str) -> str | None:
+    """Return the address in a URL if it is a private one; of a name, that is known only when it is told something."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return None if posting.is_public(host) else host
+    except ValueError:
+        return None
 
 
 def remove(backend: Backend, name: str) -> None:

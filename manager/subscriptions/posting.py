@@ -226,20 +226,25 @@ def _resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[str, in
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
     for address in addresses:
-        if not allow_private and not _is_public(address):
+        if not allow_private and not is_public(address):
             message = f"{host} is a private address: allow_private is off"
             raise _ForbiddenError(message)
     return [(address, port) for address in addresses]
 
 
-def _is_public(text: str) -> bool:
+def is_public(text: str) -> bool:
+    """Tell whether an IP address is one of the internet.
+
+    Raises:
+        ValueError: it is not an IP address.
+    """
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is not None:
-            return _is_public(str(inner))
+            return is_public(str(inner))
         if address in _NAT64:
-            return _is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
     return address.is_global and not address.is_multicast
 
 

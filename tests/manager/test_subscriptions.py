@@ -356,12 +356,12 @@ def test_a_private_address_is_refused_unless_it_is_allowed(
      "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"],
 )  # fmt: skip
 def test_these_are_private_addresses(address: str) -> None:
-    assert not posting._is_public(address)
+    assert not posting.is_public(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8"])
 def test_these_are_not(address: str) -> None:
-    assert posting._is_public(address)
+    assert posting.is_public(address)
 
 
 # Dead letters

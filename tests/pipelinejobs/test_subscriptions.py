@@ -184,6 +184,16 @@ def test_a_dispatcher_that_is_killed_is_started_again(
         (("add", "Lab", "https://x"), 2, "name must be"),
         (("add", "lab", "x"), 2, "url is not an http or https URL"),
         (("add", "lab", "https://x", "--event", "walk"), 2, "'walk' is not one of"),
+        (
+            ("add", "lab", "http://127.0.0.1:1"),
+            2,
+            "127.0.0.1 is a private address: add it with --allow",
+        ),
+        (
+            ("add", "lab", "http://[::1]:1/x"),
+            2,
+            "::1 is a private address: add it with --allow-private",
+        ),
         (("rm", "nobody"), 1, "there is no subscription 'nobody'"),
         (("test", "nobody"), 1, "there is no subscription 'nobody'"),
         (("replay", "nobody"), 1, "there is no subscription 'nobody'"),
