@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 FIRST_WIDTH = datetime.timedelta(minutes=1)
-_MAX_WIDTH = datetime.timedelta(days=3660)
+_MIN_WIDTH, _MAX_WIDTH = datetime.timedelta(seconds=1), datetime.timedelta(days=3660)
+"""Of windows; the one that would be wider reaches to the end."""
 _NARROW = 32
 """Which part of a distance is looked at, to see whether there is anything that far away."""
 _QUICK, _SLOW = 0.02, 0.2
-_MARGIN = 1.25
-"""By how much a window is wider than what is wanted needs, if they are as dense there as in the last one."""
+_WIDER, _MARGIN = 4, 1.25
+"""How many times as wide as the last one a window is at most; and than what is wanted needs, as far as is known."""
 _BATCH = 200
 
 
@@ -158,20 +159,18 @@ class Listing(NamedTuple):
             moments = {"$gte": self.after or _EPOCH, **({"$lt": upper} if upper else {})}
             yield self._find(moments, limit, {}), None
             return
-        lower = upper or self.near or datetime.datetime.now(_UTC)
         oldest = self.after or datetime.datetime.min.replace(tzinfo=_UTC)
+        lower = upper or max(self.near or datetime.datetime.now(_UTC), oldest)
         width, left = self.width, limit
-        while width <= _MAX_WIDTH and lower > oldest:
-            lower = max(lower - width, oldest)
-            began = time.monotonic()
+        # the first window has no upper end, where it is not given
+        while upper is None or lower > oldest:
+            lower = oldest if width >= min(_MAX_WIDTH, lower - oldest) else lower - width
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
             found = _Counted(self._find(within, limit, {}))
             yield found, lower if lower > oldest else None
             left -= found.count
-            width = next_width(width, time.monotonic() - began, *self._density(found.count, left))
+            width = self._next_width(width, found, left)
             upper = lower
-        if lower > oldest:
-            yield self._find({"$lt": upper}, limit, {}), None
 
     def _forwards(
         self, position: Position | None, limit: int
@@ -193,12 +192,14 @@ class Listing(NamedTuple):
             # there is seldom anything, and then it costs nothing to look
             yield self._find({above: lower, "$lt": begin}, limit, {}), begin
             lower = begin
-        while width <= _MAX_WIDTH and lower < newest:
-            upper = min(lower + width, newest)
-            began = time.monotonic()
+        left = limit
+        while lower < newest:
+            upper = newest if width >= min(_MAX_WIDTH, newest - lower) else lower + width
             more = upper if upper < newest else None
-            yield self._find({above: lower, "$lt": upper}, limit, {}), more
-            width = next_width(width, time.monotonic() - began)
+            found = _Counted(self._find({above: lower, "$lt": upper}, limit, {}))
+            yield found, more
+            left -= found.count
+            width = self._next_width(width, found, left)
             lower, above = upper, "$gte"
         if self.before is None or lower < self.before:
             yield self._find({above: lower, **end}, limit, {}), None
@@ -228,10 +229,13 @@ class Listing(NamedTuple):
         within = {self.field: {"$gte": moment, "$lt": moment + width}}
         return self.collection.find_one(within, {"_id": 1}) is not None
 
-    def _density(self, found: int, left: int) -> tuple[int, int]:
-        """Return what `next_width` can know of the documents of a window, and of those still wanted."""
+    def _next_width(
+        self, width: datetime.timedelta, found: _Counted, left: int
+    ) -> datetime.timedelta:
+        if self.keep is None:
+            return next_width(width, found.count, left)
         # how many of the others are wanted, nobody knows before
-        return (0, 0) if self.keep else (found, left)
+        return next_width_of_a_search(width, found.count, found.seconds)
 
     def _find(self, moments: Any, limit: int, more: Mapping[str, Any]) -> Iterator[Document]:
         # the range comes before the rest: a server may take the first condition that has an index
@@ -246,17 +250,17 @@ class Listing(NamedTuple):
 
     def _behind(self, document_id: str | ObjectId) -> Document:
         behind, ahead = ("$gt", "$lte") if self.oldest_first else ("$lt", "$gte")
-        if isinstance(document_id, str):
-            return {"_id": {behind: document_id}}
-        # MongoDB compares with values of the same type only; of the others, strings come before
-        return {"_id": {"$not": {ahead: document_id}}}
+        # MongoDB compares with values of the same type only; strings come before the others
+        if isinstance(document_id, str) == self.oldest_first:
+            return {"_id": {"$not": {ahead: document_id}}}
+        return {"_id": {behind: document_id}}
 
 
 class _Counted:
-    """Some documents, to be taken once, and how many were taken."""
+    """Some documents, to be taken once; how many were taken, and the seconds since they were asked for."""
 
     def __init__(self, rows: Iterator[Document]) -> None:
-        self._rows = rows
+        self._rows, self._began = rows, time.monotonic()
         self.count = 0
 
     def __iter__(self) -> Iterator[Document]:
@@ -264,22 +268,38 @@ class _Counted:
             self.count += 1
             yield row
 
+    @property
+    def seconds(self) -> float:
+        """Since they were asked for."""
+        return time.monotonic() - self._began
 
-def next_width(
-    width: datetime.timedelta, seconds: float, found: int = 0, left: int = 0
-) -> datetime.timedelta:
-    """Return how wide the next window is.
+
+def next_width(width: datetime.timedelta, found: int, left: int) -> datetime.timedelta:
+    """Return how wide the next window is: what the rest needs, if it is as dense there as in the last one.
 
     Args:
         width: of the last one.
-        seconds: that its documents took.
-        found: how many these were; 0 where that tells nothing.
+        found: how many documents were in it.
         left: how many more are wanted.
     """
-    widest = width * 4 if seconds < _QUICK else width / 2 if seconds > _SLOW else width
     if not found:
-        return widest
-    return min(widest, max(width / 4, width * (_MARGIN * left / found)))
+        return width * _WIDER
+    return width * min(_WIDER, max(1 / _WIDER, _MARGIN * left / found))
+
+
+def next_width_of_a_search(
+    width: datetime.timedelta, found: int, seconds: float
+) -> datetime.timedelta:
+    """Return how wide the next window is, of which nobody knows how many documents are wanted.
+
+    Args:
+        width: of the last one.
+        found: how many documents were looked at in it.
+        seconds: that they took.
+    """
+    if found <= _BATCH or seconds < _QUICK:
+        return width * _WIDER
+    return max(width / 2, _MIN_WIDTH) if seconds > _SLOW else width
 
 
 def _value(row: Mapping[str, Any], field: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from datacatalog.linkedstores.pipelinejob.history import UPDATED
 from datacatalog.linkedstores.pipelinejob.naming import TITLES, title_of
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from datacatalog.linkedstores.pipelinejob.reader import JobReader
@@ -44,6 +44,8 @@ _SHOWN = (
     VISIBLE,
 )
 _TITLED = (*_SHOWN, *(f"data.{name}" for name in TITLES))
+_MAX_FIRST_WIDTH = datetime.timedelta(days=1)
+"""Of the window that is looked at first: much may have come into it since it was so wide."""
 MAX_COUNTED = 100_000
 """Jobs in which the text of a search was found."""
 FEW = 200
@@ -117,7 +119,8 @@ class JobSearch:
         """
         filters = filters or Filters()
         field, upwards = ORDERS[order], oldest_first != back
-        known = self._first_pages.get((field, upwards), {})
+        # a search for text begins with little, of which it has to look at everything
+        known = {} if filters.text else self._first_pages.get((field, upwards), {})
         listing = self._listing(filters, field, _TITLED)._replace(**known, oldest_first=upwards)
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
@@ -437,7 +440,8 @@ def _place(rows: list[Document], field: str) -> dict[str, Any]:
     """Return what `Listing` is to know of where the documents of a page are."""
     first, last = (Position.of(row, field).moment for row in (rows[0], rows[-1]))
     # a quarter more: what comes behind the last one tells whether there is a next page
-    return {"near": first, "width": max(FIRST_WIDTH, abs(first - last) * 5 / 4)}
+    width = min(max(FIRST_WIDTH, abs(first - last) * 5 / 4), _MAX_FIRST_WIDTH)
+    return {"near": first, "width": width}
 
 
 def _bounds(filters: Filters) -> dict[str, _Bounds]:

@@ -196,9 +196,9 @@ class Statistics:
     ) -> T:
         """Return what was read of a period; read again only if something was counted since."""
         batch = self._db[JOURNAL].find_one({}, {"batch": 1, "date": 1}) or {}
-        # of what has happened after that, nothing was counted
+        # of what has happened after that, nothing was counted, but by a clock that is ahead
         until = min(period.until, batch.get("date", period.until))
-        asked = (*what, period.span, period.since, until)
+        asked = (*what, period.span, period.since, period.spans()[-1], until)
         known, moment = self._known.get(asked), time.monotonic()
         if known and known.batch == batch and moment - known.read < _MAX_SECONDS:
             kept: T = known.answer
@@ -257,7 +257,7 @@ class Statistics:
         rows: list[Document] = self._since_counted(
             period, what, lambda: listing.page(None, limit).rows
         )
-        return [*rows]
+        return [{**row} for row in rows]
 
     def last_runs(self, job_uuids: Iterable[str]) -> dict[str, Document]:
         """Return the last run, as of `runs`, of jobs that have ended one, by the UUIDs of the jobs."""

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from datacatalog.linkedstores.basestore import paging
 from datacatalog.linkedstores.basestore.paging import (
     InvalidCursor,
     Listing,
     Page,
     Position,
     next_width,
+    next_width_of_a_search,
 )
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db
@@ -126,29 +128,85 @@ def test_what_is_no_cursor_is_named(cursor: str, db: Db) -> None:
         listing.page(cursor, 10)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "minutes"), [(0, 40), (0.019, 40), (0.02, 10), (0.2, 10), (0.21, 5), (60, 5)]
-)
-def test_windows_grow_while_they_are_quick_and_shrink_when_they_are_slow(
-    seconds: float, minutes: float
-) -> None:
-    width = next_width(datetime.timedelta(minutes=10), seconds)
-    assert width == datetime.timedelta(minutes=minutes)
+TEN_MINUTES = datetime.timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(
     ("found", "left", "minutes"),
     [
-        *((1, 50, 40), (50, 160, 40), (50, 80, 20), (100, 40, 5)),
+        *((0, 50, 40), (1, 50, 40), (50, 160, 40), (50, 80, 20), (100, 40, 5)),
         # there may be fewer than in the last one
         (200, 1, 2.5),
     ],
 )
-def test_the_next_window_is_as_wide_as_what_is_wanted_needs_where_that_is_less(
+def test_the_next_window_is_as_wide_as_what_is_wanted_needs(
     found: int, left: int, minutes: float
 ) -> None:
-    width = next_width(datetime.timedelta(minutes=10), 0, found, left)
+    assert next_width(TEN_MINUTES, found, left) == datetime.timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds", "minutes"),
+    [
+        *((5000, 0, 40), (5000, 0.019, 40), (5000, 0.02, 10), (5000, 0.2, 10)),
+        *((5000, 0.21, 5), (5000, 60, 5)),
+        # that was the way to the server
+        *((0, 0.21, 40), (3, 60, 40)),
+    ],
+)
+def test_windows_of_a_search_grow_while_they_are_quick_and_shrink_when_they_are_slow(
+    found: int, seconds: float, minutes: float
+) -> None:
+    width = next_width_of_a_search(TEN_MINUTES, found, seconds)
     assert width == datetime.timedelta(minutes=minutes)
+
+
+def test_a_slow_search_does_not_stand_still() -> None:
+    width = TEN_MINUTES
+    for _ in range(100):
+        width = next_width_of_a_search(width, 5000, 60)
+    assert width == datetime.timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("days", [1, 4000, 800_000])
+def test_a_first_window_may_be_as_wide_as_all_times(
+    days: int, rows: Listing, *, oldest_first: bool
+) -> None:
+    width = datetime.timedelta(days=days)
+    found = rows._replace(width=width, oldest_first=oldest_first).page(None, 100).rows
+    expected = in_order(rows)
+    assert [row["_id"] for row in found] == expected[::-1] if oldest_first else expected
+
+
+def test_what_is_after_all_that_was_near_is_found(rows: Listing) -> None:
+    hour = datetime.timedelta(hours=1)
+    listing = rows._replace(near=NOW - 2 * hour, after=NOW + hour)
+    assert [row["date"] for row in listing.page(None, 10).rows] == [NOW + 2 * hour]
+    assert listing._replace(after=NOW + 3 * hour).page(None, 10).rows == []
+
+
+@pytest.mark.parametrize("keep", [None, bool])
+def test_a_server_that_is_slow_or_far_away_is_not_asked_more_often(
+    keep: Any, recorded_jobs: PipelineJobStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "_QUICK", -2)
+    monkeypatch.setattr(paging, "_SLOW", -1)
+    coll = recorded_jobs.db["things"]
+    coll.insert_many({"date": NOW - datetime.timedelta(days=days)} for days in (0, 1, 400, 4000))
+    recorder.events.clear()
+    assert len(Listing(coll, "date", keep=keep).page(None, 10).rows) == 4
+    assert len(recorder.commands) < 25
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_ids_of_two_kinds_at_one_moment_are_each_in_one_page(db: Db, *, oldest_first: bool) -> None:
+    coll = db["mixed"]
+    ids: list[Any] = [*(str(number) for number in range(4)), *(ObjectId() for _ in range(4))]
+    coll.insert_many({"_id": each, "date": NOW} for each in reversed(ids))
+    pages = walk(Listing(coll, "date", oldest_first=oldest_first), 3)
+    found = [row["_id"] for page in pages for row in page.rows]
+    assert found == (ids if oldest_first else ids[::-1])
 
 
 @pytest.mark.parametrize("wanted", [10, 30, 60])

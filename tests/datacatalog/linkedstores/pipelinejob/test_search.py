@@ -15,6 +15,7 @@ from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
 from tests.conftest import TACOBOT
 from tests.datacatalog.conftest import Recorder, Send
+from tests.datacatalog.jobs import fields
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -309,6 +310,38 @@ def test_a_page_that_is_asked_for_again_takes_one_question(
     recorder.events.clear()
     search.jobs(oldest_first=oldest_first, limit=20, cursor=before.cursor)
     assert len(recorder.commands) <= 3
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("years", [1, 9, 40])
+def test_what_is_remembered_of_a_page_hides_nothing(
+    years: int,
+    search: JobSearch,
+    jobs: PipelineJobStore,
+    pipeline: Document,
+    db: Db,
+    *,
+    oldest_first: bool,
+) -> None:
+    def made(number: int, age: datetime.timedelta) -> str:
+        job = jobs.create(fields(pipeline, data={"number": number}))
+        created = {"$set": {"_properties.created_date": now() - age}}
+        db["jobs"].update_one({"uuid": job["uuid"]}, created)
+        return str(job["uuid"])
+
+    def listed(**filters: Any) -> list[str]:
+        found = search.jobs(Filters(**filters), oldest_first=oldest_first).rows
+        uuids = [row["uuid"] for row in found]
+        return uuids if oldest_first else uuids[::-1]
+
+    old, new = made(1, years * datetime.timedelta(days=365)), made(2, datetime.timedelta(hours=1))
+    for _ in range(3):
+        assert listed() == [old, new]
+    since = now() - datetime.timedelta(minutes=10)
+    assert listed(created_after=since) == []
+    newest = made(3, datetime.timedelta())
+    assert listed(created_after=since) == [newest]
+    assert listed() == listed(text="number") == [old, new, newest]
 
 
 @pytest.mark.parametrize("order", ["created", "updated"])
