@@ -1,8 +1,8 @@
 """Pages of a collection, by their date, that stay the same while documents are added.
 
 A page is looked for in windows of time, from the newest backwards or from the oldest on: each is a range of an indexed
-date, so that no query has more to look at than it needs, however many documents there are. The width
-of the windows follows from how long they take.
+date, so that no query has more to look at than it needs, however many documents there are. How wide a
+window is follows from how many documents the last one had; of a search, also from how long they took.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _MIN_WIDTH, _MAX_WIDTH = datetime.timedelta(seconds=1), datetime.timedelta(days=
 _NARROW = 32
 """Which part of a distance is looked at, to see whether there is anything that far away."""
 _QUICK, _SLOW = 0.02, 0.2
+"""Seconds that the documents of a window of a search take."""
 _WIDER, _MARGIN = 4, 1.25
 """How many times as wide as the last one a window is at most; and than what is wanted needs, as far as is known."""
 _BATCH = 200

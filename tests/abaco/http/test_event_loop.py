@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import inspect
 import logging
 import re
@@ -215,7 +216,8 @@ def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_p
                 with counting(prepared.database) as counts:
                     await result(client, "POST", path, json={"print": 1})
                 costs.append(counts)
-            counted.append(min(costs, key=lambda cost: cost.statements))
+            # what the gateway does by itself meanwhile counts as well
+            counted.append(min(costs, key=dataclasses.astuple))
             # the second is sent with a nonce only
             client.headers.pop("Authorization", None)
         gate.touch()
