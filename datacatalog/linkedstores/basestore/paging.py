@@ -167,7 +167,7 @@ class Listing(NamedTuple):
         while upper is None or lower > oldest:
             lower = oldest if width >= min(_MAX_WIDTH, lower - oldest) else lower - width
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
-            found = _Counted(self._find(within, limit, {}))
+            found = _Counted(self._find(within, left, {}))
             yield found, lower if lower > oldest else None
             left -= found.count
             width = self._next_width(width, found, left)
@@ -197,13 +197,13 @@ class Listing(NamedTuple):
         while lower < newest:
             upper = newest if width >= min(_MAX_WIDTH, newest - lower) else lower + width
             more = upper if upper < newest else None
-            found = _Counted(self._find({above: lower, "$lt": upper}, limit, {}))
+            found = _Counted(self._find({above: lower, "$lt": upper}, left, {}))
             yield found, more
             left -= found.count
             width = self._next_width(width, found, left)
             lower, above = upper, "$gte"
         if self.before is None or lower < self.before:
-            yield self._find({above: lower, **end}, limit, {}), None
+            yield self._find({above: lower, **end}, left, {}), None
 
     def _beginning(self, oldest: datetime.datetime, newest: datetime.datetime) -> datetime.datetime:
         """Return about when the first document is, at the price of a few of them.
