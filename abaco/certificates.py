@@ -109,10 +109,12 @@ class CertificateAuthority:
         try:
             # a Ctrl-C is for this process
             done = subprocess.run(  # noqa: S603 - a module of ours
-                command, capture_output=True, check=True, start_new_session=True
+                command, capture_output=True, text=True, check=True, start_new_session=True
             )
         except (OSError, subprocess.CalledProcessError) as error:
-            message = f"no certificate authority could be made: {error}"
+            said = getattr(error, "stderr", "") or str(error)
+            reason = said.strip().rpartition("\n")[2]
+            message = f"no certificate authority could be made: {reason}"
             raise AuthorityUnusable(message) from error
         made = json.loads(done.stdout)
         _write(self._key, made["key"].encode(), 0o600)

@@ -311,3 +311,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AuthorityUnusable, match=r"file/tls cannot be used \(Not a directory\)"):
         CertificateAuthority(tmp_path / "file" / "tls")
+
+
+def test_why_no_authority_could_be_made_is_said(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # in the place of the library that makes them
+    (tmp_path / "trustme.py").write_text("raise OSError(12, 'Cannot allocate memory')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(AuthorityUnusable) as caught:
+        CertificateAuthority(folder)
+    assert str(caught.value) == (
+        "no certificate authority could be made: OSError: [Errno 12] Cannot allocate memory"
+    )
