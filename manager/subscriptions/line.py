@@ -196,14 +196,10 @@ class Line:
         try:
             self._tell(news)
         except DeliveryFailed as failure:
-            place = self._failed_place(1, failure)
-            with self._dispatcher.lock:
-                is_waited_for = handout.waits_for(self.name, news.number)
-                if is_waited_for or failure.gone:
-                    self._let_go_on(handout, place)
-            if not (is_waited_for or failure.gone):
-                self._dispatcher.untold.note_failure(handout.job["_id"], self.name, place)
-            return
+            if failure.gone or not self._is_dead(news, tries=1):
+                self._leave_for_later(handout, news, failure)
+                return
+            self._bury(news, 1, str(failure))
         with self._dispatcher.lock:
             is_waited_for = handout.waits_for(self.name, news.number)
             if is_waited_for:
@@ -213,6 +209,16 @@ class Line:
         if not is_waited_for:
             self._told_late[handout.job["_id"]] = news.number
             self._dispatcher.untold.note_told(handout.job["_id"], self.name, news.number)
+
+    def _leave_for_later(self, handout: Handout, news: News, failure: DeliveryFailed) -> None:
+        """Note that something was not told, and have the others not wait for it."""
+        place = self._failed_place(1, failure)
+        with self._dispatcher.lock:
+            is_waited_for = handout.waits_for(self.name, news.number)
+            if is_waited_for or failure.gone:
+                self._let_go_on(handout, place)
+        if not (is_waited_for or failure.gone):
+            self._dispatcher.untold.note_failure(handout.job["_id"], self.name, place)
 
     def _let_go_on(self, handout: Handout, place: Document) -> None:
         """Have the others wait no longer for this subscriber, which was not told."""

@@ -404,6 +404,18 @@ def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
         assert receiver.names()[-1] == "update"
 
 
+def test_one_attempt_is_one_whoever_waits_for_it(actor: Actor, job: Document) -> None:
+    with Receiver(lambda told: 422 if told.body["event"] == "update" else 200) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url}, _REACTOR_DELIVERIES_ATTEMPTS="1")
+        with dispatching(actor):
+            send(actor, job, "run", "update", "finish")
+            until(lambda: receiver.names() == ["create", "run", "finish"])
+        assert [each.body["event"] for each in receiver.seen].count("update") == 1
+        (letter,) = Subscriptions(actor.jobs.db).dead_letters("lab")
+        assert (letter["event"], letter["tries"]) == ("update", 1)
+        assert actor.jobs.untold.count() == 0
+
+
 def test_what_is_too_old_and_cannot_be_told_becomes_a_dead_letter(
     actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidAdminToken, InvalidToken
 from local.database import Server
+from tests.manager.receiving import until
 from tests.reliability.wire import Fault, Proxy
 
 
@@ -244,6 +245,8 @@ def test_a_database_that_is_away_is_waited_for_once(
         handle(store, job, "run")
         head = store.load_head(job["uuid"])
     assert loaded == [job["uuid"]]
+    # what is sent on a connection whose end was not noticed is looked for, whoever is away
+    until(lambda: not store.coll.database.client.nodes)
     with pytest.raises(ServerSelectionTimeoutError):
         handle(store, job, "run")
     # as the actor does, which begins again where what it remembers is outdated
