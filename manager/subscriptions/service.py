@@ -36,6 +36,8 @@ _AGAIN_SECONDS = 60.0
 """After which everything is counted again that could not be counted."""
 _MAX_COUNTED = 500
 """Jobs at once, where nobody is told anything."""
+_MARK_SECONDS = 10.0
+"""After which it is noted of all jobs that they were counted, for whoever subscribes and begins there."""
 
 
 class Lease:
@@ -162,7 +164,7 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
     """Hand out, and count, for as long as we have the lease."""
     subscriptions = Subscriptions(jobs.db)
     dispatcher = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
-    refreshed = again = 0.0
+    refreshed = again = marked = 0.0
     is_served = False
 
     def goes_on() -> bool:
@@ -182,7 +184,9 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                     again = moment + _AGAIN_SECONDS
                 dispatcher.tally.count_refused()
                 if not is_served:
-                    _count_all(jobs, dispatcher.tally, lease)
+                    marks_all = moment - marked >= _MARK_SECONDS
+                    _count_all(jobs, dispatcher.tally, lease, marks_all=marks_all)
+                    marked = moment if marks_all else marked
             if is_served:
                 dispatcher.step()
                 continue
@@ -223,21 +227,29 @@ def _rebuild(
     return tally.rebuild(goes_on)
 
 
-def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease) -> None:
+def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease, *, marks_all: bool) -> None:
     """Count what is new, of which nobody is to be told.
 
     What comes meanwhile is counted next time, with what comes until then: each count costs the database
-    as much as some events.
+    as much as some events. To mark a job costs as much as one, so a job that has events all the time is
+    not marked each time: the journal says how far it was counted.
+
+    Args:
+        jobs: what happens.
+        tally: which counts.
+        lease: which this process has.
+        marks_all: whether those jobs are to be marked, too.
     """
     while lease.keep() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
-        counted = tally.count(heads)
+        quiet = {head["_id"]: head for head in heads if tally.has_counted(head)}
+        counted = tally.count([head for head in heads if head["_id"] not in quiet])
+        is_last = len(heads) < _MAX_COUNTED
         gone = [head for head in heads if head.get("_removed")]
-        handed_out = [(job, total(job), True) for job in [*counted, *gone]]
-        if not handed_out:
-            return
-        jobs.untold.advance(handed_out)
-        tally.was_handed_out({job["_id"]: number for job, number, _ in handed_out})
-        if len(heads) < _MAX_COUNTED:
+        done = [*quiet.values(), *gone, *(counted if marks_all or not is_last else ())]
+        if done:
+            jobs.untold.advance([(job, total(job), True) for job in done])
+            tally.was_handed_out({job["_id"]: total(job) for job in done})
+        if is_last or not done:
             return
 
 
@@ -266,7 +278,7 @@ def catch_up(rx: Reactor, jobs: PipelineJobStore, *, rebuild: bool = False) -> b
         if is_served:
             # who tells them counts
             return jobs.untold.fresh(1) == []
-        _count_all(jobs, tally, lease)
+        _count_all(jobs, tally, lease, marks_all=True)
         return True
     finally:
         lease.give_back()

@@ -10,7 +10,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from datacatalog.linkedstores.pipelinejob.stored import StoredJob
-from datacatalog.linkedstores.pipelinejob.untold import Untold
+from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Untold
 from datacatalog.linkedstores.statistics.reader import Statistics, merged
 from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.mongo import Document
@@ -57,9 +57,37 @@ def test_what_comes_while_it_is_counted_waits_for_the_next_time(
     monkeypatch.setattr(Tally, "count", count_while_more_comes)
     lease = service.Lease(jobs.untold)
     assert lease.take()
-    service._count_all(jobs, tally, lease)
+    service._count_all(jobs, tally, lease, marks_all=True)
     assert counts == [1]
     assert events(actor) == {"create": 1, "run": 1}
+
+
+def test_a_job_is_not_written_to_each_time_that_it_is_counted(actor: Actor, job: Document) -> None:
+    jobs, tally = actor.jobs, Tally(actor.jobs)
+    assert tally.rebuild()
+    lease = service.Lease(jobs.untold)
+    assert lease.take()
+
+    def mark() -> int | None:
+        return jobs.load(job["uuid"]).get(UNTOLD)
+
+    for updates in range(1, 4):
+        send(actor, job, "update" if updates > 1 else "run")
+        service._count_all(jobs, tally, lease, marks_all=False)
+        assert sum(events(actor).values()) == updates + 1
+        assert mark() == 0
+    # another process goes on where this one was killed
+    tally = Tally(jobs)
+    service._count_all(jobs, tally, lease, marks_all=False)
+    assert events(actor) == {"create": 1, "run": 1, "update": 2}
+    service._count_all(jobs, tally, lease, marks_all=False)
+    assert mark() is None
+    send(actor, job, "update")
+    service._count_all(jobs, tally, lease, marks_all=False)
+    assert mark() == 4
+    service._count_all(jobs, tally, lease, marks_all=True)
+    assert mark() is None
+    assert events(actor) == {"create": 1, "run": 1, "update": 3}
 
 
 def test_what_is_told_is_counted_once_and_counted_again_on_demand(

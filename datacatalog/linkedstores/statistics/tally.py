@@ -133,7 +133,10 @@ class Tally:
             if self._batch is None and not self._read_journal():
                 return []
             jobs, sums, ahead = self._sums(heads)
-            if not sums.cells or self._write(sums, ahead):
+            if not sums.cells:
+                self._ahead = ahead
+                return jobs
+            if self._write(sums, ahead):
                 return jobs
             # another process has counted, and perhaps these: what it has noted is read again
         return []
@@ -155,6 +158,18 @@ class Tally:
                 first = max(ahead.get(head["_id"], 0), head.get(UNTOLD, total(head)))
                 ahead[head["_id"]] = self._count_removed(sums, head, first)
         return read, sums, ahead
+
+    def has_counted(self, head: StoredJob) -> bool:
+        """Tell whether a job that is there has nothing that this process has not counted.
+
+        Args:
+            head: as `Untold.fresh` returned it.
+        """
+        if self._batch is None or head.get("_removed"):
+            return False
+        with contextlib.suppress(*DAMAGE):
+            return self._ahead.get(head["_id"], -1) >= total(head)
+        return False
 
     def was_handed_out(self, ends: Mapping[Any, int]) -> None:
         """Note up to which entry jobs were handed out, by their `_id`."""
