@@ -185,19 +185,30 @@ class Mailbox:
 
     def remove(self, execution_id: str) -> Entry | None:
         """Drop a message that is to be tried again; return it, None if there is none."""
-        for _, _, lane in self._late:
-            entry = lane.entries[0]
-            if entry.execution_id == execution_id:
-                break
-        else:
+        lane = next((lane for lane in self._lanes.values() if _waits(lane, execution_id)), None)
+        if lane is None:
             return None
-        self._late = [each for each in self._late if each[2] is not lane]
-        heapq.heapify(self._late)
-        lane.entries.popleft()
+        self._withdraw(lane)
+        entry = lane.entries.popleft()
         lane.due = 0.0
         self._size -= 1
         self._proceed(lane)
         return entry
+
+    def _withdraw(self, lane: _Lane) -> None:
+        """Take a lane from where it waits: for its time, for its sender's turn, or for another lane."""
+        self._late = [each for each in self._late if each[2] is not lane]
+        heapq.heapify(self._late)
+        if lane.ready:
+            lane.ready = False
+            lanes = self._ready[lane.sender]
+            lanes[:] = [each for each in lanes if each[1] is not lane]
+            heapq.heapify(lanes)
+            if not lanes:
+                del self._ready[lane.sender]
+        held = [each for each in self._held.pop(lane.key, ()) if each is not lane]
+        if held:
+            self._held[lane.key] = held
 
     def clear(self) -> list[Entry]:
         """Drop all messages that wait; return them."""
@@ -299,6 +310,12 @@ class Mailbox:
             lane.ready = True
             lanes = self._ready.setdefault(lane.sender, [])
             heapq.heappush(lanes, (lane.entries[0].sequence, lane))
+
+
+def _waits(lane: _Lane, execution_id: str) -> bool:
+    """Tell whether the first message of a lane is one that is to be tried again."""
+    first = lane.entries[0]
+    return first.execution_id == execution_id and bool(first.tries) and not lane.taken
 
 
 def delay_of(tries: int) -> float:

@@ -157,6 +157,23 @@ def test_a_message_that_is_to_be_tried_again_can_be_dropped() -> None:
     assert [first.sequence, *order(mailbox)] == [1, 2]
 
 
+def test_what_is_due_again_and_waits_for_its_turn_can_be_dropped_too() -> None:
+    mailbox = filled("ada:1", "ada:2", "ada:2", "bob:3", "eve:3")
+    away = [taken(mailbox) for _ in range(3)]
+    assert [entry.key for entry in away] == ["1", "3", "2"]
+    for entry in away:
+        mailbox.postpone(entry, "away", 0.0)
+    (running,) = mailbox.take(100.0)
+    assert running.sender == "eve"
+    # bob's waits for the key, those of ada for her turn
+    for entry in away:
+        assert mailbox.remove(entry.execution_id) is entry
+        assert mailbox.remove(entry.execution_id) is None
+    assert len(mailbox) == 1
+    mailbox.end(running)
+    assert order(mailbox) == [2]
+
+
 def test_a_mailbox_can_be_emptied_while_a_message_runs() -> None:
     mailbox = filled("ada:1", "ada:1", "bob:1", "ada:2")
     running = taken(mailbox)
@@ -176,7 +193,7 @@ class Traffic:
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.mailbox = Mailbox()
         self.now = 0.0
-        self.sent = 0
+        self.sent = self.dropped = 0
         self.running: list[list[Entry]] = []
         self.ended: dict[tuple[str, str | None], list[int]] = {}
 
@@ -196,6 +213,15 @@ class Traffic:
             assert len({(entry.sender, entry.key) for entry in entries}) == len(keys)
             assert len(entries) == 1 or None not in keys
             self.running.append(entries)
+
+    def drop(self) -> None:
+        """Drop one of the messages, if it is to be tried again."""
+        dropped = self.mailbox.remove(str(self.chance.randrange(self.sent + 1)))
+        if dropped is not None:
+            assert dropped.tries
+            assert all(dropped not in entries for entries in self.running)
+            self.ended.setdefault((dropped.sender, dropped.key), []).append(dropped.sequence)
+            self.dropped += 1
 
     def stop(self) -> None:
         """Let something stop running: it is away, it is handled, or only in part."""
@@ -227,7 +253,9 @@ def test_whatever_happens_nothing_is_lost_doubled_or_out_of_order(seed: int) -> 
     traffic = Traffic(seed)
     for _ in range(3000):
         traffic.now += traffic.chance.random() * 0.2
-        traffic.chance.choices([traffic.send, traffic.take, traffic.stop], [3, 3, 4])[0]()
+        steps = [traffic.send, traffic.take, traffic.stop, traffic.drop]
+        traffic.chance.choices(steps, [3, 3, 4, 4])[0]()
+    assert traffic.dropped
     for entries in traffic.running:
         for entry in entries:
             traffic.end(entry)
