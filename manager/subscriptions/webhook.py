@@ -44,8 +44,8 @@ class Webhook:
             return False
         if wanted.states and state_of(news) not in wanted.states:
             return False
-        if wanted.pipelines:
-            return self._is_among_pipelines(str(news.job.get("pipeline_uuid")))
+        if wanted.pipelines and not self._is_among_pipelines(str(news.job.get("pipeline_uuid"))):
+            return False
         return formats.says_anything(wanted.format, news)
 
     def tell(self, news: News, seconds: float) -> None:

@@ -103,6 +103,31 @@ def test_cloud_events_are_read_by_their_library(
     assert is_structured is (form == "cloudevents")
 
 
+def test_a_former_token_that_still_holds_is_hidden_too(
+    actor: Actor, jobs: PipelineJobStore, job: Document, receiver: Receiver
+) -> None:
+    token = job["_update_token"]
+    actor.send(event(job, "run", data={"note": token}))
+    jobs.rotate_token(job["uuid"], token, grace=3600)
+    assert jobs.is_own_token(jobs.load(job["uuid"]), token)
+    define(actor, {"name": "lab", "url": receiver.url})
+    present = jobs.get_token(jobs.load(job["uuid"]))
+    actor.send(event({**job, "_update_token": present}, "update"))
+    assert [told.body["data"] for told in receiver.told if told.body["event"] == "run"] == [
+        {"note": "***"}
+    ]
+
+
+def test_what_a_form_cannot_say_is_not_told_whatever_else_is_asked_for(
+    actor: Actor, jobs: PipelineJobStore, pipeline: Document, receiver: Receiver
+) -> None:
+    wanted = {"url": receiver.url, "format": "openlineage", "pipelines": [pipeline["uuid"]]}
+    define(actor, {"name": "lab", **wanted})
+    made = jobs.create({"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {}})
+    actor.send(event(made, "run"))
+    assert [told.body["eventType"] for told in receiver.told] == ["START"]
+
+
 def test_a_run_is_told_to_openlineage_with_its_datasets(
     actor: Actor, jobs: PipelineJobStore, pipeline: Document, db: Db
 ) -> None:

@@ -198,6 +198,11 @@ class Store(Generic[StoredT]):
         """Return the token that may change a document (docs/reference/jobs.md#tokens)."""
         return tokens.get_token(stored.get("_salt"), [stored["uuid"], stored.get("_admin")])
 
+    def valid_tokens(self, stored: Mapping[str, Any]) -> list[str]:
+        """Return all tokens of a document that may change it, the present one first."""
+        of = [stored["uuid"], stored.get("_admin")]
+        return [tokens.get_token(salt, of) for salt in self.salts(stored)]
+
     def salts(self, stored: Mapping[str, Any]) -> list[object]:
         """Return what the tokens are made of that may change a document."""
         return [stored.get("_salt")]

@@ -20,6 +20,7 @@ from pymongo.errors import DuplicateKeyError
 from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.store import REVISION, now, revision_of
 from datacatalog.linkedstores.pipelinejob import history
+from datacatalog.linkedstores.pipelinejob.former_salts import FORMER as FORMER_SALTS
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _LEASE_ID = "the lease of who hands out"
 _KEPT = (
     *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
     *("child_of", "acted_on", "acted_using", "_history", "_properties", "_salt", "_admin"),
+    FORMER_SALTS,
 )
 _FORMER = "_outbox"
 """How the names of fields begin in which a former version kept what it had to announce."""
