@@ -57,7 +57,7 @@ class Handout:
     def leave_all(self) -> None:
         """Have everybody told later, since the job cannot be read."""
         for name in [*self.names]:
-            self._leave(name, {})
+            self._put_behind(name, {})
 
     @property
     def end(self) -> int:
@@ -110,14 +110,14 @@ class Handout:
                         continue
                 except mongo.DatabaseError:
                     # its own line asks again
-                    self._leave(name, {})
+                    self._put_behind(name, {})
                     continue
                 if line is not None and line.is_ready:
                     self.waiting.add(name)
                     line.queue.append(self)
                     line.news.notify()
                 else:
-                    self._leave(name, {})
+                    self._put_behind(name, {})
             self._began, self._half, self._offered = time.monotonic(), 0.0, len(self.waiting)
             if self.waiting:
                 return
@@ -153,7 +153,7 @@ class Handout:
         late = [name for name in self.waiting if is_too_late and name not in self.failed]
         for name in (*failed, *late):
             self.waiting.discard(name)
-            self._leave(name, self.failed.pop(name, {}))
+            self._put_behind(name, self.failed.pop(name, {}))
         return late
 
     def drop(self, name: str) -> None:
@@ -163,7 +163,7 @@ class Handout:
         self.failed.pop(name, None)
         self.left.pop(name, None)
 
-    def _leave(self, name: str, more: Document) -> None:
+    def _put_behind(self, name: str, more: Document) -> None:
         self.names.discard(name)
         self.left[name] = {"told": self.number - 1, **more}
 

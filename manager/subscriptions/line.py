@@ -13,8 +13,8 @@ from datacatalog import mongo
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
-from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
-from manager.subscriptions.subscriber import News, moment_of
+from manager.subscriptions.posting import ANSWER_SECONDS, MAX_RETRY_AFTER, DeliveryFailed
+from manager.subscriptions.subscriber import News, moment_of, tell
 
 if TYPE_CHECKING:
     from datacatalog.linkedstores.subscriptions import Noted, Subscriptions
@@ -78,14 +78,14 @@ class Line:
         self._failures = int(kept.get("failures") or 0)
         until = kept.get("until")
         wait = (until - now()).total_seconds() if until else 0.0
-        self._until = time.monotonic() + max(0.0, min(MAX_SILENCE, wait))
+        self._until = time.monotonic() + max(0.0, min(MAX_RETRY_AFTER, wait))
         self._retry = kept.get("retry")
         self._late = 0.0
         self._rests = 0.0
         self._cursor: tuple[datetime.datetime, Any] | None = None
         self._unfinished: set[str] = set()
-        self._told_late: dict[object, int] = {}
-        """by jobs, what was told when it was already to be noted that it was not"""
+        self._told_too_late: dict[object, int] = {}
+        """by jobs, the last entry that was told after the others had stopped waiting for it"""
         self._has_told = self._is_kept_waiting = False
         self._counts = {"delivered": 0, "failed": 0, "dead": 0}
         self._values: Document = {}
@@ -207,7 +207,7 @@ class Line:
                 if not handout.waiting:
                     self._dispatcher.progress.notify()
         if not is_waited_for:
-            self._told_late[handout.job["_id"]] = news.number
+            self._told_too_late[handout.job["_id"]] = news.number
             self._dispatcher.untold.note_told(handout.job["_id"], self.name, news.number)
 
     def _leave_for_later(self, handout: Handout, news: News, failure: DeliveryFailed) -> None:
@@ -279,7 +279,7 @@ class Line:
         if head is None:
             untold.caught_up(job_id, self.name)
             return True
-        number = max(place["told"], self._told_late.pop(job_id, -1)) + 1
+        number = max(place["told"], self._told_too_late.pop(job_id, -1)) + 1
         tries = int(place.get("tries") or 0)
         end = head.get(UNTOLD, total(head))
         told, marked = 0, time.monotonic()
@@ -291,7 +291,7 @@ class Line:
             for entry in entries[: end - number]:
                 news = News(head, number, entry, before)
                 if self._wants(news):
-                    if not self._tell_late(news, tries):
+                    if not self._tell_behind(news, tries):
                         return bool(told)
                     tries = 0
                     told += 1
@@ -302,9 +302,9 @@ class Line:
                     marked = time.monotonic()
                 if is_over:
                     return True
-        return self._leave(document, number) or bool(told)
+        return self._note_caught_up(document, number) or bool(told)
 
-    def _leave(self, document: Document, number: int) -> bool:
+    def _note_caught_up(self, document: Document, number: int) -> bool:
         """Note that all of a job was told, unless more has been handed out meanwhile."""
         untold, job_id = self._dispatcher.untold, document["_id"]
         with self._dispatcher.gate:
@@ -320,7 +320,7 @@ class Line:
             untold.note_told(job_id, self.name, number - 1)
         return False
 
-    def _tell_late(self, news: News, tries: int) -> bool:
+    def _tell_behind(self, news: News, tries: int) -> bool:
         """Tell something that it is behind on; return whether it is done with."""
         untold, job_id = self._dispatcher.untold, news.job["_id"]
         try:
@@ -366,18 +366,10 @@ class Line:
     def _tell(self, news: News) -> None:
         seconds = min(ANSWER_SECONDS, self._dispatcher.seconds_left())
         try:
-            self.subscriber.tell(news, seconds)
+            tell(self.subscriber, news, seconds)
         except DeliveryFailed as failure:
             self._note_failure(failure)
             raise
-        except mongo.DatabaseError:
-            raise
-        except Exception as error:
-            # of what others have written into the database; it must not keep the others waiting
-            self._dispatcher.logger.debug("", exc_info=error)
-            unsaid = DeliveryFailed(f"it cannot be formatted: unexpected {type(error).__name__}")
-            self._note_failure(unsaid)
-            raise unsaid from error
         with self._dispatcher.lock:
             self._failures, self._until = 0, 0.0
             self.delivered += 1

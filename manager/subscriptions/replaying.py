@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
-from manager.subscriptions.subscriber import News
+from manager.subscriptions.subscriber import News, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def replay(
         news = _news(letter, jobs)
         if news is not None:
             try:
-                subscriber.tell(news, ANSWER_SECONDS)
+                tell(subscriber, news, ANSWER_SECONDS)
             except DeliveryFailed as failure:
                 subscriptions.bury({**letter, "reason": str(failure), "tries": letter["tries"] + 1})
                 break

@@ -180,7 +180,7 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                 dispatcher.report()
                 is_served = _is_anybody_told(subscribers, kept)
                 is_due = moment >= again and not dispatcher.tally.is_there()
-                if is_due and not _can_rebuild(rx, jobs, dispatcher.tally, goes_on, is_served):
+                if is_due and not _try_rebuild(rx, jobs, dispatcher.tally, goes_on, is_served):
                     again = moment + _AGAIN_SECONDS
                 dispatcher.tally.count_refused()
                 if not is_served:
@@ -201,7 +201,7 @@ def _is_anybody_told(subscribers: list[Subscriber], kept: Mapping[str, Document]
     return bool(subscribers) or any("ended" not in each for each in kept.values())
 
 
-def _can_rebuild(
+def _try_rebuild(
     rx: Reactor,
     jobs: PipelineJobStore,
     tally: Tally,

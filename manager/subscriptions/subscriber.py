@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from datacatalog import mongo
+from manager.subscriptions.posting import DeliveryFailed
 
 if TYPE_CHECKING:
     import datetime
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
+
+_log = logging.getLogger(__name__)
 
 
 class News(NamedTuple):
@@ -46,6 +52,23 @@ class Subscriber(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+def tell(subscriber: Subscriber, news: News, seconds: float) -> None:
+    """Have a subscriber told, whatever others have written into the database.
+
+    Raises:
+        DeliveryFailed: it was not told.
+        PyMongoError: the database failed.
+    """
+    try:
+        subscriber.tell(news, seconds)
+    except (DeliveryFailed, mongo.DatabaseError):
+        raise
+    except Exception as error:
+        _log.debug("", exc_info=error)
+        reason = f"it cannot be formatted: unexpected {type(error).__name__}"
+        raise DeliveryFailed(reason) from error
 
 
 def state_of(news: News) -> str:

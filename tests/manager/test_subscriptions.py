@@ -18,7 +18,7 @@ from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.untold import Left, Untold
 from datacatalog.linkedstores.subscriptions import Subscriptions
-from datacatalog.mongo import Document
+from datacatalog.mongo import Db, Document
 from manager.exceptions import InvalidSettings
 from manager.subscriptions import line, posting, roster, service
 from manager.subscriptions.replaying import replay
@@ -300,7 +300,7 @@ def test_nothing_is_told_twice_of_a_job_that_is_removed_while_it_is_told(
 
 
 def test_a_subscriber_that_asks_for_time_is_left_alone(
-    actor: Actor, job: Document, other: Document
+    actor: Actor, job: Document, other: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Receiver(lambda _: (429, {"Retry-After": "3600"})) as receiver:
         define(actor, {"name": "lab", "url": receiver.url})
@@ -312,6 +312,12 @@ def test_a_subscriber_that_asks_for_time_is_left_alone(
         assert len(receiver.seen) == 1
         until_then = Subscriptions(actor.jobs.db).kept()["lab"]["until"] - now()
         assert until_then > datetime.timedelta(minutes=59)
+        # another dispatcher knows it, whatever the longest is that it would wait by itself
+        monkeypatch.setattr(line, "MAX_SILENCE", 0.0)
+        with dispatching(actor):
+            send(actor, other, "index")
+            until(lambda: actor.jobs.untold.waiting_of(actor.jobs.load(other["uuid"])) == 4)
+        assert len(receiver.seen) == 1
 
 
 def test_a_subscriber_that_is_gone_has_no_subscription_any_more(
@@ -414,6 +420,30 @@ def test_one_attempt_is_one_whoever_waits_for_it(actor: Actor, job: Document) ->
         (letter,) = Subscriptions(actor.jobs.db).dead_letters("lab")
         assert (letter["event"], letter["tries"]) == ("update", 1)
         assert actor.jobs.untold.count() == 0
+
+
+def test_a_letter_that_cannot_be_formatted_stays_one_and_says_why(
+    actor: Actor, job: Document, db: Db
+) -> None:
+    # as something else has written it: without a name
+    db["files"].insert_one({"uuid": "1", "child_of": [job["uuid"]]})
+    with Receiver() as receiver:
+        wanted = {"name": "lab", "url": receiver.url, "format": "openlineage"}
+        define(actor, wanted, _REACTOR_DELIVERIES_ATTEMPTS="1")
+        with dispatching(actor):
+            send(actor, job, "run")
+            until(lambda: Subscriptions(actor.jobs.db).count_dead("lab") == 1)
+        subscriptions = Subscriptions(actor.jobs.db)
+        (letter,) = subscriptions.dead_letters("lab")
+        rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
+        (subscriber,), _ = roster.read(rx, actor.jobs, subscriptions)
+        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 0
+        (letter,) = subscriptions.dead_letters("lab")
+        assert letter["tries"] == 2
+        assert letter["reason"] == "it cannot be formatted: unexpected KeyError"
+        db["files"].update_one({}, {"$set": {"name": "/a.csv"}})
+        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 1
+        subscriber.close()
 
 
 def test_what_is_too_old_and_cannot_be_told_becomes_a_dead_letter(
