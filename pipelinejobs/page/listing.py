@@ -119,13 +119,24 @@ def _neighbours(
 ) -> dict[str, object]:
     """Return where the pages before and after this one are, and the numbers of the jobs in it."""
     before = parsing.number(context.query.get("place")) or 0
-    if back is None and (context.query.get("back") or not context.query.get("cursor")):
+    goes_back = bool(context.query.get("back"))
+    if back is None and (goes_back or not context.query.get("cursor")):
         before = 0
-    onward = context.link(cursor=cursor, place=str(before + count)) if cursor else ""
+    # a page before this one, or this one where nothing was found in it yet
+    earlier, later = before - PAGE, before + count
+    if goes_back and not count:
+        earlier, later = before, before + PAGE
+    onward = context.link(cursor=cursor, place=str(later)) if cursor else ""
     behind = ""
     if back is not None:
-        behind = context.link(cursor=back, back="yes", place=str(max(0, before - PAGE)))
-    return {"first": before + 1, "last": before + count, "onward": onward, "behind": behind}
+        behind = context.link(cursor=back, back="yes", place=str(max(0, earlier)))
+    return {
+        "first": before + 1,
+        "last": before + count,
+        "onward": onward,
+        "behind": behind,
+        "goes_back": goes_back,
+    }
 
 
 def saved(context: Context) -> str:

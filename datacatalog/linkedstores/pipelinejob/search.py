@@ -47,7 +47,7 @@ _TITLED = (*_SHOWN, *(f"data.{name}" for name in TITLES))
 _MAX_FIRST_WIDTH = datetime.timedelta(days=1)
 """Of the window that is looked at first: much may have come into it since it was so wide."""
 MAX_COUNTED = 100_000
-"""Jobs in which the text of a search was found."""
+"""The most jobs with the text of a search that are counted."""
 FEW = 200
 """Documents that a server sorts sooner than it finds them among all by their date."""
 _SEARCHED = ("uuid", "session", "agent", "task", "archive_path", "last_event")
@@ -126,7 +126,10 @@ class JobSearch:
         if page.rows and cursor is None and filters == Filters():
             self._first_pages[field, upwards] = _place(page.rows, field)
         rows, onward, behind = page.rows, page.cursor, None
-        if rows and back:
+        if not rows and cursor is not None:
+            # where the search was broken off: on one side is what comes before, on the other what follows
+            behind = page.cursor
+        elif rows and back:
             rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
         elif rows and cursor is not None:
             behind = str(Position.of(rows[0], field))
@@ -191,7 +194,8 @@ class JobSearch:
             seconds: for how long to look for text, from the newest job on.
 
         Returns:
-            The counts, and whether these are all: there may be more where the time was over.
+            The counts, and whether these are all: there may be more where the time was over, and beyond
+            `MAX_COUNTED`.
         """
         filters = filters or Filters()
         found = dict.fromkeys(STATES, 0)
@@ -332,9 +336,10 @@ class JobSearch:
             limit: how many at most.
         """
         names = ("uuid", "id", "name")
-        query = {VISIBLE: {"$ne": False}}
-        found = self._jobs.db["pipelines"].find(query, dict.fromkeys(names, 1), limit=limit)
-        return sorted((_public(row, names) for row in found), key=lambda row: str(row.get("name")))
+        found = self._jobs.db["pipelines"].find(
+            {VISIBLE: {"$ne": False}}, dict.fromkeys(names, 1), sort=[("name", 1)], limit=limit
+        )
+        return [_public(row, names) for row in found]
 
     def rejected(
         self,

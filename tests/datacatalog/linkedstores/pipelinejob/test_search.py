@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from datacatalog.identifiers import typeduuid
+from datacatalog.linkedstores.basestore.paging import Page
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
@@ -130,6 +131,36 @@ def test_pages_lead_on_and_back_in_both_directions(
             assert [row["uuid"] for row in page.rows] == before
         assert page.back is None
         assert search.jobs(filters, cursor=page.cursor, **asked).rows[0]["uuid"] == expected[2]
+
+
+def test_a_search_that_is_broken_off_leads_on_and_back(search: JobSearch, made: list[str]) -> None:
+    """Each page looks at a minute, and in most of them there is nothing."""
+    filters = Filters(text="snake", created_after=now() - 6 * HOUR)
+    asked: dict[str, Any] = {"limit": 1, "seconds": 0.0}
+
+    def walk(page: Page, *, back: bool) -> list[Page]:
+        pages = []
+        while (cursor := page.back if back else page.cursor) is not None:
+            page = search.jobs(filters, cursor=cursor, back=back, **asked)
+            pages.append(page)
+            assert len(pages) < 1000
+        return pages
+
+    def uuids(pages: list[Page]) -> list[str]:
+        return [row["uuid"] for page in pages for row in page.rows]
+
+    first = search.jobs(filters, **asked)
+    onward = [first, *walk(first, back=False)]
+    assert uuids(onward) == [made[3], made[1]]
+    assert any(not page.rows for page in onward)
+    last = next(page for page in onward if uuids([page]) == [made[1]])
+    behind = walk(last, back=True)
+    assert uuids(behind) == [made[3]]
+    # where nothing was found, what was left and what is ahead are on the right sides
+    empty = next(page for page in behind if not page.rows)
+    assert uuids(walk(empty, back=False))[-1:] == [made[1]]
+    empty = next(page for page in onward[onward.index(last) + 1 :] if page.cursor)
+    assert uuids(walk(empty, back=True)) == [made[1], made[3]]
 
 
 def test_pages_stay_as_they_are_while_jobs_are_added_and_changed(
