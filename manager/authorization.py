@@ -47,7 +47,7 @@ def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
         raise NotAuthorized(text)
     if message.kind == CREATE:
         return Permit(_may_create(rx, message, jobs), None)
-    head = _remembered(rx, message, jobs)
+    head = _remembered(message, jobs)
     if jobs.is_own_token(head or _NO_JOB, message.token) and head is not None:
         return Permit(_may_change(rx, message, head, jobs), head, remembered=True)
     job = _read(message, jobs)
@@ -103,10 +103,9 @@ def _may_create(rx: Reactor, message: Message, jobs: PipelineJobStore) -> str:
     raise NotAuthorized(text)
 
 
-def _remembered(rx: Reactor, message: Message, jobs: PipelineJobStore) -> StoredJob | None:
+def _remembered(message: Message, jobs: PipelineJobStore) -> StoredJob | None:
     """Return the head of a job as an earlier event has left it, if the database will decide on it."""
-    # who is told the state before the event is told the present one
-    if message.kind == DELETE or message.event in FORWARDED or rx.settings.get("state_enter"):
+    if message.kind == DELETE or message.event in FORWARDED:
         return None
     return jobs.heads.take(message.uuid)
 

@@ -46,18 +46,21 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
         # one question for all; what is remembered may be older
         for head in jobs.load_heads(uuids):
             jobs.heads.keep(head)
-    heads: dict[str, StoredJob] = {}
+    # the heads on which the events of each job are decided
+    decided: dict[str, StoredJob] = {}
     events: dict[str, list[Event]] = {}
     messages: list[Message] = []
     for rx, message in simple:
-        known = heads.get(message.uuid)
+        known = decided.get(message.uuid)
         if known is not None:
+            # authorizing the event before has taken it
             jobs.heads.keep(known)
         try:
             permit = authorize(rx, message, jobs)
             if known is not None and not permit.remembered:
+                # it was read again: the events before are decided on an older one
                 break
-            head = heads.setdefault(message.uuid, permit.job or {})
+            head = decided.setdefault(message.uuid, permit.job or {})
             key = actions.idempotency_key(rx, message)
             event = actions.event_of(rx, message, message.data, key, head, jobs)
         except (Refusal, JobError):
@@ -65,7 +68,7 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
         events.setdefault(message.uuid, []).append(event)
         rx.redact.add(message.token)
         messages.append(message)
-    found = jobs.apply_together([(heads[uuid], some) for uuid, some in events.items()])
+    found = jobs.apply_together([(decided[uuid], some) for uuid, some in events.items()])
     applied = {uuid: iter(some) for uuid, some in zip(events, found, strict=True)}
     done = [(message, next(applied[message.uuid], None)) for message in messages]
     return [None if each is None else actions.outcome_of(message, each) for message, each in done]

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from datacatalog.mongo import Document
 from tests.actor import (
     ALOE_POST,
@@ -140,9 +142,11 @@ def commands(actor: Actor, messages: list[dict[str, str]]) -> list[list[str]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("settings", [{}, {"_REACTOR_STATE_ENTER": "true"}])
 def test_an_event_takes_two_round_trips_and_one_while_the_job_is_remembered(
-    actor: Actor, job: Document
+    actor: Actor, job: Document, settings: dict[str, str]
 ) -> None:
+    actor.environ |= settings
     messages = [
         actor.message(event(job, "run")),
         actor.message({**ALOE_POST, "status": "RUNNING"}, url(job)),

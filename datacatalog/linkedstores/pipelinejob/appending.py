@@ -188,7 +188,7 @@ class AppendingStore(RotatingStore):
 
     @cached_property
     def heads(self) -> Heads:
-        """The heads of the jobs whose latest events this store has applied."""
+        """The heads of jobs that this store has just read or changed."""
         return Heads()
 
     def new_event(

@@ -1,4 +1,4 @@
-"""The heads of jobs as this process has left them, so that the next event need not ask for one.
+"""The heads of jobs as this process has last read or left them, so that the next event need not ask for one.
 
 What is remembered may be outdated: another process may have changed the job since, or removed it, or
 changed its token. So it permits nothing by itself. An event that is decided on it is written only if the
@@ -23,7 +23,7 @@ HEAD = (
     lives.LIFE,
     *(VISIBLE, "_salt", former_salts.FORMER, "_admin", "_properties"),
 )
-"""What decides who may change a job and what an event does to it, beside the UUIDs of its entries."""
+"""What decides who may change a job and what an event does to it, besides the UUIDs of its entries."""
 MAX_HEADS = 256
 SECONDS = 60.0
 _KEPT = {"_id", *HEAD}
