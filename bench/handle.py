@@ -87,8 +87,8 @@ def _ways(jobs: Catalog) -> dict[str, Callable[[], None]]:
         uuid, key = fourth["uuid"], f"e:{next(numbers)}"
         known = jobs.jobs.heads.take(uuid)
         head = known or jobs.jobs.load_head(uuid)
-        remembered = known is not None
-        jobs.jobs.apply(head, "update", event["data"], key=key, first=True, remembered=remembered)
+        made = jobs.jobs.new_event(head, "update", event["data"], key=key, first=True)
+        jobs.jobs.apply_event(head, made, remembered=known is not None)
 
     return {
         _FLOOR: bare.both,

@@ -211,6 +211,9 @@ class PipelineJobStore(AppendingStore):
     ) -> StoredJob | None:
         """Apply an event to a job of which the head is remembered; return the job as it is then.
 
+        One command writes it and reads the whole job, which `handle` returns. What the head does not
+        decide goes on in `handle`; the actor, which wants no job, begins again (`_apply_to_remembered`).
+
         Returns:
             None where that does not decide it; nothing was written then.
 
@@ -254,13 +257,12 @@ class PipelineJobStore(AppendingStore):
         first: bool = False,
         sent: Any = None,
         execution_id: str | None = None,
-        remembered: bool = False,
     ) -> Applied:
         """Apply a new event: the arguments are those of `new_event`, the rest is as for `apply_event`."""
         event = self.new_event(
             job, name, data, key=key, first=first, sent=sent, execution_id=execution_id
         )
-        return self.apply_event(job, event, remembered=remembered)
+        return self.apply_event(job, event)
 
     def apply_event(self, job: StoredJob, event: Event, *, remembered: bool = False) -> Applied:
         """Apply an event whose sender has been authorized: one atomic update.
@@ -331,6 +333,7 @@ class PipelineJobStore(AppendingStore):
             job = load(job["uuid"])
 
     def _apply_to_remembered(self, job: StoredJob, event: Event) -> Applied:
+        """Do as `apply_event`, with no second attempt: who has decided on the head decides again."""
         try:
             applied = self._attempt(job, event, only_recent=event.first)
         except (EventRefused, LateDelivery, Uncertain) as reason:

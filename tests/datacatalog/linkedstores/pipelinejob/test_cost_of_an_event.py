@@ -117,7 +117,8 @@ def test_a_further_event_of_a_job_in_one_process_costs_one_write(
         head = weighed.heads.take(job["uuid"])
         assert head is not None
         key = f"execution:{number}"
-        weighed.apply(head, "update", {"step": 1}, key=key, first=True, remembered=True)
+        event = weighed.new_event(head, "update", {"step": 1}, key=key, first=True)
+        weighed.apply_event(head, event, remembered=True)
         assert scales.commands == ["update jobs"]
         assert scales.weigh().sent < 1500
     assert len((db["jobs"].find_one({"uuid": job["uuid"]}) or {})["history"]) > 20

@@ -251,5 +251,5 @@ def test_a_database_that_is_away_is_waited_for_once(
         handle(store, job, "run")
     # as the actor does, which begins again where what it remembers is outdated
     with pytest.raises(ServerSelectionTimeoutError):
-        store.apply(head, "run", {}, remembered=True)
+        store.apply_event(head, store.new_event(head, "run", {}), remembered=True)
     assert loaded == [job["uuid"]]
