@@ -1,4 +1,4 @@
-"""Handle a message that is permitted: create, apply, forward, delete (docs/reference/actor.md#handling-an-event)."""
+"""Handle a message, if its sender may: create, apply, forward, delete (docs/reference/actor.md#handling-an-event)."""
 
 from __future__ import annotations
 
