@@ -11,7 +11,7 @@ import itertools
 import os
 import secrets
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from abaco import clientcache
 from abaco.exceptions import ServerError
@@ -28,7 +28,7 @@ from local.dispatcher_supervisor import DispatcherSupervisor
 from local.exceptions import LocalDatabaseError
 from local.tacobot import TACOBOT
 from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
-from pipelinejobs.backend import DATABASE as DATABASE_NAME
+from pipelinejobs.backend import DATABASE as DATABASE_VARIABLE
 from pipelinejobs.measures import Measures
 from pipelinejobs.page.application import address_with, make_page
 
@@ -41,18 +41,32 @@ if TYPE_CHECKING:
 IMAGE = "pipelinejobs-manager"
 USER = "operator"
 ROLES = ["Internal/everyone", "Internal/abaco-admin"]
-DATABASE = "catalog"
+DEFAULT_DATABASE = "catalog"
 PATIENCE = "_REACTOR_MONGODB_PATIENCE"
 DISPATCHER = "_REACTOR_DELIVERIES_DISPATCHER"
 DEMO = "PIPELINEJOBS_DEMO"
 """With 1, a database without jobs is filled with some."""
 _PASSED_ON = ("_REACTOR_", "CATALOG_", "TACC_")
 _LIFETIME = 365 * 86_400
-_NONCE = "made by make up"
+_MADE_BY = "made by make up"
+"""How its nonce and its token are described."""
+
+
+class _Made(NamedTuple):
+    """What there is once the actor is registered."""
+
+    actor_id: str
+    token: str
+    nonce: str
+    job: ManagedPipelineJob | None
+    """to try the actor with, where a terminal shows it"""
 
 
 def prepare(platform: Platform) -> Prepared:
     """Start the database if none is configured; register the actor; make credentials and a job.
+
+    Then make the page and the metrics, and start the dispatcher. If the demonstration is wanted, fill
+    the database with its jobs before the actor is registered.
 
     A MongoDB is configured by `_REACTOR_MONGODB_AUTHN` in the environment, where further settings
     of the actor are taken from as well.
@@ -61,7 +75,7 @@ def prepare(platform: Platform) -> Prepared:
         ServerError: the database does not start or answer, or a file cannot be written.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    environment.setdefault(DATABASE_NAME, DATABASE)
+    environment.setdefault(DATABASE_VARIABLE, DEFAULT_DATABASE)
     supervisor = None
     with contextlib.ExitStack() as stack:
         try:
@@ -69,16 +83,16 @@ def prepare(platform: Platform) -> Prepared:
                 database = LocalDatabase(platform.data.parent, platform.stopping)
                 supervisor, server = _start(database, platform.data / "database.pid")
                 stack.callback(supervisor.close)
-                environment[AUTHN] = database.admit(server, environment[DATABASE_NAME])
+                environment[AUTHN] = database.admit(server, environment[DATABASE_VARIABLE])
             # the gateway keeps a message that cannot be handled yet
             environment.setdefault(PATIENCE, "0")
             for name in SECRETS:
                 environment.setdefault(name, _secret(platform.data / name.lower()))
             environment[DISPATCHER] = "true"
             demo = _demo(environment)
-            told = _register(platform, environment, is_local=supervisor is not None)
-            lines = [*demo, *told]
-            actor = {ACTOR: (platform.data / ACTOR.lower()).read_text()}
+            made = _register(platform, environment)
+            lines = [*demo, *_greeting(platform, made, is_local=supervisor is not None)]
+            actor = {ACTOR: made.actor_id}
             backend = Backend(platform.data.parent, {**environment, **actor})
             page, collector = make_page(platform, backend), Measures(backend)
             dispatcher = DispatcherSupervisor(
@@ -87,12 +101,12 @@ def prepare(platform: Platform) -> Prepared:
                     **environment,
                     **actor,
                     SERVER: platform.listening,
-                    TOKEN: _token(platform),
+                    TOKEN: made.token,
                 },
             )
             stack.callback(dispatcher.close)
         except (LocalDatabaseError, ValueError) as error:
-            # the catalog says so what is wrong with its settings, and nothing that is secret
+            # a ValueError is how the catalog says what is wrong with its settings; it has no secret in it
             raise ServerError(str(error)) from error
         except mongo.DatabaseError as error:
             hosts = mongo.hosts(_mongodb(environment))
@@ -136,8 +150,8 @@ def _start(database: LocalDatabase, note: Path) -> tuple[DatabaseSupervisor, Ser
     return DatabaseSupervisor(database, server, note if ours else None), server
 
 
-def _register(platform: Platform, environment: dict[str, str], *, is_local: bool) -> list[str]:
-    """Register the actor; return what there is then, and what to do next, which comes last."""
+def _register(platform: Platform, environment: dict[str, str]) -> _Made:
+    """Register the actor; make credentials and a job, and keep in files how to reach it."""
     description = {
         "image": IMAGE,
         "name": IMAGE,
@@ -147,18 +161,25 @@ def _register(platform: Platform, environment: dict[str, str], *, is_local: bool
     }
     actor = platform.actor(USER, ALIAS, description)
     token = _token(platform)
-    nonce = platform.nonce(actor, USER, ["Internal/everyone"], _NONCE)["id"]
+    nonce = platform.nonce(actor, USER, ["Internal/everyone"], _MADE_BY)["id"]
     for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
         _write(platform.data / name.lower(), value)
-    if platform.is_fleet:
-        return _told_to_logs(platform, actor["id"])
-    job = _job(environment, actor["id"], platform.data / "job")
+    # logs keep what a fleet says, and are not to have the token of a job
+    job = None if platform.is_fleet else _job(environment, actor["id"], platform.data / "job")
+    return _Made(actor["id"], token, nonce, job)
+
+
+def _greeting(platform: Platform, made: _Made, *, is_local: bool) -> list[str]:
+    """Return what is said at the start: what there is, and then what to do next."""
+    job = made.job
+    if job is None:
+        return _told_to_logs(platform, made.actor_id)
     # who has configured a database has told this terminal only
     elsewhere = "" if is_local else " with the same variables"
     return [
-        f"actor    {actor['id']} (alias {ALIAS})",
-        f"token    {token}",
-        f"nonce    {nonce}",
+        f"actor    {made.actor_id} (alias {ALIAS})",
+        f"token    {made.token}",
+        f"nonce    {made.nonce}",
         f"job      {job.uuid} with token {job.token}",
         "",
         f"The API is described at {platform.address}/docs.",
@@ -175,7 +196,7 @@ def _register(platform: Platform, environment: dict[str, str], *, is_local: bool
         "    -H 'Content-Type: application/json' -d '{}'",
         "",
         "In a browser, this address signs you in, once and within ten minutes:",
-        f"page     {address_with(platform, platform.code(token) or '')}",
+        f"page     {address_with(platform, platform.code(made.token) or '')}",
         "Ctrl-C stops it.",
     ]
 
@@ -197,7 +218,7 @@ def _token(platform: Platform) -> str:
     if kept and platform.holds(kept):
         clientcache.point(file, platform.address)
         return kept
-    grant = platform.token(USER, ROLES, _LIFETIME, "made by make up")
+    grant = platform.token(USER, ROLES, _LIFETIME, _MADE_BY)
     clientcache.write(file, grant, tenant=platform.tenant, user=USER, server=platform.address)
     return grant.access
 
@@ -235,7 +256,7 @@ def _job(environment: dict[str, str], actor_id: str, file: Path) -> ManagedPipel
 def _mongodb(environment: dict[str, str]) -> dict[str, str]:
     return {
         "authn": environment[AUTHN],
-        "database": environment[DATABASE_NAME],
+        "database": environment[DATABASE_VARIABLE],
     }
 
 
