@@ -204,6 +204,8 @@ def event_of(
 ) -> Event:
     """Return the event that a message brings a job.
 
+    The first call takes from `rx` that this is the first attempt; for a further one it is not.
+
     Args:
         rx: of the message.
         message: the message.
@@ -220,7 +222,7 @@ def event_of(
         message.event,
         data,
         key=key,
-        first=_is_first_attempt(rx, key),
+        first=_take_first_attempt(rx, key),
         lasting=message.key is not None or not rx.environ.get("event_id"),
         sent=message.data,
         happened=message.happened,
@@ -285,10 +287,11 @@ def idempotency_key(rx: Reactor, message: Message) -> str | None:
     return None
 
 
-def _is_first_attempt(rx: Reactor, key: str | None) -> bool:
-    """Tell whether no earlier attempt can have applied the event: the platform says so, if it can.
+def _take_first_attempt(rx: Reactor, key: str | None) -> bool:
+    """Tell whether no earlier attempt can have applied the event; take what the platform says of that.
 
-    An id that a sender chose may have come long ago. What follows in this process is not the first.
+    It holds once: what follows for this message is not the first attempt. An id that a sender chose
+    may have come long ago.
     """
     by_execution = key is not None and key.startswith(_EXECUTION)
     return rx.environ.pop("_abaco_first_attempt", None) == "true" and by_execution
