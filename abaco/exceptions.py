@@ -8,6 +8,8 @@ AbacoError
      ├─ Unauthorized
      ├─ NotFound
      ├─ NotAllowed
+     ├─ RequestTimeout
+     ├─ Gone
      ├─ TooLarge
      ├─ TooManyRequests
      └─ Unavailable

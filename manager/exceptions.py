@@ -35,7 +35,7 @@ class InvalidMessage(Refusal):
 
 
 class UnreadableReport(InvalidMessage):
-    """What a platform reports about a job says not what happened.
+    """What a platform reports about a job does not say what happened.
 
     Args:
         text: the line for the sender.
