@@ -82,12 +82,6 @@ def failure(error: ApiError, headers: dict[str, str] | None = None) -> Response:
     return _respond(error.status, body, headers)
 
 
-def error_body(message: str) -> bytes:
-    """Return the body of an error that is answered before there is a request."""
-    content = {"status": "error", "message": message, "result": None, "version": VERSION}
-    return json.dumps(content).encode() + b"\n"
-
-
 def _respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     return _json(status, {**body, "version": VERSION}, headers)
 

@@ -125,10 +125,6 @@ class Subscriptions:
         query = {} if name is None else {"subscriber": name}
         return list(self.dead.find(query, sort=[("date", 1), ("_id", 1)], limit=limit))
 
-    def dead_letter(self, key: str) -> Document | None:
-        """Return a dead letter, or None."""
-        return self.dead.find_one({"_id": key})
-
     def count_dead(self, name: str) -> int:
         """Count the dead letters of a subscription."""
         return self.dead.count_documents({"subscriber": name})
