@@ -58,7 +58,7 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
         show: prints a line.
 
     Raises:
-        ServerError: the port or the data folder is in use, or the database cannot be written to.
+        ServerError: a port or the data folder is in use, or the database cannot be written to.
         SettingsError: the database or the setup module cannot be used.
     """
     loop = asyncio.get_running_loop()
@@ -72,8 +72,11 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_folder(settings))
         option = f"--port (with make up, PORT=), or port in {settings.file}"
-        listening = stack.enter_context(_listen(settings, settings.port, option))
-        address = f"http://{_shown(settings.host)}:{listening.getsockname()[1]}"
+        listening = [stack.enter_context(_listen(settings, settings.port, option))]
+        address = f"http://{_shown(settings.host)}:{listening[0].getsockname()[1]}"
+        if settings.tls_port is not None:
+            option = f"tls_port in {settings.file}"
+            listening.append(stack.enter_context(_listen(settings, settings.tls_port, option)))
         database = await asyncio.to_thread(Database, settings.database)
         stack.callback(database.close)
         try:
@@ -90,7 +93,7 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
             gateway = Gateway(settings, database, address, passes, readiness)
             if prepared.collector is not None:
                 gateway.metrics.register(prepared.collector)
-            await _run(gateway, [listening], stop, prepared, show)
+            await _run(gateway, listening, stop, prepared, show)
         except SQLAlchemyError as error:
             raise ServerError(explain(settings.database, error)) from error
 
@@ -107,9 +110,6 @@ async def _run(
     servers = [_make_server(gateway, application, None)]
     if settings.tls_port is not None:
         servers.append(_make_server(gateway, application, settings.host))
-        option = f"tls_port in {settings.file}"
-        with _listen(settings, settings.tls_port, option) as listening:
-            sockets = [*sockets, listening.dup()]
     serving: list[asyncio.Task[None]] = []
     background: list[asyncio.Task[None]] = []
     webhooks = events.Webhooks(database)

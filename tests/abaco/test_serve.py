@@ -64,10 +64,10 @@ def occupied() -> Iterator[int]:
     ("key", "option"),
     [("port", "--port (with make up, PORT=), or port in {}"), ("tls_port", "tls_port in {}")],
 )
-def test_a_port_in_use_is_said(
+def test_a_port_in_use_is_said_before_anything_is_prepared(
     refusal: Refuse, occupied: int, tmp_path: Path, key: str, option: str
 ) -> None:
-    said = refusal(**{key: occupied})
+    said = refusal(setup="no_such.module", **{key: occupied})
     place = f"127.0.0.1:{occupied} cannot be listened on (Address already in use)"
     assert said == f"{place}: choose another with {option.format(tmp_path / 'abaco.yml')}"
 

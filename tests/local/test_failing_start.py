@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -38,16 +36,14 @@ class FailingStart:
     Args:
         folder: of its files.
         patch: what is done to the modules before.
-        settings: beside those of every start.
     """
 
-    def __init__(self, folder: Path, patch: str = "", **settings: Any) -> None:
+    def __init__(self, folder: Path, patch: str = "") -> None:
         (folder / "preparation.py").write_text(SETUP.format(patch=patch))
         content = {
             "port": 0,
             "setup": "preparation",
             "images": str(ROOT / "images.yml"),
-            **settings,
         }
         (folder / "abaco.yml").write_text(yaml.safe_dump(content))
         paths = os.pathsep.join([str(ROOT), str(folder)])
@@ -92,9 +88,7 @@ def left(folder: Path) -> list[str]:
     ("patch", "says"),
     [
         ("up.make_page = fail", "ERROR no page today\n"),
-        pytest.param(
-            "up.make_page = lambda *_: fail", "ValueError: no page today\n", marks=pytest.mark.long
-        ),
+        ("up.make_page = lambda *_: fail", "ValueError: no page today\n"),
         pytest.param("up._job = fail", "ERROR no page today\n", marks=pytest.mark.long),
     ],
     ids=["the page", "the application", "the job"],
@@ -104,15 +98,6 @@ def test_what_cannot_be_made_leaves_no_database_running(
 ) -> None:
     code, said = FailingStart(folder, patch).end()
     assert (code, said[-len(says) :]) == (1, says)
-    assert left(folder) == []
-
-
-def test_a_port_that_is_taken_leaves_no_database_running(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, said = FailingStart(folder, tls_port=port).end()
-    assert code == 1
-    assert f"127.0.0.1:{port} cannot be listened on" in said
     assert left(folder) == []
 
 
