@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
         ready: returns why messages could not be handled at the moment, in a line without secrets,
             or None. It is called again and again, in a thread of its own, and ought to return
             within a few seconds; while it does not, the gateway is not ready.
-        folders: beside the gateway's own, those on whose disks room is kept
+        folders: besides the gateway's own, those on whose disks room is kept
             (`limits.reserve_bytes`).
         collector: of further values for `/metrics`.
     """

@@ -100,7 +100,7 @@ class Readiness:
     Args:
         settings: of the gateway.
         database: of the platform.
-        folders: beside that of the data, whose disks need the reserve.
+        folders: besides that of the data, whose disks need the reserve.
         check: of what the setup module has prepared.
     """
 

@@ -250,13 +250,13 @@ class Image:
             that have values of `ordered_by`, it returns exit code, log and results of those at the
             beginning, None for each that it has not handled.
         environment: what every process gets, under everything else.
-        roles: whose users may register actors of it, beside administrators.
+        roles: whose users may register actors of it, besides administrators.
         users: who else may.
         protected: names of variables, `*` for any ending, that only an administrator may set, in
             `defaultEnvironment`.
-        parameters: names that a URL parameter may have, beside the ordinary ones.
+        parameters: names that a URL parameter may have, besides the ordinary ones.
         once: URL parameters that say one thing: a message that gives one two values is refused.
-        variables: names that `defaultEnvironment` may have, beside the ordinary ones, whoever
+        variables: names that `defaultEnvironment` may have, besides the ordinary ones, whoever
             registers the actor.
         throttle: how senders are recognized who guess secrets; None where there are none.
         places: where else in a message the values are that `throttle` and `ordered_by` name, by
@@ -295,7 +295,7 @@ class Containers:
     Attributes:
         engine: `docker`, `podman`, or `none` where there are no containers.
         socket: where the engine listens.
-        registries: whose images may be registered, beside those that the file of images names.
+        registries: whose images may be registered, besides those that the file of images names.
         pull: when an image is fetched: `always`, where it is `missing`, or `never`.
         network: the name of the engine's network that a container is in.
         user: `uid` or `uid:gid`; by default a uid by chance for each container.

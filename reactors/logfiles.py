@@ -46,7 +46,7 @@ def resolve(logs: dict[str, Any], folder: Path) -> None:
 
 
 def allow_own(logs: dict[str, Any]) -> None:
-    """Let the log be in the file that the configuration names itself, beside its folders."""
+    """Let the log be in the file that the configuration names itself, besides its folders."""
     file = logs.get("file")
     own = [str(_absolute(file))] if file and isinstance(file, str) else []
     logs["folders"] = [*(logs.get("folders") or ()), *own]

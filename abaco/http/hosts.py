@@ -42,7 +42,7 @@ class Misdirected(Exception):
 
 
 def names_of(settings: Settings) -> frozenset[str]:
-    """Return the names that a gateway is known by, beside the address to which a client connects."""
+    """Return the names that a gateway is known by, besides the address to which a client connects."""
     return frozenset(canonical(name) for name in _names(settings))
 
 

@@ -24,7 +24,7 @@ MAX_BYTES = 131_072 - 1
 """Of one variable, with its name: what Linux passes to a new program (MAX_ARG_STRLEN)."""
 
 WORK = "/work"
-"""The only folder of a container that can be written to, beside `/dev/shm`."""
+"""The only folder of a container that can be written to, besides `/dev/shm`."""
 CONFIGS = "_actor_configs"
 STATE = "_abaco_actor_state"
 WORKER = "_abaco_worker_id"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SALT_LENGTH = 16
 MAX_FORMER_SALTS = 3
-"""Of one document, whose tokens hold beside the present one."""
+"""Of one document, whose tokens hold besides the present one."""
 
 
 def generate_salt() -> str:

@@ -78,7 +78,7 @@ class SlackHandler(logging.Handler):
 
     Args:
         webhook: the URL.
-        message: what each message has beside its text.
+        message: what each message has besides its text.
         complain: told the first time that a line does not arrive, and why.
     """
 

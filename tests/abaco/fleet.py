@@ -126,7 +126,7 @@ class RunningFleet:
         postgres: the server of their database.
         rabbitmq: their broker.
         images: what all of them know.
-        settings: of all of them, beside those of a fleet.
+        settings: of all of them, besides those of a fleet.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class RunningGateway:
         folder: where its configuration, data and log are.
         images: what `images.yml` says; everybody may register actors of those that do not say who.
         settings: what `abaco.yml` says.
-        environ: of the process, beside PATH.
+        environ: of the process, besides PATH.
         within: what its command begins with, if it does not run here (see `tests.network`).
     """
 

@@ -1,4 +1,4 @@
-"""Tokens and profiles: what clients ask of the tenant beside Abaco.
+"""Tokens and profiles: what clients ask of the tenant besides Abaco.
 
 The rules are in docs/reference/abaco.md#authentication.
 """

@@ -34,7 +34,7 @@ class DocumentStore(LinkedStore["Document"]):
     moments: ClassVar[tuple[str, ...]] = ()
     """fields that hold a date and time"""
     texts: ClassVar[tuple[str, ...]] = ()
-    """fields, beside those that find a document, that hold a string if they are given"""
+    """fields, besides those that find a document, that hold a string if they are given"""
     create_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
     update_failure: ClassVar[type[CatalogUpdateFailure]] = CatalogUpdateFailure
 

@@ -49,7 +49,7 @@ class ManagedPipelineJob(JobEvents):
         archive_patterns, product_patterns: what indexing looks for among the outputs.
         session: a name for this run, by default `adjective-animal`.
         agent, task: who runs the job, and as what.
-        inputs: names of files and references that the job works on, beside those in `data`.
+        inputs: names of files and references that the job works on, besides those in `data`.
         pipeline_uuid: wins over the one in `pipelines`.
         setup_archive_path: make the archive path in `setup`, where there is a client.
         api_server: of the tenant, by default `TACC_API_SERVER`.

@@ -43,7 +43,7 @@ def test_an_actor_has_room_where_another_has_filled_the_memory(tmp_path: Path) -
         return taken
 
     with contextlib.closing(Database(f"sqlite:///{tmp_path / 'abaco.db'}")) as database:
-        # with what they take beside their bodies, 16 fit
+        # with what they take besides their bodies, 16 fit
         large, small = backlog(database, KEPT_BYTES // 16 - 1_600), backlog(database, 100)
         at_first, then = asyncio.run(take(database, large, small))
     assert at_first == 16

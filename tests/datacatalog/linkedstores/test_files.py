@@ -1,4 +1,4 @@
-"""What files and their fixities have beside what all documents have."""
+"""What files and their fixities have besides what all documents have."""
 
 from __future__ import annotations
 
