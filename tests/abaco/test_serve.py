@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from abaco.command_line import main
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
+from tests.services import free_port
 
 SETUP = """
 import pathlib, time
@@ -130,6 +132,15 @@ def test_who_connects_while_the_gateway_prepares_is_served_then(tmp_path: Path) 
     assert not (tmp_path / "closed").exists()
     assert gateway.stop() == 0
     assert (tmp_path / "closed").exists()
+
+
+def test_a_gateway_with_a_tls_port_serves_https_too(tmp_path: Path) -> None:
+    port = free_port()
+    gateway = RunningGateway(tmp_path, settings={"tls_port": port}).start()
+    trusted = ssl.create_default_context(cafile=gateway.settings.data / "authority" / "ca.pem")
+    for url in (gateway.url, f"https://{gateway.settings.host}:{port}"):
+        assert httpx.get(f"{url}/readyz", verify=trusted).status_code == 200
+    assert gateway.stop() == 0
 
 
 # What ends it
