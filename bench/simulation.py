@@ -114,7 +114,7 @@ def committed(costs: Costs, workers: int, *, cores: int, others: float, delay: f
         workers: how many.
         cores: of the machine.
         others: which part of it other programs use.
-        delay: what a message takes beside processor time and the actor: to be woken, to write to the disk.
+        delay: what a message takes besides processor time and the actor: to be woken, to write to the disk.
     """
     env = simpy.Environment()
     machine = Machine(env, cores, others)

@@ -37,7 +37,7 @@ _NEW_BYTES = KEPT_BYTES * 3 // 4
 _SPARE_BYTES = KEPT_BYTES // 64
 """Of those that an actor reads where others leave no room."""
 _OVERHEAD_BYTES = 1500
-"""What a message takes beside its body: its environment, and the objects about it."""
+"""What a message takes besides its body: its environment, and the objects about it."""
 _READ_AHEAD = 64
 """Messages that are read at once; a worker handles half as many together."""
 MAX_UNWRITTEN = 64

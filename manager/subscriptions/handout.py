@@ -134,7 +134,7 @@ class Handout:
             self._half = time.monotonic()
 
     def _is_too_late(self, grace: float, longest: float) -> bool:
-        """Tell whether those who are still waited for take long, beside the others."""
+        """Tell whether those who are still waited for take longer than the others."""
         passed = time.monotonic() - self._began
         if self._half:
             # where many are told, or the machine is busy, it takes a while for all of them

@@ -102,7 +102,7 @@ class Poster:
 
         Args:
             body: what.
-            headers: beside `Host` and `Content-Length`.
+            headers: besides `Host` and `Content-Length`.
             seconds: that it may take, once there is a connection.
 
         Raises:

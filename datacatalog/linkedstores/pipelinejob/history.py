@@ -4,7 +4,7 @@ The document says in `_history.moved` how many entries have moved. A bucket is w
 document lets go of its entries, and only buckets below that mark are read: so a crash in between
 leaves nothing lost and nothing double, and the next move writes the same bucket again.
 
-A stored entry has, beside what callers see, the job's state and revision after the event, and the
+A stored entry has, besides what callers see, the job's state and revision after the event, and the
 digest of the event as it was sent, by which a second delivery is told from a second event; and the
 name of its sender, where that is a user and not whoever has a nonce; and the execution that brought
 it, whose log says more.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
 MAX_OTHER_BYTES = 128 * 1024
-"""Of a job's fields beside its data; what is kept must fit into one document of 16 MiB."""
+"""Of a job's fields besides its data; what is kept must fit into one document of 16 MiB."""
 REQUIRED = ("pipeline_uuid", "archive_path", "data")
 OPTIONAL: dict[str, Any] = {
     "archive_patterns": [],
