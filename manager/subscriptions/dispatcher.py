@@ -157,7 +157,7 @@ class Dispatcher:
     def _begin(self, name: str, since: datetime.datetime) -> None:
         """Have a new subscriber told what was handed out before it was known here."""
         self._drop(name)
-        self.untold.begin(name, since)
+        self.untold.begin(name, since, self._handouts)
         self._subscriptions.begun(name, since)
 
     def _forget(self, name: str) -> None:

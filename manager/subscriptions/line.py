@@ -196,10 +196,14 @@ class Line:
         try:
             self._tell(news)
         except DeliveryFailed as failure:
-            if failure.gone or not self._is_dead(news, tries=1):
-                self._leave_for_later(handout, news, failure)
-                return
-            self._bury(news, 1, str(failure))
+            place = self._failed_place(news, 1, failure)
+            with self._dispatcher.lock:
+                is_waited_for = handout.waits_for(self.name, news.number)
+                if is_waited_for or failure.gone:
+                    self._let_go_on(handout, place)
+            if place and not (is_waited_for or failure.gone):
+                self._dispatcher.untold.note_failure(handout.job["_id"], self.name, place)
+            return
         with self._dispatcher.lock:
             is_waited_for = handout.waits_for(self.name, news.number)
             if is_waited_for:
@@ -209,16 +213,6 @@ class Line:
         if not is_waited_for:
             self._told_too_late[handout.job["_id"]] = news.number
             self._dispatcher.untold.note_told(handout.job["_id"], self.name, news.number)
-
-    def _leave_for_later(self, handout: Handout, news: News, failure: DeliveryFailed) -> None:
-        """Note that something was not told, and have the others not wait for it."""
-        place = self._failed_place(1, failure)
-        with self._dispatcher.lock:
-            is_waited_for = handout.waits_for(self.name, news.number)
-            if is_waited_for or failure.gone:
-                self._let_go_on(handout, place)
-        if not (is_waited_for or failure.gone):
-            self._dispatcher.untold.note_failure(handout.job["_id"], self.name, place)
 
     def _let_go_on(self, handout: Handout, place: Document) -> None:
         """Have the others wait no longer for this subscriber, which was not told."""
@@ -268,7 +262,7 @@ class Line:
         except DAMAGE as error:
             failure = DeliveryFailed(f"the job {unreadable(error)}")
             tries = int(place.get("tries") or 0) + 1
-            noted = self._failed_place(tries, failure)
+            noted = {"tries": tries, "reason": str(failure), "due": self._due(tries, failure)}
             self._dispatcher.untold.note_failure(document["_id"], self.name, noted)
             return False
 
@@ -280,7 +274,6 @@ class Line:
             untold.caught_up(job_id, self.name)
             return True
         number = max(place["told"], self._told_too_late.pop(job_id, -1)) + 1
-        tries = int(place.get("tries") or 0)
         end = head.get(UNTOLD, total(head))
         told, marked = 0, time.monotonic()
         while number < end and told < _TURN:
@@ -291,9 +284,8 @@ class Line:
             for entry in entries[: end - number]:
                 news = News(head, number, entry, before)
                 if self._wants(news):
-                    if not self._tell_behind(news, tries):
+                    if not self._tell_behind(news, place if number == place["told"] + 1 else {}):
                         return bool(told)
-                    tries = 0
                     told += 1
                 number, before = number + 1, entry
                 is_over = self._is_over
@@ -320,20 +312,30 @@ class Line:
             untold.note_told(job_id, self.name, number - 1)
         return False
 
-    def _tell_behind(self, news: News, tries: int) -> bool:
-        """Tell something that it is behind on; return whether it is done with."""
+    def _tell_behind(self, news: News, failed: Document) -> bool:
+        """Tell something that it is behind on; return whether it is done with.
+
+        Args:
+            news: what.
+            failed: what was noted when it could not be told before.
+        """
         untold, job_id = self._dispatcher.untold, news.job["_id"]
+        tries = int(failed.get("tries") or 0)
+        if failed.get("dead"):
+            self._bury(news, tries, str(failed.get("reason")))
+            untold.note_told(job_id, self.name, news.number)
+            return True
         try:
             self._tell(news)
         except DeliveryFailed as failure:
             if failure.gone:
                 return False
-            tries += 1
-            if not self._is_dead(news, tries):
-                place = {"told": news.number - 1, **self._failed_place(tries, failure)}
-                untold.note_failure(job_id, self.name, place)
+            place = self._failed_place(news, tries + 1, failure)
+            if not place.get("dead"):
+                if place:
+                    untold.note_failure(job_id, self.name, {"told": news.number - 1, **place})
                 return False
-            self._bury(news, tries, str(failure))
+            self._bury(news, tries + 1, str(failure))
             untold.note_told(job_id, self.name, news.number)
         return True
 
@@ -397,11 +399,19 @@ class Line:
             self._subscriptions.end(self.name, f"it answered that it is gone ({failure})")
             dispatcher.untold.forget(self.name)
 
+    def _failed_place(self, news: News, tries: int, failure: DeliveryFailed) -> Document:
+        """Return what is noted of a failure: whether the event is a dead letter now, or when it is due."""
+        if failure.cut_short:
+            return {}
+        place = {"tries": tries, "reason": str(failure)}
+        if self._is_dead(news, tries):
+            return {**place, "dead": True}
+        return {**place, "due": self._due(tries, failure)}
+
     @staticmethod
-    def _failed_place(tries: int, failure: DeliveryFailed) -> Document:
+    def _due(tries: int, failure: DeliveryFailed) -> datetime.datetime:
         wait = max(failure.retry_after or 0.0, pause(tries, MAX_PAUSE))
-        due = now() + datetime.timedelta(seconds=wait)
-        return {"tries": tries, "due": due, "reason": str(failure)}
+        return now() + datetime.timedelta(seconds=wait)
 
 
 def wants(subscriber: Subscriber, news: News) -> bool:

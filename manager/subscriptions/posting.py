@@ -35,6 +35,7 @@ class DeliveryFailed(Exception):
         retry_after: seconds for which the other side wants to be left alone.
         gone: it has unsubscribed.
         away: it did not answer, or is overloaded: there is no use in asking for something else.
+        cut_short: it had less time than anybody may take, and may have been told.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class DeliveryFailed(Exception):
         retry_after: float | None = None,
         gone: bool = False,
         away: bool = False,
+        cut_short: bool = False,
     ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
         self.gone = gone
         self.away = away
+        self.cut_short = cut_short
 
 
 class Answer(NamedTuple):
@@ -114,16 +117,16 @@ class Poster:
         except (http.client.RemoteDisconnected, ConnectionError) as error:
             self.close()
             if not is_kept:
-                raise _unanswered(error) from error
+                raise _unanswered(error, seconds) from error
             # it was closed while nothing was sent, as servers do after a while
             try:
                 answer = self._exchange(body, headers, seconds)
             except (OSError, http.client.HTTPException) as again:
                 self.close()
-                raise _unanswered(again) from again
+                raise _unanswered(again, seconds) from again
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise _unanswered(error) from error
+            raise _unanswered(error, seconds) from error
         if not http.client.OK <= answer.status < http.client.MULTIPLE_CHOICES:
             raise _refused(answer)
         return answer
@@ -256,11 +259,12 @@ def _context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _unanswered(error: Exception) -> DeliveryFailed:
+def _unanswered(error: Exception, seconds: float) -> DeliveryFailed:
     if isinstance(error, _ForbiddenError):
         return DeliveryFailed(str(error), away=True)
     if isinstance(error, TimeoutError):
-        return DeliveryFailed("no answer in time", away=True)
+        cut_short = seconds < ANSWER_SECONDS
+        return DeliveryFailed("no answer in time", away=True, cut_short=cut_short)
     if isinstance(error, http.client.HTTPException):
         return DeliveryFailed(f"not a valid HTTP answer ({type(error).__name__})", away=True)
     return DeliveryFailed(f"no connection ({type(error).__name__})", away=True)

@@ -185,7 +185,7 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                 dispatcher.tally.count_refused()
                 if not is_served:
                     marks_all = moment - marked >= _MARK_SECONDS
-                    _count_all(jobs, dispatcher.tally, lease, marks_all=marks_all)
+                    _count_all(jobs, dispatcher.tally, goes_on, marks_all=marks_all)
                     marked = moment if marks_all else marked
             if is_served:
                 dispatcher.step()
@@ -227,7 +227,9 @@ def _rebuild(
     return tally.rebuild(goes_on)
 
 
-def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease, *, marks_all: bool) -> None:
+def _count_all(
+    jobs: PipelineJobStore, tally: Tally, goes_on: Callable[[], bool], *, marks_all: bool
+) -> None:
     """Count what is new, of which nobody is to be told.
 
     What comes meanwhile is counted next time, with what comes until then: each count costs the database
@@ -237,10 +239,10 @@ def _count_all(jobs: PipelineJobStore, tally: Tally, lease: Lease, *, marks_all:
     Args:
         jobs: what happens.
         tally: which counts.
-        lease: which this process has.
+        goes_on: whether this process is still the one who may.
         marks_all: whether those jobs are to be marked, too.
     """
-    while lease.keep() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
+    while goes_on() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
         quiet = {head["_id"]: head for head in heads if tally.has_counted(head)}
         counted = tally.count([head for head in heads if head["_id"] not in quiet])
         is_last = len(heads) < _MAX_COUNTED
@@ -278,7 +280,7 @@ def catch_up(rx: Reactor, jobs: PipelineJobStore, *, rebuild: bool = False) -> b
         if is_served:
             # who tells them counts
             return jobs.untold.fresh(1) == []
-        _count_all(jobs, tally, lease, marks_all=True)
+        _count_all(jobs, tally, lease.keep, marks_all=True)
         return True
     finally:
         lease.give_back()

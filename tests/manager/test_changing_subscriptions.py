@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,9 +16,12 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
-from manager.subscriptions import service
+from manager.subscriptions import roster, service
+from manager.subscriptions.dispatcher import Dispatcher
+from reactors.runtime import Reactor
 from tests.actor import Actor
-from tests.manager.receiving import Receiver, until
+from tests.conftest import ROOT
+from tests.manager.receiving import Receiver, Told, until
 from tests.manager.test_subscriptions import define, dispatching, send
 
 
@@ -162,3 +167,43 @@ def test_a_dispatcher_ends_soon_whoever_hangs(actor: Actor, job: Document) -> No
             until(lambda: all(each.seen for each in hanging))
             began = time.monotonic()
         assert time.monotonic() - began < service.HANDOVER_SECONDS / 3
+
+
+def test_who_is_added_misses_nothing_that_is_in_hand_for_others(
+    actor: Actor, job: Document
+) -> None:
+    may_answer = threading.Event()
+    may_answer.set()
+
+    def answer(_: Told) -> int:
+        may_answer.wait(20)
+        return 204
+
+    with Receiver(answer) as slow, Receiver() as lab:
+        define(actor, {"name": "slow", "url": slow.url})
+        actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+        rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
+        subscriptions = Subscriptions(actor.jobs.db)
+        dispatcher = Dispatcher(actor.jobs, subscriptions, rx.logger)
+
+        def step_until(condition: Callable[[], bool]) -> None:
+            def happened() -> bool:
+                dispatcher.step()
+                return condition()
+
+            until(happened)
+
+        dispatcher.serve(*roster.read(rx, actor.jobs, subscriptions))
+        step_until(lambda: slow.names() == ["create"] and not actor.jobs.untold.count())
+        may_answer.clear()
+        add(actor, "lab", lab.url)
+        send(actor, job, "run")
+        step_until(lambda: len(slow.seen) == 2)
+        # which it looks for once a second
+        dispatcher.serve(*roster.read(rx, actor.jobs, subscriptions))
+        may_answer.set()
+        send(actor, job, "update")
+        step_until(lambda: slow.names() == ["create", "run", "update"])
+        step_until(lambda: not actor.jobs.untold.count())
+        dispatcher.finish()
+        assert lab.names() == ["run", "update"]

@@ -57,7 +57,7 @@ def test_what_comes_while_it_is_counted_waits_for_the_next_time(
     monkeypatch.setattr(Tally, "count", count_while_more_comes)
     lease = service.Lease(jobs.untold)
     assert lease.take()
-    service._count_all(jobs, tally, lease, marks_all=True)
+    service._count_all(jobs, tally, lease.keep, marks_all=True)
     assert counts == [1]
     assert events(actor) == {"create": 1, "run": 1}
 
@@ -73,21 +73,37 @@ def test_a_job_is_not_written_to_each_time_that_it_is_counted(actor: Actor, job:
 
     for updates in range(1, 4):
         send(actor, job, "update" if updates > 1 else "run")
-        service._count_all(jobs, tally, lease, marks_all=False)
+        service._count_all(jobs, tally, lease.keep, marks_all=False)
         assert sum(events(actor).values()) == updates + 1
         assert mark() == 0
     # another process goes on where this one was killed
     tally = Tally(jobs)
-    service._count_all(jobs, tally, lease, marks_all=False)
+    service._count_all(jobs, tally, lease.keep, marks_all=False)
     assert events(actor) == {"create": 1, "run": 1, "update": 2}
-    service._count_all(jobs, tally, lease, marks_all=False)
+    service._count_all(jobs, tally, lease.keep, marks_all=False)
     assert mark() is None
     send(actor, job, "update")
-    service._count_all(jobs, tally, lease, marks_all=False)
+    service._count_all(jobs, tally, lease.keep, marks_all=False)
     assert mark() == 4
-    service._count_all(jobs, tally, lease, marks_all=True)
+    service._count_all(jobs, tally, lease.keep, marks_all=True)
     assert mark() is None
     assert events(actor) == {"create": 1, "run": 1, "update": 3}
+
+
+def test_a_job_that_is_removed_after_it_was_counted_is_counted_no_second_time(
+    actor: Actor, job: Document, admin_token: str
+) -> None:
+    jobs, tally = actor.jobs, Tally(actor.jobs)
+    assert tally.rebuild()
+    lease = service.Lease(jobs.untold)
+    assert lease.take()
+    send(actor, job, "run", "update")
+    service._count_all(jobs, tally, lease.keep, marks_all=False)
+    actor.send({"uuid": job["uuid"], "action": "delete", "force": True, "token": admin_token})
+    # another process goes on where this one was killed
+    service._count_all(jobs, Tally(jobs), lease.keep, marks_all=False)
+    assert events(actor) == {"create": 1, "run": 1, "update": 1}
+    assert jobs.untold.count() == 0
 
 
 def test_what_is_told_is_counted_once_and_counted_again_on_demand(

@@ -6,7 +6,12 @@ import base64
 import datetime
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -420,6 +425,48 @@ def test_one_attempt_is_one_whoever_waits_for_it(actor: Actor, job: Document) ->
         (letter,) = Subscriptions(actor.jobs.db).dead_letters("lab")
         assert (letter["event"], letter["tries"]) == ("update", 1)
         assert actor.jobs.untold.count() == 0
+
+
+def test_an_execution_that_has_no_more_time_makes_no_dead_letter(
+    actor: Actor, job: Document
+) -> None:
+    """What it could not wait for may have been told."""
+
+    def answer(_: Told) -> int:
+        time.sleep(0.4)
+        return 204
+
+    with Receiver(answer) as receiver:
+        settings = {"_REACTOR_DELIVERIES_ATTEMPTS": "1", "_REACTOR_DELIVERIES_DISPATCHER": "true"}
+        define(actor, {"name": "lab", "url": receiver.url}, **settings)
+        send(actor, job, "run", *["update"] * 5)
+        del actor.environ["_REACTOR_DELIVERIES_DISPATCHER"]
+        # more than an execution has time for
+        send(actor, job, "update")
+        assert len(receiver.seen) < 8
+        assert Subscriptions(actor.jobs.db).dead_letters("lab") == []
+        assert actor.main(arguments=("drain",)).code == 0
+        names = receiver.names()
+        assert (names[0], names.count("create"), names.count("run")) == ("create", 1, 1)
+        assert Subscriptions(actor.jobs.db).dead_letters("lab") == []
+
+
+def test_what_was_buried_when_a_dispatcher_dies_is_told_by_no_other(
+    actor: Actor, job: Document
+) -> None:
+    answers = iter([503])
+    with Receiver(lambda _: next(answers, 204)) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url}, _REACTOR_DELIVERIES_ATTEMPTS="1")
+        actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **actor.environ}
+        dying = [sys.executable, "-m", "tests.reliability.dying", "Subscriptions.bury after", "1"]
+        done = subprocess.run(dying, env=environ, cwd=ROOT, check=False)
+        assert done.returncode == -signal.SIGKILL
+        with dispatching(actor):
+            until(lambda: not actor.jobs.untold.count())
+        assert receiver.names() == []
+        (letter,) = Subscriptions(actor.jobs.db).dead_letters("lab")
+        assert letter["event"] == "create"
 
 
 def test_a_letter_that_cannot_be_formatted_stays_one_and_says_why(

@@ -12,10 +12,11 @@ from typing import Any
 
 from datacatalog.linkedstores.pipelinejob.untold import Untold
 from datacatalog.linkedstores.statistics.tally import Tally
+from datacatalog.linkedstores.subscriptions import Subscriptions
 from manager.subscriptions.webhook import Webhook
 from pipelinejobs import app
 
-_STEPS: dict[str, type] = {"Tally": Tally, "Untold": Untold, "Webhook": Webhook}
+_STEPS: dict[str, type] = {kind.__name__: kind for kind in (Subscriptions, Tally, Untold, Webhook)}
 
 
 def die_at(point: str, count: int) -> None:

@@ -24,7 +24,7 @@ from datacatalog.linkedstores.pipelinejob.former_salts import FORMER as FORMER_S
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from pymongo.collection import Collection
 
@@ -299,13 +299,22 @@ class Untold:
         waiting = self.jobs.count_documents(fresh) + self.removed.count_documents(fresh)
         return waiting + self.behind.count_documents({})
 
-    def begin(self, subscriber: str, since: datetime.datetime) -> None:
-        """Note that a new subscriber is behind on what was handed out since a moment."""
+    def begin(
+        self, subscriber: str, since: datetime.datetime, in_hand: Container[Any] = ()
+    ) -> None:
+        """Note that a new subscriber is behind on what was handed out since a moment.
+
+        Args:
+            subscriber: its name.
+            since: when it subscribed.
+            in_hand: the `_id`s of jobs of which something is being handed out, to others alone.
+        """
         left = []
         for job in self.jobs.find({history.UPDATED: {"$gte": since}}, {**_HEAD, "history.date": 1}):
             try:
                 number = _number_since(job, since)
-                is_behind = number < job.get(UNTOLD, total(job))
+                end = total(job)
+                is_behind = number < (end if job["_id"] in in_hand else job.get(UNTOLD, end))
             except DAMAGE:
                 number, is_behind = 0, True
             if is_behind:

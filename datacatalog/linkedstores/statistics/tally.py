@@ -110,7 +110,11 @@ class Tally:
         self._batch, self._ahead = found["batch"], dict(found["ahead"])
         if self._ahead:
             wanted = {"_id": {"$in": [*self._ahead]}, UNTOLD: {"$gte": 0}}
-            marks = {job["_id"]: job[UNTOLD] for job in self._untold.jobs.find(wanted, {UNTOLD: 1})}
+            marked = itertools.chain(
+                self._untold.jobs.find(wanted, {UNTOLD: 1}),
+                self._untold.removed.find(wanted, {UNTOLD: 1}),
+            )
+            marks = {job["_id"]: job[UNTOLD] for job in marked}
             self._ahead = {
                 job: number
                 for job, number in self._ahead.items()
