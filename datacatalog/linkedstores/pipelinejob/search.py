@@ -127,8 +127,10 @@ class JobSearch:
             self._first_pages[field, upwards] = _place(page.rows, field)
         rows, onward, behind = page.rows, page.cursor, None
         if not rows and cursor is not None:
-            # where the search was broken off: on one side is what comes before, on the other what follows
-            behind = page.cursor
+            # where the search was broken off, or began: on one side is what comes before, on the other
+            # what follows
+            here = page.cursor or cursor
+            onward, behind = (here, page.cursor) if back else (page.cursor, here)
         elif rows and back:
             rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
         elif rows and cursor is not None:
