@@ -32,10 +32,11 @@ $(INSTALLED): pyproject.toml
 	@echo 'Installing into .venv, which takes a minute or less.'
 	$(PYTHON) -m venv .venv
 	@set -- $(EVERYTHING); \
-	if ! $(BIN)/pip config list | grep --quiet '\.index-url=' && \
-		$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^ *"\(uv==[^"]*\)".*/\1/p' pyproject.toml)" && \
-		$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode "$$@"; then exit 0; fi; \
-	echo 'uv does not install here: pip does, in a minute or two.'; \
+	if $(BIN)/pip config list | grep '\.index-url=' >/dev/null; then \
+		echo 'pip has an index of its own here, and takes a minute or two.'; \
+	elif $(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^ *"\(uv==[^"]*\)".*/\1/p' pyproject.toml)" && \
+		$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode "$$@"; then exit 0; \
+	else echo 'uv does not install here: pip does, in a minute or two.'; fi; \
 	$(BIN)/pip install --disable-pip-version-check "$$@"
 	touch $@
 
@@ -142,8 +143,7 @@ stop:  ## stop the local database
 
 clean:  ## stop the local database, remove it and all that was installed or built
 	-test ! -x $(BIN)/python || $(BIN)/python -m local.database stop
-	@test ! -f .dmypy.json || $(BIN)/dmypy stop >/dev/null 2>&1 || true
-	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .dmypy.json .ruff_cache .import_linter_cache .hypothesis mutants
+	rm -rf .venv .local build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help install up image deploy nonce nonces alias logs shell init-pipeline init-job postdeploy tests-local requirements demo browser engines services test pytest lint check pictures soak bench audit mutate format stop clean
