@@ -1,7 +1,7 @@
 """`make check`: what can be said about one file in seconds.
 
-The linters look at that file alone. mypy's daemon checks all types: the first time takes half a
-minute, then it stays, and knows what has changed. Of the tests, those run that are called after the
+The linters look at that file alone. mypy checks all types: the first time takes half a minute, then it
+knows from its cache what has not changed. Of the tests, those run that are called after the
 module: `tests/manager/**/test_messages*.py` for `manager/messages.py`.
 """
 
@@ -36,7 +36,7 @@ def commands(file: Path, folder: Path) -> list[list[str]]:
         ["ruff", "format", "--check", name],
         ["ruff", "check", name],
         ["python", "-m", "audit.prose", name],
-        ["dmypy", "run", "--timeout", "3600"],
+        ["mypy"],
         *([["pytest", "-n", "0", "-q", "-x", *tests]] if tests else []),
     ]
 

@@ -98,11 +98,19 @@ class Backend:
 
     def _of_local_files(self) -> dict[str, str]:
         """Return what `make up` keeps: of its database, if that is used, and of its gateway likewise."""
-        names = list(SECRETS) if self.is_local else []
+        found = self._kept(*SECRETS) if self.is_local else {}
         cache = self.client_cache
         leads_here = cache is not None and cache.resolve() == self._local_cache.resolve()
         if leads_here and SERVER not in self._given:
-            names += (ACTOR, NONCE)
+            pair = self._kept(ACTOR, NONCE)
+            named = settings.section_of(self._settings, "pipelines").get("job_manager_id")
+            # the nonce is for that id, and for no other name of the actor
+            if not named or named == pair.get(ACTOR):
+                found |= pair
+        return found
+
+    def _kept(self, *names: str) -> dict[str, str]:
+        """Return what `make up` keeps in files of these names."""
         files = {name: self.folder / "abaco" / name.lower() for name in names}
         return {name: file.read_text().strip() for name, file in files.items() if file.is_file()}
 
@@ -261,6 +269,8 @@ class Backend:
         if not (self.catalog.admin_key and self.catalog.admin_secret):
             missing = " and ".join(name for name in SECRETS if not self.environ.get(name))
             message = f"there are no administrative tokens: set {missing}, to what the actor has"
+            if not self.is_local and len(self._kept(*SECRETS)) == len(SECRETS):
+                message += f"; those of `make up` are not used where {AUTHN} names a database"
             raise UsageError(message)
         return get_admin_token(
             self.catalog.admin_key, self.catalog.admin_secret, self.catalog.admin_lifetime

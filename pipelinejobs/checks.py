@@ -133,9 +133,8 @@ def _subscriptions(backend: Backend, subject: str) -> Iterator[Finding]:
     """Say who is behind."""
     is_well = True
     for each in subscribing.overview(backend):
-        found = (
-            f"{each.name} is {each.status}: {each.lag.events:,} events, {each.lag_seconds:,.0f} s"
-        )
+        events = "1 event" if each.lag.events == 1 else f"{each.lag.events:,} events"
+        found = f"{each.name} is {each.status}: {events}, {each.lag_seconds:,.0f} s"
         if each.status not in (subscribing.WELL, subscribing.ENDED):
             is_well = False
             reason = f" ({each.kept['error']})" if each.kept.get("error") else ""

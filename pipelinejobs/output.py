@@ -141,7 +141,8 @@ def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> i
             fit = fit[:-1]
         _print_grid(filled(found, fit))
         if left_out := len(fitting(columns, screen)) - len(fit):
-            note(f"{left_out} more columns need a wider terminal, a pipe, or --output csv")
+            needs = "column needs" if left_out == 1 else "columns need"
+            note(f"{left_out} more {needs} a wider terminal, a pipe, or --output csv")
     return len(found)
 
 

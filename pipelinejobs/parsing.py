@@ -37,7 +37,8 @@ def moment(age: str | None) -> datetime.datetime | None:
     match = _AGE.fullmatch(age.strip())
     if match is None:
         problem = (
-            f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w"
+            f"{age!r:.40} is not an age: give a number and a unit, such as 90s, 15m, 2h, 3d or 1w, "
+            "or a date, such as 2030-01-31"
         )
         raise UsageError(problem)
     seconds = float(match[1]) * _UNITS[match[2]]

@@ -64,11 +64,17 @@ Older = Annotated[
     ),
 ]
 Idle = Annotated[
-    str | None, typer.Option(metavar="AGE", help="Without an event for this long, such as 15m.")
+    str | None,
+    typer.Option(
+        metavar="WHEN", help="Without an event for this long, or since, such as 15m or 2030-01-31."
+    ),
 ]
 Containing = Annotated[
     str,
-    typer.Option("--text", help="Contains this in its uuid, session, path, agent, task or data."),
+    typer.Option(
+        "--text",
+        help="Contains this in its uuid, title, session, path, agent, task, last event or data.",
+    ),
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="The hidden ones instead.")]
 Event = Annotated[

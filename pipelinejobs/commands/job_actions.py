@@ -110,7 +110,7 @@ def create(
     output.record(result, output_format)
     if exists:
         output.note("it exists already: nothing was changed")
-    if output_format is Format.table:
+    if output_format is Format.table and result["state"] in TRANSITIONS["run"].sources:
         output.note(
             f'to report on it: curl "$(pipelinejobs token job {result["uuid"]} --callback)'
             "&event=run\" -H 'Content-Type: application/json' -d '{}'"

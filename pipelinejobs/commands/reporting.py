@@ -24,7 +24,9 @@ def register(group: typer.Typer) -> None:
 
 def run() -> NoReturn:
     """Be this command alone, as `pipelinejobs report`."""
-    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    app = typer.Typer(
+        pretty_exceptions_enable=False, rich_markup_mode="markdown", add_completion=False
+    )
     register(app)
     try:
         app(sys.argv[2:], prog_name="pipelinejobs report")

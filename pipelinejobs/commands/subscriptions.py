@@ -84,6 +84,7 @@ def add(
         "allow_private": allow_private,
     }
     subscribing.add(backend_of(context), given)
+    output.note(f"try it: pipelinejobs subscriptions test {name}")
 
 
 def remove(context: typer.Context, name: _Name) -> None:
@@ -115,5 +116,6 @@ def replay(
     """Tell dead letters again, and try at once what has failed; exit code 1 if something is left."""
     told, left = subscribing.replay(backend_of(context), name, letter)
     output.record({"told": told, "left": left}, output_format)
+    output.note("these are the dead letters; what waits is tried again now by whoever delivers")
     if left:
         raise typer.Exit(FAILED)

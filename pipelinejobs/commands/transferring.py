@@ -121,6 +121,8 @@ def import_(context: typer.Context, file: File) -> None:
             bar.advance(task, sum(item.collection != BUCKETS for item in batch))
     for text in conflicts[:_MAX_SHOWN]:
         output.note(text)
+    if conflicts:
+        output.note("what is there stays: to restore an export, import it into an empty database")
     left = len(conflicts)
     # what has come in may have been handed out, and so counted, where it comes from
     Tally(backend.jobs).forget()

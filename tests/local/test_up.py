@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -234,10 +235,10 @@ def create(up: Up, data: dict[str, Any]) -> tuple[str, str]:
     return answer["uuid"], answer["token"]
 
 
-def move(up: Up, uuid: str, token: str) -> str:
-    """Move a job to RUNNING by a message; return the state that it has then."""
+def move(up: Up, uuid: str, token: str, event: str = "run") -> str:
+    """Move a job by a message; return the state that it has then."""
     with up.client() as client:
-        client.ask("jobs-manager", {"uuid": uuid, "name": "run", "token": token})
+        client.ask("jobs-manager", {"uuid": uuid, "name": event, "token": token})
     return str(up.stored(uuid)["state"])
 
 
@@ -387,6 +388,31 @@ def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
     assert LocalDatabase(restarts.up.folder / ".local").status() is None
     assert "Traceback" not in restarts.up.log.read_text()
     restarts.up.start()
+
+
+def test_an_export_is_restored_into_the_database_of_make_up(tmp_path: Path) -> None:
+    up = Up(tmp_path).start()
+    job, token = create(up, {"dear": True})
+    assert move(up, job, token) == "RUNNING"
+    python, local = sys.executable, f"--folder {tmp_path}/.local"
+    export = f"{tmp_path}/catalog.ndjson"
+    console = f"PYTHONPATH={ROOT} {python} -m pipelinejobs --local {tmp_path}/.local"
+    shell(f"{console} export {export}")
+    assert up.interrupt() == 0
+    shutil.rmtree(tmp_path / ".local" / "database")
+    database = f"cd {ROOT} && {python} -m local.database"
+    shell(f"{database} start {local}")
+    assert "in conflict: 0" in shell(f"{console} import {export}")
+    assert "jobs with problems: 0" in shell(f"{console} verify")
+    shell(f"{database} stop {local}")
+    up.start()
+    try:
+        assert up.history(job) == ["create", "run"]
+        with up.client() as client:
+            eventually(is_in_status(client, "jobs-manager", "READY"))
+        assert move(up, job, token, "finish") == "FINISHED"
+    finally:
+        up.interrupt()
 
 
 # Another database

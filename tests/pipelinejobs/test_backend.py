@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SERVER, TOKEN, Backend
+from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
+from pipelinejobs.exceptions import UsageError
 
 ELSEWHERE = "mongodb://db.example.org"
 CACHED = {"baseurl": "http://cached", "access_token": "cached-token"}
@@ -35,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
         ({SERVER: "http://mine"}, {SERVER: "http://mine", TOKEN: None, ACTOR: None, NONCE: None}),
         ({"_abaco_actor_id": "mine"}, {"_abaco_actor_id": "mine"}),
         ({}, {"_abaco_actor_id": ALIAS}),
-        ({ACTOR: "mine"}, {"_abaco_actor_id": "mine", ACTOR: "mine"}),
+        # the nonce is for the actor's id, and for no other name
+        ({ACTOR: "mine"}, {"_abaco_actor_id": "mine", ACTOR: "mine", NONCE: None}),
+        ({ACTOR: "kept-actor"}, {ACTOR: "kept-actor", NONCE: "kept-nonce"}),
     ],
 )
 def test_of_the_sources_of_a_variable_the_first_is_believed(
@@ -43,6 +46,14 @@ def test_of_the_sources_of_a_variable_the_first_is_believed(
 ) -> None:
     environ = Backend(folder, given).environ
     assert {name: environ.get(name) for name in found} == found
+
+
+def test_where_there_is_a_secret_that_is_not_used_it_is_said_why(folder: Path) -> None:
+    (folder / "abaco" / SECRETS[0].lower()).write_text("kept-key")
+    (folder / "abaco" / SECRETS[1].lower()).write_text("kept-secret")
+    assert Backend(folder, {}).admin_token()
+    with pytest.raises(UsageError, match=f"not used where {AUTHN} names a database"):
+        Backend(folder, {AUTHN: ELSEWHERE}).admin_token()
 
 
 def test_without_any_source_there_is_an_actor_to_look_for(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_what_is_away_is_bad(
     assert done.code == 1
     assert rows["gateway"]["status"] == "bad"
     assert "http://127.0.0.1:9 does not answer" in rows["gateway"]["found"]
-    assert rows["subscriptions"]["found"].startswith("lab is behind: 1 events, 3,60")
+    assert rows["subscriptions"]["found"].startswith("lab is behind: 1 event, 3,60")
     assert rows["indexes"]["found"] == "missing: jobs.child_of"
     assert rows["database"]["status"] == "ok"
     assert "a-secret-token" not in done.out + done.err
