@@ -324,16 +324,18 @@ def test_each_failure_puts_the_next_attempt_off_longer(
 ) -> None:
     def failure() -> float:
         """Return the seconds until the next attempt after one more failure."""
-        time_passes(jobs)
         tenant.plan(*DOWN)
-        actor.send(event(job, "update"))
+        asked = len(tenant.requests)
+        # on a busy machine, an execution may have no time left to ask
+        while len(tenant.requests) == asked:
+            time_passes(jobs)
+            actor.send(event(job, "update"))
         (found,) = jobs.untold.behind.find()
         now = datetime.datetime.now(datetime.timezone.utc)
         return float((found["behind"]["events_manager"]["due"] - now).total_seconds())
 
     delays = [failure() for _ in range(5)]
-    time_passes(jobs)
-    actor.send(event(job, "update"))
+    assert actor.main(arguments=("drain",)).code == 0
     assert waiting(actor) == []
     after_success = failure()
 
