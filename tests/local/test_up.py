@@ -390,6 +390,7 @@ def test_a_database_that_a_killed_gateway_left_is_used_and_stopped_in_the_end(
     restarts.up.start()
 
 
+@pytest.mark.long
 def test_an_export_is_restored_into_the_database_of_make_up(tmp_path: Path) -> None:
     up = Up(tmp_path).start()
     job, token = create(up, {"dear": True})
