@@ -103,7 +103,7 @@ def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _copy(settings: Settings, options: argparse.Namespace) -> int:
     from abaco.folders import own_folder  # noqa: PLC0415 - the other commands do without
-    from abaco.store.copying import copy  # noqa: PLC0415 - likewise
+    from abaco.store.copying import copy  # noqa: PLC0415 - the other commands do without
 
     if not options.former.exists():
         message = f"{options.former}: there is no such file"

@@ -86,7 +86,7 @@ def _limit(session: Any, timeout: float, origin: tuple[str, str | None, int | No
     that leads to another server is not followed: it could be a private one.
     """
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - comes with agavepy
-    from requests.exceptions import (  # noqa: PLC0415 - likewise
+    from requests.exceptions import (  # noqa: PLC0415 - comes with agavepy
         ContentDecodingError,
         InvalidURL,
         ReadTimeout,
@@ -113,7 +113,7 @@ def _limit(session: Any, timeout: float, origin: tuple[str, str | None, int | No
                     response.close()
                     raise ReadTimeout(request=request)
             response._content = bytes(content)  # noqa: SLF001 - where requests keeps it
-            response._content_consumed = True  # noqa: SLF001 - likewise
+            response._content_consumed = True  # noqa: SLF001 - where requests keeps it
             return response
 
     for scheme in ("https://", "http://"):

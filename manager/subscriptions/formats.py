@@ -85,7 +85,7 @@ def _cloud_event(
     form: str, identifier: str, name: str, content: Any, more: Mapping[str, Any]
 ) -> Made:
     from cloudevents.core.bindings import http  # noqa: PLC0415 - for this form only
-    from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415 - likewise
+    from cloudevents.core.v1.event import CloudEvent  # noqa: PLC0415 - for this form only
 
     attributes = {
         "id": identifier,

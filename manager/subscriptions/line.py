@@ -13,7 +13,12 @@ from datacatalog import mongo
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, total
-from manager.subscriptions.posting import ANSWER_SECONDS, MAX_RETRY_AFTER, DeliveryFailed
+from manager.subscriptions.posting import (
+    ANSWER_SECONDS,
+    MAX_RETRY_AFTER,
+    DeliveryFailed,
+    Unformattable,
+)
 from manager.subscriptions.subscriber import News, moment_of, tell
 
 if TYPE_CHECKING:
@@ -370,6 +375,8 @@ class Line:
         try:
             tell(self.subscriber, news, seconds)
         except DeliveryFailed as failure:
+            if isinstance(failure, Unformattable):
+                self._dispatcher.logger.debug("", exc_info=failure)
             self._note_failure(failure)
             raise
         with self._dispatcher.lock:

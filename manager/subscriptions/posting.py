@@ -54,6 +54,10 @@ class DeliveryFailed(Exception):
         self.cut_short = cut_short
 
 
+class Unformattable(DeliveryFailed):
+    """Something could not be formatted, of what others have written into the database."""
+
+
 class Answer(NamedTuple):
     """What a POST was answered."""
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from datacatalog import mongo
-from manager.subscriptions.posting import DeliveryFailed
+from manager.subscriptions.posting import DeliveryFailed, Unformattable
 
 if TYPE_CHECKING:
     import datetime
 
     from datacatalog.linkedstores.pipelinejob.history import Entry
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
-
-_log = logging.getLogger(__name__)
 
 
 class News(NamedTuple):
@@ -58,7 +55,7 @@ def tell(subscriber: Subscriber, news: News, seconds: float) -> None:
     """Have a subscriber told, whatever others have written into the database.
 
     Raises:
-        DeliveryFailed: it was not told.
+        DeliveryFailed: it was not told; Unformattable: there is no way to say it.
         PyMongoError: the database failed.
     """
     try:
@@ -66,9 +63,8 @@ def tell(subscriber: Subscriber, news: News, seconds: float) -> None:
     except (DeliveryFailed, mongo.DatabaseError):
         raise
     except Exception as error:
-        _log.debug("", exc_info=error)
         reason = f"it cannot be formatted: unexpected {type(error).__name__}"
-        raise DeliveryFailed(reason) from error
+        raise Unformattable(reason) from error
 
 
 def state_of(news: News) -> str:

@@ -147,7 +147,7 @@ class SlackHandler(logging.Handler):
             json.dumps({**self._message, "text": text}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=POST_SECONDS):  # noqa: S310 - likewise
+        with urlopen(request, timeout=POST_SECONDS):  # noqa: S310 - http or https, as was checked
             pass
 
     def _failed(self, problem: str) -> None:

@@ -446,8 +446,8 @@ def test_an_execution_that_has_no_more_time_makes_no_dead_letter(
         assert len(receiver.seen) < 8
         assert Subscriptions(actor.jobs.db).dead_letters("lab") == []
         assert actor.main(arguments=("drain",)).code == 0
-        names = receiver.names()
-        assert (names[0], names.count("create"), names.count("run")) == ("create", 1, 1)
+        # what was being told when the time was over is told again
+        assert [*dict.fromkeys(receiver.names())] == ["create", "run", "update"]
         assert Subscriptions(actor.jobs.db).dead_letters("lab") == []
 
 
