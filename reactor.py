@@ -25,7 +25,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from manager.actions import Outcome
     from manager.messages import Message
+    from reactors.attrdict import AttrDict
 
 FOLDER = Path(__file__).resolve().parent
 """Where `config.yml` is that the actor is shipped with; on the platform the root of its image."""
@@ -142,28 +143,30 @@ def drain(rx: Reactor) -> bool:
 
 def open_jobs(rx: Reactor) -> PipelineJobStore:
     """Return the store of jobs that the settings name; nothing is sent to the database yet."""
-    settings.check(rx.settings)
+    opened = [each for each in _opened if each.settings == rx.settings]
+    if not opened:
+        settings.check(rx.settings)
     try:
         catalog = CatalogSettings.from_environ(rx.environ)
+        if opened and opened[0].jobs.catalog == catalog:
+            return opened[0].jobs
         database = mongo.connect(rx.settings.get("mongodb") or {})
     except ValueError as error:
         raise InvalidSettings(str(error)) from error
-    if not _is_of(_opened, database, catalog):
-        _opened[:] = [PipelineJobStore(database, catalog=catalog)]
-    return _opened[0]
+    jobs = PipelineJobStore(database, catalog=catalog)
+    _opened[:] = [_Opened(rx.settings, jobs)]
+    return jobs
 
 
-_opened: list[PipelineJobStore] = []
+class _Opened(NamedTuple):
+    """A store of jobs, and the settings that it was opened with."""
+
+    settings: AttrDict
+    jobs: PipelineJobStore
+
+
+_opened: list[_Opened] = []
 """The store of the last message: a warm process goes on with it, and with what it remembers."""
-
-
-def _is_of(opened: list[PipelineJobStore], database: mongo.Db, catalog: CatalogSettings) -> bool:
-    return any(
-        jobs.db.client is database.client
-        and jobs.db.name == database.name
-        and jobs.catalog == catalog
-        for jobs in opened
-    )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from types import MappingProxyType
@@ -79,7 +80,12 @@ class CatalogSettings(NamedTuple):
     @property
     def namespace(self) -> uuid.UUID:
         """The namespace of this catalog's typed UUIDs (docs/reference/jobs.md#identifiers)."""
-        return uuid.uuid3(uuid.NAMESPACE_DNS, self.dns_domain)
+        return _namespace(self.dns_domain)
+
+
+@functools.lru_cache(maxsize=8)
+def _namespace(domain: str) -> uuid.UUID:
+    return uuid.uuid3(uuid.NAMESPACE_DNS, domain)
 
 
 def _switch(variable: str, source: Mapping[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -62,17 +63,19 @@ def full_name(name: str, subname: str | None) -> str:
     return f"{name} {subname}" if subname else name
 
 
-def forms(secret: str) -> set[str]:
+# a warm process meets the same ones with every message
+@functools.lru_cache(maxsize=128)
+def forms(secret: str) -> frozenset[str]:
     """Return a secret as it stands in strings, URLs, JSON documents and Python literals."""
     if _SAME_EVERYWHERE.fullmatch(secret):
-        return {secret}
+        return frozenset({secret})
     urls = {
         quote(secret, errors="surrogatepass"),
         quote(secret, safe="", errors="surrogatepass"),
         quote_plus(secret, errors="surrogatepass"),
     }
     literals = {json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)}
-    return {secret, *urls, *(literal[1:-1] for literal in literals)}
+    return frozenset({secret, *urls, *(literal[1:-1] for literal in literals)})
 
 
 class Formatter(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 import time
 from pathlib import Path
@@ -162,12 +163,7 @@ def _parse_list(variable: str, text: str) -> list[Any]:
 
 def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]:
     """Return the values that must never reach a log."""
-    found = {
-        text
-        for name, text in environ.items()
-        if name.startswith(PREFIX) or _SECRET_NAME.search(name)
-        if not name.endswith(_HARMLESS_NAMES)
-    }
+    found = {text for name, text in environ.items() if _is_secret(name)}
     _collect(settings, found)
     # a switch or a level is not a secret, and to black it out would spoil every line
     return found - _HARMLESS
@@ -176,9 +172,21 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
 _HARMLESS |= {text.upper() for text in _HARMLESS}
 
 
+def _is_secret(variable: str) -> bool:
+    """Tell whether the value of a variable is taken for a secret."""
+    is_named_so = variable.startswith(PREFIX) or _is_named_secret(variable)
+    return is_named_so and not variable.endswith(_HARMLESS_NAMES)
+
+
+# a warm process meets the same names with every message
+@functools.lru_cache(maxsize=512)
+def _is_named_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 def _collect(settings: Mapping[str, Any], found: set[str]) -> None:
     for key, value in settings.items():
         if isinstance(value, dict):
             _collect(value, found)
-        elif isinstance(value, str) and _SECRET_NAME.search(str(key)):
+        elif isinstance(value, str) and _is_named_secret(str(key)):
             found.add(value)

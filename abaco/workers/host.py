@@ -36,6 +36,7 @@ import sys
 import threading
 import time
 import traceback
+from _signal import getsignal  # without the enum of the public one
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -123,8 +124,13 @@ def run_batch(
 def begin(environment: dict[str, str]) -> tuple[int, set[threading.Thread]]:
     """Give the process the environment of a message; return the processor time, and the threads."""
     before, known = cpu(), set(threading.enumerate())
-    os.environ.clear()
-    os.environ.update(environment)
+    for name in [*os.environ]:
+        if name not in environment:
+            del os.environ[name]
+    for name, value in environment.items():
+        # most are the same for one message after the other, and each costs more than a look
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     time.tzset()
     return before, known
 
@@ -254,7 +260,7 @@ class State:
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._environment = os.environ
         self._handlers = {
-            number: signal.getsignal(number)
+            number: getsignal(number)
             for number in signal.valid_signals()
             if number not in (signal.SIGKILL, signal.SIGSTOP)
         }
@@ -265,13 +271,12 @@ class State:
         for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
         os.environ = self._environment  # noqa: B003 - it is the same object
-        os.environ.clear()
         os.chdir(self._folder)
         sys.argv[:] = self._arguments
         sys.path[:] = self._path
         os.umask(self._mask)
         for number, handler in self._handlers.items():
-            if handler is not None and signal.getsignal(number) is not handler:
+            if handler is not None and getsignal(number) is not handler:
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
 
