@@ -1,7 +1,8 @@
 """Several messages that wait together: the events of each job in one update, those of all jobs in one command.
 
 Only what has nothing to do but append an event is done so, or was done by an earlier delivery. The first
-message that needs more or that is refused ends the batch: it is handled by itself, as all messages are.
+message that needs more ends the batch. One that is refused is left, with those behind it of the same job.
+What is left is handled by itself, as all messages are.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
     # the heads on which the events of each job are decided
     decided: dict[str, StoredJob] = {}
     events: dict[str, list[Event]] = {}
-    messages: list[Message] = []
+    left: set[str] = set()
     for rx, message in simple:
+        if message.uuid in left:
+            continue
         known = decided.get(message.uuid)
         if known is not None:
             # authorizing the event before has taken it
@@ -59,18 +62,20 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
             permit = authorize(rx, message, jobs)
             if known is not None and not permit.remembered:
                 # it was read again: the events before are decided on an older one
-                break
+                left.add(message.uuid)
+                continue
             head = decided.setdefault(message.uuid, permit.job or {})
             key = actions.idempotency_key(rx, message)
             event = actions.event_of(rx, message, message.data, key, head, jobs)
         except (Refusal, JobError):
-            break
+            left.add(message.uuid)
+            continue
         events.setdefault(message.uuid, []).append(event)
         rx.redact.add(message.token)
-        messages.append(message)
     found = jobs.apply_together([(decided[uuid], some) for uuid, some in events.items()])
     applied = {uuid: iter(some) for uuid, some in zip(events, found, strict=True)}
-    done = [(message, next(applied[message.uuid], None)) for message in messages]
+    # of one job, what is left came behind what was applied
+    done = [(message, next(applied.get(message.uuid, iter(())), None)) for _, message in simple]
     return [None if each is None else actions.outcome_of(message, each) for message, each in done]
 
 

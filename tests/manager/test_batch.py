@@ -123,7 +123,6 @@ ENDING: list[tuple[str, Callable[[Document], Any]]] = [
     ("a delete", lambda job: {**without(event(job, ""), "name"), "action": "delete"}),
     ("not JSON", lambda _: "{"),
     ("no message", lambda _: ""),
-    ("a job that is not there", lambda job: event({**job, "uuid": UNKNOWN}, "update")),
     ("data that cannot be stored", lambda job: event(job, "update", data={"n": 2**70})),
     (
         "other settings",
@@ -146,6 +145,26 @@ def test_what_needs_more_than_to_be_appended_is_left_with_all_behind_it(
     assert actor.dump().get("rejected_events", []) == before
     # and what follows is decided on the job as it is
     assert [done["revision"] for done in results(together(actor, update))] == [4]
+
+
+REFUSED: list[tuple[str, Callable[[Document], Any]]] = [
+    ("a wrong token", lambda job: event(job, "update", token="0" * 16)),
+    ("no token", lambda job: without(event(job, "update"), "token")),
+    ("a job that is not there", lambda job: event({**job, "uuid": UNKNOWN}, "update")),
+    ("data that cannot be stored", lambda job: event(job, "update", data={"n": 2**70})),
+]
+
+
+@pytest.mark.parametrize("refused", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_is_refused_holds_up_nothing_but_what_is_behind_it_of_its_job(
+    refused: Callable[[Document], Any], actor: Actor, running: Document, others: list[Document]
+) -> None:
+    sent = [event(running, "update"), refused(running), event(others[0], "update")]
+    behind = {**event(running, "update"), "uuid": refused(running)["uuid"]}
+    handled = together(actor, *sent, behind, event(others[1], "update"))
+    assert [end is not None for end in handled] == [True, False, True, False, True]
+    assert names(actor, running) == ["create", "run", "update"]
+    assert [names(actor, job) for job in others] == [["create", "run", "update"]] * 2
 
 
 AGAIN = {"_abaco_first_attempt": "false"}
@@ -374,7 +393,7 @@ def test_a_message_that_needs_more_leaves_those_of_all_jobs_behind_it(
         actor,
         event(running, "update"),
         event(others[0], "update"),
-        event(others[1], "update", token="0" * 16),
+        {**without(event(others[1], ""), "name"), "action": "delete"},
         event(running, "update"),
     )
     assert [done["uuid"] for done in results(handled)] == [running["uuid"], others[0]["uuid"]]
