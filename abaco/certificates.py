@@ -7,17 +7,19 @@ import fcntl
 import functools
 import ipaddress
 import json
+import logging
 import os
 import re
 import ssl
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from abaco.exceptions import AbacoError, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import trustme
@@ -30,6 +32,8 @@ _ORGANIZATION = "Abaco gateway of this machine"
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 # a name whose last label is a number would be a mistyped address
 _NAME = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+
+_logger = logging.getLogger(__name__)
 
 
 class AuthorityUnusable(ServerError):
@@ -128,7 +132,8 @@ class CertificateAuthority:
             certificate = self.certificate.read_bytes()
             context.load_verify_locations(self.certificate)
             # a ValueError where it is of something else
-            _, *_ = context.get_ca_certs()
+            first, *_ = context.get_ca_certs()
+            self._check_age(first)
             broken = self._key
             key = self._key.read_bytes()
             # it proves that the two belong together, and asks nobody for a password
@@ -140,6 +145,17 @@ class CertificateAuthority:
             )
             raise AuthorityUnusable(message) from error
         return certificate, key
+
+    def _check_age(self, certificate: Mapping[str, Any]) -> None:
+        """Complain of one that has expired: clients of https then refuse the gateway, and say little."""
+        end = str(certificate["notAfter"])
+        if ssl.cert_time_to_seconds(end) < time.time():
+            _logger.warning(
+                "%s expired on %s, and clients refuse what it signs: renew it, or delete it and its key"
+                " for a new authority, which clients must then trust",
+                self.certificate,
+                end,
+            )
 
 
 def _normal(host: str) -> str:

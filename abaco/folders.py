@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from abaco.exceptions import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from abaco.settings import Settings
 
+_MAX_ADDRESS = 300
+
 
 @contextlib.contextmanager
-def own_folder(settings: Settings) -> Iterator[None]:
+def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
     """Make the data folder, for its owner only, and keep other gateways out of it.
+
+    Yields what takes the address of this gateway, to tell it to whoever starts another one.
 
     Raises:
         ServerError: it cannot be used, or is in use.
@@ -26,7 +30,7 @@ def own_folder(settings: Settings) -> Iterator[None]:
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.data.chmod(0o700)
-        lock = (settings.data / "lock").open("w")
+        lock = (settings.data / "lock").open("a+")
     except OSError as error:
         message = (
             f"the data folder {settings.data} cannot be used: {error.strerror}. "
@@ -37,7 +41,18 @@ def own_folder(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another gateway is running with the data folder {settings.data}: stop it, "
-            message += "or name another folder (data) in the configuration"
+            lock.seek(0)
+            address = lock.read(_MAX_ADDRESS)
+            place = f", at {address}" if address else ""
+            message = (
+                f"another gateway is running with the data folder {settings.data}{place}: stop it, "
+                "or name another folder (data) in the configuration"
+            )
             raise ServerError(message) from None
-        yield
+        lock.truncate(0)
+
+        def note(address: str) -> None:
+            lock.write(address)
+            lock.flush()
+
+        yield note

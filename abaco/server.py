@@ -70,10 +70,11 @@ async def serve(settings: Settings, show: Callable[[str], None]) -> None:
             loop.add_signal_handler(number, stop.set)
     _allow_descriptors(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(own_folder(settings))
+        note_address = stack.enter_context(own_folder(settings))
         option = f"--port (with make up, PORT=), or port in {settings.file}"
         listening = [stack.enter_context(_listen(settings, settings.port, option))]
         address = f"http://{_shown(settings.host)}:{listening[0].getsockname()[1]}"
+        note_address(address)
         if settings.tls_port is not None:
             option = f"tls_port in {settings.file}"
             listening.append(stack.enter_context(_listen(settings, settings.tls_port, option)))
@@ -107,9 +108,10 @@ async def _run(
 ) -> None:
     settings, database = gateway.settings, gateway.database
     application = make_application(gateway, prepared.page)
-    servers = [_make_server(gateway, application, None)]
+    authority = CertificateAuthority(settings.data / "authority")
+    servers = [_make_server(gateway, application, authority, None)]
     if settings.tls_port is not None:
-        servers.append(_make_server(gateway, application, settings.host))
+        servers.append(_make_server(gateway, application, authority, settings.host))
     serving: list[asyncio.Task[None]] = []
     background: list[asyncio.Task[None]] = []
     webhooks = events.Webhooks(database)
@@ -162,9 +164,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _make_server(gateway: Gateway, application: ASGIApp, tls_host: str | None) -> uvicorn.Server:
+def _make_server(
+    gateway: Gateway,
+    application: ASGIApp,
+    authority: CertificateAuthority,
+    tls_host: str | None,
+) -> uvicorn.Server:
     limits = gateway.settings.limits
-    authority = CertificateAuthority(gateway.settings.data / "authority")
     connections = protocol.Limits(
         head_seconds=limits.head_seconds, most_connections=limits.connections
     )

@@ -268,15 +268,21 @@ def test_a_start_does_not_load_what_only_the_first_host_needs(folder: Path) -> N
         assert subprocess.check_output(command, cwd=ROOT, text=True) == "nothing\n"
 
 
-def of_its_own_kind(folder: Path, *, ed25519: bool) -> None:
-    """Make an authority that OpenSSL takes for one, and the library that issues certificates does not."""
+def of_its_own_kind(folder: Path, *, ed25519: bool, days: int = 1) -> None:
+    """Make an authority that OpenSSL takes for one, and the library that issues certificates does not.
+
+    Args:
+        folder: for its files.
+        ed25519: what its key is of, rather than of an elliptic curve.
+        days: until it expires.
+    """
     key = Ed25519PrivateKey.generate() if ed25519 else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "elsewhere")])
     now = datetime.datetime.now(datetime.timezone.utc)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, None if ed25519 else hashes.SHA256())
     )
@@ -295,6 +301,16 @@ def test_an_authority_that_makes_no_certificate_is_named_when_one_is_wanted(
     for _ in range(2):
         with pytest.raises(AuthorityUnusable, match=r"ca\.pem and its key make no certificate \("):
             authority.context_for("localhost")
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_an_authority_that_has_expired_is_said_to_have(
+    days: int, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_its_own_kind(folder, ed25519=True, days=days)
+    CertificateAuthority(folder)
+    complaint = f"{folder / 'ca.pem'} expired on "
+    assert [line.startswith(complaint) for line in caplog.messages] == [True] * (days < 0)
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])

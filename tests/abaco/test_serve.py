@@ -82,7 +82,10 @@ def test_an_address_of_another_machine_is_said(refusal: Refuse) -> None:
 def test_a_data_folder_of_another_gateway_is_said(refusal: Refuse, gateway: RunningGateway) -> None:
     data = gateway.settings.data
     said = refusal(data=str(data))
-    assert said.startswith(f"another gateway is running with the data folder {data}: stop it")
+    place = f"another gateway is running with the data folder {data}, at {gateway.url}"
+    assert said.startswith(f"{place}: stop it")
+    # what is asked once more is answered the same
+    assert refusal(data=str(data)) == said
     assert httpx.get(f"{gateway.url}/readyz").status_code == 200
 
 
