@@ -175,8 +175,11 @@ def test_a_job_is_hidden_brought_back_and_removed(
 ) -> None:
     uuid = job["uuid"]
     assert cli("jobs", "delete", uuid, "--direct", "-o", "json").rows["deleted"] == "hidden"
-    refused = cli("jobs", "send", "run", uuid, "--direct")
-    assert (refused.code, "No job exists" in refused.err) == (1, True)
+    for command in (["send", "run"], ["cancel"]):
+        refused = cli("jobs", *command, uuid, "--direct")
+        remedy = f"bring it back with `pipelinejobs jobs undelete {uuid}`"
+        assert refused.err == f"ERROR job {uuid} is hidden and takes no events: {remedy}\n"
+        assert refused.code == 1
     assert cli("jobs", "undelete", uuid, "-o", "json").rows == {
         "uuid": uuid,
         "state": "CREATED",
