@@ -21,7 +21,7 @@ _COLUMNS = (
     Column("lag_seconds", "SECONDS BEHIND", whole=True),
     Column("dead", whole=True),
     Column("delivered", whole=True),
-    Column("error"),
+    Column("error", "LAST ERROR"),
 )
 _DEAD_COLUMNS = (
     Column("id", whole=True),
