@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     from manager.actions import Outcome
     from manager.messages import Message
-    from reactors.attrdict import AttrDict
 
 FOLDER = Path(__file__).resolve().parent
 """Where `config.yml` is that the actor is shipped with; on the platform the root of its image."""
@@ -143,7 +142,9 @@ def drain(rx: Reactor) -> bool:
 
 def open_jobs(rx: Reactor) -> PipelineJobStore:
     """Return the store of jobs that the settings name; nothing is sent to the database yet."""
-    opened = [each for each in _opened if each.settings == rx.settings]
+    # not by their values alone: 1 is equal to true, and no switch
+    described = repr(rx.settings)
+    opened = [each for each in _opened if each.settings == described]
     if not opened:
         settings.check(rx.settings)
     try:
@@ -154,14 +155,14 @@ def open_jobs(rx: Reactor) -> PipelineJobStore:
     except ValueError as error:
         raise InvalidSettings(str(error)) from error
     jobs = PipelineJobStore(database, catalog=catalog)
-    _opened[:] = [_Opened(rx.settings, jobs)]
+    _opened[:] = [_Opened(described, jobs)]
     return jobs
 
 
 class _Opened(NamedTuple):
-    """A store of jobs, and the settings that it was opened with."""
+    """A store of jobs, and the settings that it was opened with, as Python writes them."""
 
-    settings: AttrDict
+    settings: str
     jobs: PipelineJobStore
 
 

@@ -124,13 +124,11 @@ def run_batch(
 def begin(environment: dict[str, str]) -> tuple[int, set[threading.Thread]]:
     """Give the process the environment of a message; return the processor time, and the threads."""
     before, known = cpu(), set(threading.enumerate())
+    # in a third of the time that `clear` takes
     for name in [*os.environ]:
-        if name not in environment:
-            del os.environ[name]
-    for name, value in environment.items():
-        # most are the same for one message after the other, and each costs more than a look
-        if os.environ.get(name) != value:
-            os.environ[name] = value
+        del os.environ[name]
+    # each is set, since a library may have changed one without this dictionary
+    os.environ.update(environment)
     time.tzset()
     return before, known
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, heads
 from datacatalog.mongo import Document
 from datacatalog.tokens import get_admin_token
+from manager.exceptions import InvalidSettings
+from reactors.runtime import Reactor
 from tests.actor import Actor, delete, event, names
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, ROOT
 
 Change = Callable[[PipelineJobStore, Document], object]
 ADMIN_TOKEN = get_admin_token(
@@ -23,6 +27,24 @@ def running(actor: Actor, job: Document) -> Document:
     """A job that the process remembers as RUNNING."""
     actor.bring(job, "run", "update")
     return job
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize(
+    ("valid", "invalid"),
+    # as values of Python, the two are equal
+    [("debug: true", "debug: 1"), ("mongodb: {patience: 0}", "mongodb: {patience: false}")],
+)
+def test_settings_that_become_invalid_are_refused(
+    valid: str, invalid: str, actor: Actor, tmp_path: Path
+) -> None:
+    environ = actor.message()
+    del environ["_REACTOR_MONGODB_PATIENCE"]
+    (tmp_path / "config.yml").write_text(valid)
+    reactor.open_jobs(Reactor(environ, folders=[ROOT, tmp_path]))
+    (tmp_path / "config.yml").write_text(invalid)
+    with pytest.raises(InvalidSettings):
+        reactor.open_jobs(Reactor(environ, folders=[ROOT, tmp_path]))
 
 
 OTHERS: list[tuple[str, Change, str, list[str]]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import hashlib
 import json
 import logging
@@ -158,6 +159,7 @@ ORDERS: dict[str, Callable[[Any], object]] = {
     "complain": lambda text: print(text, file=sys.stderr, flush=True),
     "set": os.environ.update,
     "replace environment": replace,
+    "put": lambda what: os.putenv(*what),
     "chdir": os.chdir,
     "import from": sys.path.append,
     "argument": sys.argv.append,
@@ -208,6 +210,7 @@ def facts() -> dict[str, Any]:
         "pid": os.getpid(),
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
+        "home": home(),
         "arguments": sys.argv,
         "imports": sys.path,
         "timer": signal.getitimer(signal.ITIMER_REAL)[0],
@@ -215,6 +218,13 @@ def facts() -> dict[str, Any]:
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "mask": mask(),
     }
+
+
+def home() -> str:
+    """Return the home folder that libraries in C, and other programs, are told."""
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    return (getenv(b"HOME") or b"").decode()
 
 
 def mask() -> int:

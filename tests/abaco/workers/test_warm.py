@@ -94,6 +94,7 @@ def test_a_cold_process_runs_one_message(ada: Client) -> None:
         ({"argument": "--more"}, "arguments"),
         ({"import from": "/somewhere"}, "imports"),
         ({"umask": 0}, "mask"),
+        ({"put": ["HOME", "/elsewhere"]}, "home"),
         ({"expect": "SIGUSR1"}, "handler"),
         ({"block": "SIGTERM"}, "blocked"),
         ({"timer": 3600}, "timer"),
