@@ -106,6 +106,24 @@ def test_a_job_that_is_removed_after_it_was_counted_is_counted_no_second_time(
     assert jobs.untold.count() == 0
 
 
+def test_a_job_that_a_message_removes_is_in_no_state_any_more(
+    actor: Actor, job: Document, pipeline: Document
+) -> None:
+    jobs = actor.jobs
+    assert Tally(jobs).rebuild()
+    other = jobs.create(
+        {"pipeline_uuid": pipeline["uuid"], "archive_path": "/other", "data": {"other": 1}}
+    )
+    delete = {"uuid": job["uuid"], "action": "delete", "force": True}
+    # as one whose answer was lost
+    for _ in range(2):
+        assert actor.send({**delete, "token": job["_update_token"]}).error == ""
+        assert service.catch_up(reactor(actor), jobs)
+        assert Statistics(jobs.db).states() == {pipeline["uuid"]: {"CREATED": 1}}
+    actor.send({**delete, "uuid": other["uuid"], "token": other["_update_token"]})
+    assert Statistics(jobs.db).states() == {pipeline["uuid"]: {}}
+
+
 def test_what_is_told_is_counted_once_and_counted_again_on_demand(
     actor: Actor, job: Document
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,6 +56,8 @@ OPTIONAL: dict[str, Any] = {
 
 REMOVED = "statistics_removed"
 """The collection in which removed jobs are counted by their states, pipeline for pipeline."""
+_LAST_REMOVED = 100
+"""How many removed jobs of a pipeline are known by their ids, so that none is counted again."""
 APPLIED = "it was applied"
 """Of an event that comes late: what happened to it in its own life."""
 
@@ -442,11 +445,23 @@ class PipelineJobStore(AppendingStore):
         """Remove a job after its last document and whole history are in the audit log."""
         super().remove(stored, sender)
         self.histories.buckets.delete_many({"job_id": stored["_id"]})
-        self.db[REMOVED].update_one(
-            {"_id": str(stored.get("pipeline_uuid"))},
-            {"$inc": {f"states.{stored.get('state')}": 1}},
-            upsert=True,
-        )
+        self._count_removed(stored["_id"])
+
+    def _count_removed(self, job_id: Any) -> None:
+        """Count a job as removed, from the state in which it was; once, if its removal is repeated."""
+        shown = {"document.pipeline_uuid": 1, "document.state": 1}
+        row = self.updates.find_one({"_id": f"remove:{job_id}"}, shown)
+        if row is None:
+            return
+        job = row["document"]
+        change = {
+            "$inc": {f"states.{job.get('state')}": 1},
+            "$push": {"last": {"$each": [job_id], "$slice": -_LAST_REMOVED}},
+        }
+        uncounted = {"_id": str(job.get("pipeline_uuid")), "last": {"$ne": job_id}}
+        # a duplicate key: it was counted before
+        with contextlib.suppress(DuplicateKeyError):
+            self.db[REMOVED].update_one(uncounted, change, upsert=True)
 
     def keep_removed(self, stored: StoredJob) -> None:
         """Write a job that is about to be removed, with all of its history, to the audit log."""
