@@ -17,6 +17,7 @@ from abaco import clientcache
 from datacatalog import mongo
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.basestore import beginnings
+from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore, naming
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
@@ -36,6 +37,7 @@ from reactors.runtime import Reactor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from pipelinejobs.gateway_client import GatewayClient
 
 AUTHN, DATABASE = "_REACTOR_MONGODB_AUTHN", "_REACTOR_MONGODB_DATABASE"
@@ -183,8 +185,9 @@ class Backend:
                 )
                 raise Unreachable(message)
             message = (
-                f"no database: start the local one with `make up` (it is looked for in "
-                f"{self.folder}), or give a MongoDB URI in {AUTHN}"
+                f"no database: start the local one with `make up`, which is looked for in "
+                f"{self.folder.absolute()} (for another folder, --local or PIPELINEJOBS_LOCAL), "
+                f"or give a MongoDB URI in {AUTHN}"
             )
             raise Unreachable(message)
         try:
@@ -339,6 +342,22 @@ class Backend:
             message = f"{name!r:.60} names several jobs: {shown}{more}: give more of the uuid"
             raise CommandError(message)
         return str(found[0]["uuid"])
+
+    def visible_head(self, uuid: str) -> StoredJob:
+        """Return the head of a job to which events can be sent.
+
+        Raises:
+            UnknownJob: there is no such job.
+            CommandError: it is hidden.
+        """
+        head = self.jobs.load_head(uuid, deletable=True)
+        if head.get(VISIBLE) is False:
+            message = (
+                f"job {uuid} is hidden and takes no events: `pipelinejobs jobs undelete {uuid}` "
+                "brings it back"
+            )
+            raise CommandError(message)
+        return head
 
 
 def _only(name: str, found: list[str]) -> str:

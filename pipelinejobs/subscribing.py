@@ -25,12 +25,20 @@ MAX_LAG_SECONDS = 60.0
 SETTINGS, KEPT = "settings", "database"
 
 
+class _Place(NamedTuple):
+    """What is told where."""
+
+    where: str = ""
+    only: str = ""
+    """what it is told of; empty for everything"""
+    origin: str = SETTINGS
+
+
 class Health(NamedTuple):
     """How it goes with one subscription."""
 
     name: str
-    where: str
-    origin: str
+    place: _Place
     status: str
     lag: Lag
     dead: int
@@ -45,8 +53,9 @@ class Health(NamedTuple):
         """Return it as a row of a table."""
         return {
             "name": self.name,
-            "where": self.where,
-            "origin": self.origin,
+            "where": self.place.where,
+            "only": self.place.only or None,
+            "origin": self.place.origin,
             "status": self.status,
             "lag_events": self.lag.events,
             "lag_jobs": self.lag.jobs,
@@ -73,12 +82,13 @@ def overview(backend: Backend) -> list[Health]:
     for name in sorted({*kept, *places}):
         document = kept.get(name, {})
         lag = backend.jobs.untold.lag(name)
-        where, origin = places.get(name, ("", SETTINGS))
+        place = places.get(name, _Place())
         if name not in places and DEFINITION in document:
-            where, origin = _shown(document[DEFINITION]["url"]), KEPT
+            given = document[DEFINITION]
+            place = _Place(_shown(given["url"]), _only(given), KEPT)
         dead = subscriptions.count_dead(name)
-        health = Health(name, where, origin, WELL, lag, dead, document)
-        found.append(health._replace(status=_status(health, is_named=bool(where))))
+        health = Health(name, place, WELL, lag, dead, document)
+        found.append(health._replace(status=_status(health)))
     return found
 
 
@@ -88,18 +98,28 @@ def behind(backend: Backend) -> list[str]:
     return [name for name in sorted(kept) if backend.jobs.untold.is_behind(name)]
 
 
-def _places(backend: Backend) -> dict[str, tuple[str, str]]:
+def _places(backend: Backend) -> dict[str, _Place]:
+    """Return what is told where, of the subscriptions in the settings."""
     rx = backend.reactor()
-    found = {each.name: (_shown(each.url), SETTINGS) for each in definition.of_settings(rx)}
+    found = {
+        each.name: _Place(_shown(each.url), _only(vars(each)))
+        for each in definition.of_settings(rx)
+    }
     if events_manager := actor.actor_id(rx):
-        found[actor.NAME] = (f"actor {events_manager}", SETTINGS)
+        found[actor.NAME] = _Place(f"actor {events_manager}")
     return found
 
 
-def _status(health: Health, *, is_named: bool) -> str:
+def _only(given: Mapping[str, Any]) -> str:
+    """Return of which events, states and pipelines a subscriber is told; empty for all."""
+    chosen = {name: given.get(name) for name in ("events", "states", "pipelines")}
+    return "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in chosen.items() if each)
+
+
+def _status(health: Health) -> str:
     if health.kept.get("ended"):
         return ENDED
-    if not is_named:
+    if not health.place.where:
         return ABSENT
     if health.kept.get("failures"):
         return FAILING
@@ -117,9 +137,11 @@ def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
     """Keep a subscription in the database, from now on.
 
     Raises:
-        CommandError: there is one of this name.
+        CommandError: there is one of this name, or there is no such pipeline.
         UsageError: it makes no sense.
     """
+    pipelines = [backend.pipeline_uuid(name) for name in given.get("pipelines") or ()]
+    given = {**given, "pipelines": pipelines}
     try:
         made = definition.parse(dict(given), backend.environ)
     except InvalidSettings as error:
@@ -212,9 +234,16 @@ def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, in
 
 
 def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) -> list[Document]:
-    """Return dead letters as rows of a table, the oldest event first."""
+    """Return dead letters as rows of a table, the oldest event first.
+
+    Raises:
+        CommandError: there is no subscription of this name, nor a dead letter of a former one.
+    """
     names = ("subscriber", "job_uuid", "event", "date", "died", "tries", "reason")
-    found = Subscriptions(backend.jobs.db).dead_letters(name, limit=limit)
+    subscriptions = Subscriptions(backend.jobs.db)
+    found = subscriptions.dead_letters(name, limit=limit)
+    if name is not None and not found and name not in {*subscriptions.kept(), *_places(backend)}:
+        raise _unknown(name)
     return [{"id": each["_id"], **{key: each.get(key) for key in names}} for each in found]
 
 

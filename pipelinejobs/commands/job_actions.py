@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
-from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob, ManagedPipelineJobError
 from datacatalog.tokens import InvalidToken
@@ -28,7 +27,6 @@ from pipelinejobs.output import Column, Format
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from pipelinejobs.backend import Backend
 
 Token = Annotated[
@@ -175,7 +173,7 @@ def cancel(
     deliver = _deliverer(backend, _CANCEL, {"message": "cancelled"}, {}, how)
 
     def deliver_unless_ended(uuid: str) -> dict[str, Any]:
-        state = _visible(backend, uuid)["state"]
+        state = backend.visible_head(uuid)["state"]
         if state not in TRANSITIONS[_CANCEL].sources:
             message = f"job {uuid} is {state}: there is nothing to cancel"
             raise CommandError(message)
@@ -306,6 +304,8 @@ def delete(
         body = {"uuid": uuid, "action": "delete", "force": force, "token": shown}
         result = backend.gateway.send(body, nonce=nonce)
     output.record(result, output_format)
+    if not force:
+        output.note(f"`pipelinejobs jobs undelete {uuid}` brings it back")
 
 
 def undelete(
@@ -327,25 +327,8 @@ def _token(
     """Return the token that allows a change: who has the database or the secrets has it."""
     if administrative:
         return backend.admin_token()
-    stored = backend.jobs.load_deletable(uuid) if hidden else _visible(backend, uuid)
+    stored = backend.jobs.load_deletable(uuid) if hidden else backend.visible_head(uuid)
     return backend.jobs.get_token(stored)
-
-
-def _visible(backend: Backend, uuid: str) -> StoredJob:
-    """Return the head of a job to which an event can be sent.
-
-    Raises:
-        UnknownJob: there is no such job.
-        CommandError: it is hidden.
-    """
-    head = backend.jobs.load_head(uuid, deletable=True)
-    if head.get(VISIBLE) is False:
-        message = (
-            f"job {uuid} is hidden and takes no events: bring it back with "
-            f"`pipelinejobs jobs undelete {uuid}`"
-        )
-        raise CommandError(message)
-    return head
 
 
 def _check_direct(nonce: str | None) -> None:

@@ -206,6 +206,8 @@ def show(
     if output_format is Format.table:
         row = {name: value for name, value in row.items() if value not in (None, "", [])}
     output.record(row, output_format)
+    if output_format is Format.table and row["hidden"]:
+        output.note(f"`pipelinejobs jobs undelete {stored['uuid']}` brings it back")
 
 
 def _details(backend: Backend, stored: StoredJob) -> output.Row:
@@ -215,7 +217,7 @@ def _details(backend: Backend, stored: StoredJob) -> output.Row:
         public = backend.jobs.public(stored)
         refused = backend.search.rejected(job_uuid=stored["uuid"], limit=1000)
         more = {
-            "allowed": fsm.allowed_events(stored["state"]),
+            "allowed": [] if stored.get(VISIBLE) is False else fsm.allowed_events(stored["state"]),
             "entries": moved(stored) + len(stored.get("history", [])),
             "refused": len(refused.rows),
             "waiting": backend.jobs.untold.waiting_of(stored),

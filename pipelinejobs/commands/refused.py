@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
 from pipelinejobs import formatting, in_process, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
-from pipelinejobs.exceptions import FAILED, UsageError
+from pipelinejobs.exceptions import FAILED, CommandError, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
@@ -116,8 +118,11 @@ def _retry(backend: Backend, rejected_id: str, event: str | None) -> output.Row:
     row = backend.jobs.load_rejected(rejected_id)
     outcome, detail = "applied", ""
     try:
+        # where there is none, the manager says so
+        with contextlib.suppress(UnknownJob):
+            backend.visible_head(row["uuid"])
         detail = f"state {in_process.retry(backend, rejected_id, event)['state']}"
-    except Refusal as refusal:
+    except (CommandError, Refusal) as refusal:
         outcome, detail = "refused", str(refusal)
     return {
         "uuid": row["uuid"],

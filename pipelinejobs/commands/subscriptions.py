@@ -15,6 +15,7 @@ from pipelinejobs.output import Column, Format
 _COLUMNS = (
     Column("name", whole=True),
     Column("where"),
+    Column("only"),
     Column("origin", whole=True),
     Column("status", whole=True),
     Column("lag_events", "EVENTS BEHIND", whole=True),

@@ -174,12 +174,16 @@ def test_a_job_is_hidden_brought_back_and_removed(
     cli: Run, job: Document, jobs: PipelineJobStore, db: Db
 ) -> None:
     uuid = job["uuid"]
-    assert cli("jobs", "delete", uuid, "--direct", "-o", "json").rows["deleted"] == "hidden"
+    hidden = cli("jobs", "delete", uuid, "--direct", "-o", "json")
+    assert (hidden.rows["deleted"], "undelete" in hidden.err) == ("hidden", True)
     for command in (["send", "run"], ["cancel"]):
         refused = cli("jobs", *command, uuid, "--direct")
-        remedy = f"bring it back with `pipelinejobs jobs undelete {uuid}`"
+        remedy = f"`pipelinejobs jobs undelete {uuid}` brings it back"
         assert refused.err == f"ERROR job {uuid} is hidden and takes no events: {remedy}\n"
         assert refused.code == 1
+    shown = cli("jobs", "show", uuid)
+    assert ("allowed" in shown.out, shown.err) == (False, f"{remedy}\n")
+    assert cli("jobs", "show", uuid, "-o", "json").rows["allowed"] == []
     assert cli("jobs", "undelete", uuid, "-o", "json").rows == {
         "uuid": uuid,
         "state": "CREATED",
@@ -285,6 +289,10 @@ def test_chosen_events_are_retried_and_none_without_a_choice(
     again = cli("refused", "retry", finish)
     assert (again.code, "was applied since" in again.err) == (1, True)
     assert cli("refused", "retry", "x:y").code == 1
+    jobs.hide(jobs.load(job["uuid"]))
+    (row,) = cli("refused", "retry", "--all", "-o", "json").rows
+    assert row["detail"].startswith(f"job {job['uuid']} is hidden and takes no events: ")
+    jobs.undelete(job["uuid"], job["_update_token"])
     assert cli("refused", "retry", "--all").code == 0
     assert cli("refused", "retry", "--all")[:2] == (0, "")
     assert jobs.load(job["uuid"])["state"] == "VALIDATING"

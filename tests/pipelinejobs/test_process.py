@@ -259,7 +259,8 @@ def test_where_nothing_is_up_it_is_said_how_to_begin(tmp_path: Path) -> None:
     done = execute("jobs", "ls", folder=tmp_path)
     assert (done.code, done.out) == (3, "")
     assert done.err == (
-        "ERROR no database: start the local one with `make up` (it is looked for in .local), "
+        f"ERROR no database: start the local one with `make up`, which is looked for in "
+        f"{tmp_path}/.local (for another folder, --local or PIPELINEJOBS_LOCAL), "
         "or give a MongoDB URI in _REACTOR_MONGODB_AUTHN\n"
     )
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from datacatalog.linkedstores.subscriptions import Subscriptions
-from datacatalog.mongo import Db
+from datacatalog.mongo import Db, Document
 from tests.abaco.running import RunningGateway
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, until
@@ -197,6 +197,8 @@ def test_a_dispatcher_that_is_killed_is_started_again(
         (("rm", "nobody"), 1, "there is no subscription 'nobody'"),
         (("test", "nobody"), 1, "there is no subscription 'nobody'"),
         (("replay", "nobody"), 1, "there is no subscription 'nobody'"),
+        (("dead", "nobody"), 1, "there is no subscription 'nobody'"),
+        (("add", "lab", "https://x", "--pipeline", "no"), 1, "no pipeline has the uuid or id 'no'"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -221,6 +223,22 @@ def test_a_subscription_is_added_once_and_those_of_the_settings_stay(
     removed = cli("subscriptions", "rm", "page")
     assert (removed.code, "page is in the settings" in removed.err) == (1, True)
     assert cli("subscriptions", "add", "page", "https://x").code == 1
+
+
+def test_it_is_shown_what_a_subscriber_is_told_of(
+    cli: Run, pipeline: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = pipeline["uuid"]
+    only = ["--event", "fail", "--event", "finish", "--state", "FAILED", "--pipeline", uuid[:12]]
+    assert cli("subscriptions", "add", "lab", "https://x", *only).code == 0
+    monkeypatch.setenv(
+        "_REACTOR_SUBSCRIPTIONS", '[{"name": "page", "url": "https://y", "events": ["run"]}]'
+    )
+    assert cli("subscriptions", "add", "all", "https://x").code == 0
+    rows = {row["name"]: row["only"] for row in cli("subscriptions", "ls", "-o", "json").rows}
+    told = f"events fail, finish; states FAILED; pipelines {uuid}"
+    assert rows == {"lab": told, "page": "events run", "all": None}
+    assert cli("subscriptions", "dead", "lab").err == "there are no dead letters\n"
 
 
 def test_a_subscription_that_has_ended_is_added_again(cli: Run, db: Db) -> None:

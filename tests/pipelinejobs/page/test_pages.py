@@ -236,7 +236,10 @@ def test_a_job_is_hidden_and_removed(operator: Person, job: Job) -> None:
     assert refused.status_code == 409
     hidden = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token)
     assert hidden.headers["location"] == f"/jobs/{job.uuid}"
-    assert "HIDDEN" in operator.get(f"/jobs/{job.uuid}").text
+    page = operator.get(f"/jobs/{job.uuid}").text
+    assert "HIDDEN" in page
+    assert f"<code>pipelinejobs jobs undelete {job.uuid}</code>" in page
+    assert "Remove this job for good" in page
     assert job.uuid not in operator.get("/jobs").text
     assert job.uuid in operator.get("/jobs?hidden=yes").text
     removed = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token, force="yes")
