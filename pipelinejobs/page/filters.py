@@ -9,6 +9,7 @@ from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import periods
+from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     import datetime
@@ -95,11 +96,17 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, context: Context) -> Asked:
-        """Return what an address asks for; the usual period and all jobs where it cannot be understood."""
+        """Return what an address asks for; the usual period and all jobs where it cannot be understood.
+
+        Raises:
+            Problem: it cannot, and asks for a table, which has no place to say so.
+        """
         try:
             return cls(periods.read(context.query), Scope.of(context))
         except CommandError as error:
-            return cls(periods.read({}), Scope(), str(error))
+            if context.query.get("format") == "csv":
+                raise Problem(str(error), 400) from error
+            return cls(periods.read({}), Scope(), f"{error}. Below is the last {periods.USUAL}.")
 
 
 def states(context: Context) -> list[str]:

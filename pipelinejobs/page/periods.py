@@ -44,7 +44,7 @@ def read(query: Mapping[str, str]) -> Period:
     until = until or end
     since = since or until - LENGTHS[USUAL]
     if not datetime.timedelta() < until - since <= _LONGEST:
-        message = "give a time that begins before it ends, and is not longer than a year"
+        message = f"From must be before To, and at most {_LONGEST.days} days before it"
         raise UsageError(message)
     return Period.of(since, until)
 

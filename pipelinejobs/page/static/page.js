@@ -278,11 +278,6 @@
     if (event.formData.getAll("columns").join() === event.target.dataset.usual) event.formData.delete("columns");
   });
 
-  // the menu of a phone is wider than its window
-  const menu = document.querySelector(".top nav");
-  const here = menu?.querySelector("[aria-current]");
-  if (here) menu.scrollLeft = here.offsetLeft - menu.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
-
   remember(document);
   countSelected();
   localize(document);
