@@ -32,6 +32,8 @@ V = TypeVar("V")
 MAX_SECONDS = 60
 FORGET_SECONDS = 60.0
 """After which one wrong guess is forgiven."""
+_MAX_SHOWN = 60
+"""Characters of a subject that are kept, to be told to an operator."""
 MAX_SENDERS, MAX_PROVEN, MAX_WATCHED = 10_000, 100_000, 100_000
 """What is remembered; of more, the oldest is forgotten."""
 
@@ -54,15 +56,32 @@ OF_SENDER = Patience(50, 2_000)
 _EVERY = b"every subject"
 
 
+class Throttled(TooManyRequests):
+    """The sender has to wait.
+
+    Attributes:
+        subject: about which messages were refused; empty for any.
+        is_news: whether this is the first message that has to wait since the sender was trusted.
+    """
+
+    def __init__(self, message: str, seconds: int, subject: str, *, is_news: bool) -> None:
+        super().__init__(message, seconds)
+        self.subject = subject
+        self.is_news = is_news
+
+
 @dataclass
 class _Record:
     """What is known of a sender and a subject, or of a sender and all subjects."""
 
     patience: Patience
+    subject: str = ""
     refusals: float = 0.0
     updated: float = 0.0
     until: float = 0.0
     in_flight: int = 0
+    noticed: bool = False
+    """whether it was said that further messages have to wait"""
 
     def wait(self, now: float) -> float:
         """Return the seconds until a message is taken; 0 for now."""
@@ -80,9 +99,17 @@ class _Record:
         if beyond >= 0:
             self.until = now + min(MAX_SECONDS, 2**beyond)
 
+    def notice(self) -> bool:
+        """Take notice that a message has to wait for its sender's refusals; tell whether that is new."""
+        is_news = not self.noticed
+        self.noticed = True
+        return is_news
+
     def _forget(self, now: float) -> None:
         self.refusals = max(0.0, self.refusals - (now - self.updated) / FORGET_SECONDS)
         self.updated = now
+        if self.refusals < self.patience.refusals - 1:
+            self.noticed = False
 
 
 @dataclass(eq=False)
@@ -138,7 +165,7 @@ class Throttle:
                 nothing, and is taken.
 
         Raises:
-            TooManyRequests: too many of this sender have been refused.
+            Throttled: too many of this sender have been refused.
         """
         named = sorted(set(map(spelled, subjects)) or {""})
         if shown is not None and not shown:
@@ -148,20 +175,15 @@ class Throttle:
         provable = dict(zip(named, proofs, strict=True)) if single else {}
         now = time.monotonic()
         with self._lock:
-            records = [
-                self._record((actor_id, sender, self._proof(actor_id, each, "")), OF_SUBJECT, now)
-                for each in named
-            ]
-            records.append(self._record((actor_id, sender, _EVERY), OF_SENDER, now))
+            records = [self._record(actor_id, sender, OF_SUBJECT, now, each) for each in named]
+            records.append(self._record(actor_id, sender, OF_SENDER, now))
             is_proven = bool(proofs) and all(proof in self._proven for proof in proofs)
             if not is_proven:
-                seconds = math.ceil(max(record.wait(now) for record in records))
+                seconds, record = max(
+                    ((record.wait(now), record) for record in records), key=lambda pair: pair[0]
+                )
                 if seconds:
-                    message = (
-                        f"Too many messages had a wrong {rule.secret}, or one that is not checked yet: "
-                        f"check it, and send this one again in {seconds} s."
-                    )
-                    raise TooManyRequests(message, seconds)
+                    raise _throttled(rule, record, math.ceil(seconds), now)
                 for record in records:
                     record.in_flight += 1
         return Attempt(actor_id, rule, records, proofs, provable, not is_proven)
@@ -222,8 +244,14 @@ class Throttle:
             for record in attempt.records:
                 record.in_flight -= 1
 
-    def _record(self, key: tuple[str, str, bytes], patience: Patience, now: float) -> _Record:
-        found = self._records.get(key) or _Record(patience, updated=now)
+    def _record(
+        self, actor_id: str, sender: str, patience: Patience, now: float, subject: str | None = None
+    ) -> _Record:
+        """Return what is known of a sender and a subject, or of a sender and all of them."""
+        about = _EVERY if subject is None else self._proof(actor_id, subject, "")
+        key = (actor_id, sender, about)
+        shown = (subject or "")[:_MAX_SHOWN]
+        found = self._records.get(key) or _Record(patience, shown, updated=now)
         _keep(self._records, key, found, MAX_SENDERS)
         return found
 
@@ -233,6 +261,22 @@ class Throttle:
     def _proof(self, actor_id: str, subject: str, secret: str) -> bytes:
         parts = ascii((actor_id, subject, secret)).encode()
         return hashlib.blake2b(parts, key=self._key, digest_size=32).digest()
+
+
+def _throttled(rule: Guarded, record: _Record, seconds: int, now: float) -> Throttled:
+    """Return what is said of a message that has to wait."""
+    if record.until <= now:
+        message = (
+            f"Too many messages wait whose {rule.secret} is not checked yet: "
+            f"send this one again in {seconds} s."
+        )
+        return Throttled(message, seconds, record.subject, is_news=False)
+    about = f" about this {rule.by}" if record.subject else ""
+    message = (
+        f"Too many messages{about} had a wrong {rule.secret}. If that of this one is right, "
+        f"send it again in {seconds} s."
+    )
+    return Throttled(message, seconds, record.subject, is_news=record.notice())
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> V | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
-from abaco.exceptions import BadRequest, TooManyRequests
+from abaco.exceptions import BadRequest
 from abaco.http import arguments
+from abaco.throttling import Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 BINARY_OMITTED = "binary - omitted"
 """What the sender of a binary message is shown, which is not looked into."""
+_logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -31,7 +34,7 @@ def throttled(
         named: what `named_in` has found in the message.
 
     Raises:
-        TooManyRequests: too many messages like this one were refused.
+        Throttled: too many messages like this one were refused.
     """
     if rule is None:
         yield lambda _: None
@@ -45,8 +48,18 @@ def throttled(
         attempt = throttle.admit(
             call.actor["id"], rule, call.sender, subjects, None if named is None else held
         )
-    except TooManyRequests:
+    except Throttled as error:
         call.gateway.metrics.throttled.inc()
+        if error.is_news:
+            _logger.warning(
+                "actor %s: too many messages from %s, sent %s, had a wrong %s, about %s: "
+                "more of them are refused until it is right",
+                call.actor["id"],
+                call.client,
+                f"by {'a nonce of ' if call.principal.nonce else ''}{call.principal.user}",
+                rule.secret,
+                ascii(error.subject) if error.subject else f"more than one {rule.by}",
+            )
         raise
     try:
         yield lambda execution_id: throttle.watch(execution_id, attempt)

@@ -34,6 +34,7 @@ class Sender(Client):
 
     def __init__(self, gateway: RunningGateway, name: str, actor: str, **options: Any) -> None:
         super().__init__(gateway.url, gateway.token(name), **options)
+        self.name = name
         self._path = f"/{actor}/messages"
 
     def say(self, subject: str, key: str, *, wait: bool = True) -> httpx.Response:
@@ -80,8 +81,20 @@ def refused(reply: httpx.Response) -> int:
     assert reply.status_code == 429, reply.text
     seconds = int(reply.headers["Retry-After"])
     assert reply.json()["status"] == "error"
-    assert reply.json()["message"].endswith(f"send this one again in {seconds} s.")
+    assert reply.json()["message"].endswith(f" again in {seconds} s.")
     return seconds
+
+
+def test_an_operator_is_told_once_who_guesses_and_about_what(
+    sender: Sender, subject: str, gateway: RunningGateway
+) -> None:
+    sender.guess(subject)
+    for _ in range(3):
+        refused(sender.say(subject, "another"))
+    (line,) = [each for each in gateway.lines if subject in each]
+    assert f"too many messages from 127.0.0.1, sent by {sender.name}, had a wrong key" in line
+    assert f"about '{subject}'" in line
+    assert "another" not in line
 
 
 @pytest.mark.parametrize("exists", [True, False])
