@@ -140,8 +140,18 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else float(f"{seconds:.3g}")
 
 
-def sparkline(numbers: Sequence[float]) -> str:
-    """Return a line of bars, the highest for the highest number; nothing is the lowest."""
+def sparkline(numbers: Sequence[float], most_bars: int = 30) -> str:
+    """Return a line of bars, the highest for the highest number; nothing is the lowest.
+
+    Args:
+        numbers: one after the other in time.
+        most_bars: of more numbers, as many stand together in one bar as have to.
+    """
+    together = -(-len(numbers) // most_bars)
+    if together > 1:
+        # from the end, which is now: the first bar may stand for fewer
+        ends = range(len(numbers), 0, -together)
+        numbers = [sum(numbers[max(0, end - together) : end]) for end in reversed(ends)]
     most = max(numbers, default=0)
     if not most:
         return _BARS[0] * len(numbers)

@@ -81,3 +81,6 @@ def test_nothing_is_nothing(cli: Run) -> None:
 def test_a_sparkline_is_as_high_as_its_numbers() -> None:
     assert figures.sparkline([0, 1, 4, 8]) == "▁▂▅█"
     assert figures.sparkline([0, 0]) == "▁▁"
+    # of many numbers, some stand together, the newest in the last bar
+    assert figures.sparkline([0, 0, 0, 4, 4, 4, 0], most_bars=3) == "▁▅█"
+    assert len(figures.sparkline([1] * 400)) == 29
