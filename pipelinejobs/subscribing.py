@@ -15,6 +15,7 @@ from pipelinejobs.exceptions import CommandError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacatalog.linkedstores.basestore.paging import Page
     from datacatalog.linkedstores.pipelinejob.untold import Lag
     from datacatalog.mongo import Document
     from manager.subscriptions.definition import Definition
@@ -90,6 +91,22 @@ def overview(backend: Backend) -> list[Health]:
         health = Health(name, place, WELL, lag, dead, document)
         found.append(health._replace(status=_status(health)))
     return found
+
+
+def waiting(backend: Backend, cursor: str | None, limit: int) -> Page:
+    """Return who has yet to be told something of which jobs, as `JobSearch.untold` does.
+
+    What waits behind something else, since its subscriber is away, is due when that is tried again.
+    """
+    kept = Subscriptions(backend.jobs.db).kept()
+    page = backend.search.untold(cursor=cursor, limit=limit)
+    rows = []
+    for row in page.rows:
+        subscriber = kept.get(row["subscriber"], {})
+        if row["due"] is None and subscriber.get("failures"):
+            row |= {"due": subscriber.get("until"), "reason": subscriber.get("error")}
+        rows.append(row)
+    return page._replace(rows=rows)
 
 
 def behind(backend: Backend) -> list[str]:

@@ -271,7 +271,9 @@ def _unanswered(error: Exception, seconds: float) -> DeliveryFailed:
         return DeliveryFailed("no answer in time", away=True, cut_short=cut_short)
     if isinstance(error, http.client.HTTPException):
         return DeliveryFailed(f"not a valid HTTP answer ({type(error).__name__})", away=True)
-    return DeliveryFailed(f"no connection ({type(error).__name__})", away=True)
+    # of a certificate that is not trusted, this is why
+    reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None)
+    return DeliveryFailed(f"no connection: {reason or type(error).__name__}", away=True)
 
 
 def _refused(answer: Answer) -> DeliveryFailed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelinejobs import formatting, in_process, output
+from pipelinejobs import formatting, in_process, output, subscribing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
@@ -34,7 +34,7 @@ def list_waiting(
     output_format: output.Output = Format.table,
 ) -> None:
     """List the jobs of which a subscriber has yet to be told events, and when that is tried again."""
-    page = backend_of(context).search.untold(cursor=cursor, limit=limit)
+    page = subscribing.waiting(backend_of(context), cursor, limit)
     output.listing(page.rows, _COLUMNS, output_format)
     if not page.rows:
         output.note("nobody is behind")
@@ -42,8 +42,12 @@ def list_waiting(
 
 
 def drain(context: typer.Context, output_format: output.Output = Format.table) -> None:
-    """Tell what waits, as `python reactor.py drain` does; exit code 1 if something stays."""
+    """Tell what waits, as `python reactor.py drain` does; exit code 1 if something stays.
+
+    It says how many events were told, and of how many jobs something is left.
+    """
     told, left = in_process.drain(backend_of(context))
     output.record({"told": told, "left": left}, output_format)
     if left:
+        output.note(f"jobs of which events are left: {left}, see `pipelinejobs outbox ls`")
         raise typer.Exit(FAILED)

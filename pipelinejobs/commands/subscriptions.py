@@ -114,9 +114,12 @@ def replay(
     ] = None,
     output_format: output.Output = Format.table,
 ) -> None:
-    """Tell dead letters again, and try at once what has failed; exit code 1 if something is left."""
+    """Tell dead letters again, and try at once what has failed; exit code 1 if something is left.
+
+    It says how many dead letters were told, and how many are left.
+    """
     told, left = subscribing.replay(backend_of(context), name, letter)
     output.record({"told": told, "left": left}, output_format)
-    output.note("these are the dead letters; what waits is tried again now by whoever delivers")
+    output.note("events that only wait are tried again now: see `pipelinejobs outbox ls`")
     if left:
         raise typer.Exit(FAILED)

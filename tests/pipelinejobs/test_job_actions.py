@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,22 @@ def test_what_is_done_straight_is_announced_as_the_actor_does(
         drained = cli("outbox", "drain", "-o", "json")
         assert (drained.code, drained.rows) == (0, {"told": 1, "left": 0})
         assert cli("outbox", "ls", "-o", "json").rows == []
+
+
+def test_of_all_that_waits_it_is_said_when_and_why(cli: Run, two: tuple[str, str]) -> None:
+    with socket.socket() as silent:
+        # a port that nobody else takes, and on which nobody listens
+        silent.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        assert cli("subscriptions", "add", "lab", url, "--allow-private").code == 0
+        for uuid in two:
+            assert cli("jobs", "send", "run", uuid, "--direct").code == 0
+        left = cli("outbox", "drain")
+    assert "jobs of which events are left: 2" in left.err
+    rows = cli("outbox", "ls", "-o", "json").rows
+    assert {row["uuid"] for row in rows} == {*two}
+    assert {row["reason"] for row in rows} == {"no connection: Connection refused"}
+    assert all(row["due"] > row["since"] for row in rows)
 
 
 def test_a_drain_of_a_former_outbox_without_a_subscriber_is_wrong_settings(
