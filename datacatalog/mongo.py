@@ -12,7 +12,13 @@ from urllib.parse import parse_qs, quote_plus
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo.database import Database
-from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    DocumentTooLarge,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+)
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
@@ -128,6 +134,8 @@ def explain(error: PyMongoError, mongodb: Mapping[str, Any]) -> str:
     if error.timeout:
         seconds = mongodb.get("timeout") or DEFAULT_TIMEOUT
         return f"the database at {servers} did not answer within {seconds:g} s: try again later"
+    if isinstance(error, AutoReconnect) and not isinstance(error, NotPrimaryError):
+        return f"the database at {servers} ended the connection: try again later"
     code = getattr(error, "code", None)
     reason = type(error).__name__ if code is None else f"{type(error).__name__}, code {code}"
     return f"the database at {servers} could not do this ({reason}): try again later"

@@ -60,7 +60,10 @@ def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
 
 def unknown(message: Message) -> str:
     """Return the one text for an unknown job, a hidden job and a wrong token."""
-    return f"{message.subject}: no job {message.uuid} that this token may change"
+    return (
+        f"{message.subject}: no job {message.uuid} that this token may change: "
+        "there is none, it is hidden, or its token is another one"
+    )
 
 
 def _check_nonce(rx: Reactor) -> None:

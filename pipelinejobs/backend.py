@@ -331,9 +331,9 @@ class Backend:
         found = naming.named(self.jobs, name, _MAX_CANDIDATES + 1)
         if not found:
             message = (
-                f"no job has the uuid (or at least {beginnings.MIN_BEGINNING} characters of its beginning), "
-                f"title or session {name!r:.60} (these among the newest {naming.MAX_SEARCHED:,}): "
-                "see `pipelinejobs jobs ls`"
+                f"no job is called {name!r:.60}: give a uuid, at least {beginnings.MIN_BEGINNING} "
+                "characters of its beginning, or the whole title or session of one of the newest "
+                f"{naming.MAX_SEARCHED:,} jobs, as `pipelinejobs jobs ls` shows them"
             )
             raise CommandError(message)
         if len(found) > 1:

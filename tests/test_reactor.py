@@ -154,7 +154,7 @@ def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery
         (
             {"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16},
             {},
-            f"run event: no job {UNKNOWN_JOB} that this token may change",
+            f"run event: no job {UNKNOWN_JOB} that this token may change: there is none, it is hidden, or its token is another one",
             "not_authorized",
         ),
         (
@@ -180,7 +180,10 @@ def test_a_wrong_token_ends_with_1_and_one_line(actor: Actor, job: Document) -> 
 
     run = actor.run({**event(job, "run"), "token": "0" * 16})
 
-    refused(run, f"run event: no job {job['uuid']} that this token may change")
+    refused(
+        run,
+        f"run event: no job {job['uuid']} that this token may change: there is none, it is hidden, or its token is another one",
+    )
     assert actor.dump() == before
 
 

@@ -151,8 +151,10 @@ def dispatch(rx: Reactor, jobs: PipelineJobStore, is_over: Callable[[], bool]) -
                 _hold(rx, jobs, lease, is_over)
             complaint = ""
         except (mongo.DatabaseError, InvalidSettings) as error:
-            is_settings = isinstance(error, InvalidSettings)
-            problem = str(error) if is_settings else f"the database: {type(error).__name__}"
+            if isinstance(error, InvalidSettings):
+                problem = str(error)
+            else:
+                problem = mongo.explain(error, section_of(rx.settings, "mongodb"))
             # what is said once need not be said each time
             if complaint != problem:
                 complaint = problem

@@ -12,7 +12,13 @@ from typing import Any
 
 import pymongo
 import pytest
-from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+from pymongo.errors import (
+    AutoReconnect,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
@@ -191,3 +197,18 @@ def test_a_wrong_password_is_an_error_that_does_not_repeat_it(server: Server) ->
     with pytest.raises(OperationFailure) as refused:
         mongo.connect({"authn": uri, "timeout": 5})["things"].find_one({})
     assert PASSWORD not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (AutoReconnect("connection closed"), "ended the connection"),
+        (NotPrimaryError("not primary"), "could not do this (NotPrimaryError)"),
+        (OperationFailure("no", code=13), "could not do this (OperationFailure, code 13)"),
+    ],
+)
+def test_what_the_database_did_not_do_is_said_without_a_password(
+    error: PyMongoError, said: str
+) -> None:
+    line = mongo.explain(error, {"authn": "mongodb://ada:s3cret@127.0.0.1:9/"})
+    assert line == f"the database at 127.0.0.1:9 {said}: try again later"

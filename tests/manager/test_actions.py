@@ -390,7 +390,7 @@ def test_the_answers_have_exactly_these_keys(actor: Actor, pipeline: Document) -
     assert refused["kind"] == "not_allowed"
     assert actor.main(delete(job)).answer == {"uuid": job["uuid"], "deleted": "hidden"}
     assert actor.main(event(job, "run")).answer == {
-        "error": f"run event: no job {job['uuid']} that this token may change",
+        "error": f"run event: no job {job['uuid']} that this token may change: there is none, it is hidden, or its token is another one",
         "kind": "not_authorized",
     }
     assert actor.main(delete(job, force=True)).answer == {

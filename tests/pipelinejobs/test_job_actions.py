@@ -127,7 +127,7 @@ def test_an_event_is_sent_to_the_jobs_that_standard_input_names(
         ("nobody", "refused"),
         (second, "sent"),
     ]
-    assert "title or session 'nobody'" in sent.rows[1]["detail"]
+    assert "no job is called 'nobody'" in sent.rows[1]["detail"]
     assert {jobs.load(uuid)["state"] for uuid in (first, second)} == {"RUNNING"}
     both = cli("jobs", "send", "run", "-", "--direct", "--data", "-")
     assert (both.code, both.out) == (2, "")
@@ -166,7 +166,11 @@ def test_a_reset_needs_the_administrative_secret(
 def test_a_token_that_is_given_has_to_be_right(cli: Run, job: Document) -> None:
     wrong = cli("jobs", "send", "run", job["uuid"], "--direct", "--token", "0123456789abcdef")
     assert wrong.code == 1
-    assert wrong.err.endswith("no job " + job["uuid"] + " that this token may change\n")
+    assert wrong.err.endswith(
+        "no job "
+        + job["uuid"]
+        + " that this token may change: there is none, it is hidden, or its token is another one\n"
+    )
     own = job["_update_token"]
     assert cli("jobs", "send", "run", job["uuid"], "--direct", "--token", own).code == 0
 

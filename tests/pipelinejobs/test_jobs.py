@@ -169,7 +169,7 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
         (["jobs", "ls", "--since", "2030-13-01"], "'2030-13-01' is not a date: give one such as"),
         (["jobs", "ls", "--columns", "uuid,taco"], "there is no column 'taco': use some of uuid,"),
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
-        (["jobs", "show", "x"], "no job has the uuid (or at least 8 characters of its"),
+        (["jobs", "show", "x"], "no job is called 'x': give a uuid, at least 8 characters of its"),
         (["jobs", "history", UNKNOWN, "--follow", "-o", "csv"], "No job exists with UUID"),
         (["refused", "ls", "--event", "nap"], "there is no event 'nap': use one of run,"),
     ],

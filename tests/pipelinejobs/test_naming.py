@@ -69,4 +69,4 @@ def test_a_beginning_that_is_the_title_of_another_job_is_not_guessed(
 def test_what_names_no_job_is_said(cli: Run, named: list[str], name: str) -> None:
     done = cli("jobs", "show", name)
     assert done.code == 1
-    assert f"title or session {name!r} (these among the newest 2,000)" in done.err
+    assert f"no job is called {name!r}: give a uuid, at least 8 characters of its" in done.err

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+import reactor
 from datacatalog import mongo
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db
@@ -90,6 +91,8 @@ def own_connections() -> Iterator[Callable[[], None]]:
 
     def close() -> None:
         cached.cache_clear()
+        # as in a new process
+        reactor._opened.clear()
         while opened:
             hang_up(opened.pop())
 
