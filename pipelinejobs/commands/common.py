@@ -8,7 +8,7 @@ import typer
 
 from datacatalog.linkedstores.pipelinejob.fsm import MESSAGE_EVENTS, STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
-from pipelinejobs import parsing
+from pipelinejobs import output, parsing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,3 +151,11 @@ def filters(
         text=text,
         hidden=hidden,
     )
+
+
+def catch_up(backend: Backend) -> None:
+    """Count what has happened where no dispatcher does, so that statistics are up to date."""
+    from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
+
+    if not service.catch_up(backend.reactor(), backend.jobs):
+        output.note("not everything is counted yet")

@@ -1,4 +1,4 @@
-"""What shows jobs: `jobs ls`, `show`, `history`, `graph`."""
+"""What shows jobs: `jobs ls`, `stuck`, `show`, `history`, `graph`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import failures, formatting, graph, output, state_colours, state_diagram
+from pipelinejobs import failures, formatting, graph, output, state_colours, state_diagram, stuck
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -42,6 +42,14 @@ COLUMNS = (
     Column("title"),
     Column("pipeline"),
     Column("session", room=output.WIDE),
+)
+_STUCK = (
+    Column("uuid", whole=True, brief=formatting.short),
+    Column("state", whole=True),
+    Column("quiet_seconds", "QUIET FOR", whole=True, brief=formatting.duration),
+    Column("usual_seconds", "95 % LEAVE WITHIN", whole=True, brief=formatting.duration),
+    Column("title"),
+    Column("pipeline"),
 )
 FIELDS = (
     *("uuid", "title", "state", "last_event", "updated", "created", "revision", "pipeline"),
@@ -71,6 +79,7 @@ class Drawing(str, Enum):
 def register(group: typer.Typer) -> None:
     """Add the commands."""
     command(group, "ls", "jobs ls --state RUNNING --idle 1d", panel=common.LOOK)(list_jobs)
+    command(group, "stuck", "jobs stuck --pipeline tacobot:9000", panel=common.LOOK)(list_stuck)
     command(group, "show", "jobs show $JOB --output json", panel=common.LOOK)(show)
     command(group, "history", "jobs history $JOB --limit 20", panel=common.LOOK)(history)
     command(group, "graph", "jobs graph $JOB --format svg --to ~/job.svg", panel=common.LOOK)(draw)
@@ -133,6 +142,30 @@ def list_jobs(
             "no job matches these filters" if following is None else "none was found so far"
         )
     output.more(following)
+
+
+def list_stuck(
+    context: typer.Context,
+    pipeline: common.Pipelines = None,
+    output_format: output.Output = Format.table,
+) -> None:
+    """List jobs to which nothing has happened for longer than is usual, the longest quiet first.
+
+    Usual is the time within which 95 % of the jobs of the same pipeline have left the same state, if
+    that is known of at least five.
+    """
+    backend = backend_of(context)
+    common.catch_up(backend)
+    uuids = [backend.pipeline_uuid(name) for name in pipeline or []]
+    found = [job for job in stuck.find(backend) if not uuids or job["pipeline_uuid"] in uuids]
+    names = backend.search.pipeline_names(str(job.get("pipeline_uuid")) for job in found)
+    rows = [
+        {**_row(job, names), "quiet_seconds": job["quiet"], "usual_seconds": job["usual"]}
+        for job in found
+    ]
+    output.listing(rows, _STUCK, output_format)
+    if not rows:
+        output.note("no job is quiet for unusually long")
 
 
 def _columns(names: str) -> Sequence[Column]:

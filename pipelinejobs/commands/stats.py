@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +13,8 @@ from datacatalog.linkedstores.statistics.reader import Period
 from pipelinejobs import figures, formatting, output, parsing
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
-from pipelinejobs.exceptions import FAILED
+from pipelinejobs.exceptions import FAILED, UsageError
 from pipelinejobs.output import Column, Format
-
-if TYPE_CHECKING:
-    from pipelinejobs.backend import Backend
 
 _TIMES = ("median_seconds", "p95_seconds", "wait_seconds")
 _COUNTS = tuple(Column(name, whole=True) for name in ("created", "started", "finished", "failed"))
@@ -62,7 +59,12 @@ group = typer.Typer(
 def stats(
     context: typer.Context,
     by: Annotated[By, typer.Option(help="What is counted apart.")] = By.pipeline,
-    since: Annotated[str, typer.Option(metavar="AGE", help="How far back, such as 7d.")] = "1d",
+    since: Annotated[
+        str, typer.Option(metavar="AGE", help="From when on: an age, such as 7d, or a date.")
+    ] = "1d",
+    until: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Until when; by default now.")
+    ] = None,
     pipelines: common.Pipelines = None,
     output_format: output.Output = Format.table,
 ) -> None:
@@ -73,9 +75,13 @@ def stats(
     if context.invoked_subcommand is not None:
         return
     backend = backend_of(context)
-    _catch_up(backend)
-    end = now()
-    period = Period.of(parsing.moment(since) or end, end)
+    common.catch_up(backend)
+    end = parsing.moment(until) or now()
+    begin = parsing.moment(since) or end
+    if begin > end:
+        message = f"--since {since} is after --until {until}"
+        raise UsageError(message)
+    period = Period.of(begin, end)
     uuids = [backend.pipeline_uuid(name) for name in pipelines or []]
     cells = backend.statistics.cells(period, uuids)
     if by is By.pipeline:
@@ -103,13 +109,6 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     if "ended" in row:
         shown["ended"] = figures.sparkline(row["ended"])
     return shown
-
-
-def _catch_up(backend: Backend) -> None:
-    from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
-
-    if not service.catch_up(backend.reactor(), backend.jobs):
-        output.note("not everything is counted yet")
 
 
 def rebuild(context: typer.Context, output_format: output.Output = Format.table) -> None:

@@ -43,6 +43,14 @@ def test_hours_and_days_are_told_apart(history: None, cli: Run) -> None:
     assert (len(days), sum(row["failed"] for row in days)) == (7, 1)
 
 
+def test_a_time_in_the_past_is_counted_alone(history: None, cli: Run) -> None:
+    assert cli("stats", "--since", "3d", "--until", "1d", "-o", "json").rows == []
+    (row,) = cli("stats", "--since", "3d", "--until", "2999-01-01", "-o", "json").rows
+    assert row["created"] == 4
+    wrong = cli("stats", "--since", "1d", "--until", "2d")
+    assert (wrong.code, wrong.err) == (2, "ERROR --since 1d is after --until 2d\n")
+
+
 def test_states_are_told_apart(history: None, cli: Run) -> None:
     rows = {row["state"]: row for row in cli("stats", "--by", "state", "-o", "json").rows}
     assert {state: row["jobs"] for state, row in rows.items() if row["jobs"]} == {
@@ -51,6 +59,25 @@ def test_states_are_told_apart(history: None, cli: Run) -> None:
     }
     assert (rows["RUNNING"]["came"], rows["RUNNING"]["left"]) == (4, 4)
     assert rows["RUNNING"]["p95_seconds"] is not None
+
+
+def test_jobs_that_are_quiet_for_unusually_long_are_listed(
+    history: None, jobs: PipelineJobStore, pipeline: Document, cli: Run
+) -> None:
+    made = [jobs.create(fields(pipeline, data={"late": number})) for number in range(2)]
+    for job in made:
+        jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
+    assert cli("jobs", "stuck").err == "no job is quiet for unusually long\n"
+    # with this one, what is usual is known of five
+    jobs.handle({"uuid": made[0]["uuid"], "name": "finish"}, made[0]["_update_token"])
+    (row,) = cli("jobs", "stuck", "-o", "json").rows
+    assert (row["uuid"], row["state"], row["pipeline"]) == (
+        made[1]["uuid"],
+        "RUNNING",
+        pipeline["name"],
+    )
+    assert row["quiet_seconds"] > row["usual_seconds"] > 0
+    assert made[1]["uuid"] in cli("jobs", "stuck", "--pipeline", "tacobot").out
 
 
 def test_a_rebuild_says_what_it_has_counted(history: None, cli: Run) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventRefused
+from pipelinejobs import stuck
 from pipelinejobs.backend import Backend
-from pipelinejobs.page import stuck
 from tests.abaco.running import eventually
 from tests.pipelinejobs.page.conftest import Job, Person
 
