@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import trustme
 
+FOLDER_NAME = "authority"
+"""Of the authority, in a gateway's data folder."""
 CERTIFICATE_NAME = "ca.pem"
 KEY_NAME = "ca-key.pem"
 MAX_CONTEXTS = 256

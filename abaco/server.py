@@ -16,7 +16,7 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import cron, events
-from abaco.certificates import CertificateAuthority
+from abaco.certificates import FOLDER_NAME, CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.folders import own_folder
 from abaco.http import hosts, protocol, tunnels
@@ -108,7 +108,7 @@ async def _run(
 ) -> None:
     settings, database = gateway.settings, gateway.database
     application = make_application(gateway, prepared.page)
-    authority = CertificateAuthority(settings.data / "authority")
+    authority = CertificateAuthority(settings.data / FOLDER_NAME)
     servers = [_make_server(gateway, application, authority, None)]
     if settings.tls_port is not None:
         servers.append(_make_server(gateway, application, authority, settings.host))

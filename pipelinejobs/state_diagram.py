@@ -39,7 +39,7 @@ _ROUTES = {
     Edge("VALIDATING", "validated", "VALIDATED"): ("M644 180 H716", (686, 173)),
     Edge("VALIDATED", "finalize", "FINALIZED"): ("M824 180 H896", (859, 173)),
     Edge("VALIDATED", "validate", "VALIDATING"): ("M740 162 V130 H620 V162", (680, 124)),
-    Edge("FINISHED", "index", "INDEXING"): ("M390 162 V88", (372, 129)),
+    Edge("FINISHED", "index", "INDEXING"): ("M390 162 V88", (362, 129)),
     Edge("INDEXING", "indexed", "FINISHED"): ("M430 88 V162", (455, 129)),
     Edge("CREATED", "fail", "FAILED"): ("M80 198 V310 H186", (133, 304)),
     Edge("RUNNING", "fail", "FAILED"): ("M240 198 V292", (252, 249)),

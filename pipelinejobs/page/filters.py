@@ -9,7 +9,6 @@ from datacatalog.linkedstores.pipelinejob.search import Filters
 from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError
 from pipelinejobs.page import periods
-from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
     import datetime
@@ -96,17 +95,16 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, context: Context) -> Asked:
-        """Return what an address asks for; the usual period and all jobs where it cannot be understood.
-
-        Raises:
-            Problem: it cannot, and asks for a table, which has no place to say so.
-        """
+        """Return what an address asks for; the usual period and all jobs where it cannot be understood."""
         try:
             return cls(periods.read(context.query), Scope.of(context))
         except CommandError as error:
-            if context.query.get("format") == "csv":
-                raise Problem(str(error), 400) from error
-            return cls(periods.read({}), Scope(), f"{error}. Below is the last {periods.USUAL}.")
+            return cls(periods.read({}), Scope(), str(error))
+
+    @property
+    def excuse(self) -> str:
+        """What is said of the problem where something else is shown."""
+        return f"{self.problem}. Below is the last {periods.USUAL}." if self.problem else ""
 
 
 def states(context: Context) -> list[str]:

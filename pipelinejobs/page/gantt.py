@@ -9,6 +9,7 @@ from datacatalog.linkedstores.pipelinejob.fsm import FIRST_STATE, STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from datacatalog.linkedstores.statistics.reader import ENDED, merged
 from pipelinejobs.page import filters, links, listing, periods, rendering, spans, tables, timeline
+from pipelinejobs.page.context import Problem
 from pipelinejobs.page.links import Link
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _COLUMNS = ("Job", "Title", "Pipeline", "State", "Created", "Until", "Seconds of
 def show(context: Context) -> Response:
     """Show the jobs that were created in a period; with `format=csv`, their table."""
     asked = filters.Asked.of(context)
+    is_table = context.query.get("format") == "csv"
+    if asked.problem and is_table:
+        raise Problem(asked.problem, 400)
     page = context.backend.search.jobs(
         Filters(
             pipelines=asked.scope.pipelines,
@@ -46,7 +50,7 @@ def show(context: Context) -> Response:
         seconds=_SECONDS,
     )
     found = spans.arranged(_spans(context, listing.titled(context.backend, page.rows), now()))
-    if context.query.get("format") == "csv":
+    if is_table:
         return tables.csv_reply("gantt.csv", _COLUMNS, _rows(found))
     return context.render(
         "gantt.html",

@@ -43,6 +43,8 @@ def show(context: Context) -> Response:
     cells = context.backend.statistics.cells(period, pipelines)
     name = query.get("of", "")
     if query.get("format") == "csv":
+        if asked.problem:
+            raise Problem(asked.problem, 400)
         return _csv(context, period, pipelines, cells, name)
     found = figures.by_pipeline(cells, period)
     total = merged(own for own, _ in found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import httpx
 import psutil
 import yaml
 
+from abaco.certificates import FOLDER_NAME, CertificateAuthority
 from abaco.settings import load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -60,6 +62,14 @@ def opened(images: dict[str, Any]) -> dict[str, Any]:
     """Return images of which everybody may register actors, but for those that say who may."""
     everybody = {"register": {"roles": [EVERYONE]}}
     return {name: {**everybody, **image} for name, image in images.items()}
+
+
+@functools.cache
+def _authority() -> tempfile.TemporaryDirectory[str]:
+    """Return a certificate authority that all gateways here have: each would take a while to make its own."""
+    folder = tempfile.TemporaryDirectory()
+    CertificateAuthority(Path(folder.name))
+    return folder
 
 
 class RunningGateway:
@@ -109,6 +119,9 @@ class RunningGateway:
 
     def start(self) -> RunningGateway:
         """Start it, at the port that it had before; return when it says that it serves."""
+        authority = self.settings.data / FOLDER_NAME
+        if not authority.exists():
+            shutil.copytree(_authority().name, authority)
         self._began = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "abaco", "--config", str(self.configuration), "serve"]
         with self.log.open("a") as log:

@@ -40,8 +40,16 @@ def version_of(person: Person, path: str) -> str:
     return text.partition('data-version="')[2].partition('"')[0]
 
 
+def await_news(person: Person) -> None:
+    """Wait until what has happened so far is known; an answer holds for half a second."""
+    version_of(person, "/jobs")
+    time.sleep(0.6)
+    version_of(person, "/jobs")
+
+
 def test_a_change_is_told(operator: Person, job: Job) -> None:
     path = f"/jobs/{job.uuid}"
+    await_news(operator)
     with following(operator, path) as version:
         first = version()
         assert first == f"data: {version_of(operator, path)}"
@@ -53,13 +61,11 @@ def test_who_looks_at_one_job_is_not_told_of_another(
     operator: Person, make_job: Callable[..., Job]
 ) -> None:
     one, other = make_job(), make_job()
-    version_of(operator, "/jobs")
-    time.sleep(0.6)
+    await_news(operator)
     before = version_of(operator, f"/jobs/{one.uuid}")
     listed = version_of(operator, "/jobs")
-    time.sleep(0.6)  # an answer holds for half a second
     operator.submit(f"/jobs/{other.uuid}/events", event="run", token=other.token)
-    time.sleep(0.6)
+    await_news(operator)
     assert version_of(operator, f"/jobs/{one.uuid}") == before
     assert version_of(operator, "/jobs") != listed
 
@@ -68,6 +74,7 @@ def test_who_looks_at_one_job_is_not_told_of_another(
     "path", ["/", "/jobs", "/refused", "/pipelines", "/subscriptions", "/platform"]
 )
 def test_lists_can_be_followed(path: str, operator: Person) -> None:
+    await_news(operator)
     with following(operator, path) as version:
         assert version() == f"data: {version_of(operator, path)}"
 
