@@ -157,7 +157,7 @@ def list_stuck(
     backend = backend_of(context)
     common.catch_up(backend)
     uuids = [backend.pipeline_uuid(name) for name in pipeline or []]
-    found = [job for job in stuck.find(backend) if not uuids or job["pipeline_uuid"] in uuids]
+    found = [job for job in stuck.find(backend) if not uuids or job.get("pipeline_uuid") in uuids]
     names = backend.search.pipeline_names(str(job.get("pipeline_uuid")) for job in found)
     rows = [
         {**_row(job, names), "quiet_seconds": job["quiet"], "usual_seconds": job["usual"]}
