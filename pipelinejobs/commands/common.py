@@ -69,6 +69,10 @@ Idle = Annotated[
         metavar="WHEN", help="Without an event for this long, or since, such as 15m or 2030-01-31."
     ),
 ]
+Active = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="Whose last event came since, such as 1d or 2030-01-31."),
+]
 Containing = Annotated[
     str,
     typer.Option(
@@ -132,6 +136,7 @@ def filters(
     newer: str | None = None,
     older: str | None = None,
     idle: str | None = None,
+    active: str | None = None,
     text: str = "",
     hidden: bool = False,
 ) -> Filters:
@@ -148,6 +153,7 @@ def filters(
         created_after=parsing.moment(newer),
         created_before=parsing.moment(older),
         updated_before=parsing.moment(idle),
+        updated_after=parsing.moment(active),
         text=text,
         hidden=hidden,
     )

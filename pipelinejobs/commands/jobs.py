@@ -94,6 +94,7 @@ def list_jobs(
     newer: common.Newer = None,
     older: common.Older = None,
     idle: common.Idle = None,
+    active: common.Active = None,
     text: common.Containing = "",
     hidden: common.Hidden = False,
     columns: Annotated[
@@ -123,6 +124,7 @@ def list_jobs(
         newer=newer,
         older=older,
         idle=idle,
+        active=active,
         text=text,
         hidden=hidden,
     )

@@ -60,10 +60,10 @@ def stats(
     context: typer.Context,
     by: Annotated[By, typer.Option(help="What is counted apart.")] = By.pipeline,
     since: Annotated[
-        str, typer.Option(metavar="AGE", help="From when on: an age, such as 7d, or a date.")
+        str, typer.Option(metavar="WHEN", help="From when on: an age, such as 7d, or a date.")
     ] = "1d",
     until: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Until when; by default now.")
+        str | None, typer.Option(metavar="WHEN", help="Until when; by default now.")
     ] = None,
     pipelines: common.Pipelines = None,
     output_format: output.Output = Format.table,

@@ -118,6 +118,8 @@ def test_jobs_are_filtered(
     assert found("--newer", "1h") == three[1::-1]
     assert found("--older", "1h") == []
     assert found("--idle", "1.5d") == []
+    assert found("--active", "1h") == three[1::-1]
+    assert found("--active", "9999-01-01") == []
     assert found("--since", "2020-01-31T18:00Z", "--until", "9999-01-01") == three[1::-1]
     assert found("--until", "2020-01-31") == []
     assert found("--session", "\x1b[31mred\nsnake", "--owner", jobs_owner) == three[1::-1]
