@@ -350,7 +350,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     _check_patterns(message)
     fields = {"session": rx.session[:MAX_SESSION_LENGTH], **message.body}
     execution = rx.environ.get("_abaco_execution_id")
-    job, is_new = jobs.find_or_create(fields, owner=rx.username, key=execution)
+    job, is_new = jobs.find_or_create(fields, owner=rx.username, execution_id=execution)
     result = _where_it_is(job)
     if not job.get("_visible", True):
         text = f"create action: job {job['uuid']} exists and is hidden: bring it back with PipelineJobStore.undelete, or delete it with force"

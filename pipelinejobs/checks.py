@@ -135,7 +135,15 @@ def _subscriptions(backend: Backend, subject: str) -> Iterator[Finding]:
     for each in subscribing.overview(backend):
         events = "1 event" if each.lag.events == 1 else f"{each.lag.events:,} events"
         found = f"{each.name} is {each.status}: {events}, {each.lag_seconds:,.0f} s"
-        if each.status not in (subscribing.WELL, subscribing.ENDED):
+        if each.status == subscribing.ENDED:
+            is_well = False
+            yield Finding(
+                subject,
+                WARNING,
+                f"{each.name} has ended: {each.kept.get('note')}",
+                f"remove it by `pipelinejobs subscriptions rm {each.name}`, and add it again if that was a mistake",
+            )
+        elif each.status != subscribing.WELL:
             is_well = False
             reason = f" ({each.kept['error']})" if each.kept.get("error") else ""
             yield Finding(
@@ -149,7 +157,7 @@ def _subscriptions(backend: Backend, subject: str) -> Iterator[Finding]:
             yield Finding(
                 subject,
                 WARNING,
-                f"{each.name} has {each.dead:,} dead letters",
+                f"{each.name} has {each.dead:,} dead letter{'s' if each.dead > 1 else ''}",
                 f"see `pipelinejobs subscriptions dead {each.name}`, then `replay`",
             )
     if is_well:

@@ -112,8 +112,8 @@ def state_rows(cells: Cells, now: Mapping[str, int]) -> list[dict[str, Any]]:
                 "jobs": now.get(state, 0),
                 "came": came + (figures.created if state == "CREATED" else 0),
                 "left": left.total(),
-                "median_seconds": _rounded(quantile(left, 0.5)),
-                "p95_seconds": _rounded(quantile(left, 0.95)),
+                "median_seconds": rounded(quantile(left, 0.5)),
+                "p95_seconds": rounded(quantile(left, 0.95)),
             }
         )
     return rows
@@ -127,15 +127,15 @@ def _row(figures: Figures) -> dict[str, Any]:
         "finished": ended[FINISHED],
         "failed": ended[FAILED],
         "failure_rate": None if rate is None else round(rate, 4),
-        "median_seconds": _rounded(figures.run_time(0.5)),
-        "p95_seconds": _rounded(figures.run_time(0.95)),
-        "wait_seconds": _rounded(figures.waiting_time(0.5)),
+        "median_seconds": rounded(figures.run_time(0.5)),
+        "p95_seconds": rounded(figures.run_time(0.95)),
+        "wait_seconds": rounded(figures.waiting_time(0.5)),
         "events": figures.events.total(),
         "refused": figures.refused,
     }
 
 
-def _rounded(seconds: float | None) -> float | None:
+def rounded(seconds: float | None) -> float | None:
     """Return a time in three digits: more of it is not known."""
     return None if seconds is None else float(f"{seconds:.3g}")
 

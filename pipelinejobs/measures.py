@@ -110,10 +110,16 @@ def _subscriptions(backend: Backend) -> list[Metric]:
     dead = GaugeMetricFamily(
         "pipelinejobs_dead_letters", "Events that it is not told any more.", labels=_LABEL
     )
+    ended = GaugeMetricFamily(
+        "pipelinejobs_subscription_ended",
+        "Whether it asked to be told nothing more, by HTTP status 410.",
+        labels=_LABEL,
+    )
     for each in subscribing.overview(backend):
         told.add_metric([each.name], each.kept.get("delivered", 0))
         failed.add_metric([each.name], each.kept.get("failed", 0))
         events.add_metric([each.name], each.lag.events)
         seconds.add_metric([each.name], each.lag_seconds)
         dead.add_metric([each.name], each.dead)
-    return [told, failed, events, seconds, dead]
+        ended.add_metric([each.name], each.status == subscribing.ENDED)
+    return [told, failed, events, seconds, dead, ended]

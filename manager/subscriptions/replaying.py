@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datacatalog.linkedstores.basestore.store import now
 from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
 from manager.subscriptions.subscriber import News, tell
 
@@ -38,6 +39,9 @@ def replay(
                 break
         subscriptions.revived(letter["_id"])
         told += news is not None
+    if told:
+        well = {"last_delivery": now(), "failures": 0, "until": None}
+        subscriptions.note({subscriber.name: ({"delivered": told}, well)})
     return told
 
 

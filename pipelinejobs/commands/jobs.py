@@ -19,7 +19,16 @@ from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.history import moved
 from datacatalog.linkedstores.pipelinejob.naming import title_of
 from datacatalog.linkedstores.pipelinejob.replay import DAMAGE, unreadable
-from pipelinejobs import failures, formatting, graph, output, state_colours, state_diagram, stuck
+from pipelinejobs import (
+    failures,
+    figures,
+    formatting,
+    graph,
+    output,
+    state_colours,
+    state_diagram,
+    stuck,
+)
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -46,8 +55,8 @@ COLUMNS = (
 _STUCK = (
     Column("uuid", whole=True, brief=formatting.short),
     Column("state", whole=True),
-    Column("quiet_seconds", "QUIET FOR", whole=True, brief=formatting.duration),
-    Column("usual_seconds", "95 % LEAVE WITHIN", whole=True, brief=formatting.duration),
+    Column("quiet_seconds", "QUIET FOR", whole=True),
+    Column("usual_seconds", "95 % LEAVE WITHIN", whole=True),
     Column("title"),
     Column("pipeline"),
 )
@@ -161,8 +170,13 @@ def list_stuck(
     uuids = [backend.pipeline_uuid(name) for name in pipeline or []]
     found = [job for job in stuck.find(backend) if not uuids or job.get("pipeline_uuid") in uuids]
     names = backend.search.pipeline_names(str(job.get("pipeline_uuid")) for job in found)
+    shown = formatting.duration if output_format is Format.table else figures.rounded
     rows = [
-        {**_row(job, names), "quiet_seconds": job["quiet"], "usual_seconds": job["usual"]}
+        {
+            **_row(job, names),
+            "quiet_seconds": shown(job["quiet"]),
+            "usual_seconds": shown(job["usual"]),
+        }
         for job in found
     ]
     output.listing(rows, _STUCK, output_format)

@@ -95,8 +95,8 @@ def stats(
     if output_format is Format.table:
         rows = [_for_people(row) for row in rows]
     output.listing(rows, _COLUMNS[by], output_format)
-    if not rows:
-        output.note("nothing has happened since")
+    whole = f"from {period.since:%Y-%m-%d %H:%M} to {period.until:%Y-%m-%d %H:%M} UTC, in whole {period.span}s"
+    output.note(whole if rows else f"nothing has happened {whole}")
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:

@@ -409,10 +409,15 @@ def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
         (letter,) = subscriptions.dead_letters("lab")
         assert letter["tries"] == 4
         bad.clear()
+        subscriptions.note({"lab": ({}, {"failures": 2})})
+        delivered = subscriptions.kept()["lab"]["delivered"]
         assert replay(subscriber, [letter], actor.jobs, subscriptions) == 1
         subscriber.close()
         assert subscriptions.dead_letters("lab") == []
         assert receiver.names()[-1] == "update"
+        # it has taken one more, and so is well
+        kept = subscriptions.kept()["lab"]
+        assert (kept["delivered"], kept["failures"]) == (delivered + 1, 0)
 
 
 def test_one_attempt_is_one_whoever_waits_for_it(actor: Actor, job: Document) -> None:

@@ -106,6 +106,15 @@ def test_an_index_of_a_former_version_is_named_until_the_next_job_is_created(
     assert found(cli("doctor", "-o", "json"))["indexes"]["status"] == "ok"
 
 
+def test_a_subscription_that_has_ended_is_named(cli: Run, db: Db) -> None:
+    assert cli("subscriptions", "add", "lab", "https://x").code == 0
+    Subscriptions(db).end("lab", "it answered that it is gone")
+    row = found(cli("doctor", "-o", "json"))["subscriptions"]
+    assert row["status"] == "warning"
+    assert row["found"] == "lab has ended: it answered that it is gone"
+    assert "`pipelinejobs subscriptions rm lab`" in row["remedy"]
+
+
 def test_a_database_that_is_away_and_wrong_settings_are_bad(
     cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,9 +120,10 @@ def test_the_logs_of_what_brought_the_events_are_printed_in_their_order(
     printed = bare("jobs", "logs", job)
     assert printed.code == 0, printed.err
     heads = [line.split()[2] for line in printed.out.splitlines() if line.startswith("== ")]
-    assert heads == ["run", "update"]
+    assert heads == ["create", "run", "update"]
+    assert "created, state CREATED" in printed.out
     assert printed.out.index("state RUNNING, revision 1") < printed.out.index("revision 2")
-    assert "without a log, since no execution brought them: 2 (create, finish)" in printed.err
+    assert "without a log, since no execution brought them: 1 (finish)" in printed.err
     assert "try" not in printed.err
 
 

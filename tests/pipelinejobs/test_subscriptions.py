@@ -121,7 +121,9 @@ def test_an_alert_is_raised_by_what_it_is_about_and_by_nothing_else(tmp_path: Pa
         'abaco_executions{status="SUBMITTED"}': "999x60",
         'pipelinejobs_lag_seconds{subscription="lab"}': "899x60",
         'pipelinejobs_dead_letters{subscription="lab"}': "0x60",
+        'pipelinejobs_subscription_ended{subscription="lab"}': "0x60",
     }
+    ended = "PipelineJobsSubscriptionEnded"
     loud = {
         "abaco_ready": ("0x60", "PipelineJobsNotReady"),
         'abaco_actors{status="ERROR"}': ("1x60", "PipelineJobsActorFailed"),
@@ -131,6 +133,7 @@ def test_an_alert_is_raised_by_what_it_is_about_and_by_nothing_else(tmp_path: Pa
         'pipelinejobs_refused_events_total{event="run"}': ("0+10x60", "PipelineJobsEventsRefused"),
         'pipelinejobs_lag_seconds{subscription="lab"}': ("901x60", "PipelineJobsSubscriberBehind"),
         'pipelinejobs_dead_letters{subscription="lab"}': ("1x60", "PipelineJobsDeadLetters"),
+        'pipelinejobs_subscription_ended{subscription="lab"}': ("1x60", ended),
     }
 
     def case(series: dict[str, str], raised: str) -> dict[str, Any]:

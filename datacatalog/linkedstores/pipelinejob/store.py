@@ -85,14 +85,19 @@ class PipelineJobStore(AppendingStore):
         return self.with_token(stored)
 
     def find_or_create(
-        self, job_document: Mapping[str, Any], *, owner: str | None = None, key: str | None = None
+        self,
+        job_document: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+        execution_id: str | None = None,
     ) -> tuple[StoredJob, bool]:
         """Do as `create` does; return the job as it is stored, and whether it is new.
 
         Args:
             job_document: as for `create`.
             owner: as for `create`.
-            key: what `was_created_by` knows a second delivery by.
+            execution_id: of the execution that creates it, by which `was_created_by` knows a second
+                delivery.
         """
         missing = [name for name in REQUIRED if job_document.get(name) is None]
         if missing:
@@ -110,7 +115,7 @@ class PipelineJobStore(AppendingStore):
         given["uuid"] = self.get_typeduuid({"child_of": [], **given})
         contention = Contention(f"create of job {given['uuid']}")
         while (existing := self.coll.find_one({"uuid": given["uuid"]})) is None:
-            created = self._insert(given, pipeline_uuid, owner, key)
+            created = self._insert(given, pipeline_uuid, owner, execution_id)
             if created is not None:
                 return created, True
             contention.pause()
@@ -119,13 +124,17 @@ class PipelineJobStore(AppendingStore):
         return existing, False
 
     def _insert(
-        self, given: dict[str, Any], pipeline_uuid: str, owner: str | None, key: str | None
+        self,
+        given: dict[str, Any],
+        pipeline_uuid: str,
+        owner: str | None,
+        execution_id: str | None,
     ) -> StoredJob | None:
         """Write a new job; return it, or None if another writer was faster."""
         self.ensure_indexes()
-        stored = self.draft(given, pipeline_uuid, owner)
-        if key is not None:
-            stored["_creation"] = history.digest(FIRST_EVENT, key)
+        stored = self.draft(given, pipeline_uuid, owner, execution_id)
+        if execution_id is not None:
+            stored["_creation"] = history.digest(FIRST_EVENT, execution_id)
         entry = stored["history"][0]
         try:
             self.coll.insert_one(stored)
@@ -134,13 +143,20 @@ class PipelineJobStore(AppendingStore):
         self.keep_row(history.audit_row(stored, entry))
         return stored
 
-    def draft(self, given: dict[str, Any], pipeline_uuid: str, owner: str | None) -> StoredJob:
+    def draft(
+        self,
+        given: dict[str, Any],
+        pipeline_uuid: str,
+        owner: str | None,
+        execution_id: str | None = None,
+    ) -> StoredJob:
         """Return the document of a new job, which is not stored yet.
 
         Args:
             given: its fields, with its UUID.
             pipeline_uuid: of its pipeline.
             owner: as for `create`.
+            execution_id: of the execution that creates it.
         """
         data = given["data"]
         fields = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
@@ -156,6 +172,7 @@ class PipelineJobStore(AppendingStore):
             state=FIRST_STATE,
             revision=0,
             event_digest=history.digest(FIRST_EVENT, documents.canonical(data)),
+            execution_id=execution_id,
         )
         stored.update(
             state=FIRST_STATE,
@@ -168,9 +185,9 @@ class PipelineJobStore(AppendingStore):
         return cast("StoredJob", stored)
 
     @staticmethod
-    def was_created_by(job: StoredJob, key: str) -> bool:
-        """Tell whether a job was created with this key."""
-        return bool(job.get("_creation") == history.digest(FIRST_EVENT, key))
+    def was_created_by(job: StoredJob, execution_id: str) -> bool:
+        """Tell whether this execution has created a job."""
+        return bool(job.get("_creation") == history.digest(FIRST_EVENT, execution_id))
 
     # Events
 
