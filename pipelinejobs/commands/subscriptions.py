@@ -91,6 +91,7 @@ def add(
 def remove(context: typer.Context, name: _Name) -> None:
     """Drop a subscription, with what it has yet to be told."""
     subscribing.remove(backend_of(context), name)
+    output.note(f"{name} is told nothing more")
 
 
 def test(context: typer.Context, name: _Name) -> None:

@@ -449,7 +449,7 @@ def test_the_snakefile_reports(clone: Clone, salsa: str | None, events: list[str
     assert [each["name"] for each in told] == events, shown
     assert ("failed" in shown) == (salsa is None)
     if salsa is None:
-        assert "tacos" in "".join(told[-1]["data"]["log"])
+        assert "tacos" in "".join(told[-1]["data"]["stderr"])
 
 
 def test_the_lines_in_the_configuration_of_nextflow_report(clone: Clone) -> None:
