@@ -23,6 +23,16 @@ def test_a_gateway_starts_without_what_few_gateways_need() -> None:
     assert not loaded & FEW_NEED
 
 
+def test_a_page_that_nobody_opens_loads_nothing_that_draws() -> None:
+    statement = "import local.up, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pipelinejobs.page.charts" in loaded
+    assert not loaded & {"pygal", "rich", "httpx"}
+
+
 def test_garbage_is_looked_for_again_once_the_code_is_loaded_but_not_in_it() -> None:
     statement = (
         "import gc\nfrom abaco.loading import uncollected\n"
