@@ -104,6 +104,12 @@ class Browser:
         mouse.pointer_action.pointer_up()
         mouse.perform()
 
+    def place(self, selector: str) -> dict[str, float]:
+        """Return where an element is in the window, `x`, `y`, `width` and `height`, at one moment."""
+        script = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
+        found: dict[str, float] = self.driver.execute_script(script, selector)
+        return found
+
     def texts(self, selector: str) -> list[str]:
         """Return the text of elements, at one moment."""
         script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())"

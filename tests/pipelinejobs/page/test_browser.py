@@ -338,7 +338,7 @@ def test_a_time_that_is_dragged_over_is_looked_at(
 ) -> None:
     make_job("run", "finish")
     browser.open(path)
-    plot = browser.one(f"{chart} .plot > .background").rect
+    plot = browser.place(f"{chart} .plot > .background")
     middle = int(plot["x"] + plot["width"] / 2), int(plot["y"] + plot["height"] / 2)
     browser.drag((middle[0] - int(plot["width"] / 4), middle[1]), middle)
     # what happens meanwhile is shown once the button is released
@@ -346,7 +346,7 @@ def test_a_time_that_is_dragged_over_is_looked_at(
     make_job("run", "fail")
     time.sleep(1.5)
     assert browser.one("main").get_attribute("data-version") == shown
-    assert browser.one(f"{chart} .zoom").size["width"] > 0
+    assert browser.place(f"{chart} .zoom")["width"] > 0
     browser.release()
     browser.until(lambda: "from=" in browser.driver.current_url)
     query = httpx.URL(browser.driver.current_url).params
