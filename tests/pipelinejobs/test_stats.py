@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
 
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
 from datacatalog.mongo import Db, Document
 from pipelinejobs import figures
@@ -62,23 +64,23 @@ def test_states_are_told_apart(history: None, cli: Run) -> None:
 
 
 def test_jobs_that_are_quiet_for_unusually_long_are_listed(
-    history: None, jobs: PipelineJobStore, pipeline: Document, cli: Run
+    history: None, jobs: PipelineJobStore, pipeline: Document, db: Db, cli: Run
 ) -> None:
-    made = [jobs.create(fields(pipeline, data={"late": number})) for number in range(2)]
-    for job in made:
-        jobs.handle({"uuid": job["uuid"], "name": "run"}, job["_update_token"])
+    late = jobs.create(fields(pipeline, data={"number": 4}))
+    jobs.handle({"uuid": late["uuid"], "name": "run"}, late["_update_token"])
+    an_hour_ago = now() - datetime.timedelta(hours=1)
+    db["jobs"].update_one({"uuid": late["uuid"]}, {"$set": {"updated": an_hour_ago}})
     assert cli("jobs", "stuck").err == "no job is quiet for unusually long\n"
     # with this one, what is usual is known of five
-    jobs.handle({"uuid": made[0]["uuid"], "name": "finish"}, made[0]["_update_token"])
+    fifth = jobs.create(fields(pipeline, data={"number": 5}))
+    for event in ("run", "finish"):
+        jobs.handle({"uuid": fifth["uuid"], "name": event}, fifth["_update_token"])
     (row,) = cli("jobs", "stuck", "-o", "json").rows
-    assert (row["uuid"], row["state"], row["pipeline"]) == (
-        made[1]["uuid"],
-        "RUNNING",
-        pipeline["name"],
-    )
-    assert row["quiet_seconds"] > row["usual_seconds"] > 0
+    found = (row["uuid"], row["state"], row["pipeline"])
+    assert found == (late["uuid"], "RUNNING", pipeline["name"])
+    assert row["quiet_seconds"] >= 3600 > row["usual_seconds"] > 0
     shown = cli("jobs", "stuck", "--pipeline", "tacobot").out
-    assert (made[1]["uuid"] in shown, "under 1 s" in shown) == (True, True)
+    assert (late["uuid"] in shown, " 1 h " in shown) == (True, True)
 
 
 def test_a_rebuild_says_what_it_has_counted(history: None, cli: Run) -> None:
