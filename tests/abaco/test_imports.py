@@ -13,22 +13,25 @@ FEW_NEED = {
 }
 
 
+def printed_by(statement: str) -> str:
+    """Return what a Python of its own prints."""
+    command = [sys.executable, "-c", statement]
+    return subprocess.check_output(command, cwd=ROOT, text=True)
+
+
+def loaded_with(modules: str) -> set[str]:
+    """Return all modules that are loaded where some are imported."""
+    return set(printed_by(f"import {modules}, sys; print(*sys.modules)").split())
+
+
 def test_a_gateway_starts_without_what_few_gateways_need() -> None:
-    statement = "import abaco.__main__, abaco.server, sys; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split())
+    loaded = loaded_with("abaco.__main__, abaco.server")
     assert "sqlalchemy" in loaded
     assert not loaded & FEW_NEED
 
 
 def test_a_page_that_nobody_opens_loads_nothing_that_draws() -> None:
-    statement = "import local.up, sys; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split())
+    loaded = loaded_with("local.up")
     assert "pipelinejobs.page.charts" in loaded
     assert not loaded & {"pygal", "rich", "httpx"}
 
@@ -39,7 +42,4 @@ def test_garbage_is_looked_for_again_once_the_code_is_loaded_but_not_in_it() -> 
         "with uncollected():\n    assert not gc.isenabled()\n    import abaco.settings\n"
         "print(gc.isenabled(), gc.get_freeze_count() > len(vars(abaco.settings)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", statement], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "True True\n"
+    assert printed_by(statement) == "True True\n"
