@@ -96,7 +96,11 @@ def stats(
         rows = [_for_people(row) for row in rows]
     output.listing(rows, _COLUMNS[by], output_format)
     whole = f"from {period.since:%Y-%m-%d %H:%M} to {period.until:%Y-%m-%d %H:%M} UTC, in whole {period.span}s"
-    output.note(whole if rows else f"nothing has happened {whole}")
+    if not rows:
+        output.note(f"nothing has happened {whole}")
+    elif output_format is Format.table:
+        # a program knows what it has asked for, and cron would mail it each time
+        output.note(whole)
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:

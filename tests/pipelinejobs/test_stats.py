@@ -47,8 +47,10 @@ def test_hours_and_days_are_told_apart(history: None, cli: Run) -> None:
 
 def test_a_time_in_the_past_is_counted_alone(history: None, cli: Run) -> None:
     assert cli("stats", "--since", "3d", "--until", "1d", "-o", "json").rows == []
-    (row,) = cli("stats", "--since", "3d", "--until", "2999-01-01", "-o", "json").rows
-    assert row["created"] == 4
+    asked = ["stats", "--since", "3d", "--until", "2999-01-01"]
+    found = cli(*asked, "-o", "json")
+    assert (found.rows[0]["created"], found.err) == (4, "")
+    assert cli(*asked).err.endswith(" to 2999-01-01 00:00 UTC, in whole days\n")
     wrong = cli("stats", "--since", "1d", "--until", "2d")
     assert (wrong.code, wrong.err) == (2, "ERROR --since 1d is after --until 2d\n")
 
