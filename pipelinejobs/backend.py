@@ -48,6 +48,8 @@ ACTOR, NONCE = "_REACTOR_PIPELINES_JOB_MANAGER_ID", "_REACTOR_PIPELINES_JOB_MANA
 _FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
 """Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
 _MAX_CANDIDATES = 5
+HIDDEN_REMEDY = "`pipelinejobs jobs undelete {}` brings it back"
+"""What to do about a hidden job, by its UUID."""
 ALIAS = "jobs-manager"
 """By which `make up` registers the actor."""
 
@@ -352,10 +354,7 @@ class Backend:
         """
         head = self.jobs.load_head(uuid, deletable=True)
         if head.get(VISIBLE) is False:
-            message = (
-                f"job {uuid} is hidden and takes no events: `pipelinejobs jobs undelete {uuid}` "
-                "brings it back"
-            )
+            message = f"job {uuid} is hidden and takes no events: {HIDDEN_REMEDY.format(uuid)}"
             raise CommandError(message)
         return head
 

@@ -19,6 +19,7 @@ from manager import schemas
 from manager.exceptions import Refusal, Unavailable
 from manager.messages import Message
 from pipelinejobs import formatting, in_process, output, parsing
+from pipelinejobs.backend import HIDDEN_REMEDY
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, CommandError, Unreachable, UsageError
@@ -305,7 +306,7 @@ def delete(
         result = backend.gateway.send(body, nonce=nonce)
     output.record(result, output_format)
     if not force:
-        output.note(f"`pipelinejobs jobs undelete {uuid}` brings it back")
+        output.note(HIDDEN_REMEDY.format(uuid))
 
 
 def undelete(

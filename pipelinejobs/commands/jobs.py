@@ -29,6 +29,7 @@ from pipelinejobs import (
     state_diagram,
     stuck,
 )
+from pipelinejobs.backend import HIDDEN_REMEDY
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
@@ -256,7 +257,7 @@ def show(
         row = {name: value for name, value in row.items() if value not in (None, "", [])}
     output.record(row, output_format)
     if output_format is Format.table and row["hidden"]:
-        output.note(f"`pipelinejobs jobs undelete {stored['uuid']}` brings it back")
+        output.note(HIDDEN_REMEDY.format(stored["uuid"]))
 
 
 def _details(backend: Backend, stored: StoredJob) -> output.Row:
