@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 from packaging.requirements import Requirement
 from requests.exceptions import RequestException
 
@@ -103,7 +104,15 @@ class Engine:
 
     def containers(self) -> list[str]:
         """Return the ids of all containers, those that have ended as well."""
-        return [each["Id"] for each in self.api.containers(all=True, quiet=True)]
+        return [each["Id"] for each in self.described()]
+
+    def described(self) -> list[dict[str, Any]]:
+        """Return what the engine tells of each container; for a moment it lists those that it has removed."""
+        found = []
+        for listed in self.api.containers(all=True, quiet=True):
+            with contextlib.suppress(NotFound):
+                found.append(self.api.inspect_container(listed["Id"]))
+        return found
 
     def program(self) -> list[str]:
         """Return the beginning of its command line."""

@@ -187,11 +187,9 @@ def test_what_an_actor_may_use_is_what_its_description_says(
 ) -> None:
     actor = admin.actor(IMAGE, memLimit="300m", maxCpus="500000000", useContainerUid=True)
     code = "held = bytearray(200 << 20); answer(os.getuid()); import time; time.sleep(3)"
-    # an engine may list the last one for a moment after it was removed
-    eventually(lambda: not engine.containers())
     execution = admin.submit(actor, {"run": code})
-    (container,) = eventually(engine.containers)
-    host = engine.api.inspect_container(container)["HostConfig"]
+    (described,) = eventually(engine.described)
+    host = described["HostConfig"]
     assert host["Memory"] == 300 << 20
     assert engine.name == "podman" or host["NanoCpus"] == 500_000_000
     ended = admin.ended(actor, execution)

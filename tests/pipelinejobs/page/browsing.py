@@ -7,18 +7,20 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import axe_core_python
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
 
+Answer = TypeVar("Answer")
 IMAGES = ROOT / "docs" / "images"
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 FIND_BROKEN = """
@@ -42,6 +44,56 @@ def started(profile: Path) -> webdriver.Chrome:
         options.add_argument(argument)
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     return webdriver.Chrome(options=options, service=service)
+
+
+class Element:
+    """What a selector finds first, found again for each use: the page may have replaced it.
+
+    Args:
+        driver: of the browser.
+        selector: in CSS.
+    """
+
+    def __init__(self, driver: webdriver.Chrome, selector: str) -> None:
+        self._driver = driver
+        self._selector = selector
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        return self._use(lambda found: found.text)
+
+    def get_attribute(self, name: str) -> str | None:
+        """Return an attribute, or the property of this name."""
+        return self._use(lambda found: found.get_attribute(name))
+
+    def is_displayed(self) -> bool:
+        """Tell whether it can be seen."""
+        return self._use(lambda found: found.is_displayed())
+
+    def click(self) -> None:
+        """Press it."""
+        self._use(lambda found: found.click())
+
+    def send_keys(self, *keys: str) -> None:
+        """Type into it."""
+        self._use(lambda found: found.send_keys(*keys))
+
+    def choose(self, text: str) -> None:
+        """Choose one of its options, by the text that is shown for it."""
+        self._use(lambda found: Select(found).select_by_visible_text(text))
+
+    def run(self, script: str) -> Any:
+        """Return what JavaScript returns, to which it is `arguments[0]`."""
+        return self._use(lambda found: self._driver.execute_script(script, found))
+
+    def _use(self, act: Callable[[WebElement], Answer]) -> Answer:
+        waiting = WebDriverWait(self._driver, SECONDS, 0.05, [StaleElementReferenceException])
+        find = (By.CSS_SELECTOR, self._selector)
+        (answer,) = waiting.until(
+            lambda driver: (act(driver.find_element(*find)),), f"there is no {self._selector}"
+        )
+        return answer
 
 
 class Browser:
@@ -79,9 +131,9 @@ class Browser:
         """Whether it is still the page that was opened."""
         return bool(self.driver.execute_script("return window.loaded === 'once'"))
 
-    def one(self, selector: str) -> WebElement:
+    def one(self, selector: str) -> Element:
         """Return an element."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+        return Element(self.driver, selector)
 
     def broken_rules(self, options: dict[str, list[str]]) -> Any:
         """Return the rules of accessibility that the page breaks, each with the HTML of the places.

@@ -14,9 +14,7 @@ import httpx
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import EventRefused
@@ -362,7 +360,7 @@ def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[...,
     short = make_job("run")
     browser.open("/jobs")
     heights = [
-        browser.driver.execute_script("return arguments[0].offsetHeight", browser.one(row))
+        browser.one(row).run("return arguments[0].offsetHeight")
         for row in (f"#job-{long.uuid}", f"#job-{short.uuid}")
     ]
     assert abs(heights[0] - heights[1]) <= 2
@@ -372,7 +370,7 @@ def test_a_row_of_the_list_is_one_line(browser: Browser, make_job: Callable[...,
     )
     needed, there = browser.driver.execute_script(widths)
     assert needed <= there
-    (moment, *_) = browser.driver.find_elements(By.CSS_SELECTOR, f"#job-{long.uuid} time")
+    moment = browser.one(f"#job-{long.uuid} time")
     assert "UTC" in str(moment.get_attribute("title"))
     moment.click()
     assert moment.text == str(moment.get_attribute("title")).splitlines()[0]
@@ -382,12 +380,11 @@ def test_who_wants_the_dark_gets_it_without_an_account(browser: Browser) -> None
     background = "return getComputedStyle(document.body).backgroundColor"
     browser.open("/jobs")
     assert browser.driver.execute_script(background) == "rgb(246, 248, 250)"
-    theme = Select(browser.one("#theme"))
-    theme.select_by_visible_text("Dark")
+    browser.one("#theme").choose("Dark")
     assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
     browser.open("/pipelines")
     assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
-    Select(browser.one("#theme")).select_by_visible_text("System")
+    browser.one("#theme").choose("System")
     assert browser.driver.execute_script(background) == "rgb(246, 248, 250)"
 
 
@@ -395,11 +392,11 @@ def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) 
     with browser.in_zone("Asia/Tokyo"):
         browser.open(f"/jobs/{job.uuid}")
         utc = browser.one("#headline time").text
-        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        browser.one("#zone").choose("Local time")
         there = datetime.datetime.fromisoformat(utc) + datetime.timedelta(hours=9)
         assert browser.one("#headline time").text == str(there)
         assert browser.texts("#headline [data-zone]") == ["local"]
-        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        browser.one("#zone").choose("UTC")
         assert browser.one("#headline time").text == utc
 
 
@@ -407,17 +404,15 @@ def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) 
 def test_who_has_chosen_local_times_types_them_as_well(browser: Browser, page: str) -> None:
     with browser.in_zone("Asia/Tokyo"):
         browser.open(f"/{page}?from=2026-11-28T20:30")
-        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        browser.one("#zone").choose("Local time")
         field = browser.one("input[name=from]")
         assert field.get_attribute("value") == "2026-11-29T05:30"
-        label = field.find_element(By.XPATH, "..").get_attribute("textContent")
+        label = field.run("return arguments[0].parentElement.textContent")
         assert "from (local)" in str(label).lower()
-        browser.driver.execute_script(
-            "arguments[0].value = '2026-11-29T06:00'; arguments[0].form.requestSubmit()", field
-        )
+        field.run("arguments[0].value = '2026-11-29T06:00'; arguments[0].form.requestSubmit()")
         eventually(lambda: "from=2026-11-28T21%3A00" in browser.driver.current_url)
         assert browser.one("input[name=from]").get_attribute("value") == "2026-11-29T06:00"
-        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        browser.one("#zone").choose("UTC")
         assert browser.one("input[name=from]").get_attribute("value") == "2026-11-28T21:00"
 
 
@@ -456,12 +451,12 @@ def test_an_axis_has_round_times_in_the_zone_that_is_chosen(
         browser.open("/gantt?session=round-times")
         utc = browser.texts(".ticks text")
         assert len(utc) >= 4
-        Select(browser.one("#zone")).select_by_visible_text("Local time")
+        browser.one("#zone").choose("Local time")
         local = browser.texts(".ticks text")
         assert local != utc
         for text in (*utc, *local):
             assert text.endswith(":00") or " " in text, text
-        Select(browser.one("#zone")).select_by_visible_text("UTC")
+        browser.one("#zone").choose("UTC")
         assert browser.texts(".ticks text") == utc
 
 
@@ -473,8 +468,8 @@ def test_what_can_be_done_with_selected_jobs_is_in_sight(
     browser.open("/jobs?text=many-to-select")
     bar = browser.one("#selection")
     assert not bar.is_displayed()
-    for box in browser.driver.find_elements(By.CSS_SELECTOR, "[name=job]")[:2]:
-        box.click()
+    for row in (1, 2):
+        browser.press(f"#rows tr:nth-child({row}) [name=job]")
     bottom = (
         "return document.querySelector('#selection').getBoundingClientRect().bottom - innerHeight"
     )
