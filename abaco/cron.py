@@ -71,7 +71,7 @@ def parse(text: str) -> Schedule:
     try:
         start = hour if first == "now" else _moment(first)
         schedule = Schedule(start, number, unit)
-        schedule.after(hour)
+        schedule.after(max(hour, start))
     except (ValueError, OverflowError):
         message = "The cron is not in the correct format"
         raise InvalidSchedule(message) from None

@@ -302,8 +302,13 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
             if schedule is None or planned is None:
                 # it has just been taken away
                 continue
-            following = cron.following(schedule, planned)
-            actors.change(tx, actor["id"], cron_next_ex=following)
+            try:
+                following = cron.following(schedule, planned)
+            except OverflowError:
+                # an older gateway took schedules that end with the calendar
+                actors.change(tx, actor["id"], cron_on=False, cron_next_ex=None)
+            else:
+                actors.change(tx, actor["id"], cron_next_ex=following)
             accepted.append(executions.submit(tx, actor, cron.SENDER, message))
     return accepted
 

@@ -81,6 +81,8 @@ def test_what_follows_is_counted_from_the_start_where_there_is_one() -> None:
         ("now + -1 days", "not in the correct format"),
         ("now + 1.5 days", "not in the correct format"),
         ("now + 999999 months", "not in the correct format"),
+        ("9000-01-01 08 + 999999 weeks", "not in the correct format"),
+        ("9999-12-01 08 + 1 month", "not in the correct format"),
         ("now + 1 minute", "unit 'minute' is unknown: use one of hour, day, week, month"),
         ("now + 1 fortnight", "unit 'fortnight' is unknown"),
         ("2020-01-01 08 + 1 day", "The starting datetime is old. The current UTC time is "),
@@ -126,6 +128,20 @@ def test_an_actor_is_executed_when_its_time_has_come(gateway: RunningGateway, ad
     assert len(executions(ada, actor)) == 2, "not again, while another one had its turn"
 
 
+def test_a_schedule_that_ends_with_the_calendar_stops_no_other(
+    gateway: RunningGateway, ada: Client
+) -> None:
+    last, other = (ada.actor("cold", cronSchedule="now + 1 hour") for _ in range(2))
+    eventually(lambda: executions(ada, last) and executions(ada, other))
+    # as one that this gateway does not take
+    _set_next(gateway, last, this_hour(), "now + 999999 months")
+    _set_next(gateway, other, this_hour())
+    eventually(lambda: len(executions(ada, last)) == len(executions(ada, other)) == 2)
+    described = ada.result("GET", f"/{last}")
+    assert (described["cronOn"], described.get("cronNextEx")) == (False, None)
+    assert next_execution(ada, other) > clock.now()
+
+
 @pytest.mark.long
 def test_what_was_missed_while_the_gateway_was_away_is_made_up_for_once(
     gateway: RunningGateway, ada: Client
@@ -150,12 +166,14 @@ def test_a_schedule_can_be_turned_off(gateway: RunningGateway, ada: Client) -> N
     eventually(lambda: executions(ada, actor))
 
 
-def _set_next(gateway: RunningGateway, actor: str, moment: datetime.datetime) -> None:
+def _set_next(
+    gateway: RunningGateway, actor: str, moment: datetime.datetime, schedule: str | None = None
+) -> None:
     file = gateway.settings.data / "abaco.db"
     with sqlite3.connect(file, timeout=30) as connection:
         connection.execute(
-            "UPDATE actors SET cron_next_ex = ? WHERE id = ?",
-            (moment.isoformat(" ", "microseconds"), actor),
+            "UPDATE actors SET cron_next_ex = ?, cron_schedule = coalesce(?, cron_schedule) WHERE id = ?",
+            (moment.isoformat(" ", "microseconds"), schedule, actor),
         )
     connection.close()
 
