@@ -42,6 +42,7 @@ PATIENCE = 60.0
 _TIMEOUT = 30.0
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
 _FIRST_REST, _MAX_REST = 5.0, 300.0
+_MAX_RETRY_AFTER = 86_400.0
 """Seconds, after patience has ended, in which only the end of the job is sent."""
 _DOUBLINGS = 10
 _MAX_WAITING = 1000
@@ -416,17 +417,17 @@ def _read(content: bytes) -> dict[str, Any]:
 
 
 def _seconds(given: str | None) -> float | None:
-    """Return the seconds that a `Retry-After` says: as a number, or as a date."""
-    if not given:
-        return None
-    if given.strip().isdigit():
-        return float(given)
+    """Return the seconds that a `Retry-After` says, as a number or as a date; at most a day."""
+    text = (given or "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(_MAX_RETRY_AFTER, float(text[:9]))
     try:
-        until = email.utils.parsedate_to_datetime(given)
-    except (TypeError, ValueError, IndexError):
+        until = email.utils.parsedate_to_datetime(text)
+        aware = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
+        wait = (aware - datetime.now(timezone.utc)).total_seconds()
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    aware = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
-    return max(0.0, (aware - datetime.now(timezone.utc)).total_seconds())
+    return min(_MAX_RETRY_AFTER, max(0.0, wait))
 
 
 def _json(text: str) -> Any:

@@ -58,7 +58,7 @@ class _LastLines:
         self._thread.start()
 
     def read(self) -> list[str]:
-        """Return the last lines, when all have come."""
+        """Return the last lines; for those of what the command left running, wait a second at most."""
         self._thread.join(_LATE_SECONDS)
         return self._kept.decode(errors="replace").splitlines()[-_MAX_LINES:]
 
@@ -181,7 +181,15 @@ def _code(returned: int) -> int:
 def _ending(returned: int, began: float) -> dict[str, Any]:
     """Return what is reported about the end of a process."""
     data = {"exit_code": _code(returned), "seconds": round(time.monotonic() - began, 3)}
-    return data if returned >= 0 else {**data, "signal": signal.Signals(-returned).name}
+    return data if returned >= 0 else {**data, "signal": _signal_name(-returned)}
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal; most real-time signals have only a number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

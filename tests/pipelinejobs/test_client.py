@@ -269,7 +269,11 @@ def test_it_waits_as_long_as_it_is_told(
     assert site.events(work) == ["run"]
 
 
-@pytest.mark.parametrize("when", ["soon", "", "-1", "Mon, 99 Foo"])
+BEYOND = "Mon, 01 Jan 2024 99999999999999999999:00:00 GMT"
+"""A date that no calendar has."""
+
+
+@pytest.mark.parametrize("when", ["soon", "", "-1", "\xb2", "Mon, 99 Foo", BEYOND])
 def test_a_time_that_means_nothing_is_not_waited_for(
     site: Site, work: Document, url: str, relay: Relay, when: str
 ) -> None:
@@ -279,8 +283,9 @@ def test_a_time_that_means_nothing_is_not_waited_for(
     assert site.events(work) == ["run"]
 
 
-def test_a_wait_beyond_all_patience_is_not_begun(url: str, relay: Relay) -> None:
-    relay.plan(answer(503, b'{"message": "The database is away."}', Retry_After="3600"))
+@pytest.mark.parametrize("seconds", ["3600", "9" * 30])
+def test_a_wait_beyond_all_patience_is_not_begun(url: str, relay: Relay, seconds: str) -> None:
+    relay.plan(answer(503, b'{"message": "The database is away."}', Retry_After=seconds))
     began = time.monotonic()
     with pytest.raises(Undelivered, match="HTTP status 503: The database is away"):
         Job.from_callback(relay.of(url), strict=True).run()

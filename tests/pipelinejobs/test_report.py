@@ -235,6 +235,18 @@ def test_a_command_that_a_signal_ends_has_failed_by_it(
     assert (kept["exit_code"], kept["signal"]) == (128 + signal.Signals[name], name)
 
 
+def test_a_command_that_a_signal_without_a_name_ends_has_failed_by_its_number(
+    site: Site, work: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    number = signal.SIGRTMIN + 1
+    code = f"import os; os.kill(os.getpid(), {number})"
+    done = report("--", sys.executable, "-c", code, variables=variables, folder=tmp_path)
+
+    assert (done.returncode, done.stderr) == (128 + number, b"")
+    assert site.events(work) == ["run", "fail"]
+    assert site.data(work)["signal"] == f"SIG{number}"
+
+
 @pytest.mark.parametrize(("key", "name"), [(b"\x03", "SIGINT"), (b"\x1c", "SIGQUIT")])
 def test_a_key_of_the_terminal_reaches_the_command_once(
     site: Site,
