@@ -220,7 +220,7 @@ def test(backend: Backend, name: str) -> str:
     return f"HTTP status {answer.status}"
 
 
-def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, int]:
+def replay(backend: Backend, name: str, key: str | None = None) -> replaying.Replayed:
     """Tell a subscriber what became dead letters, and try at once what has failed.
 
     Args:
@@ -229,7 +229,7 @@ def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, in
         key: of one dead letter; None for all.
 
     Returns:
-        How many were told, and how many are left.
+        What became of them.
 
     Raises:
         CommandError: there is no such subscription or dead letter.
@@ -244,10 +244,9 @@ def replay(backend: Backend, name: str, key: str | None = None) -> tuple[int, in
             raise CommandError(message)
     subscriptions.retry(name)
     try:
-        told = replaying.replay(subscriber, letters, backend.jobs, subscriptions)
+        return replaying.replay(subscriber, letters, backend.jobs, subscriptions)
     finally:
         subscriber.close()
-    return told, len(letters) - told
 
 
 def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) -> list[Document]:

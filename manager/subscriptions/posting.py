@@ -80,13 +80,17 @@ class Poster:
     """
 
     def __init__(self, url: str, *, allow_private: bool = False) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in _PORTS or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+            # one with an empty or overlong label cannot be looked up
+            host.encode("idna")
+        except (KeyError, ValueError):
+            host = ""
+        if not host:
             message = "not an http or https URL"
             raise ValueError(message)
-        self._scheme = parts.scheme
-        self._host = parts.hostname
-        self._port = parts.port or _PORTS[parts.scheme]
+        self._scheme, self._host, self._port = parts.scheme, host, port
         self._netloc = parts.netloc.rpartition("@")[2]
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._allow_private = allow_private
@@ -293,7 +297,7 @@ def _seconds(retry_after: str) -> float | None:
         return min(MAX_RETRY_AFTER, float(text[:9]))
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.timezone.utc)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from datacatalog.linkedstores.basestore.store import now
 from manager.subscriptions.posting import ANSWER_SECONDS, DeliveryFailed
 from manager.subscriptions.subscriber import News, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
     from datacatalog.linkedstores.subscriptions import Subscriptions
@@ -17,18 +17,27 @@ if TYPE_CHECKING:
     from manager.subscriptions.subscriber import Subscriber
 
 
+class Replayed(NamedTuple):
+    """What became of dead letters."""
+
+    told: int
+    dropped: int
+    """those whose event is nowhere any more"""
+    left: int
+
+
 def replay(
     subscriber: Subscriber,
-    letters: Iterable[Document],
+    letters: Sequence[Document],
     jobs: PipelineJobStore,
     subscriptions: Subscriptions,
-) -> int:
+) -> Replayed:
     """Tell a subscriber events that it could not be told, in their order; stop at the first failure.
 
     Returns:
-        How many were told; these are no longer dead letters.
+        How many were told or dropped, which are no longer dead letters, and how many are left.
     """
-    told = 0
+    told = dropped = 0
     for letter in letters:
         news = _news(letter, jobs)
         if news is not None:
@@ -39,10 +48,11 @@ def replay(
                 break
         subscriptions.revived(letter["_id"])
         told += news is not None
+        dropped += news is None
     if told:
         well = {"last_delivery": now(), "failures": 0, "until": None}
         subscriptions.note({subscriber.name: ({"delivered": told}, well)})
-    return told
+    return Replayed(told, dropped, len(letters) - told - dropped)
 
 
 def _news(letter: Document, jobs: PipelineJobStore) -> News | None:

@@ -117,10 +117,11 @@ def replay(
 ) -> None:
     """Tell dead letters again, and try at once what has failed; exit code 1 if something is left.
 
-    It says how many dead letters were told, and how many are left.
+    It says how many dead letters were told, how many were dropped because their event is nowhere any
+    more, and how many are left.
     """
-    told, left = subscribing.replay(backend_of(context), name, letter)
-    output.record({"told": told, "left": left}, output_format)
+    replayed = subscribing.replay(backend_of(context), name, letter)
+    output.record(replayed._asdict(), output_format)
     output.note("events that only wait are tried again now: see `pipelinejobs outbox ls`")
-    if left:
+    if replayed.left:
         raise typer.Exit(FAILED)

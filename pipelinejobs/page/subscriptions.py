@@ -50,9 +50,10 @@ def change(context: Context) -> Response:
         if wanted == "test":
             subscribing.test(context.backend, name)
         elif wanted == "replay":
-            _, left = subscribing.replay(context.backend, name, context.form.get("id") or None)
-            if left:
-                return _show(context, problem=f"{name}: {left} dead letters are left.", status=409)
+            key = context.form.get("id") or None
+            if left := subscribing.replay(context.backend, name, key).left:
+                are = "letter is" if left == 1 else "letters are"
+                return _show(context, problem=f"{name}: {left} dead {are} left.", status=409)
         else:
             message = "There is no such action."
             raise Problem(message, 400)

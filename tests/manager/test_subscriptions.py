@@ -148,6 +148,8 @@ def test_filters_say_what_is_told(
         ({"name": "Lab", "url": "https://x"}, "name must be"),
         ({"name": "events_manager", "url": "https://x"}, "name must be"),
         ({"name": "lab", "url": "ftp://x"}, "lab: url is not an http or https URL"),
+        ({"name": "lab", "url": "https://lab..org/jobs"}, "url is not an http or https URL"),
+        ({"name": "lab", "url": "https://x:65536"}, "url is not an http or https URL"),
         ({"name": "lab", "url": "https://x", "event": ["run"]}, "'event' means nothing"),
         ({"name": "lab", "url": "https://x", "events": ["walk"]}, "events: 'walk' is not one of"),
         ({"name": "lab", "url": "https://x", "events": "run"}, "events must be a list"),
@@ -325,6 +327,15 @@ def test_a_subscriber_that_asks_for_time_is_left_alone(
         assert len(receiver.seen) == 1
 
 
+def test_a_time_that_no_calendar_has_is_not_waited_for(actor: Actor, job: Document) -> None:
+    when = "Mon, 01 Jan 2024 99999999999999999999:00:00 GMT"
+    with Receiver(lambda _: (503, {"Retry-After": when})) as receiver:
+        define(actor, {"name": "lab", "url": receiver.url})
+        send(actor, job, "run")
+        kept = Subscriptions(actor.jobs.db).kept()["lab"]
+        assert kept["error"] == "HTTP status 503"
+
+
 def test_a_subscriber_that_is_gone_has_no_subscription_any_more(
     actor: Actor, job: Document
 ) -> None:
@@ -405,13 +416,13 @@ def test_what_cannot_be_told_becomes_a_dead_letter_and_can_be_replayed(
 
         rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
         (subscriber,), _ = roster.read(rx, actor.jobs, subscriptions)
-        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 0
+        assert replay(subscriber, [letter], actor.jobs, subscriptions).told == 0
         (letter,) = subscriptions.dead_letters("lab")
         assert letter["tries"] == 4
         bad.clear()
         subscriptions.note({"lab": ({}, {"failures": 2})})
         delivered = subscriptions.kept()["lab"]["delivered"]
-        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 1
+        assert replay(subscriber, [letter], actor.jobs, subscriptions).told == 1
         subscriber.close()
         assert subscriptions.dead_letters("lab") == []
         assert receiver.names()[-1] == "update"
@@ -489,12 +500,12 @@ def test_a_letter_that_cannot_be_formatted_stays_one_and_says_why(
         (letter,) = subscriptions.dead_letters("lab")
         rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
         (subscriber,), _ = roster.read(rx, actor.jobs, subscriptions)
-        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 0
+        assert replay(subscriber, [letter], actor.jobs, subscriptions).told == 0
         (letter,) = subscriptions.dead_letters("lab")
         assert letter["tries"] == 2
         assert letter["reason"] == "it cannot be formatted: unexpected KeyError"
         db["files"].update_one({}, {"$set": {"name": "/a.csv"}})
-        assert replay(subscriber, [letter], actor.jobs, subscriptions) == 1
+        assert replay(subscriber, [letter], actor.jobs, subscriptions).told == 1
         subscriber.close()
 
 

@@ -16,7 +16,9 @@ import httpx
 import psutil
 import pytest
 import yaml
+from bson import ObjectId
 
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
 from tests.abaco.running import RunningGateway
@@ -76,7 +78,23 @@ def test_a_subscriber_is_told_and_counted(
     assert 'pipelinejobs_deliveries_total{subscription="lab"} ' in text
     assert 'pipelinejobs_lag_events{subscription="lab"} 0.0' in text
     assert bare("subscriptions", "dead", "lab").err == "there are no dead letters\n"
-    assert bare("subscriptions", "replay", "lab", "-o", "json").rows == {"told": 0, "left": 0}
+    assert bare("subscriptions", "replay", "lab", "-o", "json").rows == {
+        "told": 0,
+        "dropped": 0,
+        "left": 0,
+    }
+
+
+def test_a_dead_letter_whose_event_is_nowhere_any_more_is_dropped(
+    cli: Run, job: Document, db: Db
+) -> None:
+    assert cli("subscriptions", "add", "lab", "https://x").code == 0
+    about = {"job_id": ObjectId(), "job_uuid": job["uuid"], "number": 0, "event": "run"}
+    letter = {"subscriber": "lab", **about, "date": now(), "reason": "HTTP status 500", "tries": 1}
+    Subscriptions(db).bury(letter)
+    done = cli("subscriptions", "replay", "lab", "-o", "json")
+    assert (done.code, done.rows) == (0, {"told": 0, "dropped": 1, "left": 0})
+    assert cli("subscriptions", "dead", "lab", "-o", "json").rows == []
 
 
 def known(here: RunningGateway) -> set[str]:

@@ -324,7 +324,7 @@ def test_subscriptions_are_tested_and_replayed(
         subscriptions.bury({**letter, "event": "create", "reason": "why not", "tries": 3})
         assert "why not (3 tries)" in operator.get("/subscriptions").text
         left = operator.submit("/subscriptions", name="lab", do="replay")
-        assert (left.status_code, "1 dead letters are left" in left.text) == (409, True)
+        assert (left.status_code, "1 dead letter is left" in left.text) == (409, True)
         assert operator.submit("/subscriptions", name="lab", do="bake").status_code == 400
         assert operator.submit("/subscriptions", name="nope", do="test").status_code == 409
     finally:
