@@ -245,11 +245,16 @@ def _described(path: str, about: os.stat_result) -> Found | None:
     """Return a file of this machine, or None if that is something else."""
     if not stat.S_ISREG(about.st_mode):
         return None
-    created, modified = (
-        datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-        for seconds in (about.st_ctime, about.st_mtime)
-    )
+    created, modified = _date(about.st_ctime), _date(about.st_mtime)
     return Found(path, about.st_size, created, modified, (about.st_dev, about.st_ino))
+
+
+def _date(seconds: float) -> datetime.datetime | None:
+    """Return a time of a file; None for one that no calendar has, which its owner may set."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _open_at_once(place: str, flags: int) -> int:

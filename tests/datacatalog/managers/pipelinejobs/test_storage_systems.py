@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from datacatalog.settings import CatalogSettings
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.loopback import TOKEN
 
+SHARED = Path("/dev/shm")  # noqa: S108 - the kernel's own, in memory
 NAMES = [
     "/products/v2/tacos/a.csv",
     "/products/v2/tacos/b c.csv",
@@ -46,6 +48,21 @@ def test_all_files_of_a_folder_are_listed_and_read(place: Place) -> None:
         assert b"".join(storage.read(found[name])) == b"tacos" * number
         moments = (found[name].created, found[name].modified)
         assert all(moment and moment.utcoffset() is not None for moment in moments)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="a file system that takes any time is needed")
+@pytest.mark.parametrize("seconds", [10**12, -(10**12)])
+def test_a_file_whose_time_no_calendar_has_is_listed_and_read(seconds: int) -> None:
+    with tempfile.TemporaryDirectory(dir=SHARED) as folder:
+        place = Here(Path(folder))
+        place.put(NAMES[0], b"tacos")
+        file = next(path for path in Path(folder).rglob("a.csv"))
+        os.utime(file, (0, seconds))
+        assert file.stat().st_mtime == seconds
+        storage = opened(place)
+        (found,) = storage.walk(NAMES[0])
+        assert found.modified is None
+        assert b"".join(storage.read(found)) == b"tacos"
 
 
 def test_a_single_file_can_be_listed(place: Place) -> None:
