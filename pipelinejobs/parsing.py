@@ -22,18 +22,19 @@ _AGE = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)([smhdw])")
 _DATE = re.compile(r"[0-9]{4}-")
 _JOB = "107"
 _MAX_DIGITS = 9
+_FIRST_YEAR = 1970
 
 
 def moment(age: str | None) -> datetime.datetime | None:
     """Return the moment that was so long ago: `90s`, `15m`, `2h`, `3d`, `1w`; or the date and time.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or before 1970.
     """
     if age is None:
         return None
     if _DATE.match(age.strip()):
-        return _date(age.strip())
+        return date(age)
     match = _AGE.fullmatch(age.strip())
     if match is None:
         problem = (
@@ -42,21 +43,32 @@ def moment(age: str | None) -> datetime.datetime | None:
         )
         raise UsageError(problem)
     seconds = float(match[1]) * _UNITS[match[2]]
-    try:
-        return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)
-    except OverflowError:
-        problem = f"{age} ago is before the calendar begins: give a smaller number"
-        raise UsageError(problem) from None
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if seconds > now.timestamp():
+        problem = f"{age} ago is before 1970: give a smaller number"
+        raise UsageError(problem)
+    return now - datetime.timedelta(seconds=seconds)
 
 
-def _date(text: str) -> datetime.datetime:
+def date(text: str) -> datetime.datetime:
+    """Return a date, with or without a time, in UTC, also where it names another zone or none.
+
+    Raises:
+        UsageError: it is not one, or before 1970.
+    """
     try:
         # Python 3.10 does not know the Z
-        found = datetime.datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
-    except ValueError:
+        found = datetime.datetime.fromisoformat(text.strip().upper().replace("Z", "+00:00"))
+        utc = found.replace(tzinfo=found.tzinfo or datetime.timezone.utc).astimezone(
+            datetime.timezone.utc
+        )
+    except (ValueError, OverflowError):
         problem = f"{text!r:.40} is not a date: give one such as 2030-01-31 or 2030-01-31T18:00"
         raise UsageError(problem) from None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+    if utc.year < _FIRST_YEAR:
+        problem = f"{text!r:.40} is before {_FIRST_YEAR}: no job is that old"
+        raise UsageError(problem)
+    return utc
 
 
 def states(names: list[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from enum import Enum
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, UsageError
 from pipelinejobs.output import Column, Format
 
+_DAY = datetime.timedelta(days=1)
 _TIMES = ("median_seconds", "p95_seconds", "wait_seconds")
 _COUNTS = tuple(Column(name, whole=True) for name in ("created", "started", "finished", "failed"))
 _MORE = (
@@ -76,7 +78,8 @@ def stats(
         return
     backend = backend_of(context)
     common.catch_up(backend)
-    end = parsing.moment(until) or now()
+    # what is later has not happened
+    end = min(parsing.moment(until) or now(), now() + _DAY)
     begin = parsing.moment(since) or end
     if begin > end:
         message = f"--since {since} is after --until {until}"
@@ -118,8 +121,8 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
 def rebuild(context: typer.Context, output_format: output.Output = Format.table) -> None:
     """Count everything again, from the histories of all jobs.
 
-    It is never needed; use it when you doubt a number. Where a dispatcher runs, it does the counting, and
-    tells subscribers what has happened meanwhile afterwards.
+    Use it when you doubt a number. Where a dispatcher runs, it does the counting; what happens meanwhile is
+    told to subscribers when it is done.
     """
     from manager.subscriptions import service  # noqa: PLC0415 - as in `dispatching`
 

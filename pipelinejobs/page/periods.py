@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import Period
+from pipelinejobs import parsing
 from pipelinejobs.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def read(query: Mapping[str, str]) -> Period:
     since, until = moment(query.get("from")), moment(query.get("to"))
     if since is None and until is None:
         return Period.of(end - LENGTHS.get(chosen(query), LENGTHS[USUAL]), end)
-    until = until or end
+    # what is later has not happened
+    until = min(until or end, end + LENGTHS[USUAL])
     since = since or until - LENGTHS[USUAL]
     if not datetime.timedelta() < until - since <= _LONGEST:
         message = f"From must be before To, and at most {_LONGEST.days} days before it"
@@ -55,15 +57,7 @@ def moment(text: str | None) -> datetime.datetime | None:
     Raises:
         UsageError: it is not one.
     """
-    if not text:
-        return None
-    try:
-        found = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError:
-        problem = f"{text!r:.40} is not a date and time, such as 2026-11-28T13:00"
-        raise UsageError(problem) from None
-    utc = datetime.timezone.utc
-    return found.astimezone(utc) if found.tzinfo else found.replace(tzinfo=utc)
+    return parsing.date(text) if text else None
 
 
 def plain(date: datetime.datetime) -> str:

@@ -45,12 +45,18 @@ def test_hours_and_days_are_told_apart(history: None, cli: Run) -> None:
     assert (len(days), sum(row["failed"] for row in days)) == (7, 1)
 
 
+def test_a_time_may_end_with_the_calendar(cli: Run, job: Document) -> None:
+    for by in ("pipeline", "hour", "state"):
+        assert cli("stats", "--until", "9999-12-31T23:59", "--by", by).code == 0
+
+
 def test_a_time_in_the_past_is_counted_alone(history: None, cli: Run) -> None:
     assert cli("stats", "--since", "3d", "--until", "1d", "-o", "json").rows == []
-    asked = ["stats", "--since", "3d", "--until", "2999-01-01"]
+    soon = f"{now() + datetime.timedelta(hours=12):%Y-%m-%dT%H:%M}"
+    asked = ["stats", "--since", "3d", "--until", soon]
     found = cli(*asked, "-o", "json")
     assert (found.rows[0]["created"], found.err) == (4, "")
-    assert cli(*asked).err.endswith(" to 2999-01-01 00:00 UTC, in whole days\n")
+    assert cli(*asked).err.endswith(f" to {soon.replace('T', ' ')} UTC, in whole days\n")
     wrong = cli("stats", "--since", "1d", "--until", "2d")
     assert (wrong.code, wrong.err) == (2, "ERROR --since 1d is after --until 2d\n")
 

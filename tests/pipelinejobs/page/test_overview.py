@@ -104,7 +104,10 @@ def test_a_page_holds_no_style_or_script_that_its_policy_forbids(operator: Perso
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("from=yesterday", "is not a date and time"),
+        ("from=yesterday", "is not a date"),
+        ("to=0001-01-01T00:00", "is before 1970"),
+        ("from=0001-01-01T00:00%2B14:00", "is not a date"),
+        ("from=9999-12-31T23:00", "From must be before To"),
         ("from=2026-01-02T00:00&to=2026-01-01T00:00", "From must be before To"),
         ("from=2020-01-01T00:00&to=2026-01-01T00:00", "at most 366 days before it"),
         ("period=day&pipeline=tacos", "no pipeline has the uuid or id"),
@@ -116,6 +119,13 @@ def test_what_a_period_cannot_be_is_said(operator: Person, query: str, said: str
             reply = operator.get(f"{path}?{query}{form}")
             assert reply.status_code == 400
             assert said in html.unescape(reply.text)
+
+
+def test_a_period_may_end_with_the_calendar(operator: Person) -> None:
+    for path in ("/", "/gantt"):
+        for form in ("", "&format=csv&of=events"):
+            reply = operator.get(f"{path}?to=9999-12-31T23:59{form}")
+            assert reply.status_code == 200
 
 
 def test_a_period_and_a_pipeline_are_in_the_address(operator: Person, backend: Backend) -> None:
