@@ -16,14 +16,14 @@ from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.pipelinejobs import ManagedPipelineJob, ManagedPipelineJobError
 from datacatalog.tokens import InvalidToken
 from manager import schemas
-from manager.exceptions import Refusal, Unavailable
+from manager.exceptions import Refusal
 from manager.messages import Message
-from pipelinejobs import formatting, in_process, output, parsing
+from pipelinejobs import in_process, output, parsing
 from pipelinejobs.backend import HIDDEN_REMEDY
-from pipelinejobs.commands import common
+from pipelinejobs.commands import common, several
 from pipelinejobs.commands.common import backend_of, command
-from pipelinejobs.exceptions import FAILED, CommandError, Unreachable, UsageError
-from pipelinejobs.output import Column, Format
+from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +41,6 @@ Data = Annotated[
 ]
 
 
-_OUTCOMES = (
-    Column("uuid", "JOB", whole=True, brief=formatting.short),
-    Column("event", whole=True),
-    Column("outcome", whole=True),
-    Column("detail"),
-)
 _STANDARD_INPUT, _HEADING = "-", "uuid"
 _CANCEL = "fail"
 
@@ -220,7 +214,9 @@ def _send(
 ) -> None:
     """Send an event to one job and print the answer, or to several and list what became of each."""
     if len(jobs) > 1 or _STANDARD_INPUT in jobs:
-        _send_to_each(backend, event, _named(jobs), deliver, output_format)
+        several.for_each(
+            _named(jobs), lambda name: _outcome(backend, event, name, deliver), output_format
+        )
     else:
         output.record(deliver(backend.job_uuid(jobs[0])), output_format)
 
@@ -238,39 +234,21 @@ def _named(jobs: list[str]) -> list[str]:
     return names
 
 
-def _send_to_each(
-    backend: Backend,
-    event: str,
-    names: list[str],
-    deliver: Callable[[str], dict[str, Any]],
-    output_format: Format,
-) -> None:
-    """Send an event to each of several jobs; list what became of each, also if it ends early."""
-    rows: list[output.Row] = []
-    bar, task = output.progress(len(names))
-    try:
-        with bar:
-            for name in names:
-                rows.append({"uuid": name, "event": event, **_outcome(backend, name, deliver)})
-                bar.advance(task)
-    finally:
-        output.listing(rows, _OUTCOMES, output_format)
-    if any(row["outcome"] == "refused" for row in rows):
-        raise typer.Exit(FAILED)
-
-
-def _outcome(backend: Backend, name: str, deliver: Callable[[str], dict[str, Any]]) -> output.Row:
-    uuid = name
+def _outcome(
+    backend: Backend, event: str, name: str, deliver: Callable[[str], dict[str, Any]]
+) -> output.Row:
+    uuid, outcome = name, "sent"
     try:
         uuid = backend.job_uuid(name)
         result = deliver(uuid)
-    except (Unreachable, UsageError, Unavailable):
-        # it would be the same for the others
+    except several.SAME_FOR_ALL:
         raise
     except (CommandError, Refusal, InvalidToken, CatalogUpdateFailure) as error:
-        return {"uuid": uuid, "outcome": "refused", "detail": str(error)}
-    detail = f"state {result['state']}" if "state" in result else str(result.get("execution", ""))
-    return {"uuid": uuid, "outcome": "sent", "detail": detail}
+        outcome, detail = several.REFUSED, str(error)
+    else:
+        is_applied = "state" in result
+        detail = f"state {result['state']}" if is_applied else str(result.get("execution", ""))
+    return {"uuid": uuid, "event": event, "outcome": outcome, "detail": detail}
 
 
 def delete(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datacatalog.linkedstores.pipelinejob import UnknownJob
+from datacatalog.linkedstores.pipelinejob import UnknownJob, UnknownRejection
 from manager.exceptions import Refusal
 from pipelinejobs import formatting, in_process, output, parsing
-from pipelinejobs.commands import common
+from pipelinejobs.commands import common, several
 from pipelinejobs.commands.common import backend_of, command
-from pipelinejobs.exceptions import FAILED, CommandError, UsageError
+from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.output import Column, Format
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ _COLUMNS = (
     Column("state", whole=True),
     Column("applied", whole=True, brief=formatting.ago, room=100),
     Column("id", whole=True, brief=formatting.short),
-)
-_OUTCOMES = (
-    Column("uuid", "JOB", whole=True, brief=formatting.short),
-    Column("event", whole=True),
-    Column("outcome", whole=True),
-    Column("detail"),
 )
 JobOption = Annotated[str | None, typer.Option("--job", help="Of this job.")]
 EventOption = Annotated[str | None, typer.Option("--event", help="Of this name.")]
@@ -87,17 +81,20 @@ def retry(
     Exit code 1 if one of them is refused again.
     """
     backend = backend_of(context)
-    if not (ids or job or event or every):
-        message = "nothing is chosen: give IDs, or --job, --event or --all"
+    if bool(ids) == bool(job or event or every):
+        problem = "give either" if ids else "nothing is chosen: give"
+        message = f"{problem} IDs, or --job, --event or --all"
         raise UsageError(message)
-    chosen = [backend.rejected_id(name) for name in ids or ()] or _chosen(backend, job, event)
     named = None if meant is None else parsing.event(meant)
-    rows = [_retry(backend, rejected_id, named) for rejected_id in chosen]
-    output.listing(rows, _OUTCOMES, output_format)
-    if not rows:
+    if ids:
+        chosen = [*dict.fromkeys(backend.rejected_id(name) for name in ids)]
+    else:
+        chosen = _chosen(backend, job, event)
+    if not chosen:
         output.note("no event waits for a retry")
-    if any(row["outcome"] != "applied" for row in rows):
-        raise typer.Exit(FAILED)
+    several.for_each(
+        chosen, lambda rejected_id: _outcome(backend, rejected_id, named), output_format
+    )
 
 
 def _chosen(backend: Backend, job: str | None, event: str | None) -> list[str]:
@@ -114,20 +111,17 @@ def _chosen(backend: Backend, job: str | None, event: str | None) -> list[str]:
             return found[::-1]
 
 
-def _retry(backend: Backend, rejected_id: str, event: str | None) -> output.Row:
-    row = backend.jobs.load_rejected(rejected_id)
-    outcome, detail = "applied", ""
+def _outcome(backend: Backend, rejected_id: str, event: str | None) -> output.Row:
+    uuid, name, outcome = None, event, "applied"
     try:
+        row = backend.jobs.load_rejected(rejected_id)
+        uuid, name = row["uuid"], row["event"]["name"] or event
         # where there is none, the manager says so
         with contextlib.suppress(UnknownJob):
             backend.visible_head(row["uuid"])
         detail = f"state {in_process.retry(backend, rejected_id, event)['state']}"
-    except (CommandError, Refusal) as refusal:
-        outcome, detail = "refused", str(refusal)
-    return {
-        "uuid": row["uuid"],
-        "event": row["event"]["name"] or event,
-        "outcome": outcome,
-        "detail": detail,
-        "id": rejected_id,
-    }
+    except several.SAME_FOR_ALL:
+        raise
+    except (CommandError, Refusal, UnknownRejection) as refusal:
+        outcome, detail = several.REFUSED, str(refusal)
+    return {"uuid": uuid, "event": name, "outcome": outcome, "detail": detail, "id": rejected_id}

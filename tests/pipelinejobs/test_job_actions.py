@@ -307,16 +307,30 @@ def test_chosen_events_are_retried_and_none_without_a_choice(
     _, finish = (row["id"] for row in cli("refused", "ls", "-o", "json").rows)
     (row,) = cli("refused", "retry", finish[:13], "-o", "json").rows
     assert (row["event"], row["outcome"]) == ("finish", "applied")
-    again = cli("refused", "retry", finish)
-    assert (again.code, "was applied since" in again.err) == (1, True)
+    for other in (["--job", job["uuid"]], ["--event", "finish"], ["--all"]):
+        assert cli("refused", "retry", finish, *other).code == 2
     assert cli("refused", "retry", "x:y").code == 1
     jobs.hide(jobs.load(job["uuid"]))
     (row,) = cli("refused", "retry", "--all", "-o", "json").rows
     assert row["detail"].startswith(f"job {job['uuid']} is hidden and takes no events: ")
     jobs.undelete(job["uuid"], job["_update_token"])
     assert cli("refused", "retry", "--all").code == 0
-    assert cli("refused", "retry", "--all")[:2] == (0, "")
+    assert cli("refused", "retry", "--all", "-o", "json")[:2] == (0, "[]\n")
     assert jobs.load(job["uuid"])["state"] == "VALIDATING"
+
+
+def test_what_is_retried_twice_is_applied_once_and_keeps_no_other_from_it(
+    cli: Run, job: Document
+) -> None:
+    for event in ("finish", "validate"):
+        cli("jobs", "send", event, job["uuid"], "--direct")
+    cli("jobs", "send", "run", job["uuid"], "--direct")
+    validate, finish = (row["id"] for row in cli("refused", "ls", "-o", "json").rows)
+    done = cli("refused", "retry", finish, finish, "-o", "json")
+    assert (done.code, [row["outcome"] for row in done.rows]) == (0, ["applied"])
+    again = cli("refused", "retry", finish, validate, "-o", "json")
+    assert (again.code, [row["outcome"] for row in again.rows]) == (1, ["refused", "applied"])
+    assert "was applied since" in again.rows[0]["detail"]
 
 
 def test_tokens_are_printed_alone(cli: Run, job: Document, admin: None) -> None:
