@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 GOOD, WARNING, BAD = "ok", "warning", "bad"
 MAX_SKEW = 2.0
 _OLDEST_SERVER = (5, 0)
-_NEVER, _FIRST_YEAR = "Thu, 01 Jan 1970 00:00:00 GMT", 2000
+_FIRST_YEAR = 2000
 _NOT_FOUND = 404
 _PACKAGES = ("pipelinejobs-manager", "pymongo", "typer", "httpx")
 
@@ -182,8 +182,7 @@ def _gateway(backend: Backend, subject: str) -> Iterator[Finding]:
     else:
         found = f"{server}: {_message(reply)}"
         yield Finding(subject, BAD, found, "see the log of the gateway")
-    if moment := email.utils.parsedate_to_datetime(reply.headers.get("Date", "") or _NEVER):
-        yield _skew("clock of the gateway", moment, grain=1.0)
+    yield _skew("clock of the gateway", _told(reply.headers.get("Date", "")), grain=1.0)
     manager = backend.gateway.manager()
     status, name = manager.get("status"), f"{backend.actor} ({manager.get('id')})"
     yield from _mailbox(backend)
@@ -261,6 +260,15 @@ def _disk(backend: Backend, subject: str) -> Iterator[Finding]:
         yield Finding(subject, BAD, found, "make room: messages are refused until there is some")
     else:
         yield Finding(subject, GOOD, found)
+
+
+def _told(date: str) -> datetime.datetime | None:
+    """Return the moment that a header says, or None if it says none."""
+    try:
+        found = email.utils.parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
 
 
 def _skew(subject: str, moment: datetime.datetime | None, grain: float = 0.0) -> Finding:

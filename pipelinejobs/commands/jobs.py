@@ -320,9 +320,10 @@ def history(
         message = "--follow goes with --output table or json"
         raise UsageError(message)
     while True:
-        for entry in backend.search.entries(stored, skip):
-            _print_line(entry, output_format)
-            skip = entry["position"] + 1
+        with _reading(stored):
+            for entry in backend.search.entries(stored, skip):
+                _print_line(entry, output_format)
+                skip = entry["position"] + 1
         sys.stdout.flush()
         time.sleep(interval)
         stored = backend.jobs.load_deletable(uuid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.live import Live
@@ -16,15 +16,20 @@ from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.commands.jobs import COLUMNS, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
     from rich.table import Table
 
     from pipelinejobs.output import Row
 
+    _Page = Callable[[str | None], tuple[list[Row], str | None]]
+
 _SHOWN = ("uuid", "state", "last_event", "updated", "pipeline", "session")
 _RECENT = datetime.timedelta(seconds=10)
+_SKEW = datetime.timedelta(seconds=10)
+"""By which the clocks of those who write may differ."""
+_NEVER = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _ROOM = 5
 
 
@@ -44,25 +49,50 @@ def watch(
 ) -> None:
     """Watch the jobs to which something happened last, until Ctrl-C.
 
-    In a pipe, each change is one line.
+    In a pipe, each job to which something has happened since the last look is one line.
     """
     backend = backend_of(context)
     wanted = common.filters(backend, states, pipeline)
     screen = output.console()
     most = max(1, min(limit, screen.height - _ROOM)) if screen.is_terminal else limit
 
-    def looks() -> Iterator[list[Row]]:
-        while True:
-            yield rows_of(backend, wanted, order="updated", cursor=None, limit=most)[0]
-            time.sleep(interval)
+    def page(cursor: str | None) -> tuple[list[Row], str | None]:
+        return rows_of(backend, wanted, order="updated", cursor=cursor, limit=most)
 
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
-            for rows in looks():
-                live.update(_table(rows, screen), refresh=True)
-    known: dict[str, Any] = {}
-    for rows in looks():
-        _print_changes(rows, known)
+            while True:
+                live.update(_table(page(None)[0], screen), refresh=True)
+                time.sleep(interval)
+    for rows in _changes(page, interval):
+        for row in rows:
+            cells = (formatting.printable(formatting.shown(row[name])) for name in _SHOWN)
+            typer.echo("\t".join(cells))
+
+
+def _changes(page: _Page, interval: float) -> Iterator[list[Row]]:
+    """Yield the first page, then after each look what has changed, the oldest change first."""
+    rows, _ = page(None)
+    known = {row["uuid"]: row["revision"] for row in rows}
+    yield rows[::-1]
+    since = max(map(_updated, rows), default=_NEVER)
+    while True:
+        time.sleep(interval)
+        begin = max(since, _NEVER + _SKEW) - _SKEW
+        rows, cursor = page(None)
+        while cursor is not None and _updated(rows[-1]) >= begin:
+            more, cursor = page(cursor)
+            rows += more
+        recent = [row for row in rows if _updated(row) >= begin]
+        yield [row for row in recent[::-1] if known.get(row["uuid"]) != row["revision"]]
+        known = {row["uuid"]: row["revision"] for row in recent}
+        since = max(map(_updated, recent), default=since)
+
+
+def _updated(row: Row) -> datetime.datetime:
+    """Return when something happened to a job last; a document that others have written may not say it."""
+    moment: datetime.datetime = row["updated"] or _NEVER
+    return moment
 
 
 def _table(rows: list[Row], screen: Console) -> Table:
@@ -72,14 +102,6 @@ def _table(rows: list[Row], screen: Console) -> Table:
     table.caption = Text(f"{now:%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends", style="dim")
     table.caption_justify = "left"
     for row in rows:
-        is_new = now - row["updated"] < _RECENT
+        is_new = now - _updated(row) < _RECENT
         table.add_row(*output.cells(row, fit), style="bold" if is_new else "")
     return table
-
-
-def _print_changes(rows: list[Row], known: dict[str, Any]) -> None:
-    for row in reversed(rows):
-        if known.get(row["uuid"]) != row["revision"]:
-            cells = (formatting.printable(formatting.shown(row[name])) for name in _SHOWN)
-            typer.echo("\t".join(cells))
-            known[row["uuid"]] = row["revision"]

@@ -14,6 +14,7 @@ import pytest
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
+from tests.abaco.running import SECONDS
 from tests.pipelinejobs.running import COMMAND, Result, Run, environment, interrupted, started
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
@@ -166,9 +167,10 @@ def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
     [
         (["jobs", "ls", "--state", "NAPPING"], "there is no state 'NAPPING': use one of CREATED,"),
         (["jobs", "ls", "--newer", "soon"], "'soon' is not an age: give a number and a unit"),
-        (["jobs", "ls", "--older", "999999w"], "before the calendar begins"),
+        (["jobs", "ls", "--older", "999999w"], "is before 1970: give a smaller number"),
         (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
         (["jobs", "ls", "--since", "2030-13-01"], "'2030-13-01' is not a date: give one such as"),
+        (["stats", "--since", "0001-01-01"], "'0001-01-01' is before 1970: no job"),
         (["jobs", "ls", "--columns", "uuid,taco"], "there is no column 'taco': use some of uuid,"),
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
         (["jobs", "show", "x"], "no job is called 'x': give a uuid, at least 8 characters of its"),
@@ -254,6 +256,19 @@ def test_following_shows_what_comes_and_ends_with_ctrl_c(
     assert done == (130, "", "")
 
 
+def test_a_history_that_cannot_be_read_any_more_ends_the_following_in_a_line(
+    job: Document, jobs: PipelineJobStore, variables: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["jobs", "history", job["uuid"], "--follow", "--interval", "0.1"]
+    with started(*arguments, folder=tmp_path, variables=variables) as process:
+        assert process.stdout is not None
+        assert "create" in process.stdout.readline()
+        jobs.coll.update_one({"uuid": job["uuid"]}, {"$set": {"_history": {"moved": "x"}}})
+        _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert err.startswith(f"ERROR job {job['uuid']} cannot be read")
+
+
 def test_watching_in_a_pipe_prints_a_line_for_each_change(
     three: list[str], jobs: PipelineJobStore, variables: dict[str, str], tmp_path: Path
 ) -> None:
@@ -264,6 +279,24 @@ def test_watching_in_a_pipe_prints_a_line_for_each_change(
         assert first == [[three[0], "CREATED", "create"], [three[1], "RUNNING", "run"]]
         jobs.apply(jobs.load(three[0]), "run", {})
         assert process.stdout.readline().split("\t")[:3] == [three[0], "RUNNING", "run"]
+        done = interrupted(process)
+    assert done == (130, "", "")
+
+
+def test_watching_in_a_pipe_misses_none_of_many_and_repeats_none(
+    three: list[str], jobs: PipelineJobStore, variables: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["jobs", "watch", "--limit", "1", "--interval", "1"]
+    with started(*arguments, folder=tmp_path, variables=variables) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(three[1])
+        for uuid in three[:2]:
+            jobs.apply(jobs.load(uuid), "run", {})
+        assert [process.stdout.readline().split("\t")[0] for _ in range(2)] == three[:2]
+        # what is not the last one any more has not changed by that
+        jobs.delete(three[1], jobs.get_token(jobs.load(three[1])))
+        jobs.apply(jobs.load(three[0]), "update", {})
+        assert process.stdout.readline().split("\t")[2] == "update"
         done = interrupted(process)
     assert done == (130, "", "")
 
