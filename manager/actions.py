@@ -353,7 +353,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
     job, is_new = jobs.find_or_create(fields, owner=rx.username, execution_id=execution)
     result = _where_it_is(job)
     if not job.get("_visible", True):
-        text = f"create action: job {job['uuid']} exists and is hidden: bring it back with PipelineJobStore.undelete, or delete it with force"
+        text = f"create action: job {job['uuid']} exists and is hidden: bring it back with `pipelinejobs jobs undelete`, or delete it with force"
         raise NotAuthorized(text)
     redelivered = execution is not None and jobs.was_created_by(job, execution)
     if is_new or redelivered or _may_have_token(rx, permit, job):

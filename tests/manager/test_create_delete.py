@@ -218,7 +218,7 @@ def test_creating_a_hidden_job_is_refused(actor: Actor, job: Document) -> None:
 
     assert reply.error == (
         f"create action: job {job['uuid']} exists and is hidden: bring it back with "
-        "PipelineJobStore.undelete, or delete it with force"
+        "`pipelinejobs jobs undelete`, or delete it with force"
     )
     assert actor.dump() == before
 
