@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from tests.abaco.running import eventually
 from tests.conftest import ROOT
+from tests.pipelinejobs.running import interrupted, started
 
 
 def test_it_says_why_it_cannot_begin(tmp_path: Path) -> None:
@@ -24,3 +29,18 @@ def test_it_does_without_the_command_line() -> None:
     )
     assert {"pymongo", "manager.subscriptions.service"} <= {*done.stdout.split()}
     assert not {"typer", "rich", "pipelinejobs.app"} & {*done.stdout.split()}
+
+
+def test_ctrl_c_ends_it_in_order_though_it_comes_again(
+    jobs: PipelineJobStore, variables: dict[str, str], tmp_path: Path
+) -> None:
+    with started("dispatch", folder=tmp_path, variables=variables) as process:
+        eventually(jobs.untold.holder)
+        # as `timeout` sends it, to the process and to its group, or an impatient person
+        for _ in range(10):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        done = interrupted(process)
+    assert (done.code, done.err) == (130, "")
+    # the next need not wait until the lease has run out
+    assert jobs.untold.holder() is None
