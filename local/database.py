@@ -5,7 +5,8 @@ commands find it again. It outlives the command that started it.
 
     python -m local.database start     prints its address
     python -m local.database status
-    python -m local.database uri       prints the address with user and password
+    python -m local.database uri       prints the address with user and password; with
+                                       `--database catalog`, of a user of that one alone
     python -m local.database stop
 """
 
@@ -415,7 +416,12 @@ def main() -> int:
     )
     parser.add_argument("command", choices=("start", "status", "uri", "stop"))
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of data and log")
+    parser.add_argument(
+        "--database", help="with uri: of the user who may read and write this one, and nothing else"
+    )
     arguments = parser.parse_args()
+    if arguments.database and arguments.command != "uri":
+        parser.error("--database goes with uri")
     database = LocalDatabase(arguments.folder)
     # whoever ends the command does not want what it has begun
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -425,6 +431,10 @@ def main() -> int:
             print("stopped" if database.stop() else "it was not running")
             return 0
         server = database.start() if arguments.command == "start" else database.status()
+        if server is not None and arguments.command == "uri":
+            name = arguments.database
+            print(database.admit(server, name) if name else server.uri)
+            return 0
     except LocalDatabaseError as error:
         print(f"ERROR {error}", file=sys.stderr)
         return 1
@@ -436,7 +446,7 @@ def main() -> int:
     if server is None:
         print("it is not running: python -m local.database start")
         return 1
-    print(server.uri if arguments.command == "uri" else server.address)
+    print(server.address)
     return 0
 
 

@@ -130,7 +130,7 @@ def _demo(environment: dict[str, str]) -> list[str]:
     count = day.fill(PipelineJobStore(_mongodb(environment)), now())
     if not count:
         return [
-            "demo     no jobs were made up, since the database has some: `make clean` removes it, and .venv"
+            "demo     no jobs were made up, since the database has some; to begin again, stop this and move .local away"
         ]
     return [f"demo     {count} jobs of a day that was made up"]
 

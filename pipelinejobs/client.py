@@ -372,7 +372,8 @@ class Job:
             try:
                 self.state = self._callback.post(event).get("state", self.state)
             except Refused as refusal:
-                text = f"{event.name} event: refused: {refusal}"
+                reason = str(refusal).removeprefix(f"{event.name} event: ")
+                text = f"{event.name} event refused: {reason}"
                 if self._strict:
                     self._waiting.clear()
                     raise Refused(text) from None

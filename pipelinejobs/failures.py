@@ -41,10 +41,10 @@ def of(job: Mapping[str, Any], newest_first: Iterable[Document]) -> Failure | No
     data = entry.get("data")
     trace, message = _find(data, _TRACES), _find(data, _MESSAGES)
     lines = trace.rstrip().splitlines()
-    if not message and lines:
-        message = lines[-1].strip()
     if not message:
-        message = _outcome(data)
+        message = ": ".join(filter(None, (_outcome(data), *(line.strip() for line in lines[-1:]))))
+        # a single line is said already
+        lines = lines if len(lines) > 1 else []
     end = "\n".join(lines[-MAX_LINES:])
     return Failure(message.strip()[:MAX_LETTERS], end[-MAX_LETTERS:], entry)
 

@@ -44,7 +44,10 @@ def make_client(
         raise SettingsError(message) from error
     server, token = environ.get("_abaco_api_server"), environ.get("_abaco_access_token")
     if not server:
-        message = "the platform gave no API server (_abaco_api_server)"
+        message = (
+            "the platform gave no API server: outside of an actor, set _abaco_api_server "
+            "and _abaco_access_token"
+        )
         raise SettingsError(message)
     if not token and not use_nonce:
         message = "the platform gave no access token: create the actor with its token switched on"

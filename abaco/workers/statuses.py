@@ -48,7 +48,7 @@ def image_of(database: Database, settings: Settings, actor: Actor) -> Image:
     image = admission.find(settings, actor["image"])
     if image is None:
         message = (
-            f"image {actor['image']:.200} is not known here: add it to {settings.images_files[0]} "
+            f"image {actor['image']:.200} is not known here: add it to {settings.images_files[-1]} "
             "with its folder and command, then update the actor"
         )
         raise UnknownImage(message)

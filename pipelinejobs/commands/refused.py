@@ -23,9 +23,10 @@ _COLUMNS = (
     Column("date", whole=True, brief=formatting.ago),
     Column("event", whole=True),
     Column("state", whole=True),
-    Column("applied", whole=True, brief=formatting.ago, room=100),
+    Column("reason", room=100),
     Column("id", whole=True, brief=formatting.short),
 )
+_WITH_SETTLED = (*_COLUMNS[:-1], Column("applied", whole=True, brief=formatting.ago), _COLUMNS[-1])
 JobOption = Annotated[str | None, typer.Option("--job", help="Of this job.")]
 EventOption = Annotated[str | None, typer.Option("--event", help="Of this name.")]
 
@@ -43,6 +44,10 @@ def list_refused(
     settled: Annotated[
         bool, typer.Option("--settled", help="Also those that were applied since.")
     ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Since when: an age, such as 7d, or a date.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Before when.")] = None,
     limit: common.Limit = 50,
     cursor: common.Cursor = None,
     output_format: output.Output = Format.table,
@@ -53,10 +58,12 @@ def list_refused(
         job_uuid=None if job is None else backend.job_uuid(job),
         event=None if event is None else parsing.event(event),
         settled=settled,
+        after=parsing.moment(since),
+        before=parsing.moment(until),
         cursor=cursor,
         limit=limit,
     )
-    output.listing(page.rows, _COLUMNS, output_format)
+    output.listing(page.rows, _WITH_SETTLED if settled else _COLUMNS, output_format)
     if not page.rows:
         output.note("no event waits for a retry")
     output.more(page.cursor)

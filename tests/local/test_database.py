@@ -18,6 +18,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from pymongo.errors import OperationFailure
 
 import local.database
 import local.processes
@@ -355,6 +356,12 @@ def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
     assert started.stdout == f"{server.address}\n"
     asked = command("uri", "--folder", folder)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"{server.uri}\n", "")
+    lesser = command("uri", "--database", "catalog", "--folder", folder).stdout.strip()
+    with pymongo.MongoClient[dict[str, Any]](lesser) as client:
+        client["catalog"]["jobs"].insert_one({})
+        with pytest.raises(OperationFailure, match="not authorized"):
+            client["other"]["jobs"].insert_one({})
+    assert command("status", "--database", "catalog", "--folder", folder).returncode == 2
     write(server, a=1)
 
     for name in ("start", "status"):

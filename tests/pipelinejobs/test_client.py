@@ -343,7 +343,7 @@ def test_an_event_of_several_processes_counts_once_by_its_id(
         Job.from_callback(url, strict=True).run({"host": "login1"}, event_id="start")
 
     assert site.events(work) == ["run"]
-    with pytest.raises(Refused, match=r"run event: refused: .*another event"):
+    with pytest.raises(Refused, match=r"run event refused: .*another event"):
         Job.from_callback(url, strict=True).run({"host": "login2"}, event_id="start")
 
 
@@ -429,7 +429,7 @@ def test_without_a_usable_callback_nothing_is_reported(
 def test_a_refusal_is_told_and_not_tried_again(
     site: Site, work: Document, url: str, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "finish event: refused: finish event: not allowed in state CREATED"
+    text = "finish event refused: not allowed in state CREATED"
     with pytest.raises(Refused, match=text):
         Job.from_callback(relay.of(url), strict=True).finish()
     job = Job.from_callback(relay.of(url)).finish().run()
@@ -442,7 +442,7 @@ def test_a_refusal_is_told_and_not_tried_again(
 @pytest.mark.parametrize("status", [400, 401, 404, 413])
 def test_what_the_gateway_does_not_take_is_refused(url: str, relay: Relay, status: int) -> None:
     relay.plan(answer(status, b'{"message": "No."}'))
-    with pytest.raises(Refused, match=rf"^run event: refused: HTTP status {status}: No\.$"):
+    with pytest.raises(Refused, match=rf"^run event refused: HTTP status {status}: No\.$"):
         Job.from_callback(relay.of(url), strict=True).run()
     assert len(relay.posts) == 1
 

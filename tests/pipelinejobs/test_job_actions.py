@@ -276,7 +276,11 @@ def test_refused_events_are_applied_oldest_first(
         assert cli("jobs", "send", event, job["uuid"], "--direct").code == 1
     listed = cli("refused", "ls", "-o", "json").rows
     assert [row["event"] for row in listed] == ["reject", "retire", "validate", "finish"]
-    assert cli("refused", "ls", "--event", "finish").out.count(job["uuid"]) == 1
+    shown = cli("refused", "ls", "--event", "finish").out
+    assert shown.count(job["uuid"]) == 1
+    assert "not allowed in state CREATED" in shown
+    assert cli("refused", "ls", "--since", "1h", "-o", "json").rows == listed
+    assert cli("refused", "ls", "--until", "1h", "-o", "json").rows == []
     cli("jobs", "send", "run", job["uuid"], "--direct")
     done = cli("refused", "retry", "--job", job["uuid"], "-o", "json")
     assert done.code == 1

@@ -256,11 +256,14 @@ def test_pipelines(operator: Person) -> None:
     assert operator.get("/pipelines/nope").status_code == 404
 
 
-def test_a_refused_event_is_retried(operator: Person, make_job: Callable[..., Job]) -> None:
+def test_a_refused_event_is_retried(
+    operator: Person, make_job: Callable[..., Job], backend: Backend
+) -> None:
     job = make_job()
     operator.submit(f"/jobs/{job.uuid}/events", event="finish", token=job.token, data='{"a": 1}')
-    listed = operator.get("/refused").text
-    (rejected_id,) = re.findall(rf'name="id" value="([^"]*{job.uuid}[^"]*|[^"]+)"', listed)[:1]
+    assert job.uuid in operator.get("/refused").text
+    (refused,) = backend.search.rejected(job_uuid=job.uuid).rows
+    rejected_id = refused["id"]
     again = operator.submit("/refused", "/refused", id=rejected_id)
     assert again.status_code == 409
     assert "not allowed in state CREATED" in again.text
@@ -293,7 +296,8 @@ def test_it_is_said_whether_a_retry_can_work_and_all_that_can_are_retried(
     assert "not while the job is RUNNING" in index
     assert "not while" not in finish
     only = operator.get("/refused", params={"event": "reject", "job": stuck.uuid}).text
-    assert len(re.findall(r'form="retry"', only)) == 1
+    assert "not while the job is CREATED" in only
+    assert 'form="retry"' not in only
     done = operator.submit(f"/refused?job={ready.uuid}", "/refused", all="yes")
     assert done.headers["location"] == f"/refused?job={ready.uuid}&retried=2&left=0"
     assert "2 events were applied." in operator.get(done.headers["location"]).text

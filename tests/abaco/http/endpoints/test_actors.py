@@ -251,7 +251,7 @@ def test_the_owner_of_an_actor_stays(ada: Client, admin: Client) -> None:
 def test_an_image_that_is_not_known_and_then_added(ada: Client, gateway: RunningGateway) -> None:
     actor = ada.result("POST", "", json={"image": "tacc/tacobot:1.0"})["id"]
     eventually(is_in_status(ada, actor, "ERROR"))
-    file = gateway.folder / "images.yml"
+    file = gateway.settings.images_files[-1]
     assert ada.result("GET", f"/{actor}")["statusMessage"] == (
         f"image tacc/tacobot:1.0 is not known here: add it to {file} with its folder and command, "
         "then update the actor"
