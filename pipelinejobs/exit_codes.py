@@ -45,4 +45,5 @@ def explain(error: Exception, backend: Backend) -> tuple[int, str]:
         return FAILED, f"{error.filename}: {error.strerror}: run it as a user who may use this"
     if isinstance(error, OSError) and error.filename:
         return FAILED, f"{error.filename}: {error.strerror}"
-    return FAILED, f"unexpected {type(error).__name__}: run it with --debug to see where"
+    reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return FAILED, f"unexpected {type(error).__name__}{reason}: run it with --debug to see where"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import sys
 from enum import Enum
@@ -16,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelinejobs import formatting, state_colours
+from pipelinejobs.exceptions import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 Row = dict[str, Any]
 
@@ -118,6 +121,24 @@ def fail(text: str) -> None:
     """Say on standard error, in one line, why it was not done."""
     line = " ".join(formatting.printable(part) for part in text.splitlines())
     console(errors=True).print(Text("ERROR ", style="bold red") + Text(line), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def writing(file: Path, remedy: str = "") -> Iterator[None]:
+    """Say of which file it is that it cannot be written: a device that is full names none.
+
+    Args:
+        file: that is written in this block.
+        remedy: the end of the error.
+
+    Raises:
+        CommandError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}{remedy}"
+        raise CommandError(message) from error
 
 
 def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> int:

@@ -381,10 +381,6 @@ def draw(
     if to is None:
         sys.stdout.write(text)
     else:
-        try:
+        with output.writing(to):
             to.write_text(text, encoding="utf-8")
-        except OSError as error:
-            # a device that is full names no file
-            message = f"{to} cannot be written: {error.strerror}"
-            raise CommandError(message) from error
         output.note(f"written to {to}")

@@ -84,7 +84,11 @@ def _export(backend: Backend, file: Path, written: _Written) -> int:
         output.note(f"going on behind {written.items:,} documents in {file}")
     count = written.items
     bar, task = output.progress(transfer.count())
-    with bar, _open(file) as stream:
+    with (
+        bar,
+        output.writing(file, "; when that is mended, the same command goes on"),
+        _open(file) as stream,
+    ):
         stream.truncate(written.size)
         stream.seek(written.size)
         if not written.size:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import stat
 from collections.abc import Iterator
@@ -81,6 +82,23 @@ def test_an_export_goes_on_wherever_it_was_cut_off(cli: Run, some: list[str], db
         assert json.loads(EXPORT.read_text().splitlines()[-1]) == json.loads(
             whole.decode().splitlines()[-1]
         )
+
+
+def test_an_export_that_has_no_room_says_so_and_goes_on_later(cli: Run, some: list[str]) -> None:
+    cli("export", str(EXPORT))
+    whole = EXPORT.read_bytes()
+    EXPORT.unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, limits[1]))
+    try:
+        done = cli("export", str(EXPORT))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert done.code == 1
+    said = f"ERROR {EXPORT} cannot be written: File too large; when that is mended, the same command goes on"
+    assert done.err.splitlines()[-1] == said
+    assert cli("export", str(EXPORT)).code == 0
+    assert EXPORT.read_bytes() == whole
 
 
 def test_an_export_that_is_complete_is_not_written_over(cli: Run, some: list[str]) -> None:
