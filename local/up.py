@@ -59,7 +59,7 @@ class _Made(NamedTuple):
     token: str
     nonce: str
     job: ManagedPipelineJob | None
-    """to try the actor with, where a terminal shows it"""
+    """to try the actor with, where a terminal shows it and nobody has jobs of their own"""
 
 
 def prepare(platform: Platform) -> Prepared:
@@ -164,40 +164,56 @@ def _register(platform: Platform, environment: dict[str, str]) -> _Made:
     nonce = platform.nonce(actor, USER, ["Internal/everyone"], _MADE_BY)["id"]
     for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
         _write(platform.data / name.lower(), value)
+    pipeline = PipelineStore(_mongodb(environment)).add_update_document(TACOBOT)["uuid"]
+    job = None
     # logs keep what a fleet says, and are not to have the token of a job
-    job = None if platform.is_fleet else _job(environment, actor["id"], platform.data / "job")
+    if not platform.is_fleet and not _is_in_use(environment, pipeline):
+        job = _job(environment, actor["id"], pipeline, platform.data / "job")
     return _Made(actor["id"], token, nonce, job)
+
+
+def _is_in_use(environment: dict[str, str], pipeline: str) -> bool:
+    """Tell whether there are jobs of other pipelines, which are not those of the demonstration."""
+    jobs = PipelineJobStore(_mongodb(environment)).coll
+    others = jobs.find_one({"pipeline_uuid": {"$ne": pipeline}}, {"_id": 1})
+    return others is not None and os.environ.get(DEMO) != "1"
 
 
 def _greeting(platform: Platform, made: _Made, *, is_local: bool) -> list[str]:
     """Return what is said at the start: what there is, and then what to do next."""
-    job = made.job
-    if job is None:
+    if platform.is_fleet:
         return _told_to_logs(platform, made.actor_id)
+    job = made.job
     # who has configured a database has told this terminal only
     elsewhere = "" if is_local else " with the same variables"
     return [
         f"actor    {made.actor_id} (alias {ALIAS})",
         f"token    {made.token}",
         f"nonce    {made.nonce}",
-        f"job      {job.uuid} with token {job.token}",
+        *([f"job      {job.uuid} with token {job.token}"] if job else []),
         "",
         f"The API is described at {platform.address}/docs.",
         "Clients of Abaco find the token with",
         f"  export AGAVE_CACHE_DIR={shlex.quote(str(_cache(platform).parent))}",
         "",
-        f"In another terminal{elsewhere}, list jobs and move that one:",
+        f"In another terminal{elsewhere}, list jobs{' and move that one' if job else ''}:",
         "  . .venv/bin/activate",
         "  pipelinejobs jobs ls",
-        f"  pipelinejobs jobs send run {job.uuid}",
-        "Report as a program does that has only a URL, and wait for the answer:",
-        f"  URL=$(pipelinejobs token job {job.uuid} --callback)",
-        '  curl "$URL&event=finish&_abaco_synchronous=true" \\',
-        "    -H 'Content-Type: application/json' -d '{}'",
+        *(_ways_to_report(str(job.uuid)) if job else []),
         "",
         "In a browser, this address signs you in, once and within ten minutes:",
         f"page     {address_with(platform, platform.code(made.token) or '')}",
         "Ctrl-C stops it.",
+    ]
+
+
+def _ways_to_report(job_uuid: str) -> list[str]:
+    return [
+        f"  pipelinejobs jobs send run {job_uuid}",
+        "Report as a program does that has only a URL, and wait for the answer:",
+        f"  URL=$(pipelinejobs token job {job_uuid} --callback)",
+        '  curl "$URL&event=finish&_abaco_synchronous=true" \\',
+        "    -H 'Content-Type: application/json' -d '{}'",
     ]
 
 
@@ -227,22 +243,24 @@ def _cache(platform: Platform) -> Path:
     return platform.data / "agave" / "current"
 
 
-def _job(environment: dict[str, str], actor_id: str, file: Path) -> ManagedPipelineJob:
+def _job(
+    environment: dict[str, str], actor_id: str, pipeline: str, file: Path
+) -> ManagedPipelineJob:
     """Return a job to which nothing has happened yet; each one that is used up has a successor.
 
     Args:
         environment: of the actor.
         actor_id: whose callback the job has.
+        pipeline: of which it is.
         file: keeps the job's number, so that those before it are not looked at again.
     """
     mongodb = _mongodb(environment)
-    pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
     former = file.read_text() if file.exists() else ""
     for order in itertools.count(int(former) if former.isdecimal() else 1):
         job = ManagedPipelineJob(
             mongodb,
             {"job_manager_id": actor_id},
-            pipeline_uuid=pipeline["uuid"],
+            pipeline_uuid=pipeline,
             data={"order": order},
             archive_path=f"/products/v2/tacos/{order}",
         ).setup()

@@ -22,6 +22,8 @@ import yaml
 
 from abaco.store import tokens
 from abaco.store.database import Database
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
 from tests.abaco.running import EVERYONE, SECONDS, Client, basis, eventually, is_in_status, shell
 from tests.conftest import ROOT
@@ -445,6 +447,22 @@ def test_no_database_is_started_where_one_is_configured(
     finally:
         assert running.interrupt() == 0
     assert psutil.pid_exists(server.pid)
+
+
+def test_where_there_are_jobs_of_others_none_is_made_to_try_it(
+    tmp_path: Path, mongodb: dict[str, Any], job: Document, jobs: PipelineJobStore
+) -> None:
+    environ = {
+        "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
+        "_REACTOR_MONGODB_DATABASE": mongodb["database"],
+    }
+    running = Up(tmp_path, **environ).start()
+    try:
+        assert "In another terminal with the same variables, list jobs:" in running.lines
+        assert not [line for line in running.lines if line.startswith("job ")]
+        assert [each["uuid"] for each in jobs.coll.find()] == [job["uuid"]]
+    finally:
+        assert running.interrupt() == 0
 
 
 @pytest.mark.parametrize(
