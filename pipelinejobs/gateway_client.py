@@ -199,7 +199,7 @@ class GatewayClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # the URL may hold a nonce
             message = (
-                f"the gateway at {self.server} does not answer ({type(error).__name__}): "
+                f"the gateway at {self.server} does not answer ({_reason(error)}): "
                 "is `make up` running, and is this its address?"
             )
             raise Unreachable(message) from error
@@ -219,6 +219,17 @@ class GatewayClient:
             text += " Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID."
         message = f"the gateway at {self.server} refused: {text:.500}"
         return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no answer; the text of an error may have the URL in it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # of a certificate that is not trusted, the first says more
+        if reason := getattr(cause, "verify_message", None) or getattr(cause, "strerror", None):
+            return str(reason)
+        cause = cause.__cause__ or cause.__context__
+    return "not in time" if "Timeout" in type(error).__name__ else type(error).__name__
 
 
 def _result(reply: httpx.Response) -> Any:

@@ -182,7 +182,7 @@ def test_a_gateway_that_is_away_and_a_token_of_another_are_told(
     monkeypatch.setenv("_abaco_api_server", "http://127.0.0.1:9")
     away = bare("jobs", "send", "run", job)
     assert away.code == 3
-    assert "http://127.0.0.1:9 does not answer (ConnectError)" in away.err
+    assert "http://127.0.0.1:9 does not answer (Connection refused)" in away.err
     assert "of-another-tenant" not in refused.err + away.err
 
 
