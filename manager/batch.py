@@ -42,10 +42,10 @@ def handle(reactors: Sequence[Reactor], jobs: PipelineJobStore) -> list[Outcome 
         PyMongoError: the database failed; whether messages were handled is unknown.
     """
     simple = list(_simple(reactors))
-    uuids = {message.uuid for _, message in simple}
-    if len(uuids) > 1:
-        # one question for all; what is remembered may be older
-        for head in jobs.load_heads(uuids):
+    unknown = {message.uuid for _, message in simple if not jobs.heads.has(message.uuid)}
+    if len(unknown) > 1:
+        # one question for all
+        for head in jobs.load_heads(unknown):
             jobs.heads.keep(head)
     # the heads on which the events of each job are decided
     decided: dict[str, StoredJob] = {}

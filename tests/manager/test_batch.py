@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pymongo
@@ -357,25 +357,32 @@ def others(actor: Actor, jobs: PipelineJobStore, pipeline: Document) -> list[Doc
     return made
 
 
-def test_events_of_several_jobs_are_one_question_and_one_command(
-    actor: Actor,
-    running: Document,
-    others: list[Document],
-    mongodb: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def asked(mongodb: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """What the actor asks of the database from now on."""
     recorder = Recorder()
     client: pymongo.MongoClient[Document] = pymongo.MongoClient(
         mongodb["authn"], event_listeners=[recorder]
     )
-    sent = [running, others[0], running, others[1], others[0], running]
-    messages = [event(job, "update", data={"n": n}) for n, job in enumerate(sent)]
     with client, monkeypatch.context() as patch:
         recorded = mongo.connect(client[mongodb["database"]])
         patch.setattr(mongo, "connect", lambda _: recorded)
-        handled = together(actor, *messages)
-    asked = [each for each in recorder.commands if each.endswith(" jobs")]
-    assert asked == ["find jobs", "update jobs"]
+        yield recorder
+
+
+def of_jobs(asked: Recorder) -> list[str]:
+    """Return the commands about jobs since the last time."""
+    commands = [each for each in asked.commands if each.endswith(" jobs")]
+    asked.events.clear()
+    return commands
+
+
+def test_events_of_several_jobs_are_one_question_and_one_command(
+    actor: Actor, running: Document, others: list[Document], asked: Recorder
+) -> None:
+    sent = [running, others[0], running, others[1], others[0], running]
+    handled = together(actor, *[event(job, "update", data={"n": n}) for n, job in enumerate(sent)])
+    assert of_jobs(asked) == ["find jobs", "update jobs"]
     found = [(done["uuid"], done["revision"]) for done in results(handled)]
     counts: Counter[str] = Counter()
     for job in sent:
@@ -384,6 +391,29 @@ def test_events_of_several_jobs_are_one_question_and_one_command(
     for job in (running, *others):
         numbers = [n for n, each in enumerate(sent) if each is job]
         assert [e["data"]["n"] for e in actor.job(job["uuid"])["history"][2:]] == numbers
+
+
+def test_of_jobs_that_are_remembered_nothing_is_asked_until_somebody_else_changes_one(
+    actor: Actor,
+    running: Document,
+    others: list[Document],
+    asked: Recorder,
+    jobs: PipelineJobStore,
+) -> None:
+    messages = [event(job, "update") for job in (running, *others)]
+    together(actor, *messages)
+    of_jobs(asked)
+    assert len(results(together(actor, *messages))) == len(messages)
+    assert of_jobs(asked) == ["update jobs"]
+    jobs.handle({"uuid": running["uuid"], "name": "fail"}, running["_update_token"])
+    handled = together(actor, *messages[:2])
+    assert [end is not None for end in handled] == [False, True]
+    assert names(actor, running) == ["create", "run", "update", "update", "fail"]
+    # whoever has changed one has probably changed others
+    asked.events.clear()
+    together(actor, *messages[::2])
+    (question,) = [each.command for each in asked.events if each.command_name == "find"]
+    assert {*question["filter"]["uuid"]["$in"]} == {running["uuid"], others[1]["uuid"]}
 
 
 def test_a_message_that_needs_more_leaves_those_of_all_jobs_behind_it(

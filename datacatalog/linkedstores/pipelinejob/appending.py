@@ -370,7 +370,10 @@ class AppendingStore(RotatingStore):
         ]
         updates = [UpdateOne(each.query, each.update) for each in changes]
         count = self.coll.bulk_write(updates, ordered=False).matched_count
-        written = [True] * len(joint) if count == len(joint) else self._have_entries(additions)
+        written = [True] * len(joint)
+        if count != len(joint):
+            self.heads.clear()
+            written = self._have_entries(additions)
         if sum(written) != count:
             # some have moved since
             raise Uncertain

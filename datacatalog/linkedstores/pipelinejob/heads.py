@@ -49,6 +49,15 @@ class Heads:
         if len(self._heads) > MAX_HEADS:
             self._heads.popitem(last=False)
 
+    def has(self, job_uuid: str) -> bool:
+        """Tell whether the head of a job is known."""
+        since, _ = self._heads.get(job_uuid, (0.0, None))
+        return time.monotonic() - since < SECONDS
+
+    def clear(self) -> None:
+        """Forget all: another process has changed some of these jobs, and probably others."""
+        self._heads.clear()
+
     def take(self, job_uuid: str) -> StoredJob | None:
         """Return the head of a job, and remember it no longer; None where it is not known."""
         since, head = self._heads.pop(job_uuid, (0.0, None))

@@ -282,12 +282,34 @@ def test_messages_that_have_keys_are_taken_together_those_of_each_key_in_their_o
     assert (len(mailbox), mailbox.running) == (3, 4)
     assert sorted(places(list(mailbox.waiting()))) == [2, 3, 6]
     # another sender's has a key that is running, and what has none runs by itself
-    assert places(mailbox.take(0.0, 8)) == [6]
-    second = mailbox.take(0.0, 8)
+    later = module.GATHER_SECONDS
+    assert places(mailbox.take(later, 8)) == [6]
+    second = mailbox.take(later, 8)
     assert places(second) == [2]
     for entry in [*first, *second]:
         mailbox.end(entry)
-    assert places(mailbox.take(0.0, 8)) == [3]
+    assert places(mailbox.take(2 * later, 8)) == [3]
+
+
+def test_what_comes_while_others_run_gathers_for_a_moment_unless_a_batch_is_full() -> None:
+    mailbox = filled("a:1")
+    (first,) = mailbox.take(0.0, 3)
+    # what runs by itself anyhow does not wait
+    alone = add(mailbox, 1, "b")
+    assert places(mailbox.take(0.01, 3)) == [1]
+    add(mailbox, 2, "a:2")
+    assert mailbox.take(0.02, 3) == []
+    assert mailbox.next_due(0.02) == pytest.approx(module.GATHER_SECONDS - 0.02)
+    add(mailbox, 3, "a:3")
+    assert mailbox.take(0.03, 3) == []
+    for entry in (alone, first):
+        mailbox.end(entry)
+    assert places(mailbox.take(0.04, 3)) == [2, 3]
+    for sequence in (4, 5, 6):
+        add(mailbox, sequence, f"a:{sequence}")
+    assert places(mailbox.take(0.05, 3)) == [4, 5, 6]
+    add(mailbox, 7, "a:7")
+    assert places(mailbox.take(1.0, 3)) == [7]
 
 
 def test_senders_take_turns_in_what_is_taken_together() -> None:
