@@ -13,7 +13,7 @@ from abaco.store.tables import configs
 from abaco.store.tables import permissions as permission_table
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
     from sqlalchemy import Connection
 
@@ -61,6 +61,36 @@ def remove(tx: Connection, tenant: str, name: str) -> None:
             permission_table.c.subject == name,
         )
     )
+
+
+def let_go(
+    tx: Connection, tenant: str, alias: str, actor_id: str, *, former: str | None, user: str
+) -> None:
+    """Take an alias from the configs that would reach an actor by it whose owners may not change that.
+
+    Args:
+        tx: a transaction that writes.
+        tenant: the tenant's name.
+        alias: which stands for another actor now.
+        actor_id: of that one.
+        former: the id of the one before, None where it is not known. Whoever had no right to that has
+            set the config as an administrator, whose configs follow the alias.
+        user: who has let it stand for the actor, and may give their own configs to it.
+    """
+    for record in all_of(tx, tenant):
+        names = [name.strip() for name in record["actors"].split(",")]
+        levels = permissions.of(tx, tenant, permissions.CONFIG, record["name"])
+        owners = [who for who, level in levels.items() if level == permissions.UPDATE]
+        if alias not in names or user in owners or _may_change(tx, tenant, owners, actor_id):
+            continue
+        if former is None or _may_change(tx, tenant, owners, former):
+            left = ",".join(name for name in names if name != alias)
+            change(tx, tenant, record["name"], {"actors": left})
+
+
+def _may_change(tx: Connection, tenant: str, users: Iterable[str], actor_id: str) -> bool:
+    kind, level = permissions.ACTOR, permissions.UPDATE
+    return any(permissions.allows(tx, tenant, kind, actor_id, user, level) for user in users)
 
 
 def for_actor(tx: Connection, tenant: str, names: Container[str]) -> dict[str, str]:

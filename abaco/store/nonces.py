@@ -150,5 +150,10 @@ def remove(tx: Connection, nonce: Nonce) -> None:
     tx.execute(delete(nonces).where(nonces.c.id == nonce["id"]))
 
 
+def remove_of_others(tx: Connection, tenant: str, kind: str, subject: str, owner: str) -> None:
+    """Remove the nonces of an actor or alias that somebody else has made."""
+    tx.execute(delete(nonces).where(*_is(tenant, kind, subject), nonces.c.owner != owner))
+
+
 def _is(tenant: str, kind: str, subject: str) -> tuple[ColumnElement[bool], ...]:
     return (nonces.c.tenant == tenant, nonces.c.kind == kind, nonces.c.subject == subject)

@@ -8,7 +8,7 @@ from abaco import events, identifiers
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http.arguments import Argument
 from abaco.http.call import ROLE, Call, Endpoint, Reply
-from abaco.store import actors, aliases, permissions
+from abaco.store import actors, aliases, configs, nonces, permissions
 from abaco.store.permissions import READ, UPDATE
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def create(call: Call) -> Reply:
         if aliases.find(tx, call.tenant, alias) is not None:
             message = f"Alias {alias} already exists."
             raise BadRequest(message)
-        record = aliases.create(tx, call.tenant, alias, actor["id"], call.principal.user)
+        user = call.principal.user
+        record = aliases.create(tx, call.tenant, alias, actor["id"], user)
+        if not call.principal.admin:
+            # of whoever had it before
+            nonces.remove_of_others(tx, call.tenant, permissions.ALIAS, alias, user)
+        configs.let_go(tx, call.tenant, alias, actor["id"], former=None, user=user)
         _check_links(tx, actor)
     return Reply(_show(call, record), "Actor alias created successfully.")
 
@@ -75,6 +80,8 @@ def update(call: Call) -> Reply:
     with call.gateway.database.write() as tx:
         actor = _find_target(tx, call)
         aliases.point(tx, call.tenant, alias["alias"], actor["id"])
+        former, user = alias["actor_id"], call.principal.user
+        configs.let_go(tx, call.tenant, alias["alias"], actor["id"], former=former, user=user)
         _check_links(tx, actor)
     changed: Alias = {**alias, "actor_id": actor["id"]}
     return Reply(_show(call, changed), "Actor alias updated successfully.")

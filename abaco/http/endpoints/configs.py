@@ -46,7 +46,7 @@ def list_configs(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     """Keep a value for some actors."""
     name = call.arguments["name"]
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or set(name) == {"."}:
         message = "Invalid config description: a name is 1 to 255 letters, digits and _ . ~ -"
         raise BadRequest(message)
     with call.gateway.database.write() as tx:

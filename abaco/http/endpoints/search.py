@@ -31,6 +31,10 @@ PARAMETERS = {
 _KINDS = ("actors", "executions", "workers", "logs")
 _LIMIT = 100
 _MAX_RECORDS = 10_000
+_MAX_BYTES = 8 * 1024 * 1024
+"""Of the records in an answer, about; one is there in any case."""
+_AT_ONCE = {"logs": 4}
+"""How many rows of a kind are read at once, where not as many as an answer has by default."""
 _HIDDEN = (*executions.PRIVATE, "wanted_workers", "expires", "default_environment")
 NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 """What the platform knows of the account that a container runs as; here there is none."""
@@ -89,6 +93,7 @@ def search_in(call: Call, kind: str) -> Reply:
     tests, skip, limit = _read(call.query, _FIELDS[kind])
     found: list[Mapping[str, Any]] = []
     total = 0
+    room = _MAX_BYTES
     with call.gateway.database.read() as tx:
         if kind == "executions" and "actor" in call.path and not tests:
             records, total = executions.page_of(tx, call.actor["id"], skip, limit)
@@ -97,8 +102,9 @@ def search_in(call: Call, kind: str) -> Reply:
             for record in _records(tx, call, kind):
                 if all(test(record) for test in tests):
                     total += 1
-                    if skip < total <= skip + limit:
+                    if skip < total <= skip + limit and room > 0:
                         found.append(record)
+                        room -= sum(map(_size, record.values()))
         owners = actors.owners(tx, call.tenant)
         user = call.principal.user
         whole = permissions.subjects(tx, call.tenant, permissions.ACTOR, user, UPDATE)
@@ -119,6 +125,10 @@ def search_in(call: Call, kind: str) -> Reply:
     message = f"{kind.removesuffix('s').capitalize()}s search completed successfully."
     if kind == "logs":
         message = "Log search completed successfully."
+    if room <= 0 and skip + len(shown) < total:
+        message += (
+            f" For their size, {len(shown)} are returned: go on with skip={skip + len(shown)}."
+        )
     return Reply({"_metadata": metadata, "search": shown}, message)
 
 
@@ -146,10 +156,18 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Mapping[str, Any
     names = [*_FIELDS[kind], *(("default_environment",) if kind == "actors" else ())]
     query = select(*(table.c[name] for name in names if name in table.c))
     query = query.where(table.c.tenant == call.tenant)
-    rows = tx.execution_options(yield_per=_LIMIT).execute(query).mappings()
+    at_once = _AT_ONCE.get(kind, _LIMIT)
+    rows = tx.execution_options(yield_per=at_once).execute(query).mappings()
     for row in rows:
         if row[column.name] in mine:
             yield dict(row)
+
+
+def _size(value: Any) -> int:
+    """Return how many bytes a value takes in an answer, about."""
+    if isinstance(value, str) and value.isascii():
+        return len(value)
+    return len(json.dumps(value, default=str))
 
 
 def _read(

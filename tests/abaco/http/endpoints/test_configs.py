@@ -57,6 +57,31 @@ def test_configs_reach_the_actors_that_they_name(ada: Client, actor: str) -> Non
     assert told(ada, actor) == {}
 
 
+def test_an_alias_brings_configs_to_no_actor_that_their_owner_may_not_change(
+    ada: Client, bob: Client, admin: Client
+) -> None:
+    first, second, bobs = ada.actor(), ada.actor(), bob.actor()
+    for alias in ("squat", "handed"):
+        ada.result("POST", "/aliases", json={"alias": alias, "actorId": first})
+    for client, name in ((ada, "ada-s"), (admin, "admin-s")):
+        config = {"name": name, "value": "1", "actors": f"squat,handed,{first}"}
+        client.result("POST", "/configs", json=config)
+    # one's own goes along, and what an administrator has set
+    ada.result("PUT", "/aliases/squat", json={"actorId": second})
+    assert told(ada, second) == {"ada-s": "1", "admin-s": "1"}
+    ada.result("DELETE", "/aliases/squat")
+    bob.result("POST", "/aliases", json={"alias": "squat", "actorId": bobs})
+    assert told(bob, bobs) == {}
+    assert ada.result("GET", "/configs/ada-s")["actors"] == f"handed,{first}"
+    # likewise where somebody else may point the alias elsewhere
+    ada.result("POST", "/aliases/handed/permissions", json={"user": "bob", "level": "UPDATE"})
+    bob.result("PUT", "/aliases/handed", json={"actorId": bobs})
+    assert told(bob, bobs) == {"admin-s": "1"}
+    assert told(ada, first) == {"ada-s": "1", "admin-s": "1"}
+    for name in ("ada-s", "admin-s"):
+        admin.result("DELETE", f"/configs/{name}")
+
+
 def test_a_secret_is_told_to_the_actor_only(ada: Client, admin: Client) -> None:
     actor = ada.actor()
     body = {"name": "secret", "value": "hunter2", "isSecret": True, "actors": actor}
@@ -124,6 +149,12 @@ def test_the_configs_of_an_actor_fit_into_one_variable(ada: Client, actor: str) 
     ada.result("PUT", "/configs/half", json={"value": half + "x", "actors": actor})
     assert told(ada, actor)["half"] == half + "x"
     ada.result("DELETE", "/configs/half")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_is_a_step_of_a_path_is_refused(ada: Client, name: str) -> None:
+    sent = {"name": name, "value": "1", "actors": ""}
+    assert ada.refusal("POST", "/configs", json=sent).startswith("Invalid config description")
 
 
 def test_a_config_names_actors_that_exist(ada: Client) -> None:

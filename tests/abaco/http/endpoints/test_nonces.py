@@ -227,6 +227,18 @@ def test_the_nonce_of_an_alias_goes_with_it_to_another_actor(
     assert stranger.result("GET", f"/{alias}", params=credential)["id"] == other
 
 
+def test_the_nonces_of_an_alias_end_when_it_becomes_somebody_else_s(
+    ada: Client, bob: Client, stranger: Client
+) -> None:
+    mine, bobs = ada.actor(NOWHERE), bob.actor(NOWHERE)
+    ada.result("POST", "/aliases", json={"alias": "handed-on", "actorId": mine})
+    credential = {"x-nonce": new(ada, "aliases/handed-on")}
+    ada.result("DELETE", "/aliases/handed-on")
+    bob.result("POST", "/aliases", json={"alias": "handed-on", "actorId": bobs})
+    assert bob.result("GET", "/aliases/handed-on/nonces") == []
+    assert stranger.refusal("GET", "/handed-on", params=credential) == "Nonce does not exist."
+
+
 @pytest.mark.parametrize(
     "nonce", ["", "x", "SD2E_", "SD2E_x", "SD2E_%01", "_", "%C3%BF", "SD2E_' OR 1=1 --"]
 )

@@ -281,6 +281,20 @@ def test_an_alias_of_an_actor_is_searched_below_too(ada: Client, cook: str) -> N
     assert by_alias == ada.result("GET", f"/{cook}/executions", params={"exitCode": "3"})
 
 
+def test_no_answer_is_larger_than_some_megabytes(bob: Client) -> None:
+    actor = bob.actor("warm")
+    for _ in range(3):
+        # four bytes each, and twelve in JSON
+        bob.run(actor, {"print": "\N{TACO}" * 400_000})
+    reply = bob.get("/search/logs")
+    found = reply.json()["result"]
+    assert found["_metadata"]["totalCount"] == 3
+    assert found["_metadata"]["countReturned"] == len(found["search"]) == 2
+    assert reply.json()["message"].endswith(" For their size, 2 are returned: go on with skip=2.")
+    (last,) = bob.result("GET", "/search/logs", params={"skip": "2"})["search"]
+    assert last["logs"].startswith("\N{TACO}")
+
+
 def test_many_records_are_returned_up_to_a_limit(ada: Client) -> None:
     for limit, shown in (("1", 1), ("010", 10), ("999999", 10_000)):
         metadata = ada.result("GET", "", params={"limit": limit})["_metadata"]
