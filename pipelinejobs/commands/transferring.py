@@ -86,7 +86,7 @@ def _export(backend: Backend, file: Path, written: _Written) -> int:
     bar, task = output.progress(transfer.count())
     with (
         bar,
-        output.writing(file, "; when that is mended, the same command goes on"),
+        output.writing(file, "; when that is fixed, the same command goes on"),
         _open(file) as stream,
     ):
         stream.truncate(written.size)

@@ -80,7 +80,10 @@ def comes_from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site not in _SAFE_SITES
     origin = headers.get("origin") or headers.get("referer")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    try:
+        return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    except ValueError:
+        return True
 
 
 def _cookie(request: Request) -> str:

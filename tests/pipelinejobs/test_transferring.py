@@ -95,7 +95,7 @@ def test_an_export_that_has_no_room_says_so_and_goes_on_later(cli: Run, some: li
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert done.code == 1
-    said = f"ERROR {EXPORT} cannot be written: File too large; when that is mended, the same command goes on"
+    said = f"ERROR {EXPORT} cannot be written: File too large; when that is fixed, the same command goes on"
     assert done.err.splitlines()[-1] == said
     assert cli("export", str(EXPORT)).code == 0
     assert EXPORT.read_bytes() == whole

@@ -49,6 +49,15 @@ def test_numbers_that_change_are_drawn_with_a_table_and_as_csv(
     assert [rows[0][0], rows[-1][0]] == ["2", "71"]
 
 
+def test_any_key_that_an_event_may_have_is_shown(
+    updated: Callable[..., Job], operator: Person
+) -> None:
+    job = updated(*({"p": n, "a\0b": n, "$c.d": n} for n in range(3)))
+    reply = operator.get(f"/jobs/{job.uuid}")
+    assert reply.status_code == 200
+    assert "<h3>p</h3>" in reply.text
+
+
 def test_a_stated_number_of_keys_is_drawn(updated: Callable[..., Job], operator: Person) -> None:
     keys = [f"<key {n}>" for n in range(8)]
     job = updated(*(dict.fromkeys(keys, value) for value in (1, 2.5)))

@@ -250,8 +250,9 @@ def test_levels(
     operator: Person,
     make_job: Callable[..., Job],
 ) -> None:
-    job = make_job("run")
-    operator.submit(f"/jobs/{job.uuid}/events", event="validate", token=job.token)
+    job = make_job()
+    for event in ("finish", "run"):
+        operator.submit(f"/jobs/{job.uuid}/events", event=event, token=job.token)
     with Person(up, up.token("dora")) as stranger:
         assert stranger.get("/").status_code == 403
         assert job.uuid not in stranger.get(f"/jobs/{job.uuid}").text
@@ -285,6 +286,15 @@ def test_headers(operator: Person) -> None:
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in reply.headers
     assert operator.get("/").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["origin", "referer"])
+def test_who_names_no_address_comes_from_elsewhere(up: RunningGateway, name: str) -> None:
+    with Person(up) as stranger:
+        headers = {name: "http://["}
+        assert stranger.get("/sign-in", headers=headers).status_code == 401
+        refused = stranger.post("/sign-in", headers=headers, data={"token": told(up, "token")})
+        assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
 
 
 def test_a_program_is_told_in_json_that_a_path_is_unknown(operator: Person) -> None:
