@@ -18,6 +18,7 @@ import http.client
 import itertools
 import json
 import logging
+import math
 import os
 import random
 import sys
@@ -357,7 +358,7 @@ class Job:
                 self._send_waiting()
             except _Later as later:
                 pause = _pause(number, _MAX_PAUSE, later)
-                if time.monotonic() + pause >= deadline:
+                if not time.monotonic() + pause < deadline:  # NaN ends it at once
                     self._give_up(str(later))
                     return
                 time.sleep(pause)
@@ -431,9 +432,21 @@ def _seconds(given: str | None) -> float | None:
     return min(_MAX_RETRY_AFTER, max(0.0, wait))
 
 
+def seconds(text: str) -> float:
+    """Return the seconds that an argument says; raise `ValueError` for what no clock can wait."""
+    found = float(text)
+    if not 0 <= found < math.inf:
+        raise ValueError
+    return found
+
+
 def _json(text: str) -> Any:
     """Return what a JSON text says, which has no key twice in one object."""
-    return json.loads(text, object_pairs_hook=_object)
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        message = "it is nested too deeply"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -457,7 +470,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--callback", help=f"by default {VARIABLE}, which no list of processes shows"
     )
     parser.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds to try (%(default)s)"
+        "--patience", type=seconds, default=PATIENCE, help="seconds to try (%(default)s)"
     )
     given = parser.parse_args(arguments)
     if not isinstance(given.data, dict):

@@ -21,9 +21,14 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 try:
-    from pipelinejobs.client import PATIENCE, VARIABLE, Job
+    from pipelinejobs.client import PATIENCE, VARIABLE, Job, seconds
 except ModuleNotFoundError:  # both files are copied
-    from client import PATIENCE, VARIABLE, Job  # type: ignore[import-not-found,no-redef]
+    from client import (  # type: ignore[import-not-found,no-redef]
+        PATIENCE,
+        VARIABLE,
+        Job,
+        seconds,
+    )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--callback", help=f"by default {VARIABLE}, which no list of processes shows"
     )
     parser.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds to try (%(default)s)"
+        "--patience", type=seconds, default=PATIENCE, help="seconds to try (%(default)s)"
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     given = parser.parse_args(arguments)

@@ -86,7 +86,7 @@ def overview(backend: Backend) -> list[Health]:
         place = places.get(name, _Place())
         if name not in places and DEFINITION in document:
             given = document[DEFINITION]
-            place = _Place(_shown(given["url"]), _only(given), KEPT)
+            place = _Place(_shown(str(given.get("url"))), _only(given), KEPT)
         dead = subscriptions.count_dead(name)
         health = Health(name, place, WELL, lag, dead, document)
         found.append(health._replace(status=_status(health)))
@@ -130,7 +130,8 @@ def _places(backend: Backend) -> dict[str, _Place]:
 def _only(given: Mapping[str, Any]) -> str:
     """Return of which events, states and pipelines a subscriber is told; empty for all."""
     chosen = {name: given.get(name) for name in ("events", "states", "pipelines")}
-    return "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in chosen.items() if each)
+    lists = {name: each for name, each in chosen.items() if isinstance(each, list | tuple) and each}
+    return "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in lists.items())
 
 
 def _status(health: Health) -> str:
@@ -145,7 +146,10 @@ def _status(health: Health) -> str:
 
 def _shown(url: str) -> str:
     """Return a URL without what may be secret in it: the user, the password and the query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "not a URL"
     query = "?…" if parts.query else ""
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 

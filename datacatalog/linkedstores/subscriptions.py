@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 from pymongo import IndexModel
@@ -13,7 +14,6 @@ from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.store import now
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Mapping
 
     from pymongo.database import Database
@@ -26,6 +26,14 @@ DEFINITION = "definition"
 IS_NEW = "is_new"
 """Whether nobody who delivers has known of it yet."""
 _ALL = "all"
+
+
+def _sound(document: Document) -> Document:
+    if not isinstance(document.get("since"), datetime.datetime):
+        document["since"] = now()
+    if not isinstance(document.get(DEFINITION, {}), dict):
+        document[DEFINITION] = {}
+    return document
 
 
 class SubscriptionExists(ValueError):
@@ -48,9 +56,12 @@ class Subscriptions:
         self._health = self.db.get_collection("subscriptions_health", write_concern=concern)
 
     def kept(self) -> dict[str, Document]:
-        """Return what is kept of all of them, and how it goes."""
+        """Return what is kept of all of them, and how it goes.
+
+        One that something else has written, and that has no definition of our form, has an empty one.
+        """
         health = self._health.find_one({"_id": _ALL}) or {}
-        found = self.coll.find(sort=[("_id", 1)])
+        found = map(_sound, self.coll.find({"_id": {"$type": "string"}}, sort=[("_id", 1)]))
         return {each["_id"]: {**health.get(each["_id"], {}), **each} for each in found}
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:

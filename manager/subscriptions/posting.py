@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import email.utils
@@ -13,10 +14,11 @@ import ssl
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from urllib.parse import SplitResult
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
 """For the connection, and from then on until the answer is there."""
@@ -25,6 +27,9 @@ MAX_RETRY_AFTER = 86_400.0
 _GONE, _BUSY = 410, (408, 429)
 _SHOWN = 200
 _PORTS = {"http": 80, "https": 443}
+_UNQUOTED = "/%?:@!$&'()*+,;=~"
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+"""What an exchange raises; the last where the length of a part of the answer is not valid."""
 
 
 class DeliveryFailed(Exception):
@@ -92,7 +97,10 @@ class Poster:
             raise ValueError(message)
         self._scheme, self._host, self._port = parts.scheme, host, port
         self._netloc = parts.netloc.rpartition("@")[2]
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        # as a browser writes what others may type: blanks, and letters that are not ASCII
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._target = quote(target, safe=_UNQUOTED)
+        self._credentials = _basic(parts)
         self._allow_private = allow_private
         self._connection: http.client.HTTPConnection | None = None
         self._bounded: _Bounded | None = None
@@ -129,10 +137,10 @@ class Poster:
             # it was closed while nothing was sent, as servers do after a while
             try:
                 answer = self._exchange(body, headers, seconds)
-            except (OSError, http.client.HTTPException) as again:
+            except _NO_ANSWER as again:
                 self.close()
                 raise _unanswered(again, seconds) from again
-        except (OSError, http.client.HTTPException) as error:
+        except _NO_ANSWER as error:
             self.close()
             raise _unanswered(error, seconds) from error
         if not http.client.OK <= answer.status < http.client.MULTIPLE_CHOICES:
@@ -145,7 +153,12 @@ class Poster:
             connection = self._connect(min(seconds, CONNECT_SECONDS))
         if self._bounded is not None:
             self._bounded.deadline = time.monotonic() + seconds
-        given = {"Host": self._netloc, "Content-Length": str(len(body)), **headers}
+        given = {
+            "Host": self._netloc,
+            "Content-Length": str(len(body)),
+            **self._credentials,
+            **headers,
+        }
         connection.putrequest("POST", self._target, skip_host=True, skip_accept_encoding=True)
         for name, value in given.items():
             connection.putheader(name, value)
@@ -178,6 +191,14 @@ class Poster:
             self._connection = connection
             return connection
         raise last or OSError
+
+
+def _basic(parts: SplitResult) -> dict[str, str]:
+    """Return the header for the user and password in a URL (RFC 7617)."""
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 class _Bounded:
@@ -256,10 +277,13 @@ def is_public(text: str) -> bool:
             return is_public(str(inner))
         if address in _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+        if address not in _GLOBAL_UNICAST:
+            return False
     return address.is_global and not address.is_multicast
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 @cache
@@ -273,7 +297,7 @@ def _unanswered(error: Exception, seconds: float) -> DeliveryFailed:
     if isinstance(error, TimeoutError):
         cut_short = seconds < ANSWER_SECONDS
         return DeliveryFailed("no answer in time", away=True, cut_short=cut_short)
-    if isinstance(error, http.client.HTTPException):
+    if isinstance(error, http.client.HTTPException | ValueError):
         return DeliveryFailed(f"not a valid HTTP answer ({type(error).__name__})", away=True)
     # of a certificate that is not trusted, this is why
     reason = getattr(error, "verify_message", None) or getattr(error, "strerror", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,6 +96,20 @@ LOOK, CHANGE = "Look", "Change"
 """Headings in the help of `jobs`."""
 LISTING = "ls"
 _ALIAS = "list"
+
+
+def _finite(seconds: float) -> float:
+    # no bound refuses what is not a number
+    if not math.isfinite(seconds):
+        message = f"{seconds} is not a number of seconds"
+        raise typer.BadParameter(message)
+    return seconds
+
+
+Interval = Annotated[
+    float,
+    typer.Option(min=0.1, max=3600, callback=_finite, help="Seconds between looks."),
+]
 
 
 def command(

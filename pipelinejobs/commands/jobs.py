@@ -298,9 +298,7 @@ def history(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")
     ] = False,
-    interval: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Seconds between looks.")
-    ] = 1.0,
+    interval: common.Interval = 1.0,
     output_format: output.Output = Format.table,
 ) -> None:
     """Show the history of a job, oldest entry first, also what has moved out of its document.

@@ -54,12 +54,16 @@ def list_refused(
 ) -> None:
     """List the events that the state of a job did not allow, the newest first."""
     backend = backend_of(context)
+    after, before = parsing.moment(since), parsing.moment(until)
+    if after is not None and before is not None and after > before:
+        message = f"--since {since} is after --until {until}"
+        raise UsageError(message)
     page = backend.search.rejected(
         job_uuid=None if job is None else backend.job_uuid(job),
         event=None if event is None else parsing.event(event),
         settled=settled,
-        after=parsing.moment(since),
-        before=parsing.moment(until),
+        after=after,
+        before=before,
         cursor=cursor,
         limit=limit,
     )

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pipelinejobs import report as wrapper
-from pipelinejobs.client import PATIENCE, VARIABLE
+from pipelinejobs.client import PATIENCE, VARIABLE, seconds
 
 
 def register(group: typer.Typer) -> None:
@@ -50,7 +50,12 @@ def report(
         ),
     ] = None,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to try, once the command has ended.")
+        float,
+        typer.Option(
+            parser=seconds,
+            metavar="FLOAT",
+            help="Seconds to try, once the command has ended.",
+        ),
     ] = PATIENCE,
 ) -> None:
     """Run a command, and report to its job how it begins and ends; the exit code is the command's.

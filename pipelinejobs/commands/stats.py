@@ -82,7 +82,7 @@ def stats(
     end = min(parsing.moment(until) or now(), now() + _DAY)
     begin = parsing.moment(since) or end
     if begin > end:
-        message = f"--since {since} is after --until {until}"
+        message = f"--since {since} is after --until {until or 'now'}"
         raise UsageError(message)
     period = Period.of(begin, end)
     uuids = [backend.pipeline_uuid(name) for name in pipelines or []]

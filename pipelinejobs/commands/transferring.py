@@ -113,16 +113,19 @@ def import_(context: typer.Context, file: File) -> None:
     """
     backend = backend_of(context)
     transfer = Transfer(backend.mongodb)
-    added = known = 0
+    added = known = read = 0
     conflicts: list[str] = []
-    bar, task = output.progress(_documents(file))
+    documents = _documents(file)
+    bar, task = output.progress(documents)
     with bar:
         transfer.prepare()
         for batch in _batches(file):
             loaded = transfer.load(batch)
             added, known = added + loaded.added, known + loaded.known
             conflicts += loaded.conflicts
-            bar.advance(task, sum(item.collection != BUCKETS for item in batch))
+            count = sum(item.collection != BUCKETS for item in batch)
+            read += count
+            bar.advance(task, count)
     for text in conflicts[:_MAX_SHOWN]:
         output.note(text)
     if conflicts:
@@ -131,7 +134,10 @@ def import_(context: typer.Context, file: File) -> None:
     # what has come in may have been handed out, and so counted, where it comes from
     Tally(backend.jobs).forget()
     output.result(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
-    if conflicts:
+    lacks = documents not in (None, read)
+    if lacks:
+        output.note(f"{file} says that it has {documents:,} documents, and has {read:,}")
+    if conflicts or lacks:
         raise typer.Exit(FAILED)
 
 
@@ -210,7 +216,7 @@ def _documents(file: Path) -> int | None:
         tail = stream.read().splitlines()
     try:
         return int(json.loads(tail[-1])["documents"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         output.note(f"{file} is not complete: run the export again to complete it")
         return None
 

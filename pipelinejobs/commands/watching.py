@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.live import Live
@@ -43,9 +43,7 @@ def watch(
     states: common.States = None,
     pipeline: common.Pipelines = None,
     limit: common.Limit = 20,
-    interval: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Seconds between looks.")
-    ] = 2.0,
+    interval: common.Interval = 2.0,
 ) -> None:
     """Watch the jobs to which something happened last, until Ctrl-C.
 

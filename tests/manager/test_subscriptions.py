@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -375,7 +376,8 @@ def test_a_private_address_is_refused_unless_it_is_allowed(
 @pytest.mark.parametrize(
     "address",
     ["10.0.0.1", "127.8.8.8", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",  # noqa: S104 - not bound
-     "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"],
+     "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::",
+     "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "5f00::1"],
 )  # fmt: skip
 def test_these_are_private_addresses(address: str) -> None:
     assert not posting.is_public(address)
@@ -384,6 +386,48 @@ def test_these_are_private_addresses(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8"])
 def test_these_are_not(address: str) -> None:
     assert posting.is_public(address)
+
+
+def test_a_url_may_be_written_as_people_write_it(actor: Actor, job: Document) -> None:
+    with Receiver() as lab:
+        url = lab.url.replace("//", "//ada:s%40lsa@").replace("/hook", "/tacos al pastor/é?ü=%20")
+        define(actor, {"name": "lab", "url": url})
+        send(actor, job, "run")
+        told = lab.told[-1]
+        assert told.path == "/tacos%20al%20pastor/%C3%A9?%C3%BC=%20"
+        assert base64.b64decode(told.headers["authorization"].split()[1]) == b"ada:s@lsa"
+
+
+def test_an_answer_that_is_not_valid_is_said_to_be_that(actor: Actor, job: Document) -> None:
+    def answer() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n"
+            )
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        define(actor, {"name": "lab", "url": url})
+        send(actor, job, "run")
+        thread.join()
+    error = Subscriptions(actor.jobs.db).kept()["lab"]["error"]
+    assert error.startswith(("not a valid HTTP answer", "no connection"))
+    assert "cannot be formatted" not in error
+
+
+@pytest.mark.parametrize("damage", [{"definition": [1]}, {"definition": {"url": 5}, "since": "x"}])
+def test_a_subscription_that_something_else_has_written_keeps_no_other_from_being_told(
+    actor: Actor, job: Document, receiver: Receiver, damage: dict[str, Any]
+) -> None:
+    Subscriptions(actor.jobs.db).coll.insert_one({"_id": "evil", **damage})
+    define(actor, {"name": "lab", "url": receiver.url})
+    send(actor, job, "run")
+    assert receiver.names() == ["create", "run"]
+    assert "evil" in Subscriptions(actor.jobs.db).kept()["evil"]["error"]
 
 
 # Dead letters

@@ -6,6 +6,7 @@ import datetime
 import email.utils
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -281,6 +282,11 @@ def test_a_time_that_means_nothing_is_not_waited_for(
     Job.from_callback(relay.of(url), strict=True, patience=5).run()
 
     assert site.events(work) == ["run"]
+
+
+def test_a_patience_that_is_not_a_number_is_none(url: str) -> None:
+    with pytest.raises(Undelivered):
+        Job.from_callback(nowhere(url), strict=True, patience=math.nan).run()
 
 
 @pytest.mark.parametrize("seconds", ["3600", "9" * 30])

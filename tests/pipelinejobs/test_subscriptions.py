@@ -97,6 +97,20 @@ def test_a_dead_letter_whose_event_is_nowhere_any_more_is_dropped(
     assert cli("subscriptions", "dead", "lab", "-o", "json").rows == []
 
 
+def test_damaged_ones_are_listed_with_the_others(cli: Run, job: Document, db: Db) -> None:
+    assert cli("subscriptions", "add", "lab", "https://x").code == 0
+    damaged: list[Document] = [
+        {"_id": "evil", "definition": [1]},
+        {"_id": "odd", "definition": {"url": 5, "events": 7}, "since": "x"},
+        {"_id": "worse", "definition": {"url": "http://["}},
+    ]
+    db["subscriptions"].insert_many(damaged)
+    listed = cli("subscriptions", "ls", "-o", "json")
+    assert [row["name"] for row in listed.rows] == ["evil", "lab", "odd", "worse"]
+    assert "unexpected" not in cli("doctor").err
+    assert cli("stats").code == 0
+
+
 def known(here: RunningGateway) -> set[str]:
     """Return the names that the gateway's metrics have."""
     text = httpx.get(f"{here.url}/metrics", trust_env=False).text

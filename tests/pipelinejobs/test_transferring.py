@@ -136,6 +136,21 @@ def test_an_import_of_a_part_adds_it_and_says_so(
     assert "added: 5," in done.out
 
 
+def test_an_import_of_a_file_that_lacks_lines_says_so(
+    cli: Run, some: list[str], empty: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("export", str(EXPORT))
+    lines = EXPORT.read_bytes().splitlines(keepends=True)
+    EXPORT.write_bytes(b"".join(lines[:2] + lines[4:]))
+    count = json.loads(lines[-1])["documents"]
+    monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", empty.name)
+    done = cli("import", str(EXPORT))
+    assert done.code == 1
+    assert f"{EXPORT} says that it has {count} documents, and has {count - 2}" in done.err
+    EXPORT.write_bytes(b"".join(lines[:-1]) + b'{"end": true, "documents": 1e400}\n')
+    assert "is not complete" in cli("import", str(EXPORT)).err
+
+
 def test_a_conflict_is_named_and_is_exit_code_1(
     cli: Run, some: list[str], pipeline: Document, empty: Db, mongodb: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch, db: Db,

@@ -338,8 +338,10 @@ class JobSearch:
             limit: how many at most.
         """
         names = ("uuid", "id", "name")
+        # what something else has written may be called by anything
+        query = {VISIBLE: {"$ne": False}, "uuid": {"$type": "string"}, "id": {"$type": "string"}}
         found = self._jobs.db["pipelines"].find(
-            {VISIBLE: {"$ne": False}}, dict.fromkeys(names, 1), sort=[("name", 1)], limit=limit
+            query, dict.fromkeys(names, 1), sort=[("name", 1)], limit=limit
         )
         return [_public(row, names) for row in found]
 

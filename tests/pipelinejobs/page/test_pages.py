@@ -32,6 +32,17 @@ def test_jobs_are_listed_the_newest_first(operator: Person, make_job: Callable[.
     assert shown[:3] == [job.uuid for job in reversed(made)]
 
 
+def test_a_pipeline_that_something_else_has_written_breaks_no_page(
+    operator: Person, backend: Backend
+) -> None:
+    damaged = backend.jobs.db["pipelines"].insert_one({"uuid": [1], "id": "x9", "name": "odd"})
+    try:
+        for path in ("/", "/jobs", "/gantt", "/refused", "/pipelines"):
+            assert operator.get(path).status_code == 200, path
+    finally:
+        backend.jobs.db["pipelines"].delete_one({"_id": damaged.inserted_id})
+
+
 def test_filters_are_in_the_address(operator: Person, make_job: Callable[..., Job]) -> None:
     running = make_job("run", session="waxing-moon")
     failed = make_job("run", "fail", session="waxing-moon")
