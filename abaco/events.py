@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
-from abaco.store import actors, executions, posts
+from abaco.store import actors, executions, permissions, posts, registrations
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +27,8 @@ ACTOR_ERROR = "ACTOR_ERROR"
 EXECUTION_COMPLETE = "EXECUTION_COMPLETE"
 SENDER = "Abaco Event"
 _SECONDS = 10.0
-_AT_ONCE = 50
+_AT_ONCE, _AT_ONCE_EACH = 50, 10
+"""How many URLs are posted to at a time, and how many of those for the actors of one owner."""
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def emit(
     if actor["webhook"]:
         posts.add(tx, actor["id"], actor["webhook"], event)
     linked = find_linked(tx, actor["tenant"], actor["link"]) if actor["link"] else None
-    if linked is None:
+    if linked is None or not _may_tell(tx, actor, linked):
         return None
     environment = {
         "_abaco_username": SENDER,
@@ -73,6 +74,21 @@ def emit(
     }
     message = executions.Message(repr(event).encode(), executions.JSON, environment)
     return executions.submit(tx, linked, SENDER, message)
+
+
+def _may_tell(tx: Connection, actor: Actor, linked: Actor) -> bool:
+    """Tell whether whoever has set the link of an actor may still send the other one messages."""
+    who = registrations.of(tx, actor)
+    kind, level = permissions.ACTOR, permissions.EXECUTE
+    if who.admin or permissions.allows(tx, linked["tenant"], kind, linked["id"], who.user, level):
+        return True
+    _logger.warning(
+        "actor %s: its link %s is told nothing: %s needs EXECUTE on it",
+        actor["id"],
+        linked["id"],
+        who.user,
+    )
+    return False
 
 
 def find_linked(tx: Connection, tenant: str, name: str) -> Actor | None:
@@ -99,11 +115,16 @@ class Webhooks:
         self._database = database
         self._client: httpx.AsyncClient | None = None
         self._posting: dict[str, asyncio.Task[None]] = {}
+        self._owners: dict[str, str] = {}
+        """for whose actors those URLs are"""
 
     async def deliver(self) -> None:
-        """Begin to post what is due now; who is slow keeps nobody else waiting."""
-        for url in await asyncio.to_thread(self._due):
-            if url not in self._posting and len(self._posting) < _AT_ONCE:
+        """Begin to post what is due now; who is slow, at however many URLs, keeps nobody else waiting."""
+        for url, owner in await asyncio.to_thread(self._due):
+            if url in self._posting or len(self._posting) >= _AT_ONCE:
+                continue
+            if [*self._owners.values()].count(owner) < _AT_ONCE_EACH:
+                self._owners[url] = owner
                 self._posting[url] = asyncio.create_task(self._post_all(url))
 
     async def close(self) -> None:
@@ -115,7 +136,7 @@ class Webhooks:
         if self._client is not None:
             await self._client.aclose()
 
-    def _due(self) -> list[str]:
+    def _due(self) -> list[tuple[str, str]]:
         with self._database.read() as tx:
             return posts.due(tx)
 
@@ -130,7 +151,7 @@ class Webhooks:
         except SQLAlchemyError as error:
             _logger.error("webhooks: the database: %s", type(error).__name__)
         finally:
-            del self._posting[url]
+            del self._posting[url], self._owners[url]
 
     async def _post(self, post: Post) -> None:
         import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks

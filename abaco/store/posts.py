@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from abaco import clock
 from abaco.store.records import Record, one
 from abaco.store.rows import Post
-from abaco.store.tables import posts
+from abaco.store.tables import actors, posts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,13 +25,16 @@ def add(tx: Connection, actor_id: str, url: str, body: Record) -> None:
     tx.execute(insert(posts).values(**values, next_attempt=clock.now()))
 
 
-def due(tx: Connection) -> list[str]:
-    """Return the URLs whose oldest post may be tried now."""
+def due(tx: Connection) -> list[tuple[str, str]]:
+    """Return the URLs whose oldest post may be tried now, each with the owner of the actor that posts."""
     oldest = select(func.min(posts.c.sequence)).group_by(posts.c.url)
-    query = select(posts.c.url).where(
-        posts.c.sequence.in_(oldest), posts.c.next_attempt <= clock.now()
+    query = (
+        select(posts.c.url, func.coalesce(actors.c.owner, ""))
+        .outerjoin(actors, actors.c.id == posts.c.actor_id)
+        .where(posts.c.sequence.in_(oldest), posts.c.next_attempt <= clock.now())
+        .order_by(posts.c.next_attempt)
     )
-    return [str(url) for url in tx.execute(query.order_by(posts.c.next_attempt)).scalars()]
+    return [(str(url), str(owner)) for url, owner in tx.execute(query)]
 
 
 def first(tx: Connection, url: str) -> Post | None:

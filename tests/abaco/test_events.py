@@ -131,6 +131,23 @@ def test_a_linked_actor_gets_a_message_for_each_event(
     assert executors == {"Abaco Event"}
 
 
+def test_who_has_lost_the_right_to_an_actor_reaches_it_by_no_link(
+    ada: Client, bob: Client, gateway: RunningGateway
+) -> None:
+    linked = bob.actor()
+    bob.result("POST", f"/{linked}/permissions", json={"user": "ada", "level": "EXECUTE"})
+    actor = ada.actor(link=linked)
+
+    def told() -> int:
+        return len(bob.result("GET", f"/{linked}/executions")["executions"])
+
+    eventually(lambda: told() == 1)
+    bob.result("POST", f"/{linked}/permissions", json={"user": "ada", "level": "NONE"})
+    ada.run(actor, {})
+    eventually(lambda: "ada needs EXECUTE on it" in gateway.log.read_text())
+    assert told() == 1
+
+
 def test_a_linked_actor_is_told_of_an_error(ada: Client) -> None:
     linked = ada.actor("teller")
     actor = ada.actor(NOWHERE, link=linked)
@@ -213,6 +230,22 @@ def test_a_slow_webhook_delays_no_other(ada: Client, receiver: Receiver) -> None
         # the slow one is waited for ten seconds
         eventually(lambda: receiver.executions() == [execution], seconds=8)
         assert len(slow.requests) == 1
+
+
+def test_many_slow_webhooks_of_one_owner_delay_nobody_else(
+    ada: Client, bob: Client, receiver: Receiver
+) -> None:
+    with contextlib.closing(Receiver()) as slow:
+        slow.answering.clear()
+        actor = ada.actor(NOWHERE)
+        for number in range(60):
+            described = {"image": NOWHERE, "webhook": f"{slow.url}/{number}"}
+            ada.result("PUT", f"/{actor}", json=described)
+        eventually(lambda: slow.requests)
+        bob.actor(NOWHERE, webhook=receiver.url)
+        # each of the slow ones is waited for ten seconds
+        eventually(lambda: receiver.requests, seconds=8)
+        assert len(slow.requests) <= 10
 
 
 @pytest.mark.long

@@ -126,7 +126,8 @@ def test_each_secret_is_made_once_and_for_nobody_else(made: tuple[Path, list[str
     # containers read them as users of their own
     assert {stat.S_IMODE(file.stat().st_mode) for file in files.values()} == {0o444}
     texts = [file.read_text() for file in files.values()]
-    assert all(len(set(text)) > 10 for text in texts)
+    # they are random: of so many digits, more kinds than these
+    assert all(len(set(text)) > 5 for text in texts)
     listed = subprocess.run(
         [shutil.which("git") or "git", "check-ignore", *files],
         cwd=FOLDER,
