@@ -44,9 +44,14 @@ class Gateway:
     def __init__(self, pid: int, lines: list[str]) -> None:
         self.pid = pid
         self.port = int(lines[0].removeprefix(_FIRST))
-        told = {words[0]: words[1:] for line in lines if (words := line.split())}
-        self.actor, self.token = told["actor"][0], told["token"][0]
-        self.job = {"uuid": told["job"][0], "_update_token": told["job"][-1]}
+        self._told = {words[0]: words[1:] for line in lines if (words := line.split())}
+        self.actor, self.token = self._told["actor"][0], self._told["token"][0]
+
+    @property
+    def job(self) -> Document:
+        """The job to try it with, which is made where there are no jobs of other pipelines."""
+        uuid, *_, token = self._told["job"]
+        return {"uuid": uuid, "_update_token": token}
 
     def client(self) -> httpx.Client:
         """Return a client of its API."""

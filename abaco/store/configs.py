@@ -79,11 +79,12 @@ def let_go(
     """
     for record in all_of(tx, tenant):
         names = [name.strip() for name in record["actors"].split(",")]
+        if alias not in names:
+            continue
         levels = permissions.of(tx, tenant, permissions.CONFIG, record["name"])
         owners = [who for who, level in levels.items() if level == permissions.UPDATE]
-        if alias not in names or user in owners or _may_change(tx, tenant, owners, actor_id):
-            continue
-        if former is None or _may_change(tx, tenant, owners, former):
+        may_follow = user in owners or _may_change(tx, tenant, owners, actor_id)
+        if not may_follow and (former is None or _may_change(tx, tenant, owners, former)):
             left = ",".join(name for name in names if name != alias)
             change(tx, tenant, record["name"], {"actors": left})
 

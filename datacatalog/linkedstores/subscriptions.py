@@ -29,11 +29,10 @@ _ALL = "all"
 
 
 def _sound(document: Document) -> Document:
-    if not isinstance(document.get("since"), datetime.datetime):
-        document["since"] = now()
-    if not isinstance(document.get(DEFINITION, {}), dict):
+    is_dated = isinstance(document.get("since"), datetime.datetime)
+    if DEFINITION in document and not (is_dated and isinstance(document[DEFINITION], dict)):
         document[DEFINITION] = {}
-    return document
+    return document if is_dated else {**document, "since": now()}
 
 
 class SubscriptionExists(ValueError):

@@ -89,14 +89,14 @@ class Poster:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
             # one with an empty or overlong label cannot be looked up
-            host.encode("idna")
+            named = parts.netloc.rpartition("@")[2].encode("idna").decode()
         except (KeyError, ValueError):
             host = ""
         if not host:
             message = "not an http or https URL"
             raise ValueError(message)
         self._scheme, self._host, self._port = parts.scheme, host, port
-        self._netloc = parts.netloc.rpartition("@")[2]
+        self._netloc = named
         # as a browser writes what others may type: blanks, and letters that are not ASCII
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._target = quote(target, safe=_UNQUOTED)

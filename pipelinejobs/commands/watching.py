@@ -29,7 +29,7 @@ _SHOWN = ("uuid", "state", "last_event", "updated", "pipeline", "session")
 _RECENT = datetime.timedelta(seconds=10)
 _SKEW = datetime.timedelta(seconds=10)
 """By which the clocks of those who write may differ."""
-_NEVER = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
+_LONG_AGO = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
 _ROOM = 5
 
 
@@ -73,12 +73,12 @@ def _changes(page: _Page, interval: float) -> Iterator[list[Row]]:
     rows, _ = page(None)
     known = {row["uuid"]: row["revision"] for row in rows}
     yield rows[::-1]
-    since = max(map(_updated, rows), default=_NEVER)
+    first = since = max(map(_updated, rows), default=_LONG_AGO)
     while True:
         time.sleep(interval)
-        begin = max(since, _NEVER + _SKEW) - _SKEW
+        begin = max(first, since - _SKEW)
         rows, cursor = page(None)
-        while cursor is not None and _updated(rows[-1]) >= begin:
+        while cursor is not None and all(_updated(row) >= begin for row in rows[-1:]):
             more, cursor = page(cursor)
             rows += more
         recent = [row for row in rows if _updated(row) >= begin]
@@ -89,7 +89,7 @@ def _changes(page: _Page, interval: float) -> Iterator[list[Row]]:
 
 def _updated(row: Row) -> datetime.datetime:
     """Return when something happened to a job last; a document that others have written may not say it."""
-    moment: datetime.datetime = row["updated"] or _NEVER
+    moment: datetime.datetime = row["updated"] or _LONG_AGO
     return moment
 
 

@@ -395,6 +395,7 @@ def test_a_url_may_be_written_as_people_write_it(actor: Actor, job: Document) ->
         send(actor, job, "run")
         told = lab.told[-1]
         assert told.path == "/tacos%20al%20pastor/%C3%A9?%C3%BC=%20"
+        assert told.headers["host"] == url.rpartition("@")[2].partition("/")[0]
         assert base64.b64decode(told.headers["authorization"].split()[1]) == b"ada:s@lsa"
 
 

@@ -233,6 +233,7 @@ def test_the_nonces_of_an_alias_end_when_it_becomes_somebody_else_s(
     mine, bobs = ada.actor(NOWHERE), bob.actor(NOWHERE)
     ada.result("POST", "/aliases", json={"alias": "handed-on", "actorId": mine})
     credential = {"x-nonce": new(ada, "aliases/handed-on")}
+    assert stranger.result("GET", "/handed-on", params=credential)["id"] == mine
     ada.result("DELETE", "/aliases/handed-on")
     bob.result("POST", "/aliases", json={"alias": "handed-on", "actorId": bobs})
     assert bob.result("GET", "/aliases/handed-on/nonces") == []
