@@ -22,7 +22,7 @@ from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
 from pipelinejobs import client
 from pipelinejobs.client import VARIABLE, Job, Refused, ReportError, Undelivered
-from tests.abaco.running import SECONDS
+from tests.abaco.running import SECONDS, eventually
 from tests.pipelinejobs.relay import LOST, UNANSWERED, Relay, answer
 from tests.site import Site, running_site
 
@@ -328,18 +328,25 @@ def test_an_event_while_the_database_is_frozen_is_applied_once_when_it_is_back(
     site: Site, work: Document, url: str, database: Server, relay: Relay
 ) -> None:
     job = Job.from_callback(relay.of(url), strict=True).run()
+
+    def thaw() -> None:
+        # the manager gives up after a second, the gateway answers 503, and the update comes again
+        try:
+            eventually(lambda: len(relay.posts) > 2)
+        finally:
+            os.kill(database.pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=thaw)
     os.kill(database.pid, signal.SIGSTOP)
-    # the manager gives up after a second, and then the gateway answers 503
-    timer = threading.Timer(2.5, os.kill, (database.pid, signal.SIGCONT))
-    timer.start()
+    thread.start()
     try:
         job.update({"while": "frozen"})
     finally:
-        timer.join()
+        thread.join()
+    assert len(relay.posts) > 2
     job.finish()
 
     assert site.events(work) == ["run", "update", "finish"]
-    assert len(relay.posts) > 3
 
 
 def test_an_event_of_several_processes_counts_once_by_its_id(
