@@ -432,31 +432,32 @@ def test_a_database_that_was_running_before_is_left_running(tmp_path: Path) -> N
         database.stop()
 
 
-def test_no_database_is_started_where_one_is_configured(
-    tmp_path: Path, server: Server, mongodb: dict[str, Any]
-) -> None:
-    environ = {
+@pytest.fixture
+def configured(mongodb: dict[str, Any]) -> dict[str, str]:
+    """The variables that name a database."""
+    return {
         "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
         "_REACTOR_MONGODB_DATABASE": mongodb["database"],
     }
-    running = Up(tmp_path, **environ).start()
+
+
+def test_no_database_is_started_where_one_is_configured(
+    tmp_path: Path, server: Server, configured: dict[str, str]
+) -> None:
+    running = Up(tmp_path, **configured).start()
     try:
         assert [path.name for path in (tmp_path / ".local").iterdir()] == ["abaco"]
         assert running.do_what_is_printed()["state"] == "FINISHED"
-        assert running.environment().items() >= environ.items()
+        assert running.environment().items() >= configured.items()
     finally:
         assert running.interrupt() == 0
     assert psutil.pid_exists(server.pid)
 
 
 def test_where_there_are_jobs_of_others_none_is_made_to_try_it(
-    tmp_path: Path, mongodb: dict[str, Any], job: Document, jobs: PipelineJobStore
+    tmp_path: Path, configured: dict[str, str], job: Document, jobs: PipelineJobStore
 ) -> None:
-    environ = {
-        "_REACTOR_MONGODB_AUTHN": mongodb["authn"],
-        "_REACTOR_MONGODB_DATABASE": mongodb["database"],
-    }
-    running = Up(tmp_path, **environ).start()
+    running = Up(tmp_path, **configured).start()
     try:
         assert "In another terminal with the same variables, list jobs:" in running.lines
         assert not [line for line in running.lines if line.startswith("job ")]

@@ -13,6 +13,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from tests.actor import Actor
 from tests.conftest import ROOT
+from tests.manager.receiving import Receiver
 from tests.tenant import Tenant
 
 
@@ -46,3 +47,10 @@ def tenant(actor: Actor) -> Iterator[Tenant]:
 def other(job: Document, jobs: PipelineJobStore) -> Document:
     fields = {name: job[name] for name in ("pipeline_uuid", "archive_path")}
     return jobs.create({**fields, "data": {"other": True}})
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A subscriber that takes all that it is told."""
+    with Receiver() as receiver:
+        yield receiver

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,13 +22,7 @@ from reactors.runtime import Reactor
 from tests.actor import Actor
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, Told, until
-from tests.manager.test_subscriptions import define, dispatching, send
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
+from tests.manager.subscribing import define, dispatching, send
 
 
 @pytest.fixture

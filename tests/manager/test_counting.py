@@ -19,7 +19,7 @@ from reactors.runtime import Reactor
 from tests.actor import Actor
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, until
-from tests.manager.test_subscriptions import define, dispatching, send
+from tests.manager.subscribing import define, dispatching, send
 
 
 def events(actor: Actor) -> dict[str, int]:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -21,7 +20,7 @@ from manager.subscriptions import formats
 from tests.actor import Actor, event
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver, Told
-from tests.manager.test_subscriptions import define, send
+from tests.manager.subscribing import define, send
 
 NAMED = {
     "type": "object",
@@ -73,12 +72,6 @@ class Lineage:
             run[side] = [(each["namespace"], each["name"]) for each in body[side]]
         run["facets"] = body["run"]["facets"]
         return 201
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        yield receiver
 
 
 @pytest.mark.parametrize("form", ["cloudevents", "cloudevents-binary"])
