@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pymongo
 import pytest
 import trustme
@@ -60,6 +61,10 @@ TACOBOT = {
     "processing_levels": ["1"],
 }
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's own folder for files in memory
+ROOM_BYTES = 4 * 1024**3
+"""More than twice what a run of all tests was seen to need there."""
+
 SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 """A variable: the folder of a local database that runs already, for many short runs of the tests."""
 
@@ -89,16 +94,30 @@ def unit_of(nodeid: str) -> str:
     return folder if folder in TOGETHER else module
 
 
+def temporary_folder() -> str:
+    """Return where the tests keep their files: in memory, where there is room and `TMPDIR` is not set.
+
+    A run makes dozens of databases, each of which waits for the disk whenever something is written.
+    """
+    if "TMPDIR" not in os.environ and MEMORY.is_dir():
+        found = os.statvfs(MEMORY)
+        room = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available // 2)
+        if room >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(MEMORY, os.W_OK):
+            return str(MEMORY)
+    return tempfile.gettempdir()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let what the tests leave in the folder for temporary files, as what they kill does, go with them.
 
-    Those of the tests themselves stay for a while, for whoever looks into a failure.
+    Those of a test that fails stay until the next run, for whoever looks into it.
     """
     if hasattr(config, "workerinput"):
         return
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    place = temporary_folder()
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", place)
     # sockets are made in it, whose paths have to be short
-    folder = tempfile.mkdtemp(prefix="tests-")
+    folder = tempfile.mkdtemp(prefix="tests-", dir=place)
     # PostgreSQL runs as a user of its own
     Path(folder).chmod(0o711)
     os.environ["TMPDIR"] = tempfile.tempdir = folder

@@ -14,10 +14,10 @@ import pytest
 from datacatalog.managers.pipelinejobs import StorageError
 from datacatalog.managers.pipelinejobs import storage as systems
 from datacatalog.settings import CatalogSettings
+from tests.conftest import MEMORY
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.loopback import TOKEN
 
-SHARED = Path("/dev/shm")  # noqa: S108 - the kernel's own, in memory
 NAMES = [
     "/products/v2/tacos/a.csv",
     "/products/v2/tacos/b c.csv",
@@ -50,10 +50,10 @@ def test_all_files_of_a_folder_are_listed_and_read(place: Place) -> None:
         assert all(moment and moment.utcoffset() is not None for moment in moments)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="a file system that takes any time is needed")
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="a file system that takes any time is needed")
 @pytest.mark.parametrize("seconds", [10**12, -(10**12)])
 def test_a_file_whose_time_no_calendar_has_is_listed_and_read(seconds: int) -> None:
-    with tempfile.TemporaryDirectory(dir=SHARED) as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         place = Here(Path(folder))
         place.put(NAMES[0], b"tacos")
         file = next(path for path in Path(folder).rglob("a.csv"))
