@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +27,7 @@ from abaco.loading import uncollected
 from abaco.passes import Passes
 from abaco.platform import Platform, Prepared
 from abaco.readiness import Readiness
-from abaco.store import actors, executions, sessions, tokens
+from abaco.store import actors, executions, posts, sessions, tokens
 from abaco.store.database import Database, explain
 
 if TYPE_CHECKING:
@@ -123,9 +123,8 @@ async def _run(
             for server, listening in zip(servers, sockets, strict=True)
         ]
         background += [
-            asyncio.create_task(_repeat(_leading(gateway, webhooks.deliver))),
-            asyncio.create_task(_repeat(_leading(gateway, lambda: _run_crons(gateway)))),
-            asyncio.create_task(_repeat(lambda: asyncio.to_thread(gateway.uses.write, database))),
+            asyncio.create_task(_repeat(lambda: _do_what_is_due(gateway, webhooks))),
+            asyncio.create_task(_repeat(lambda: _write_uses(gateway))),
             asyncio.create_task(_repeat(gateway.engine.follow_images)),
             asyncio.create_task(
                 _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
@@ -145,7 +144,7 @@ async def _run(
         for task in background:
             task.cancel()
         for server in servers:
-            server.should_exit = True
+            server.end()
         # who waits for an execution is answered before the connections are closed
         await gateway.engine.stop()
         if serving:
@@ -158,6 +157,21 @@ async def _run(
 class _Server(uvicorn.Server):
     """uvicorn, without its signal handlers: a signal ends more than this."""
 
+    def __init__(self, configuration: uvicorn.Config) -> None:
+        super().__init__(configuration)
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        """Serve no longer, once those who are connected are answered."""
+        self.should_exit = True
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        """Do once a second what uvicorn does ten times, so that a gateway costs little while nobody asks."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._over.wait(), _TICK_SECONDS)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to `serve`."""
@@ -169,7 +183,7 @@ def _make_server(
     application: ASGIApp,
     authority: CertificateAuthority,
     tls_host: str | None,
-) -> uvicorn.Server:
+) -> _Server:
     limits = gateway.settings.limits
     connections = protocol.Limits(
         head_seconds=limits.head_seconds, most_connections=limits.connections
@@ -259,27 +273,47 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _leading(
-    gateway: Gateway, work: Callable[[], Awaitable[None]]
-) -> Callable[[], Awaitable[None]]:
-    """Return what does some work where this is the gateway that does it for all."""
-
-    async def lead() -> None:
-        if await gateway.engine.leads():
-            await work()
-
-    return lead
-
-
 async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS * ticks)
-        try:
-            await work()
-        except SQLAlchemyError as error:
-            _logger.error("in the background: the database: %s", type(error).__name__)
-        except Exception:  # of one round: the next one may succeed
-            _logger.exception("in the background")
+        await _attempt(work)
+
+
+async def _attempt(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except SQLAlchemyError as error:
+        _logger.error("in the background: the database: %s", type(error).__name__)
+    except Exception:  # of one round: the next one may succeed
+        _logger.exception("in the background")
+
+
+async def _do_what_is_due(gateway: Gateway, webhooks: events.Webhooks) -> None:
+    """Deliver events and run crons whose time has come, where this is the gateway that does it for all."""
+    if not await gateway.engine.leads():
+        return
+    due = await asyncio.to_thread(_look, gateway.database)
+    if due.posts:
+        await _attempt(webhooks.deliver)
+    if due.crons:
+        await _attempt(lambda: _run_crons(gateway))
+
+
+class _Due(NamedTuple):
+    """Whether there is anything to do now."""
+
+    posts: bool
+    crons: bool
+
+
+def _look(database: Database) -> _Due:
+    with database.read() as tx:
+        return _Due(posts.is_any_due(tx), actors.is_any_due(tx))
+
+
+async def _write_uses(gateway: Gateway) -> None:
+    if gateway.uses.are_counted:
+        await asyncio.to_thread(gateway.uses.write, gateway.database)
 
 
 async def _run_crons(gateway: Gateway) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock, identifiers
 from abaco.store import permissions, registrations
 from abaco.store.records import Record, every, one
 from abaco.store.rows import Actor
+from abaco.store.statements import Statement
 from abaco.store.tables import (
     actors,
     aliases,
@@ -190,6 +191,18 @@ def remove(tx: Connection, actor: Actor) -> None:
     for table in (logs, results, posts):
         tx.execute(delete(table).where(table.c.actor_id == actor_id))
     tx.execute(delete(actors).where(actors.c.id == actor_id))
+
+
+_COUNT_DUE = Statement(
+    select(func.count())
+    .select_from(actors)
+    .where(actors.c.cron_on, actors.c.cron_next_ex <= bindparam("moment"))
+)
+
+
+def is_any_due(tx: Connection) -> bool:
+    """Tell whether the cron schedule of any actor says now."""
+    return bool(_COUNT_DUE.first(tx, [{"moment": clock.now()}])[0])
 
 
 def due(tx: Connection) -> list[Actor]:

@@ -17,6 +17,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from abaco.exceptions import SettingsError
 from abaco.store import notices, tables
 from abaco.store.known import COUNTS, SOURCES, Known
+from abaco.store.statements import Statement
 from abaco.store.writer import IDLE_SECONDS
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _CHANGED = "changed"
 """What is noted at a connection whose transaction changes a source of what is known."""
 BUSY_SECONDS = 4
 """How long a writer waits for the writers of this process, and then for those of others."""
+CHECK_SECONDS = 1.0
+"""For how long a write shows that there may be others."""
 _CONNECTIONS = 64
 _RETURNED = "returned"
 """What is noted at a connection to a server: when it was returned, by the monotonic clock."""
@@ -53,6 +56,9 @@ _CLIENT_OPTIONS = {
 """Whoever is cut off from PostgreSQL finds that out within some seconds, too."""
 _MIGRATION = 0x6162_6163_0000
 """The lock of whoever makes or changes the tables."""
+
+
+_CHANGE_NOTHING = Statement(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
 
 
 class FairLock:
@@ -105,6 +111,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._turns = FairLock()
+        self._written = -CHECK_SECONDS
         self.known = Known(self.read)
         try:
             self.engine = _engine(url)
@@ -164,19 +171,21 @@ class Database:
                 yield
                 if self.is_shared and connection.info.get(_CHANGED, False):
                     notices.tell(connection, notices.CHANGED)
+            self._written = time.monotonic()
         finally:
             if not connection.invalidated and connection.info.pop(_CHANGED, False):
                 self.known.forget()
             self._turns.give()
 
     def check(self) -> None:
-        """Show that it can be written to.
+        """Show that it can be written to, as whatever was written a moment ago has shown.
 
         Raises:
             SQLAlchemyError: it cannot.
         """
-        with self.write() as tx:
-            tx.execute(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
+        if time.monotonic() - self._written > CHECK_SECONDS:
+            with self.write() as tx:
+                _CHANGE_NOTHING.run(tx, [{}])
 
     def close(self) -> None:
         """Close all connections."""

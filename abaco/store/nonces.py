@@ -109,6 +109,11 @@ class Uses:
             number, _ = self._uses.get(nonce_id, (0, None))
             self._uses[nonce_id] = (number + 1, clock.now())
 
+    @property
+    def are_counted(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._uses)
+
     def write(self, database: Database) -> None:
         """Write down what was counted; when it returns, all earlier uses are on disk.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock
 from abaco.store.records import Record, one
 from abaco.store.rows import Post
+from abaco.store.statements import Statement
 from abaco.store.tables import actors, posts
 
 if TYPE_CHECKING:
@@ -17,12 +18,20 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 8
 _FIRST_DELAY = 2.0
+_COUNT_DUE = Statement(
+    select(func.count()).select_from(posts).where(posts.c.next_attempt <= bindparam("moment"))
+)
 
 
 def add(tx: Connection, actor_id: str, url: str, body: Record) -> None:
     """Queue a post."""
     values = {"actor_id": actor_id, "url": url, "body": body, "attempts": 0}
     tx.execute(insert(posts).values(**values, next_attempt=clock.now()))
+
+
+def is_any_due(tx: Connection) -> bool:
+    """Tell whether any post may be tried now, or waits behind one that may not."""
+    return bool(_COUNT_DUE.first(tx, [{"moment": clock.now()}])[0])
 
 
 def due(tx: Connection) -> list[tuple[str, str]]:

@@ -113,7 +113,7 @@ class Pool:
 
     async def leads(self) -> bool:
         """Tell whether this is the only gateway, which also after its database was away it is."""
-        return await threads.run(self._only.take)
+        return not self.database.is_shared or await threads.run(self._only.take)
 
     # For the API
 

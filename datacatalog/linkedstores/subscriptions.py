@@ -59,8 +59,8 @@ class Subscriptions:
 
         One that something else has written, and that has no definition of our form, has an empty one.
         """
-        health = self._health.find_one({"_id": _ALL}) or {}
-        found = map(_sound, self.coll.find({"_id": {"$type": "string"}}, sort=[("_id", 1)]))
+        found = [*map(_sound, self.coll.find({"_id": {"$type": "string"}}, sort=[("_id", 1)]))]
+        health = (self._health.find_one({"_id": _ALL}) or {}) if found else {}
         return {each["_id"]: {**health.get(each["_id"], {}), **each} for each in found}
 
     def add(self, name: str, definition: Mapping[str, Any]) -> None:

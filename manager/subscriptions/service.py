@@ -32,6 +32,8 @@ DRAIN_SECONDS = 600.0
 HANDOVER_SECONDS = 10.0
 REBUILD_SECONDS = 600.0
 _REFRESH_SECONDS, _LEASE_SECONDS = 1.0, 5.0
+_LOOK_SECONDS = 3.0
+"""After which it is looked at again what seldom is there: refused events, removed jobs, nothing counted yet."""
 _AGAIN_SECONDS = 60.0
 """After which everything is counted again that could not be counted."""
 _MAX_COUNTED = 500
@@ -166,7 +168,7 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
     """Hand out, and count, for as long as we have the lease."""
     subscriptions = Subscriptions(jobs.db)
     dispatcher = Dispatcher(jobs, subscriptions, rx.logger, limits=limits_of(rx))
-    refreshed = again = marked = 0.0
+    refreshed = looked = again = marked = 0.0
     is_served = False
 
     def goes_on() -> bool:
@@ -181,13 +183,16 @@ def _hold(rx: Reactor, jobs: PipelineJobStore, lease: Lease, is_over: Callable[[
                 dispatcher.serve(subscribers, kept)
                 dispatcher.report()
                 is_served = _is_anybody_told(subscribers, kept)
-                is_due = moment >= again and not dispatcher.tally.is_there()
-                if is_due and not _try_rebuild(rx, jobs, dispatcher.tally, goes_on, is_served):
-                    again = moment + _AGAIN_SECONDS
-                dispatcher.tally.count_refused()
+                looks = moment - looked >= _LOOK_SECONDS
+                if looks:
+                    looked = moment
+                    is_due = moment >= again and not dispatcher.tally.is_there()
+                    if is_due and not _try_rebuild(rx, jobs, dispatcher.tally, goes_on, is_served):
+                        again = moment + _AGAIN_SECONDS
+                    dispatcher.tally.count_refused()
                 if not is_served:
                     marks_all = moment - marked >= _MARK_SECONDS
-                    _count_all(jobs, dispatcher.tally, goes_on, marks_all=marks_all)
+                    _count_all(jobs, dispatcher.tally, goes_on, marks_all=marks_all, removed=looks)
                     marked = moment if marks_all else marked
             if is_served:
                 dispatcher.step()
@@ -230,7 +235,12 @@ def _rebuild(
 
 
 def _count_all(
-    jobs: PipelineJobStore, tally: Tally, goes_on: Callable[[], bool], *, marks_all: bool
+    jobs: PipelineJobStore,
+    tally: Tally,
+    goes_on: Callable[[], bool],
+    *,
+    marks_all: bool,
+    removed: bool = True,
 ) -> None:
     """Count what is new, of which nobody is to be told.
 
@@ -243,8 +253,9 @@ def _count_all(
         tally: which counts.
         goes_on: whether this process is still the one who may.
         marks_all: whether those jobs are to be marked, too.
+        removed: whether to look for removed jobs also where there is no other.
     """
-    while goes_on() and (heads := jobs.untold.fresh(_MAX_COUNTED)):
+    while goes_on() and (heads := jobs.untold.fresh(_MAX_COUNTED, removed=removed)):
         quiet = {head["_id"]: head for head in heads if tally.has_counted(head)}
         counted = tally.count([head for head in heads if head["_id"] not in quiet])
         is_last = len(heads) < _MAX_COUNTED

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pymongo
 import pytest
 from pymongo.errors import AutoReconnect
 
+from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.stored import StoredJob
 from datacatalog.linkedstores.pipelinejob.untold import UNTOLD, Untold
 from datacatalog.linkedstores.statistics.reader import Statistics, merged
 from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.mongo import Document
+from local.database import Server
 from manager.subscriptions import service
 from reactors.runtime import Reactor
 from tests.actor import Actor
 from tests.conftest import ROOT
+from tests.datacatalog.conftest import Recorder
 from tests.manager.receiving import Receiver, until
 from tests.manager.subscribing import define, dispatching, send
 
@@ -38,6 +43,28 @@ def test_the_dispatcher_counts_although_nobody_is_told(actor: Actor, job: Docume
         counted = {"create": 1, "run": 1, "update": 1, "finish": 1, "index": 1}
         until(lambda: events(actor) == counted)
         until(lambda: actor.jobs.untold.count() == 0)
+
+
+def test_a_dispatcher_asks_the_database_for_little_while_nothing_happens(
+    server: Server, mongodb: dict[str, Any], actor: Actor, job: Document
+) -> None:
+    recorder = Recorder()
+    with pymongo.MongoClient[Document](server.uri, event_listeners=[recorder]) as client:
+        jobs = PipelineJobStore(client[mongodb["database"]])
+        over = threading.Event()
+        run = (reactor(actor), jobs, over.is_set)
+        thread = threading.Thread(target=service.dispatch, args=run)
+        thread.start()
+        try:
+            until(lambda: events(actor) == {"create": 1} and jobs.untold.count() == 0)
+            recorder.events.clear()
+            until(lambda: recorder.commands.count("find subscriptions") == 4)
+            asked = recorder.commands
+        finally:
+            over.set()
+            thread.join()
+    # four times whether anybody subscribes and whether anything is new; the rest less often
+    assert len(asked) <= 15
 
 
 def test_what_comes_while_it_is_counted_waits_for_the_next_time(

@@ -112,6 +112,15 @@ def test_a_database_is_opened_again_as_it_is(tmp_path: Path) -> None:
         database.close()
 
 
+def test_what_was_just_written_shows_that_it_can_be_written(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'abaco.db'}")
+    with contextlib.closing(database):
+        with database.write():
+            pass
+        with locked(tmp_path / "abaco.db"):
+            database.check()
+
+
 def test_a_database_of_a_later_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "abaco.db"
     Database(f"sqlite:///{file}").close()
@@ -160,12 +169,15 @@ def test_writers_get_their_turn_in_the_order_in_which_they_ask(database: Databas
 def test_a_writer_whose_turn_does_not_come_is_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def write() -> None:
+        with database.write():
+            pass
+
     monkeypatch.setattr("abaco.store.database.BUSY_SECONDS", 0.05)
     with ThreadPoolExecutor(1) as pool:
         with database.write():
-            waiting = pool.submit(database.check)
-            assert isinstance(waiting.exception(), SQLAlchemyError)
-        pool.submit(database.check).result()
+            assert isinstance(pool.submit(write).exception(), SQLAlchemyError)
+        pool.submit(write).result()
 
 
 # A start with a database that cannot be used
