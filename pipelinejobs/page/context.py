@@ -46,6 +46,11 @@ class Problem(Exception):
         self.status = status
 
 
+def is_of_token(refusal: str) -> bool:
+    """Tell whether something was refused because of the token, which may be typed again."""
+    return "token" in refusal
+
+
 @dataclass
 class Context:
     """A request of somebody who is signed in.

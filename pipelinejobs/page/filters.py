@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from datacatalog import documents
@@ -12,7 +13,7 @@ from pipelinejobs.page import periods
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from datacatalog.linkedstores.statistics.reader import Period
     from datacatalog.mongo import Document
@@ -130,6 +131,18 @@ class Reader:
             self._mistakes[name] = str(error)
             return otherwise
 
+    def span(
+        self, query: Mapping[str, str], first: str, last: str
+    ) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+        """Return the moments that two parameters say; the second has to be the later one."""
+        since, until = (
+            self(name, functools.partial(periods.moment, query.get(name)), None)
+            for name in (first, last)
+        )
+        if since and until and since >= until:
+            self._mistakes[last] = "The end must be later than the beginning."
+        return since, until
+
 
 def read(context: Context, mistakes: dict[str, str]) -> Filters:
     """Return which jobs an address is about.
@@ -143,19 +156,18 @@ def read(context: Context, mistakes: dict[str, str]) -> Filters:
     def age(name: str) -> datetime.datetime | None:
         return field(name, lambda: parsing.moment(query.get(name) or None), None)
 
-    def moment(name: str) -> datetime.datetime | None:
-        return field(name, lambda: periods.moment(query.get(name)), None)
-
     scope = field("pipeline", lambda: Scope.of(context), Scope())
+    created = field.span(query, "created_from", "created_to")
+    updated = field.span(query, "from", "to")
     return Filters(
         states=field("state", lambda: parsing.states(states(context)), ()),
         pipelines=scope.pipelines,
         owners=scope.owners,
         sessions=scope.sessions,
-        created_after=age("created") or moment("created_from"),
-        created_before=moment("created_to"),
-        updated_after=moment("from"),
-        updated_before=_earlier(age("idle"), moment("to")),
+        created_after=age("created") or created[0],
+        created_before=created[1],
+        updated_after=updated[0],
+        updated_before=_earlier(age("idle"), updated[1]),
         text=query.get("text", "").strip(),
         hidden=query.get("hidden") == "yes",
     )

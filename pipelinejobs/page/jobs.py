@@ -13,7 +13,7 @@ from datacatalog.linkedstores.pipelinejob.history import moved
 from pipelinejobs import failures, graph, parsing, state_diagram
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import folding, history, listing, live, numbers, rendering, tables, timeline
-from pipelinejobs.page.context import Problem
+from pipelinejobs.page.context import Problem, is_of_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -236,7 +236,7 @@ def send_event(context: Context) -> Response:
         event = parsing.event(form.get("event", ""))
         context.api.send({"uuid": uuid, "name": event, "data": data, **_token(form)})
     except CommandError as error:
-        return _refused(context, error, "token" if "token" in str(error) else "")
+        return _refused(context, error, "token" if is_of_token(str(error)) else "")
     return context.go(f"/jobs/{uuid}?sent={event}")
 
 
@@ -247,7 +247,7 @@ def delete(context: Context) -> Response:
         body = {"uuid": uuid, "action": "delete", "force": force, **_token(context.form)}
         context.api.send(body)
     except CommandError as error:
-        return _refused(context, error)
+        return _refused(context, error, "token_to_delete" if is_of_token(str(error)) else "")
     return context.go("/jobs" if force else f"/jobs/{uuid}")
 
 

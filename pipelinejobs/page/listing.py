@@ -16,6 +16,7 @@ from pipelinejobs.page import columns, filters
 from pipelinejobs.page.counting import Counter
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Sequence
 
     from datacatalog.mongo import Document
@@ -100,6 +101,7 @@ def shown(context: Context, *, problem: str = "", status: int = 200, **more: obj
         ages=AGES,
         idle=IDLE,
         kept=KEPT,
+        between=_between(context),
         columns=columns.COLUMNS,
         names=names,
         usual=columns.USUAL,
@@ -137,6 +139,16 @@ def _neighbours(
         "behind": behind,
         "goes_back": goes_back,
     }
+
+
+def _between(
+    context: Context,
+) -> tuple[datetime.datetime | None, datetime.datetime | None] | None:
+    """Return when the jobs were created that an address of the overview leads to; None where it says nothing."""
+    names = ("created_from", "created_to")
+    if not any(context.query.get(name) for name in names):
+        return None
+    return filters.Reader({}).span(context.query, *names)
 
 
 def saved(context: Context) -> str:

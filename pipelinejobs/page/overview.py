@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import RedirectResponse, Response
 
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import FAILED, FINISHED, merged
 from pipelinejobs import figures, formatting, subscribing
 from pipelinejobs.page import charts, filters, links, periods, plots, tables
@@ -26,9 +27,12 @@ _OWN = ("period", "from", "to", "of", "format")
 
 
 def version(context: Context) -> object:
-    """Return what changes when something was counted, every few seconds at most."""
+    """Return what changes when something was counted, every few seconds at most, and once more after the last."""
     counted = context.backend.statistics.counted()
-    return None if counted is None else int(counted.timestamp()) // _NEWS_SECONDS
+    if counted is None:
+        return None
+    is_last = (now() - counted).total_seconds() > _NEWS_SECONDS
+    return counted.timestamp() if is_last else int(counted.timestamp()) // _NEWS_SECONDS
 
 
 def show(context: Context) -> Response:
@@ -65,6 +69,7 @@ def _render(context: Context, asked: filters.Asked, **counted: object) -> Respon
         asked: which time and which jobs.
         counted: what the statistics know of them; nothing where they do not tell them from others.
     """
+    stuck, more_stuck = _stuck.jobs(context.backend, asked.scope)
     return context.render(
         "overview.html",
         "Overview",
@@ -76,7 +81,8 @@ def _render(context: Context, asked: filters.Asked, **counted: object) -> Respon
         picker=filters.picker(context),
         gantt="/gantt?" + context.request.url.query,
         jobs=links.Paths(asked.period).with_fields(asked.scope.fields),
-        stuck=_stuck.jobs(context.backend, asked.scope),
+        stuck=stuck,
+        more_stuck=more_stuck,
         **counted,
     )
 
@@ -90,10 +96,10 @@ def _tiles(
     times = {
         name: _NONE if seconds is None else formatting.duration(seconds)
         for name, seconds in (
-            ("median", total.run_time(0.5)),
-            ("p95", total.run_time(0.95)),
-            ("wait", total.waiting_time(0.5)),
-            ("wait95", total.waiting_time(0.95)),
+            ("median", figures.rounded(total.run_time(0.5))),
+            ("p95", figures.rounded(total.run_time(0.95))),
+            ("wait", figures.rounded(total.waiting_time(0.5))),
+            ("wait95", figures.rounded(total.waiting_time(0.95))),
         )
     }
     paths = links.Paths(period, pipelines)

@@ -46,7 +46,8 @@ def read(query: Mapping[str, str]) -> Period:
     until = min(until or end, end + LENGTHS[USUAL])
     since = since or until - LENGTHS[USUAL]
     if not datetime.timedelta() < until - since <= _LONGEST:
-        message = f"From must be before To, and at most {_LONGEST.days} days before it"
+        end_of_it = "To" if query.get("to") else "now"
+        message = f"From must be before {end_of_it}, and at most {_LONGEST.days} days before it"
         raise UsageError(message)
     return Period.of(since, until)
 

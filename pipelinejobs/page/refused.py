@@ -8,7 +8,7 @@ from datacatalog.linkedstores.basestore.store import VISIBLE
 from datacatalog.linkedstores.pipelinejob import fsm
 from manager.exceptions import Refusal
 from pipelinejobs import in_process, parsing
-from pipelinejobs.page import filters, listing, live, periods
+from pipelinejobs.page import filters, listing, live
 from pipelinejobs.page.context import Problem
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def _found(
     read = filters.Reader(mistakes)
     uuid = read("job", lambda: parsing.job_uuid(job) if job else "", "")
     scope = read("pipeline", lambda: filters.Scope.of(context), filters.Scope())
-    after = read("from", lambda: periods.moment(query.get("from")), None)
-    before = read("to", lambda: periods.moment(query.get("to")), None)
+    after, before = read.span(query, "from", "to")
     if mistakes:
         return [], None
     page = context.backend.search.rejected(

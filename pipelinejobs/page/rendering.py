@@ -108,14 +108,16 @@ def cell(value: Any) -> Markup:
 
 
 def both_ends(value: object) -> Markup:
-    """Return a short text of which the middle is left out where it finds no room.
+    """Return a short text, on one line, of which the middle is left out where it finds no room.
 
     Names that are made by a rule often differ at their end only.
     """
-    text = folding.short(value)
+    text = " ".join(str("" if value is None else value).split())
     if len(text) <= 2 * _END:
         return escape(text)
-    return Markup("<span>{}</span><span>{}</span>").format(text[:-_END], text[-_END:])
+    return Markup("<span>{}</span><span>{}</span>").format(
+        folding.short(text[:-_END]), text[-_END:]
+    )
 
 
 def digest(value: Any) -> str:

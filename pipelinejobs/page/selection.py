@@ -10,7 +10,7 @@ from datacatalog.linkedstores.pipelinejob import EventRefused, fsm
 from pipelinejobs import parsing
 from pipelinejobs.exceptions import CommandError, UsageError
 from pipelinejobs.page import listing
-from pipelinejobs.page.context import Problem
+from pipelinejobs.page.context import Problem, is_of_token
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -38,13 +38,21 @@ def apply(context: Context) -> Response:
         context.form.get("token", "").strip(),
     )
     if not token and not context.is_trusted:
-        for row in rows:
-            row["outcome"], row["refusal"] = _expected(row, action)
-        return _render(context, rows, 400, mistake="A token is needed here.")
+        return _ask_again(context, rows, "A token is needed here.", 400)
     shown = {"token": token} if token else {}
     for row in rows:
         row["outcome"], row["refusal"] = _done(context, {"uuid": row["uuid"], **shown}, action)
+    if token and all(is_of_token(row["refusal"]) for row in rows):
+        mistake = f"No job was changed. Of the first one: {rows[0]['refusal']}"
+        return _ask_again(context, rows, mistake, 409)
     return _render(context, rows, done=True)
+
+
+def _ask_again(context: Context, rows: list[Document], mistake: str, status: int) -> Response:
+    """Show once more what would be done, with what is wrong with the token."""
+    for row in rows:
+        row["outcome"], row["refusal"] = _expected(row, _action(context))
+    return _render(context, rows, status, mistake=mistake)
 
 
 def _render(
@@ -55,7 +63,9 @@ def _render(
     mistake: str = "",
     done: bool = False,
 ) -> Response:
-    action = _action(context)
+    action, address = _action(context), listing.saved(context)
+    # who comes back sees the list, and is not asked whether to send the form again
+    context.at = f"/jobs?{address}" if address else "/jobs"
     return context.render(
         "selection.html",
         "Selected jobs",
@@ -68,7 +78,7 @@ def _render(
         done=done,
         # a second press on the button is a second delivery of the same events
         key=context.form.get("key") or secrets.token_hex(8),
-        address=listing.saved(context),
+        address=address,
     )
 
 

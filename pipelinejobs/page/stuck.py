@@ -26,8 +26,8 @@ class Stuck:
         self._lock = threading.Lock()
         self._known: tuple[Backend, float, list[Document]] | None = None
 
-    def jobs(self, backend: Backend, scope: Scope) -> list[Document]:
-        """Return stuck jobs, as `stuck.find` does.
+    def jobs(self, backend: Backend, scope: Scope) -> tuple[list[Document], int]:
+        """Return the longest quiet of the stuck jobs, as `stuck.find` does, and how many more there are.
 
         Args:
             backend: where they are.
@@ -38,7 +38,7 @@ class Stuck:
                 self._known = (backend, time.monotonic(), stuck.find(backend))
             found = self._known[2]
         wanted = [job for job in found if scope.has(job)]
-        return listing.titled(backend, wanted[:MOST])
+        return listing.titled(backend, wanted[:MOST]), len(wanted[MOST:])
 
     def _holds(self, backend: Backend) -> bool:
         known = self._known

@@ -41,9 +41,10 @@
   enabled.addEventListener("change", () => remember("keys", enabled.checked ? "" : "off"));
 
   const step = (by) => {
-    const links = [...document.querySelectorAll("tbody th a:first-of-type, ol.history > li[tabindex]")];
+    const links = [...document.querySelectorAll("tbody th a:first-of-type, ol.history > li")];
     const place = links.indexOf(document.activeElement);
     const next = links[place === -1 ? (by > 0 ? 0 : links.length - 1) : place + by];
+    if (next?.matches("li")) next.tabIndex = -1;
     next?.focus();
     next?.scrollIntoView({ block: "nearest" });
   };

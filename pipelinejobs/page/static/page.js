@@ -7,6 +7,11 @@
   // What a refused form has led to is no address to come back to
   if (main?.dataset.moved) history.replaceState(null, "", main.dataset.moved);
 
+  // Who came from a list with filters finds it so again
+  const list = document.querySelector('.crumbs a[href="/jobs"]');
+  const before = document.referrer ? new URL(document.referrer) : location;
+  if (list && before.origin === location.origin && before.pathname === "/jobs") list.href = before.pathname + before.search;
+
   // Where a drawing is wider than the window, what counts is shown
   const showCurrent = () => {
     for (const drawing of document.querySelectorAll(".drawing:not(#timeline)")) {
@@ -47,6 +52,13 @@
     document.dispatchEvent(new Event("localized"));
   };
   document.addEventListener("zone", () => localize(document));
+  const resetFilters = () => {
+    for (const form of document.querySelectorAll("form[data-filters]")) {
+      form.reset();
+      for (const field of form.querySelectorAll("[data-shown]")) delete field.dataset.shown;
+    }
+    localize(document);
+  };
 
   // What was "2 min ago" becomes older while somebody looks
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
@@ -79,10 +91,12 @@
     for (const place of document.querySelectorAll("[data-total]")) place.textContent = said(total);
   };
 
+  const SCROLLED = ".drawing, .scroll";
   // What the server wrote, before anybody opened a part of it or a script added to it
   const written = new WeakMap();
-  // The secret of a form is written differently each time, and stays the same
-  const htmlOf = (part) => part.innerHTML.replace(/(name="csrf" value=)"[0-9a-f]+"/g, "$1");
+  // The secret of a form is written differently each time, and stays the same; how long ago something was grows here
+  const htmlOf = (part) =>
+    part.innerHTML.replace(/(name="csrf" value=)"[0-9a-f]+"/g, "$1").replace(/(<time class="ago"[^>]*>)[^<]*/g, "$1");
   const remember = (root) => {
     for (const live of root.querySelectorAll("[data-live]")) {
       written.set(live, htmlOf(live));
@@ -100,8 +114,28 @@
     for (const box of known.querySelectorAll("input[type=checkbox]:checked")) {
       for (const same of wanted.querySelectorAll("input[type=checkbox]")) same.checked ||= same.value === box.value;
     }
+    const moved = [...known.querySelectorAll(SCROLLED)].map((part) => part.scrollLeft);
     known.replaceChildren(...wanted.childNodes);
+    known.querySelectorAll(SCROLLED).forEach((part, index) => {
+      part.scrollLeft = moved[index] ?? 0;
+    });
     written.set(known, html);
+  };
+
+  // Most of what has the focus has no id: it is found again by what it leads to or says, in the part around it
+  const meaning = (part) =>
+    part.getAttribute("href") ?? part.getAttribute("aria-label") ?? [part.name, part.value, part.textContent].join();
+  const alike = (part, home) =>
+    [...home.querySelectorAll(part.tagName)].filter((each) => meaning(each) === meaning(part));
+  const placeOf = (part) => {
+    const home = part?.closest("[id]:not(main)");
+    return home && { part, home: home.id, index: home === part ? -1 : alike(part, home).indexOf(part) };
+  };
+  const focusAgain = ({ part, home, index }) => {
+    if (part.isConnected) return;
+    const known = document.getElementById(home);
+    const found = known && index >= 0 ? alike(part, known)[index] : known;
+    found?.focus({ preventScroll: true });
   };
 
   // The children of a list are known by their ids: those that stay are not touched
@@ -133,7 +167,7 @@
   };
 
   const update = (fresh) => {
-    const focused = document.activeElement?.id;
+    const focused = placeOf(document.activeElement);
     for (const live of document.querySelectorAll("[data-live]")) {
       const wanted = fresh.getElementById(live.id);
       if (!wanted) continue;
@@ -143,9 +177,7 @@
         replace(live, wanted);
       }
     }
-    if (focused && document.activeElement?.id !== focused) {
-      document.getElementById(focused)?.focus();
-    }
+    if (focused) focusAgain(focused);
     document.title = fresh.title;
     countSelected();
     localize(document);
@@ -222,7 +254,11 @@
 
   document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
   window.addEventListener("pagehide", rest);
-  window.addEventListener("pageshow", follow);
+  window.addEventListener("pageshow", (event) => {
+    // who comes back finds in the filters what the address says
+    if (event.persisted) resetFilters();
+    follow();
+  });
 
   document.addEventListener("submit", (event) => {
     const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from selenium import webdriver
 
 from pipelinejobs.backend import Backend
 from tests.abaco.running import EVERYONE, SECONDS, RunningGateway
+from tests.pipelinejobs.page.browsing import Browser, started
 from tests.pipelinejobs.running import told
 
 _numbers = itertools.count(1)
@@ -102,3 +104,44 @@ def user(up: RunningGateway) -> Iterator[Callable[[str, str], Person]]:
             return stack.enter_context(Person(up, up.token(name, (EVERYONE,))))
 
         yield sign_in
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own, in which nobody is signed in."""
+    driver = started(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Browser:
+    """The browser at an address like the one that `make up` prints."""
+    driver.get(new_address(up))
+    return Browser(driver, up)
+
+
+@pytest.fixture
+def browser(signed_in: Browser) -> Iterator[Browser]:
+    """The browser, which finds nothing to complain about."""
+    signed_in.complaints()
+    yield signed_in
+    assert signed_in.complaints() == []
+
+
+@pytest.fixture
+def post(up: RunningGateway) -> Callable[..., int]:
+    """Report as a platform does: by a POST with the nonce."""
+
+    def send(job: Job, event: str, token: str | None = None, **data: Any) -> int:
+        url = f"{up.url}/actors/v2/{told(up, 'actor')}/messages"
+        parameters = {
+            "x-nonce": told(up, "nonce"),
+            "_abaco_synchronous": "true",
+            "uuid": job.uuid,
+            "token": token or job.token,
+            "event": event,
+        }
+        return httpx.post(url, params=parameters, json=data, timeout=SECONDS).status_code
+
+    return send

@@ -7,12 +7,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import httpx
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -22,9 +20,9 @@ from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.pipelinejob.search import Filters
 from local import day
 from pipelinejobs.backend import Backend
-from tests.abaco.running import SECONDS, RunningGateway, eventually
+from tests.abaco.running import RunningGateway, eventually
 from tests.conftest import BROWSER
-from tests.pipelinejobs.page.browsing import Browser, started
+from tests.pipelinejobs.page.browsing import Browser
 from tests.pipelinejobs.page.conftest import Job, new_address
 from tests.pipelinejobs.running import told
 
@@ -34,47 +32,6 @@ ALONE = True
 """The list is full of its jobs alone."""
 TAKE = "PIPELINEJOBS_SCREENSHOTS"
 """A variable: the pictures of the documentation are taken again where it is set."""
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser with a profile of its own, in which nobody is signed in."""
-    driver = started(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Browser:
-    """The browser at an address like the one that `make up` prints."""
-    driver.get(new_address(up))
-    return Browser(driver, up)
-
-
-@pytest.fixture
-def browser(signed_in: Browser) -> Iterator[Browser]:
-    """The browser, which finds nothing to complain about."""
-    signed_in.complaints()
-    yield signed_in
-    assert signed_in.complaints() == []
-
-
-@pytest.fixture
-def post(up: RunningGateway) -> Callable[..., int]:
-    """Report as a platform does: by a POST with the nonce."""
-
-    def send(job: Job, event: str, token: str | None = None, **data: Any) -> int:
-        url = f"{up.url}/actors/v2/{told(up, 'actor')}/messages"
-        parameters = {
-            "x-nonce": told(up, "nonce"),
-            "_abaco_synchronous": "true",
-            "uuid": job.uuid,
-            "token": token or job.token,
-            "event": event,
-        }
-        return httpx.post(url, params=parameters, json=data, timeout=SECONDS).status_code
-
-    return send
 
 
 def test_the_printed_address_signs_in_and_is_not_kept(browser: Browser, up: RunningGateway) -> None:
@@ -182,10 +139,10 @@ def test_a_job_is_deleted_after_a_question(browser: Browser, job: Job) -> None:
     browser.open(f"/jobs/{job.uuid}")
     browser.press("#h-delete ~ details summary")
     browser.one("#h-delete ~ details [name=token]").send_keys(job.token)
-    browser.press("#h-delete ~ details button")
+    browser.press("#h-delete ~ details button[value='']")
     browser.driver.switch_to.alert.dismiss()
     assert browser.texts("#headline .state") == ["CREATED"]
-    browser.press("#h-delete ~ details button")
+    browser.press("#h-delete ~ details button[value='']")
     browser.driver.switch_to.alert.accept()
     browser.until(lambda: browser.texts("#headline .state") == ["CREATED", "HIDDEN"])
     browser.open("/jobs")
@@ -496,6 +453,18 @@ def test_titles_that_differ_at_their_end_are_told_apart_on_one_line(
     assert seen == [["ple S102", True], ["ple S101", True]]
     heights = "return [...document.querySelectorAll('#rows tr')].map((row) => row.offsetHeight)"
     assert max(browser.driver.execute_script(heights)) < 45
+
+
+def test_a_title_that_is_read_from_the_right_begins_there(
+    browser: Browser, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(data={"name": "תוצאות של הניסוי הראשון במעבדה הגדולה עם הרבה דגימות ועוד מילים"})
+    browser.open("/jobs")
+    title = f"#job-{job.uuid} .title > "
+    beginning, end = (browser.place(title + part) for part in (":first-child", ":last-child"))
+    assert beginning["x"] > end["x"]
+    browser.open(f"/jobs/{job.uuid}")
+    assert browser.one("h1").run("return getComputedStyle(arguments[0]).direction") == "rtl"
 
 
 def test_a_uuid_is_copied_by_a_button(browser: Browser, make_job: Callable[..., Job]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from datacatalog.linkedstores.pipelinejob.fsm import STATES
 from datacatalog.linkedstores.views import MAX_NAME
 from pipelinejobs.backend import Backend
-from pipelinejobs.page import columns, listing
+from pipelinejobs.page import columns, listing, rendering
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.page.test_pages import NASTY, row_uuids
 
@@ -183,3 +183,32 @@ def test_owner_and_session_leave_exactly_their_jobs(
     counts = operator.get("/counts?session=exact-tern").json()["counts"]
     assert sum(counts.values()) == 1
     assert row_uuids(operator.get("/jobs?session=exact-tern&owner=nobody").text) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/jobs?from=2026-01-02T00:00&to=2026-01-01T00:00",
+        "/jobs?created_from=2026-01-02T00:00&created_to=2026-01-01T00:00",
+        "/refused?from=2026-01-02T00:00&to=2026-01-02T00:00",
+    ],
+)
+def test_a_time_that_ends_before_it_begins_is_said(operator: Person, address: str) -> None:
+    reply = operator.get(address)
+    assert reply.status_code == 400
+    assert "The end must be later than the beginning." in reply.text
+    assert 'class="empty"' not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning", "end"),
+    [
+        ("line1\nline2\ttab, and the end", "line1 line2 tab, ", "<span> the end</span>"),
+        ("a long name " * 30 + "that is number 17", "a long name a long name", "umber 17</span>"),
+    ],
+)
+def test_a_name_is_one_line_with_its_own_end(name: str, beginning: str, end: str) -> None:
+    shown = str(rendering.both_ends(name))
+    assert shown.startswith(f"<span>{beginning}")
+    assert shown.endswith(end)
+    assert len(shown) < 300

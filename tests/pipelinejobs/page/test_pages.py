@@ -245,6 +245,10 @@ def test_a_document_is_a_page_to_a_browser_and_json_to_a_program(
 def test_a_job_is_hidden_and_removed(operator: Person, job: Job) -> None:
     refused = operator.submit(f"/jobs/{job.uuid}/delete", token="0123456789abcdef")
     assert refused.status_code == 409
+    # the form is open, and says what is wrong
+    form = refused.text[refused.text.index('<h2 id="h-delete">') :]
+    assert "<details open>" in form
+    assert "that this token may change" in form
     hidden = operator.submit(f"/jobs/{job.uuid}/delete", token=job.token)
     assert hidden.headers["location"] == f"/jobs/{job.uuid}"
     page = operator.get(f"/jobs/{job.uuid}").text
@@ -514,4 +518,6 @@ def test_a_job_is_called_by_what_its_data_or_session_say(
         row = text[text.index(f'id="job-{job.uuid}"') :]
         (shown,) = re.findall(r'class="title" href="[^"]*" title="([^\n]*)">', row)[:1]
         assert shown.startswith(name)
-        assert f"<h1>{name}</h1>" in html.unescape(operator.get(f"/jobs/{job.uuid}").text)
+        assert f'<h1 dir="auto">{name}</h1>' in html.unescape(
+            operator.get(f"/jobs/{job.uuid}").text
+        )

@@ -90,7 +90,11 @@ def test_whoever_is_not_trusted_needs_an_administrative_token_for_several(
     assert without.status_code == 400
     assert 'aria-describedby="mistake-token"' in without.text
     wrong = operator.post("/jobs/selection/apply", data={**fields, "token": jobs[0].token})
-    assert "0 done, 2 refused." in wrong.text
+    assert wrong.status_code == 409
+    assert "No job was changed." in wrong.text
+    # it can be typed again, and the way back leads to the list
+    assert fields_of(wrong.text)["job"] == fields["job"]
+    assert 'data-moved="/jobs"' in wrong.text
     right = operator.post("/jobs/selection/apply", data={**fields, "token": backend.admin_token()})
     assert "2 done, 0 refused." in right.text
     assert {backend.jobs.load(job.uuid)["state"] for job in jobs} == {"RESET"}
