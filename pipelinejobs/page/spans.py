@@ -1,4 +1,8 @@
-"""Jobs as bars over one time, in SVG: parents above their children, and a line from one to the other."""
+"""Jobs as bars over one time, in SVG: parents above their children, and a line from one to the other.
+
+The drawing is a pile of pieces, one below the other without a gap: a browser that prints moves a drawing
+that is higher than the rest of the sheet to the next one, and cuts one that is higher than a sheet anywhere.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 WIDTH = 1000
-_LABELS, _ROW, _BAR, _TOP = 220, 18, 12, 22
+_LABELS, _ROW, _BAR, _TOP, _BOTTOM = 220, 18, 12, 22, 4
+_PIECE = 10
+"""Rows that no sheet of paper parts."""
 _MAX_LABEL, _END = 36, 8
 _INDENT, _MAX_DEPTH = 10, 4
 _SHORTEST = 3.0
@@ -84,40 +90,52 @@ def axis(found: Sequence[Span]) -> tuple[datetime.datetime, datetime.datetime]:
 
 
 def svg(found: Sequence[Span]) -> str:
-    """Return the drawing, in which each job has a row; nothing without jobs."""
+    """Return the drawing in its pieces, in which each job has a row; nothing without jobs."""
     return "\n".join(_lines(found)) if found else ""
 
 
 def _lines(found: Sequence[Span]) -> Iterator[str]:
     begin, end = axis(found)
     length = max((end - begin).total_seconds(), 0.001)
-    height = _TOP + _ROW * len(found) + 4
 
     def x(moment: datetime.datetime) -> float:
         share = (moment - begin).total_seconds() / length
         return _LABELS + (WIDTH - _LABELS - _RIGHT) * share
 
-    yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" '
-        f'viewBox="0 0 {WIDTH} {height}" aria-hidden="true">'
-    )
-    yield (
-        f'<g class="plot"><rect class="background" x="{_LABELS}" y="0" '
-        f'width="{WIDTH - _LABELS - _RIGHT}" height="{height}"/></g>'
-    )
     marks = ticks.between(begin, end)
-    yield f'<g class="ticks" data-step="{marks.step}">'
-    for mark in marks.marks:
-        yield f'<g transform="translate({x(mark.date):.1f} 0)">'
-        yield f'<path class="lane" d="M0 {_TOP - 6} V{height}"/><text class="axis" y="12">{mark.text}</text></g>'
-    yield "</g>"
     rows = {span.uuid: number for number, span in enumerate(found)}
-    for row, span in enumerate(found):
-        for parent in span.parents:
-            yield _joined(found[rows[parent]], rows[parent], span, row, x)
-    for row, span in enumerate(found):
-        yield from _bar(span, _TOP + _ROW * row, x)
-    yield "</svg>"
+    joins = [
+        (rows[parent], row, _joined(found[rows[parent]], rows[parent], span, row, x))
+        for row, span in enumerate(found)
+        for parent in span.parents
+    ]
+    for first in range(0, len(found), _PIECE):
+        last = min(first + _PIECE, len(found)) - 1
+        top = _TOP + _ROW * first if first else 0
+        bottom = _TOP + _ROW * (last + 1) + (0 if last + 1 < len(found) else _BOTTOM)
+        yield (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="gantt" '
+            f'viewBox="0 {top} {WIDTH} {bottom - top}" aria-hidden="true">'
+        )
+        yield (
+            f'<g class="plot"><rect class="background" x="{_LABELS}" y="{top}" '
+            f'width="{WIDTH - _LABELS - _RIGHT}" height="{bottom - top}"/></g>'
+        )
+        yield f'<g class="ticks" data-step="{marks.step}">'
+        for mark in marks.marks:
+            text = "" if first else f'<text class="axis" y="12">{mark.text}</text>'
+            yield f'<g transform="translate({x(mark.date):.1f} 0)">'
+            yield f'<path class="lane" d="M0 {top or _TOP - 6} V{bottom}"/>{text}</g>'
+        yield "</g>"
+        # what leads out of a piece goes on in the next
+        yield from (
+            join
+            for one, other, join in joins
+            if min(one, other) <= last and max(one, other) >= first
+        )
+        for row, span in enumerate(found[first : last + 1], first):
+            yield from _bar(span, _TOP + _ROW * row, x)
+        yield "</svg>"
 
 
 def _joined(parent: Span, above: int, child: Span, row: int, x: Callable[..., float]) -> str:

@@ -33,7 +33,9 @@
     for (let at = Math.ceil((begin + shift) / step) * step - shift; at <= end; at += step) {
       const mark = made[0].cloneNode(true);
       mark.setAttribute("transform", `translate(${left + (width * (at - begin)) / (end - begin)} 0)`);
-      mark.querySelector("text").textContent = textOf(new Date(at * 1000), step);
+      const text = mark.querySelector("text");
+      // the times stand above the first part of a drawing alone
+      if (text) text.textContent = textOf(new Date(at * 1000), step);
       marks.push(mark);
     }
     ticks.replaceChildren(...marks);

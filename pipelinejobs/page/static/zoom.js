@@ -7,9 +7,10 @@
 
   const plotOf = (event) => {
     const holder = event.target.closest?.("[data-axis-from]");
-    const plot = holder?.querySelector(".plot > .background");
+    // a drawing may have several, one below the other
+    const plot = (event.target.closest?.("svg") ?? holder)?.querySelector(".plot > .background");
     const form = document.querySelector("form[data-filters]");
-    return plot && form ? { holder, plot, form } : null;
+    return holder && plot && form ? { holder, plot, form } : null;
   };
 
   const within = (box, x) => Math.min(Math.max(x, box.left), box.right);

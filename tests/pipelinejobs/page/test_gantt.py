@@ -10,8 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from pipelinejobs.backend import Backend
 from pipelinejobs.page import gantt, spans, ticks
+from tests.conftest import BROWSER
+from tests.pipelinejobs.page.browsing import Browser
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.page.test_pages import row_uuids
 
@@ -80,6 +84,34 @@ def test_an_axis_is_marked_at_round_times() -> None:
 def test_a_long_title_keeps_its_end() -> None:
     job = span("Normalization of plate reader measurements S335", 0)
     assert ">Normalization of plate read…nts S335<" in spans.svg([job])
+
+
+def test_a_drawing_may_be_parted_between_rows_and_the_lines_go_on() -> None:
+    jobs = [span("first", 0), *(span(f"n{number}", number, "first") for number in range(1, 24))]
+    pieces = re.findall("<svg.*?</svg>", spans.svg(spans.arranged(jobs)), re.DOTALL)
+    assert [piece.count('class="span ') for piece in pieces] == [10, 10, 4]
+    # the last has the lines to its rows, the second also those that cross it
+    assert [piece.count('class="join"') for piece in pieces] == [23, 14, 4]
+    tops, heights = zip(
+        *(map(int, re.findall(r'viewBox="0 (\d+) 1000 (\d+)"', piece)[0]) for piece in pieces),
+        strict=True,
+    )
+    assert tops == (0, heights[0], heights[0] + heights[1])
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
+def test_every_piece_of_a_drawing_can_be_dragged_over(
+    browser: Browser, make_job: Callable[..., Job]
+) -> None:
+    for number in range(12):
+        make_job("run", session="two-pieces", data={"name": f"piece {number}"})
+    browser.open("/gantt?session=two-pieces")
+    second = browser.place(".gantt ~ .gantt .plot > .background")
+    x, y = (int(second[way] + second[size] / 2) for way, size in (("x", "width"), ("y", "height")))
+    browser.drag((x - 100, y), (x, y))
+    assert browser.place(".gantt ~ .gantt .zoom")["width"] > 0
+    browser.release()
+    browser.until(lambda: "from=" in browser.driver.current_url)
 
 
 def test_a_wrong_period_is_said(operator: Person) -> None:
