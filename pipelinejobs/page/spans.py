@@ -7,6 +7,7 @@ that is higher than the rest of the sheet to the next one, and cuts one that is 
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -20,10 +21,20 @@ WIDTH = 1000
 _LABELS, _ROW, _BAR, _TOP, _BOTTOM = 220, 18, 12, 22, 4
 _PIECE = 10
 """Rows that no sheet of paper parts."""
-_MAX_LABEL, _END = 36, 8
+_FONT, _GAP, _END = 11, 6, 8
 _INDENT, _MAX_DEPTH = 10, 4
 _SHORTEST = 3.0
 _RIGHT = 20
+_WIDTHS = {
+    **dict.fromkeys("ijl", 0.28),
+    **dict.fromkeys(" IJfrt.,:;'|/\\-()[]", 0.42),
+    **dict.fromkeys("csz_", 0.56),
+    **dict.fromkeys("MQOw#&+<=>^~", 0.87),
+    **dict.fromkeys("Wm%@…—", 1.0),
+}
+"""How broad letters are, in sizes of the font: in DejaVu Sans, the broadest of the usual ones."""
+_CAPITAL, _OTHER, _BROAD = 0.78, 0.64, 1.25
+"""The same of other letters; broad are those of East Asia, and pictures."""
 
 
 class Span(NamedTuple):
@@ -148,14 +159,35 @@ def _joined(parent: Span, above: int, child: Span, row: int, x: Callable[..., fl
     )
 
 
+def _cut(title: str, room: float) -> str:
+    """Return a title, without its middle if it is broader than the room, in sizes of the font."""
+    if sum(map(_width, title)) <= room:
+        return title
+    end = title[-_END:]
+    left = room - sum(map(_width, f"…{end}"))
+    begin = ""
+    for letter in title:
+        left -= _width(letter)
+        if left < 0:
+            break
+        begin += letter
+    return f"{begin}…{end}"
+
+
+def _width(letter: str) -> float:
+    """Return how broad a letter is at most."""
+    if unicodedata.combining(letter):
+        return 0
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _BROAD
+    return _WIDTHS.get(letter, _CAPITAL if letter.isupper() else _OTHER)
+
+
 def _bar(span: Span, y: int, x: Callable[..., float]) -> Iterator[str]:
     """Yield the row of a job: its title, all of its time as a line, its run as a bar."""
     began, ended = map(x, span.run)
     indent = _INDENT * min(span.depth, _MAX_DEPTH)
-    length = _MAX_LABEL - indent // 6
-    label = span.title
-    if len(label) > length:
-        label = f"{label[: length - _END - 1]}…{label[-_END:]}"
+    label = _cut(span.title, (_LABELS - _GAP - indent) / _FONT)
     told = (
         f"{span.title}, {span.state}: {formatting.shown(span.created)} to {formatting.shown(span.until)} UTC, "
         f"{formatting.duration((span.until - span.created).total_seconds())}"

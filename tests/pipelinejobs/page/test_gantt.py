@@ -83,7 +83,7 @@ def test_an_axis_is_marked_at_round_times() -> None:
 
 def test_a_long_title_keeps_its_end() -> None:
     job = span("Normalization of plate reader measurements S335", 0)
-    assert ">Normalization of plate read…nts S335<" in spans.svg([job])
+    assert ">Normalization of plate re…nts S335<" in spans.svg([job])
 
 
 def test_a_drawing_may_be_parted_between_rows_and_the_lines_go_on() -> None:
@@ -100,12 +100,21 @@ def test_a_drawing_may_be_parted_between_rows_and_the_lines_go_on() -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
-def test_every_piece_of_a_drawing_can_be_dragged_over(
+def test_no_title_reaches_the_bars_and_every_piece_can_be_dragged_over(
     browser: Browser, make_job: Callable[..., Job]
 ) -> None:
-    for number in range(12):
-        make_job("run", session="two-pieces", data={"name": f"piece {number}"})
-    browser.open("/gantt?session=two-pieces")
+    titles = ["W" * 8 + "M" * 40, "M" * 36, "@%&" * 15, "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖ" * 2]
+    titles += [f"lowercase letters of any kind, with commas and so on, {n}" for n in range(8)]
+    for title in titles:
+        make_job("run", session="broad-titles", data={"name": title})
+    browser.open("/gantt?session=broad-titles")
+    reaching = (
+        "return [...document.querySelectorAll('.gantt .span text')].filter((text) => {"
+        "const { x, width } = text.getBBox(); return x + width > arguments[0] })"
+        ".map((text) => text.textContent)"
+    )
+    assert browser.driver.execute_script(reaching, 220) == []
+    assert browser.driver.execute_script(reaching, 190) != []
     second = browser.place(".gantt ~ .gantt .plot > .background")
     x, y = (int(second[way] + second[size] / 2) for way, size in (("x", "width"), ("y", "height")))
     browser.drag((x - 100, y), (x, y))
