@@ -30,9 +30,15 @@ _MAX_KEPT = 64
 """Charts that were drawn, of some ten thousand bytes each."""
 
 
-def label(date: datetime.datetime, text: str) -> str:
-    """Return a label of an axis that names a moment, so that a script can say it in another zone."""
-    return f"{_AT}{date.isoformat()}{_AT}{text}"
+def label(date: datetime.datetime, text: str, step: int) -> str:
+    """Return a label of an axis that names a moment, so that a script can say it in another zone.
+
+    Args:
+        date: the moment.
+        text: how it is written in UTC.
+        step: seconds from one moment that is named to the next.
+    """
+    return f"{_AT}{date.isoformat()}{_AT}{step}{_AT}{text}"
 
 
 def bars(labels: Sequence[str], series: Mapping[str, Sequence[Any]]) -> Markup:
@@ -155,8 +161,9 @@ def _clean(element: Any) -> None:
     """Leave what is drawn, its links, and the text to show for each thing that is pointed at."""
     shown = [child.text or "" for child in element if child.get("class") in ("label", "value")]
     if (text := element.text or "").startswith(_AT):
-        _, at, element.text = text.split(_AT, 2)
+        _, at, step, element.text = text.split(_AT, 3)
         element.set("data-at", at)
+        element.set("data-step", step)
     for child in [*element]:
         if _is_dropped(child):
             element.remove(child)

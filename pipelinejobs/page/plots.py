@@ -128,7 +128,10 @@ def _events(slots: Sequence[Slot]) -> Chart:
 
 
 def _labels(slots: Sequence[Slot]) -> list[str]:
-    return [charts.label(slot.since, slot.label) for slot in slots]
+    return [
+        charts.label(slot.since, slot.label, int((slot.until - slot.since).total_seconds()))
+        for slot in slots
+    ]
 
 
 def _whole(slots: Sequence[Slot]) -> tuple[datetime.datetime, datetime.datetime]:
@@ -153,12 +156,13 @@ def _runs(
     # to the end of an hour or day, so that the chart stays as it is while nothing happens
     length = len(period.spans()) * period.step
     begin, end = period.since, period.since + length
+    marks = ticks.between(begin, end)
     drawing = charts.scatter(
         {state: series.get(state, []) for state in _up_to_last(series)},
         (end - begin).total_seconds(),
         {
-            (mark.date - begin).total_seconds(): charts.label(*mark)
-            for mark in ticks.between(begin, end).marks
+            (mark.date - begin).total_seconds(): charts.label(*mark, marks.step)
+            for mark in marks.marks
         },
         _durations([run["seconds"] for run in found]),
     )

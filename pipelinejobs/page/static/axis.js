@@ -41,13 +41,12 @@
     ticks.replaceChildren(...marks);
   };
 
-  // What names an hour under a chart; a day of the statistics is one of UTC
+  // What names a moment under a chart, unless the chart is one of days: those of the statistics are days of UTC
   const rename = (label, isLocal) => {
     label.dataset.utc ??= label.textContent;
     const { utc, at } = label.dataset;
-    const date = new Date(at);
-    const local = utc.length > 5 ? `${day(date)} ${time(date)}` : time(date);
-    label.textContent = isLocal && utc.includes(":") ? local : utc;
+    const step = Number(label.dataset.step);
+    label.textContent = isLocal && step < DAY ? textOf(new Date(at), step) : utc;
   };
 
   const align = () => {

@@ -16,6 +16,8 @@ from pipelinejobs.backend import Backend
 from pipelinejobs.page.filters import Scope
 from pipelinejobs.page.stuck import Stuck
 from tests.abaco.running import eventually
+from tests.conftest import BROWSER
+from tests.pipelinejobs.page.browsing import Browser
 from tests.pipelinejobs.page.conftest import Job, Person
 
 ALONE = True
@@ -180,3 +182,28 @@ def test_jobs_that_are_quiet_for_unusually_long_are_listed(
     listed, more = Stuck().jobs(backend, Scope())
     assert listed == []
     assert more >= 1
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
+def test_a_chart_of_hours_says_local_times_and_one_of_days_the_days_of_utc(
+    browser: Browser, make_job: Callable[..., Job]
+) -> None:
+    make_job("run", "finish")
+    labels = ".plot-of-runs text[data-at]"
+    with browser.in_zone("Asia/Kolkata"):  # half an hour from those of UTC
+        browser.open("/?period=day")
+        browser.until(lambda: browser.texts(labels))
+        utc = browser.texts(labels)
+        # a day has a midnight, or two in the first hour
+        assert any(":" not in text for text in utc)
+        browser.one("#zone").choose("Local time")
+        local = browser.texts(labels)
+        assert len(local) == len(utc)
+        assert all(text.endswith(":30") for text in local), local
+        browser.one("#zone").choose("UTC")
+        browser.open("/?period=month")
+        days = browser.texts("text[data-at]")
+        browser.one("#zone").choose("Local time")
+        assert browser.texts("text[data-at]") == days
+        assert not any(":" in text for text in days)
+        browser.one("#zone").choose("UTC")
