@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.file import FileStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from pipelinejobs import subscribing
@@ -342,6 +343,14 @@ def test_subscriptions_are_tested_and_replayed(
         letter = {"subscriber": "lab", "job_id": stored["_id"], "job_uuid": job.uuid, "number": 0}
         subscriptions.bury({**letter, "event": "create", "reason": "why not", "tries": 3})
         assert "why not (3 tries)" in operator.get("/subscriptions").text
+        dates = {"last_delivery": now(), "error": "nobody", "error_date": now()}
+        subscriptions.note({"lab": ({"delivered": 1}, dates)})
+        listed = operator.get("/subscriptions").text
+        # of each of the two dates the time zone is said
+        assert (
+            len(re.findall("(?:last|nobody,) <time[^>]*>[^<]*</time> <span data-zone>", listed))
+            == 2
+        )
         left = operator.submit("/subscriptions", name="lab", do="replay")
         assert (left.status_code, "1 dead letter is left" in left.text) == (409, True)
         assert operator.submit("/subscriptions", name="lab", do="bake").status_code == 400
