@@ -132,6 +132,16 @@ class Browser:
         """Whether it is still the page that was opened."""
         return bool(self.driver.execute_script("return window.loaded === 'once'"))
 
+    @contextlib.contextmanager
+    def seen_by(self, width: int, height: int, *, mobile: bool = False) -> Iterator[None]:
+        """Have a window of this size until the end of the block; that of a phone, if it is mobile."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
     def one(self, selector: str) -> Element:
         """Return an element."""
         return Element(self.driver, selector)

@@ -167,7 +167,7 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
     try:
         for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/platform", "/refused"):
             browser.open(path)
-            widths = "return [document.documentElement.scrollWidth, innerWidth]"
+            widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
             needed, there = browser.driver.execute_script(widths)
             assert needed <= there, path
             background = "return getComputedStyle(document.body).backgroundColor"
@@ -514,7 +514,7 @@ def test_nothing_moves_while_a_page_appears(browser: Browser, make_job: Callable
         ".filter((each) => !each.hadRecentInput).reduce((sum, each) => sum + each.value, 0)))"
         ".observe({ type: 'layout-shift', buffered: true }); setTimeout(() => done(0), 300)"
     )
-    widths = "return [document.documentElement.scrollWidth, innerWidth]"
+    widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     try:
         for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/refused", "/platform", "/pipelines"):
             browser.open(path)
