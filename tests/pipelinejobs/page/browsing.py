@@ -21,6 +21,11 @@ from tests.abaco.running import SECONDS, RunningGateway
 from tests.conftest import BROWSER, ROOT
 
 Answer = TypeVar("Answer")
+MOUSE = (
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,"
+    "availablePointerTypes=4"
+)
+"""Machines without a screen have none, but whoever sits before one."""
 IMAGES = ROOT / "docs" / "images"
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
 FIND_BROKEN = """
@@ -38,7 +43,7 @@ def started(profile: Path) -> webdriver.Chrome:
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage"]
+    arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage", MOUSE]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to run as root with one
     for argument in (*arguments, f"--user-data-dir={profile}", "--disable-background-networking"):
@@ -127,11 +132,6 @@ class Browser:
         finally:
             self.driver.execute_cdp_cmd(command, {"timezoneId": ""})
 
-    @property
-    def was_not_loaded_again(self) -> bool:
-        """Whether it is still the page that was opened."""
-        return bool(self.driver.execute_script("return window.loaded === 'once'"))
-
     @contextlib.contextmanager
     def seen_by(self, width: int, height: int, *, mobile: bool = False) -> Iterator[None]:
         """Have a window of this size until the end of the block; that of a phone, if it is mobile."""
@@ -141,6 +141,11 @@ class Browser:
             yield
         finally:
             self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    @property
+    def was_not_loaded_again(self) -> bool:
+        """Whether it is still the page that was opened."""
+        return bool(self.driver.execute_script("return window.loaded === 'once'"))
 
     def one(self, selector: str) -> Element:
         """Return an element."""

@@ -82,3 +82,17 @@ def test_keys_go_through_the_header_as_the_eye_does(
         # the brand is beside both lines of the menu
         for (_, x, _, bottom), (text, right, top, _) in itertools.pairwise(seen[1:]):
             assert right > x or top >= bottom - 1, text
+
+
+def test_only_who_has_a_mouse_is_told_to_drag(browser: Browser) -> None:
+    for path in ("/", "/gantt"):
+        browser.open(path)
+        assert browser.one(".drag").is_displayed()
+    touch = "Emulation.setTouchEmulationEnabled"
+    browser.driver.execute_cdp_cmd(touch, {"enabled": True})
+    try:
+        for path in ("/", "/gantt"):
+            browser.open(path)
+            assert not browser.one(".drag").is_displayed()
+    finally:
+        browser.driver.execute_cdp_cmd(touch, {"enabled": False})
