@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.managers.common import Manager
-from datacatalog.managers.pipelinejobs.exceptions import IndexingError, StorageError
+from datacatalog.managers.pipelinejobs.exceptions import (
+    IndexingError,
+    NotStored,
+    StorageError,
+    StorageRefusal,
+)
 from datacatalog.managers.pipelinejobs.indexing import Indexer
-from manager.exceptions import InvalidMessage, Unavailable
+from manager.exceptions import InvalidMessage, InvalidSettings, Unavailable
 from reactors.exceptions import SettingsError
 
 if TYPE_CHECKING:
@@ -48,9 +53,11 @@ def index(
         The event that ended it, and what the log is to say.
 
     Raises:
-        InvalidMessage: the job's patterns make no sense.
-        Unavailable: the job's storage system cannot be reached; the job is in INDEXING then, unless
-            nothing at all could be done.
+        InvalidMessage: the job's patterns make no sense, or its storage system has not got its
+            archive path, or does not give it; the job may be in INDEXING then.
+        InvalidSettings: nothing says how to get to the job's storage system.
+        Unavailable: that system cannot be reached; the job is in INDEXING then, unless nothing at
+            all could be done.
     """
     ending = None if key is None else f"{key}:{INDEXED}"
     ended = None if ending is None else jobs.find_entry(job, ending)
@@ -67,6 +74,8 @@ def index(
     except IndexingError as error:
         text = f"{BEGUN} event: {error}"
         raise InvalidMessage(text) from error
+    except StorageRefusal as error:
+        raise InvalidMessage(_advice(jobs, job, error)) from error
     except StorageError as error:
         text = f"{BEGUN} event: {error}: send it again"
         raise Unavailable(text) from error
@@ -88,9 +97,21 @@ def _prepare(rx: Reactor, jobs: PipelineJobStore, job: StoredJob) -> Indexer:
         try:
             client = rx.client
         except SettingsError as error:
-            text = f"{BEGUN} event: there is no way to the files of {job['archive_system']}: {error}; or set pipelines.job_indexer_id"
-            raise Unavailable(text) from error
+            text = f"{BEGUN} event: there is no way to the files of {job['archive_system']}: {error}; or set {_here(job)}, or pipelines.job_indexer_id"
+            raise InvalidSettings(text) from error
     return Indexer(stores, jobs.public(job), client, rx.logger)
+
+
+def _advice(jobs: PipelineJobStore, job: StoredJob, error: StorageRefusal) -> str:
+    what = "bring the outputs there" if isinstance(error, NotStored) else "change that"
+    text = f"{BEGUN} event: {error}: {what}, and send {BEGUN} again"
+    if job["archive_system"] in jobs.catalog.local_storage:
+        return text
+    return f"{text}; or set {_here(job)} if its files are in a folder of this machine"
+
+
+def _here(job: StoredJob) -> str:
+    return f"CATALOG_LOCAL_STORAGE={job['archive_system']}=/folder"
 
 
 def _data(done: Indexed) -> dict[str, Any]:

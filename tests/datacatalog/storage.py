@@ -37,6 +37,7 @@ class Storage(Loopback):
         contents: of files, by the same names; what else is listed is a directory.
         requests: how many have arrived.
         failing: the status that every request is answered, if it is set.
+        vanished: directories that are listed above, and are gone when they are asked for.
         unreadable: files whose content is refused.
         most_entries: how many entries a listing has at most, whatever was asked for.
         knows_ranges: whether a part of a file can be asked for.
@@ -54,6 +55,7 @@ class Storage(Loopback):
         self.contents: dict[str, bytes] = {}
         self.requests = 0
         self.failing: int | None = None
+        self.vanished: set[str] = set()
         self.unreadable: set[str] = set()
         self.most_entries = 1000
         self.knows_ranges = True
@@ -101,7 +103,7 @@ class Storage(Loopback):
 
     def _list(self, system: str, path: str, query: dict[str, str]) -> Reply:
         place = f"{system}:{path}"
-        if place not in self.paths:
+        if place not in self.paths - self.vanished:
             return Reply(404)
         entries = [self._entry(place, posixpath.basename(path))]
         if place not in self.contents:

@@ -17,6 +17,7 @@ from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs.indexing import Indexed, Indexer
 from datacatalog.mongo import Document
+from manager.exceptions import FAILED
 from tests.actor import Actor, event, names, url
 from tests.conftest import ROOT
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
@@ -242,10 +243,54 @@ def test_without_a_way_to_the_files_nothing_is_done(actor: Actor, job: Document)
 
     reply = actor.send(event(job, "index"))
 
-    assert reply.kind == "unavailable"
+    assert reply.kind == "invalid_settings"
     assert reply.error.startswith(f"index event: there is no way to the files of {SYSTEM}: ")
-    assert reply.error.endswith("; or set pipelines.job_indexer_id")
+    assert reply.error.endswith(
+        f"; or set CATALOG_LOCAL_STORAGE={SYSTEM}=/folder, or pipelines.job_indexer_id"
+    )
     assert actor.dump() == before
+    assert actor.main(event(job, "index")).code == FAILED
+
+
+def test_an_archive_path_that_is_not_there_is_an_answer(
+    actor: Actor, make: Callable[..., Document], way: tuple[Place, dict[str, str]]
+) -> None:
+    place, told = way
+    job = make(**PATTERNS, archive_path="/products/v2/nowhere")
+
+    run = actor.main(event(job, "index"), {**SAME, **told})
+
+    assert run.code == FAILED
+    assert run.answer is not None
+    assert run.answer["kind"] == "invalid_message"
+    error = run.answer["error"]
+    assert error.startswith(f"index event: {SYSTEM}:/products/v2/nowhere was not listed: ")
+    assert ": bring the outputs there, and send index again" in error
+    setting = f"; or set CATALOG_LOCAL_STORAGE={SYSTEM}=/folder if "
+    assert (setting in error) == (told.get("CATALOG_LOCAL_STORAGE") is None)
+    assert actor.job(job["uuid"])["state"] == "INDEXING"
+
+    place.put("/products/v2/nowhere/a.csv", b"")
+    again = actor.send(event(job, "index"), {**SAME, **told})
+    assert (again.result["state"], names(actor, job)) == ("FINISHED", DONE)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, "invalid_message"), (401, "unavailable")])
+def test_what_the_storage_system_does_not_allow_is_tried_again_only_if_that_may_help(
+    status: int, kind: str, actor: Actor, job: Document, storage: Storage
+) -> None:
+    storage.failing = status
+    reply = actor.send(event(job, "index"), storage.environ)
+    assert reply.kind == kind
+    assert f"{SYSTEM}:{FOLDER} was not listed: HTTP status {status}: " in reply.error
+
+
+def test_a_folder_that_is_gone_while_it_is_listed_is_tried_again(
+    actor: Actor, job: Document, storage: Storage
+) -> None:
+    storage.put(f"{SYSTEM}:{FOLDER}/old/a.csv", b"")
+    storage.vanished = {f"{SYSTEM}:{FOLDER}/old"}
+    assert actor.send(event(job, "index"), storage.environ).kind == "unavailable"
 
 
 def test_a_storage_system_that_fails_is_tried_again_by_the_next_message(

@@ -7,6 +7,7 @@ from datacatalog.managers.pipelinejobs.exceptions import (
     ManagedPipelineJobError,
     NotStored,
     StorageError,
+    StorageRefusal,
     UnknownInstance,
 )
 from datacatalog.managers.pipelinejobs.instance import ManagedPipelineJobInstance
@@ -22,5 +23,6 @@ __all__ = [
     "NotStored",
     "ReactorManagedPipelineJob",
     "StorageError",
+    "StorageRefusal",
     "UnknownInstance",
 ]

@@ -2,7 +2,8 @@
 
 ManagedPipelineJobError
 ├── StorageError
-│   └── NotStored (ValueError)
+│   └── StorageRefusal
+│       └── NotStored (ValueError)
 ├── UnknownInstance (ValueError)
 └── IndexingError
     └── InvalidRequest
@@ -35,7 +36,11 @@ class StorageError(ManagedPipelineJobError):
     """A storage system did not do what was asked."""
 
 
-class NotStored(StorageError, ValueError):
+class StorageRefusal(StorageError):
+    """A storage system says no; it will say so again until somebody changes something."""
+
+
+class NotStored(StorageRefusal, ValueError):
     """There is nothing at this path of the storage system."""
 
 

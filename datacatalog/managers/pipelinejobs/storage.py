@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from datacatalog.managers.pipelinejobs.exceptions import NotStored, StorageError
+from datacatalog.managers.pipelinejobs.exceptions import NotStored, StorageError, StorageRefusal
 from datacatalog.paths import is_inside, normalize
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ PART_BYTES = 2 * 1024 * 1024
 MAX_LEVELS = 64
 _log = logging.getLogger(__name__)
 _NOT_FOUND, _PARTIAL = 404, 206
+_REFUSALS = (400, 403)
+_KINDS: dict[int, type[StorageError]] = {
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), NotStored),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG), StorageRefusal),
+}
+"""What a folder that cannot be listed means; all else may pass."""
 _TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -92,7 +99,7 @@ class Platform:
         while waiting:
             path, level = waiting.pop()
             _check_level(self._system, path, level)
-            for entry in self._list(path):
+            for entry in self._entries(path, level):
                 name = normalize(entry["path"])
                 if not is_inside(name, path):
                     continue
@@ -101,6 +108,15 @@ class Platform:
                     yield Found(entry["path"], int(entry.get("length") or 0), modified, modified)
                 elif name != path:
                     waiting.append((name, level + 1))
+
+    def _entries(self, path: str, level: int) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._list(path)
+        except NotStored as error:
+            if level == 0:
+                raise
+            # it was there a moment ago
+            raise StorageError(str(error)) from error
 
     def _list(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield what is in a directory; the server may give fewer entries at once than asked for."""
@@ -177,7 +193,7 @@ class Folder:
                 listed = self._list(path)
             except OSError as error:
                 if level == 0:
-                    kind = NotStored if isinstance(error, FileNotFoundError) else StorageError
+                    kind = _KINDS.get(error.errno or 0, StorageError)
                     message = f"{self._system}:{path} was not listed: {error.strerror}"
                     raise kind(message) from error
                 self._skip(path, error)
@@ -238,7 +254,7 @@ class Folder:
 def _check_level(system: str, path: str, level: int) -> None:
     if level > MAX_LEVELS:
         message = f"{system}:{path:.200} is nested more than {MAX_LEVELS} levels deep: is there a link that leads back?"
-        raise StorageError(message)
+        raise StorageRefusal(message)
 
 
 def _described(path: str, about: os.stat_result) -> Found | None:
@@ -280,6 +296,7 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
 
     Raises:
         NotStored: what it is about is not there.
+        StorageRefusal: it may not be done.
         StorageError: the platform did not do it.
     """
     try:
@@ -289,7 +306,9 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
         if absent and status == _NOT_FOUND:
             return None
         reason = f"HTTP status {status}" if status else type(error).__name__
-        kind = NotStored if status == _NOT_FOUND else StorageError
+        kind = StorageRefusal if status in _REFUSALS else StorageError
+        if status == _NOT_FOUND:
+            kind = NotStored
         message = f"{failure}: {reason}"
         raise kind(message) from error
 
