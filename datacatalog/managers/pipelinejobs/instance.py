@@ -58,12 +58,18 @@ class JobEvents(Manager):
     uuid: str | None = None
     token: str | None = None
     job: Document | None = None
-    state: str | None = None
-    """as it was when the job was set up or loaded"""
-    last_event: str | None = None
-    """likewise"""
     archive_system: str
     archive_path: str
+
+    @property
+    def state(self) -> str | None:
+        """The state in `job`: as this object has left it, or found it."""
+        return None if self.job is None else self.job["state"]
+
+    @property
+    def last_event(self) -> str | None:
+        """The newest event in `job`, likewise."""
+        return None if self.job is None else self.job["last_event"]
 
     @property
     def store(self) -> PipelineJobStore:
@@ -183,7 +189,8 @@ class JobEvents(Manager):
         if typeduuid.canonical(str(document.setdefault("uuid", uuid))) != uuid:
             message = f"The event is about job {document['uuid']}, and this is job {uuid}"
             raise ManagedPipelineJobError(message)
-        document["data"] = documents.with_texts(document.get("data") or {})
+        given = document.get("data")
+        document["data"] = {} if given is None else documents.with_texts(given)
         with managed():
             self.job = self.store.handle(document, token or self.token)
         return self.job
@@ -241,7 +248,10 @@ class JobEvents(Manager):
             raise ManagedPipelineJobError(message)
         return self.uuid
 
-    def _load(self, uuid: str) -> StoredJob:
+    def _load(self, uuid: object) -> StoredJob:
+        if not isinstance(uuid, str):
+            message = f"No job exists with UUID {uuid!r:.60}, which is not a string"
+            raise UnknownInstance(message)
         try:
             return self.store.load(uuid)
         except UnknownJob as error:
@@ -251,7 +261,6 @@ class JobEvents(Manager):
         self.uuid = stored["uuid"]
         self.token = self.store.get_token(stored)
         self.job = self.store.with_token(stored)
-        self.state, self.last_event = stored["state"], stored["last_event"]
         known: Document = documents.decode(stored)
         for name in KEPT:
             if name in known:
@@ -285,7 +294,7 @@ class ManagedPipelineJobInstance(JobEvents):
     ) -> None:
         super().__init__(mongodb, agave, catalog=catalog)
         warn_of_unused("a managed job", others)
-        self._attach(self._load(typeduuid.canonical(uuid)))
+        self._attach(self._load(uuid))
         self.token = token or self.token
 
     def index(

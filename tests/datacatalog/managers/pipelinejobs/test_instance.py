@@ -10,6 +10,7 @@ from datacatalog.managers.pipelinejobs import (
     ManagedPipelineJob,
     ManagedPipelineJobError,
     ManagedPipelineJobInstance,
+    UnknownInstance,
 )
 from datacatalog.managers.pipelinejobs.instance import KEPT
 from datacatalog.mongo import Db
@@ -206,3 +207,41 @@ def test_a_job_that_does_not_exist_cannot_be_followed(
     managed.delete()
     with pytest.raises(ManagedPipelineJobError, match=str(managed.uuid)):
         ManagedPipelineJobInstance(mongodb, str(managed.uuid))
+
+
+@pytest.mark.parametrize("uuid", [None, 107, {}])
+def test_what_is_no_string_names_no_job(
+    uuid: Any, mongodb: dict[str, Any], managed: ManagedPipelineJob
+) -> None:
+    with pytest.raises(
+        UnknownInstance, match=r"^No job exists with UUID .*, which is not a string$"
+    ):
+        ManagedPipelineJobInstance(mongodb, uuid)
+    with pytest.raises(UnknownInstance):
+        managed.load(uuid)
+
+
+def test_state_and_last_event_follow_the_job(
+    managed: ManagedPipelineJob, mongodb: dict[str, Any]
+) -> None:
+    assert (managed.state, managed.last_event) == ("CREATED", "create")
+    managed.run()
+    assert (managed.state, managed.last_event) == ("RUNNING", "run")
+    instance = ManagedPipelineJobInstance(mongodb, str(managed.uuid))
+    assert (instance.state, instance.last_event) == ("RUNNING", "run")
+    instance.finish()
+    assert (instance.state, instance.last_event) == ("FINISHED", "finish")
+
+
+def test_a_job_that_is_gone_has_no_state(managed: ManagedPipelineJob, make: Make) -> None:
+    assert (make().state, make().last_event) == (None, None)
+    managed.cancel()
+    assert (managed.state, managed.last_event) == (None, None)
+
+
+@pytest.mark.parametrize("data", [0, False, [], "", 0.0])
+def test_data_that_are_false_are_kept(data: Any, managed: ManagedPipelineJob) -> None:
+    for event in (("run", data), ({"name": "run", "data": data},)):
+        kept = managed.handle(*event)["history"][-1]["data"]
+        assert (kept, type(kept)) == (data, type(data))
+    assert managed.handle("run")["history"][-1]["data"] == {}
