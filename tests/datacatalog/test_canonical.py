@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from datacatalog.managers.pipelinejobs import ManagedPipelineJobError
 from tests.datacatalog.conftest import SAMPLE, Make
 from tests.datacatalog.vectors import VECTORS
 
@@ -74,6 +77,19 @@ def test_sources_that_the_catalog_knows_become_uuids(make: Make) -> None:
         },
         "a text",
     ]
+
+
+@pytest.mark.parametrize("name", ["archive_patterns", "product_patterns"])
+@pytest.mark.parametrize("given", [{"patterns": [r"\.csv$"], "level": "1"}, r"\.csv$"])
+def test_one_request_may_stand_alone(name: str, given: Any, make: Make) -> None:
+    job: Any = make(**{name: given}).setup()
+    assert getattr(job, name) == job.job[name] == [given]
+
+
+@pytest.mark.parametrize("given", [7, [7], [None], {"a"}])
+def test_patterns_that_are_no_requests_are_refused(given: Any, make: Make) -> None:
+    with pytest.raises(ManagedPipelineJobError, match="give an object with patterns"):
+        make(archive_patterns=given)
 
 
 def test_no_patterns_may_be_none(make: Make) -> None:

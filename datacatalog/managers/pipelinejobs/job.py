@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from datacatalog import paths
@@ -17,10 +18,10 @@ from datacatalog.managers.pipelinejobs.callback import (
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError, managed
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
 from datacatalog.managers.pipelinejobs.instance import JobEvents
-from datacatalog.managers.pipelinejobs.requests import SOURCES
+from datacatalog.managers.pipelinejobs.requests import SOURCES, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pymongo.database import Database
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 PRODUCTS = paths.PRODUCTS
 Identifiers = str | list[str] | tuple[str, ...]
+Requests = str | dict[str, Any] | list[Any] | tuple[Any, ...] | None
 
 
 class ManagedPipelineJob(JobEvents):
@@ -46,7 +48,8 @@ class ManagedPipelineJob(JobEvents):
         data: what the job is to do.
         archive_path: where the outputs go, by default a path made of pipeline, parents and data.
         archive_system: the storage system of the archive path.
-        archive_patterns, product_patterns: what indexing looks for among the outputs.
+        archive_patterns, product_patterns: what indexing looks for among the outputs: one request
+            or several.
         session: a name for this run, by default `adjective-animal`.
         agent, task: who runs the job, and as what.
         inputs: names of files and references that the job works on, besides those in `data`.
@@ -58,6 +61,7 @@ class ManagedPipelineJob(JobEvents):
 
     Raises:
         ManagedPipelineJobError: there is no such pipeline.
+        InvalidRequest: the patterns are something else than requests.
         ValueError: what the job is about cannot be resolved.
     """
 
@@ -75,8 +79,8 @@ class ManagedPipelineJob(JobEvents):
         data: dict[str, Any] | None = None,
         archive_path: str | None = None,
         archive_system: str | None = None,
-        archive_patterns: Sequence[dict[str, Any]] | None = (),
-        product_patterns: Sequence[dict[str, Any]] | None = (),
+        archive_patterns: Requests = (),
+        product_patterns: Requests = (),
         session: str | None = None,
         agent: str | None = None,
         task: str | None = None,
@@ -96,15 +100,15 @@ class ManagedPipelineJob(JobEvents):
         given = (experiment_design_id, experiment_id, sample_id, measurement_id)
         parents = next((value for value in given if value is not None), None)
         self.child_of = [] if parents is None else self._resolve(parents)
-        self.data = dict(data or {})
+        self.data = copy.deepcopy(dict(data or {}))
         self.inputs = inputs
         self.acted_on, self.acted_using = find_inputs(self.store.db, inputs, self.data)
         self.session = (session or interestinganimal.generate()).rstrip("-")
         self.agent = agent
         self.task = task
         self.archive_system = archive_system or self.store.catalog.storage_system
-        self.archive_patterns = list(archive_patterns or ())
-        self.product_patterns = list(product_patterns or ())
+        self.archive_patterns = listed(archive_patterns or (), "archive_patterns")
+        self.product_patterns = listed(product_patterns or (), "product_patterns")
         self.api_server = api_server or self.store.catalog.api_server
         self.setup_archive_path = setup_archive_path
         self._given_path = archive_path
@@ -122,7 +126,7 @@ class ManagedPipelineJob(JobEvents):
             ManagedPipelineJobError: it is hidden, or its archive path could not be made.
         """
         if data:
-            self.data.update(data)
+            self.data.update(copy.deepcopy(dict(data)))
             self.acted_on, self.acted_using = find_inputs(self.store.db, self.inputs, self.data)
             self.archive_path = self._make_archive_path()
         self.canonicalize_agent_and_task()
@@ -151,7 +155,7 @@ class ManagedPipelineJob(JobEvents):
         Raises:
             ManagedPipelineJobError: there is none with this uuid.
         """
-        self._attach(self._load(typeduuid.canonical(job_uuid)))
+        self._attach(self._load(job_uuid))
         return self
 
     def _fields(self) -> dict[str, Any]:

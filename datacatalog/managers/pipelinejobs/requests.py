@@ -41,10 +41,9 @@ def parse_all(given: Any, *, level: str | None = None, fixity: bool | None = Non
     Raises:
         InvalidRequest: one of them makes no sense.
     """
-    if isinstance(given, str | dict):
-        given = [given]
-    texts = [each for each in given if isinstance(each, str)]
-    requests = [_parse(each) for each in given if not isinstance(each, str)]
+    several = listed(given, "what is to be indexed")
+    texts = [each for each in several if isinstance(each, str)]
+    requests = [_parse(each) for each in several if not isinstance(each, str)]
     requests += [Request(tuple(texts))] if texts else []
     known = _level(level)
     return [
@@ -57,15 +56,33 @@ def parse_all(given: Any, *, level: str | None = None, fixity: bool | None = Non
     ]
 
 
+def listed(given: Any, name: str) -> list[Any]:
+    """Return one request, or several, as a list.
+
+    Args:
+        given: objects, or strings for patterns.
+        name: what they are called in the error.
+
+    Raises:
+        InvalidRequest: it is something else.
+    """
+    several = [given] if isinstance(given, str | dict) else given
+    if not isinstance(several, list | tuple):
+        message = f"{name} is {given!r:.60}: give an object with patterns, or a list of them"
+        raise InvalidRequest(message)
+    for each in several:
+        if not isinstance(each, str | dict):
+            message = f"{each!r:.60} is not an indexing request: give an object with patterns"
+            raise InvalidRequest(message)
+    return [*several]
+
+
 def count_patterns(requests: Iterable[Request]) -> int:
     """Return how many patterns some requests have."""
     return sum(len(request.patterns) for request in requests)
 
 
-def _parse(given: Any) -> Request:
-    if not isinstance(given, dict):
-        message = f"{given!r:.60} is not an indexing request: give an object with patterns"
-        raise InvalidRequest(message)
+def _parse(given: dict[str, Any]) -> Request:
     fields: dict[str, Any] = {
         OTHER_NAMES.get(str(name), str(name)): value for name, value in given.items()
     }

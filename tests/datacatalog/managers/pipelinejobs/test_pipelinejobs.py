@@ -468,6 +468,19 @@ def test_load_takes_over_a_job(make: Make, managed: ManagedPipelineJob) -> None:
     assert job.run()["state"] == "RUNNING"
 
 
+def test_what_its_giver_changes_later_in_the_data_is_not_the_jobs(make: Make) -> None:
+    data: dict[str, Any] = {"salsa": {"hot": True}}
+    job = make(data=data)
+    data["salsa"]["hot"] = False
+    assert job.setup().data == {"salsa": {"hot": True}}
+    assert job.archive_path == make(data={"salsa": {"hot": True}}).archive_path
+
+    more = {"tortilla": ["corn"]}
+    job.setup(more)
+    more["tortilla"].append("wheat")
+    assert job.data["tortilla"] == ["corn"]
+
+
 @pytest.mark.parametrize("data", [[1, 2], "text", 7])
 def test_load_takes_over_a_job_with_any_data(data: Any, make: Make, jobs: PipelineJobStore) -> None:
     stored = jobs.create(

@@ -47,6 +47,7 @@ def test_texts_are_patterns_of_one_request() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
+        (7, "what is to be indexed is 7: give an object with patterns, or a list of them"),
         ([7], "7 is not an indexing request: give an object with patterns"),
         ([None], "None is not an indexing request: give an object with patterns"),
         ([["a"]], "['a'] is not an indexing request: give an object with patterns"),
