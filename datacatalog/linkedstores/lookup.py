@@ -48,8 +48,9 @@ def resolve(db: Db, identifier: object) -> str | None:
     """
     if not isinstance(identifier, str):
         return None
-    if typeduuid.validate(identifier, permissive=True):
-        return identifier
+    uuid = typeduuid.canonical(identifier) if ":" in identifier else identifier
+    if typeduuid.validate(uuid, permissive=True):
+        return uuid
     named = identifier.split(".", 1)[0]
     for kind in sorted(KINDS, key=lambda kind: kind != named):
         found = find_uuids(db, kind, [identifier])

@@ -51,6 +51,7 @@ class Manager:
 
     def get_by_uuid(self, uuid: str) -> Document | None:
         """Return the visible document with a typed UUID, or None."""
+        uuid = typeduuid.canonical(uuid) if isinstance(uuid, str) else uuid
         if not typeduuid.validate(uuid, permissive=True):
             return None
         store = self.stores.get(typeduuid.get_uuidtype(uuid))

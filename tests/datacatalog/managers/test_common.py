@@ -70,6 +70,15 @@ def test_a_typed_uuid_stands_for_itself(manager: Manager) -> None:
     assert manager.get_uuid_from_identifier("sample.tacc.unknown") is None
 
 
+@pytest.mark.parametrize("form", ["urn:uuid:{}", "uri:urn:{}", "URN:UUID:{}", " urn:{} "])
+def test_a_job_may_be_named_by_a_urn(form: str, manager: Manager, job: Document) -> None:
+    urn = form.format(job["uuid"])
+    assert manager.get_uuid_from_identifier(urn) == job["uuid"]
+    for found in (manager.get_by_uuid(urn), manager.get_by_identifier(urn)):
+        assert found is not None
+        assert found["uuid"] == job["uuid"]
+
+
 def test_hidden_documents_are_not_found(manager: Manager, pipeline: Document) -> None:
     manager.stores["pipeline"].delete_document(pipeline["uuid"], pipeline["_update_token"])
     assert manager.get_by_uuid(pipeline["uuid"]) is None
