@@ -27,11 +27,11 @@ class AgaveEvents:
     }
 
     @classmethod
-    def process(cls, status: str) -> str:
+    def process(cls, status: object) -> str:
         """Return the event of a platform status in any case; `update` for an unknown one."""
-        return cls.agavejobs.get(status.strip().upper(), "update")
+        return cls.agavejobs.get(str(status).strip().upper(), "update")
 
     @classmethod
-    def knows(cls, status: str) -> bool:
+    def knows(cls, status: object) -> bool:
         """Tell whether a platform has such a status, in any case."""
-        return status.strip().upper() in cls.agavejobs
+        return str(status).strip().upper() in cls.agavejobs

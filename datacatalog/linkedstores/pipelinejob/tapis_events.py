@@ -28,11 +28,11 @@ class TapisEvents:
     """the category that tells a status"""
 
     @classmethod
-    def process(cls, event_type: str) -> str:
+    def process(cls, event_type: object) -> str:
         """Return the event of a type such as `jobs.JOB_NEW_STATUS.RUNNING`, in any case.
 
         That is `update` for every category but `JOB_NEW_STATUS`, and `resource` for a status that
         is not in the table.
         """
-        _, category, detail = [*event_type.strip().upper().split(".", 2), "", ""][:3]
+        _, category, detail = [*str(event_type).strip().upper().split(".", 2), "", ""][:3]
         return cls.tapisjobs.get(detail, "resource") if category == cls.new_status else "update"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from datacatalog.linkedstores.pipelinejob import AgaveEvents
+from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents
 
 TABLE = {
     "resource": (
@@ -27,6 +27,12 @@ def test_a_status_in_any_case_is_its_event(status: str, event: str) -> None:
 @pytest.mark.parametrize("status", ["", "RUN", "finish", "RUNNING!", "ВЫПОЛНЕНО"])
 def test_an_unknown_status_is_an_update(status: str) -> None:
     assert AgaveEvents.process(status) == "update"
+
+
+@pytest.mark.parametrize("status", [None, 7, [], {}])
+def test_what_is_no_status_is_an_update(status: object) -> None:
+    assert (AgaveEvents.process(status), AgaveEvents.knows(status)) == ("update", False)
+    assert TapisEvents.process(status) == "update"
 
 
 def test_the_table_has_nothing_else() -> None:
