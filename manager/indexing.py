@@ -17,7 +17,7 @@ from datacatalog.managers.pipelinejobs.exceptions import (
     StorageError,
     StorageRefusal,
 )
-from datacatalog.managers.pipelinejobs.indexing import Indexer
+from datacatalog.managers.pipelinejobs.indexing import Indexer, check
 from manager.exceptions import InvalidMessage, InvalidSettings, Unavailable
 from reactors.exceptions import SettingsError
 
@@ -91,6 +91,7 @@ def index(
 
 
 def _prepare(rx: Reactor, jobs: PipelineJobStore, job: StoredJob) -> Indexer:
+    check(jobs.public(job))
     stores = Manager.init_stores(jobs.db, catalog=jobs.catalog)
     client = None
     if job["archive_system"] not in jobs.catalog.local_storage:

@@ -16,7 +16,7 @@ import pytest
 from datacatalog.identifiers import typeduuid
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.managers.pipelinejobs.indexing import Indexed, Indexer
-from datacatalog.mongo import Document
+from datacatalog.mongo import Db, Document
 from manager.exceptions import FAILED
 from tests.actor import Actor, event, names, url
 from tests.conftest import ROOT
@@ -338,6 +338,53 @@ def test_patterns_that_make_no_sense_are_named_and_nothing_is_done(
     assert reply.kind == "invalid_message"
     assert reply.error.startswith(f"index event: {problem}")
     assert actor.dump() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("archive_path", 5, "of the job, 'archive_path' is 5 (int), and has to be a string"),
+        ("archive_path", None, "of the job, 'archive_path' is None (NoneType), and has"),
+        ("archive_system", ["x"], "of the job, 'archive_system' is ['x'] (list), and has"),
+        ("generated_by", 7, "of the job, 'generated_by' is 7 (int), and has to be a list of UUIDs"),
+        ("product_patterns", 7, "product_patterns is 7: give an object with patterns"),
+    ],
+)
+def test_a_field_of_the_wrong_type_that_others_have_written_is_named(
+    field: str,
+    value: Any,
+    problem: str,
+    actor: Actor,
+    job: Document,
+    db: Db,
+    way: tuple[Place, dict[str, str]],
+) -> None:
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": {field: value}})
+
+    run = actor.main(event(job, "index"), way[1])
+
+    assert run.answer is not None
+    assert (run.code, run.answer["kind"]) == (FAILED, "invalid_message")
+    assert run.answer["error"].startswith(f"index event: {problem}")
+    assert actor.job(job["uuid"])["state"] == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"archive_path": 5, "archive_system": 5},
+        {"archive_patterns": 7},
+        {"child_of": "zzz", "generated_by": 1, "acted_on": 2},
+        {"data": ["x"], "session": 5, "agent": {}, "task": 5},
+    ],
+)
+def test_other_events_take_a_job_as_others_have_written_it(
+    odd: dict[str, Any], actor: Actor, make: Callable[..., Document], db: Db
+) -> None:
+    job = make(session="solid-snake")
+    db["jobs"].update_one({"uuid": job["uuid"]}, {"$set": odd})
+    for name in ("finish", "validate", "validated", "finalize", "retire"):
+        assert actor.main(event(job, name)).code == 0
 
 
 def test_files_without_fixity_are_in_the_history(

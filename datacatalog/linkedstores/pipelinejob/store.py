@@ -79,7 +79,8 @@ class PipelineJobStore(AppendingStore):
             The stored document and its `_update_token`.
 
         Raises:
-            JobCreateFailure: a field is missing or cannot be stored, or there is no such pipeline.
+            JobCreateFailure: a field is missing, of the wrong type, or cannot be stored, or there is no
+                such pipeline.
         """
         stored, _ = self.find_or_create(job_document, owner=owner)
         return self.with_token(stored)
@@ -99,6 +100,8 @@ class PipelineJobStore(AppendingStore):
             execution_id: of the execution that creates it, by which `was_created_by` knows a second
                 delivery.
         """
+        from datacatalog.linkedstores.pipelinejob.fields import checked  # noqa: PLC0415 - for a create only
+
         missing = [name for name in REQUIRED if job_document.get(name) is None]
         if missing:
             message = f"{', '.join(map(repr, missing))} missing"
@@ -109,10 +112,11 @@ class PipelineJobStore(AppendingStore):
             documents.check({**given, "data": None}, "job", MAX_OTHER_BYTES)
         except documents.DocumentError as error:
             raise JobCreateFailure(str(error)) from error
-        if isinstance(given["archive_path"], str):
-            given["archive_path"] = paths.absolute(given["archive_path"], paths.PRODUCTS)
         pipeline_uuid = self.check_pipeline(given["pipeline_uuid"])
-        given["uuid"] = self.get_typeduuid({"child_of": [], **given})
+        # the original makes it of what is given, so that one parent is not a list of one
+        uuid = self.get_typeduuid({"child_of": [], **given})
+        given = {**checked(given), "uuid": uuid}
+        given["archive_path"] = paths.absolute(given["archive_path"], paths.PRODUCTS)
         contention = Contention(f"create of job {given['uuid']}")
         while (existing := self.coll.find_one({"uuid": given["uuid"]})) is None:
             created = self._insert(given, pipeline_uuid, owner, execution_id)
@@ -159,10 +163,10 @@ class PipelineJobStore(AppendingStore):
             execution_id: of the execution that creates it.
         """
         data = given["data"]
-        fields = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
-        if not fields.get("archive_system"):
-            fields["archive_system"] = self.catalog.storage_system
-        stored = self.managed(fields, owner)
+        known = documents.encode({"generated_by": [pipeline_uuid], **OPTIONAL, **given})
+        if not known.get("archive_system"):
+            known["archive_system"] = self.catalog.storage_system
+        stored = self.managed(known, owner)
         created = stored["_properties"]["created_date"]
         entry = history.new_entry(
             history.entry_uuid(given["uuid"], stored["_salt"], self.catalog.namespace),

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog.linkedstores import lookup
+from datacatalog.linkedstores.pipelinejob import fields
 from datacatalog.managers.pipelinejobs import contents, patterns, requests, sources
 from datacatalog.managers.pipelinejobs.exceptions import (
     IndexingError,
@@ -71,7 +72,7 @@ class Indexer:
         permissive: leave out sources that do not exist.
 
     Raises:
-        InvalidRequest: a request, one of its patterns or a source makes no sense.
+        InvalidRequest: a request, one of its patterns, a source, or a field of the job makes no sense.
         IndexingError: a source does not exist.
         StorageError: there is no way to the job's storage system.
     """
@@ -89,6 +90,7 @@ class Indexer:
         fixity: bool | None = None,
         permissive: bool = False,
     ) -> None:
+        check(job)
         self._files, self._fixities = stores["file"], stores["fixity"]
         self._job = job
         self._log = log
@@ -256,4 +258,20 @@ def read(files: FileStore, storage: Storage, system: str, found: Found) -> Docum
 
 def wanted(job: Mapping[str, Any]) -> list[Any]:
     """Return the indexing requests that a job has itself."""
-    return [*(job.get("archive_patterns") or []), *(job.get("product_patterns") or [])]
+    names = ("archive_patterns", "product_patterns")
+    return [each for name in names for each in requests.listed(job.get(name) or (), name)]
+
+
+def check(job: Mapping[str, Any]) -> None:
+    """Check that a job says where its outputs are; others may have written it.
+
+    Raises:
+        InvalidRequest: a field that says so is missing, or of the wrong type.
+    """
+    told = {"archive_path": None, "archive_system": None, **job}
+    problem = fields.wrong(told, ("archive_path", "archive_system"))
+    if problem is None and job.get("generated_by") is not None:
+        problem = fields.wrong(job, ("generated_by",))
+    if problem is not None:
+        message = f"of the job, {problem}: delete the job, and create it again"
+        raise InvalidRequest(message)

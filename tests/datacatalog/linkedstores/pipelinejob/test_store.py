@@ -18,7 +18,7 @@ from datacatalog.linkedstores.pipelinejob import (
     UnknownPipeline,
 )
 from datacatalog.mongo import Db, Document
-from tests.datacatalog.conftest import Send
+from tests.datacatalog.conftest import OTHER_UUID, Send
 from tests.datacatalog.jobs import LIFE, PATH, audit, date_of, fields, stored
 from tests.datacatalog.vectors import VECTORS, cases, check
 
@@ -198,6 +198,45 @@ def test_the_same_job_again_is_the_existing_one_with_all_its_events(
     assert [entry["name"] for entry in again["history"]] == ["create", "run"]
     assert again["_update_token"] == job["_update_token"]
     assert [row["action"] for row in audit(db, job)] == ["create"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [
+        ("archive_path", 5, "a string"),
+        ("archive_system", ["x"], "a string"),
+        ("archive_patterns", 7, "a list"),
+        ("product_patterns", {"patterns": []}, "a list"),
+        ("child_of", 7, "a list of UUIDs"),
+        ("child_of", [7], "a list of UUIDs"),
+        ("generated_by", {}, "a list of UUIDs"),
+        ("acted_on", False, "a list of UUIDs"),
+        ("acted_using", 0, "a list of UUIDs"),
+        ("session", 5, "a string"),
+        ("agent", [], "a string"),
+        ("task", {}, "a string"),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named(
+    field: str, value: Any, wanted: str, jobs: PipelineJobStore, pipeline: Document, db: Db
+) -> None:
+    with pytest.raises(JobCreateFailure) as refused:
+        jobs.create(fields(pipeline, **{field: value}))
+    kind = type(value).__name__
+    assert str(refused.value) == f"'{field}' is {value!r} ({kind}), and has to be {wanted}"
+    assert db["jobs"].count_documents({}) == 0
+
+
+def test_one_link_is_stored_as_a_list(jobs: PipelineJobStore, pipeline: Document) -> None:
+    links = ("child_of", "acted_on", "acted_using", "generated_by")
+    one = jobs.create(fields(pipeline, **dict.fromkeys(links, OTHER_UUID)))
+    assert [one[link] for link in links] == [[OTHER_UUID]] * 4
+
+
+def test_what_is_none_is_as_if_it_was_not_given(jobs: PipelineJobStore, pipeline: Document) -> None:
+    names = ("archive_system", "archive_patterns", "acted_on", "session")
+    job = jobs.create(fields(pipeline, **dict.fromkeys(names)))
+    assert [job[name] for name in names] == ["data-sd2e-community", [], [], None]
 
 
 def test_find_or_create_tells_whether_the_job_is_new(
