@@ -88,6 +88,12 @@ class TooLarge(ApiError):
     status = 413
 
 
+class UnsupportedMediaType(ApiError):
+    """The body is written in a way that is not read."""
+
+    status = 415
+
+
 class TooManyRequests(ApiError):
     """The sender has to wait."""
 

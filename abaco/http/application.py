@@ -26,6 +26,7 @@ from abaco.exceptions import (
     SettingsError,
     TooLarge,
     Unavailable,
+    UnsupportedMediaType,
 )
 from abaco.http import access, envelope, query
 from abaco.http.call import PUBLIC, Call, Endpoint, Reply, Subject
@@ -282,6 +283,10 @@ async def _take_body(call: Call) -> None:
     if call.endpoint.needs != PUBLIC and size:
         call.room = await call.gateway.bodies.take(call.sender, size)
     call.body = await _read_body(limits, call.receive, most)
+    encoding = call.headers.get("content-encoding", "").strip()
+    if call.body and not binary and encoding.lower() not in ("", "identity"):
+        error = f"The body is compressed (Content-Encoding: {encoding:.40}): send it as it is, without that header."
+        raise UnsupportedMediaType(error)
 
 
 async def _read_body(limits: Limits, receive: Receive, most: int) -> bytes:

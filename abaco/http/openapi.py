@@ -29,6 +29,7 @@ _ERRORS = {
     "408": "The body did not come in time.",
     "410": "The message that was waited for was dropped before it ran.",
     "413": "The body is too large.",
+    "415": "The body is compressed.",
     "421": "The gateway is not known by the name in the Host header.",
     "429": "Too many messages of this sender were refused: see Retry-After.",
     "431": "The head of the request is too large.",

@@ -55,6 +55,17 @@ def test_a_cloud_event_is_read_whatever_json_it_is_called(site: Site, content_ty
     assert site.data(job)["salsa"] == "verde"
 
 
+@pytest.mark.parametrize("value", [False, 0, 0.0, [], True, "false"])
+def test_a_value_that_is_false_is_kept_as_what_it_is(site: Site, value: Any) -> None:
+    job = site.job()
+
+    reply = post(f"{site.callback(job)}&event=run", value, "application/json")
+
+    assert (reply.status_code, reply.json()["state"]) == (200, "RUNNING")
+    kept = site.data(job)["value"]
+    assert (kept, type(kept)) == (value, type(value))
+
+
 def test_many_documents_in_one_post_are_refused(site: Site) -> None:
     reply = post(site.messages, [job_event(site.job())], "application/cloudevents-batch+json")
 

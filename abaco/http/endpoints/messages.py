@@ -277,8 +277,14 @@ def _interpret(call: Call) -> _Body:
         return _by_its_looks(call, strict=strict)
     if not call.text.strip() or call.content in (None, ""):
         raise BadRequest(_NOT_A_MESSAGE)
-    declared = JSON if call.content and (strict or not isinstance(call.content, str)) else TEXT
-    return _Body(_encode(_repr(call.content)), declared, call.content)
+    # Abaco asks whether the value is true
+    is_json = bool(call.content) if strict else not _is_text(call.content)
+    return _Body(_encode(_repr(call.content)), JSON if is_json else TEXT, call.content)
+
+
+def _is_text(content: Any) -> bool:
+    """Tell whether a JSON value is handed over as text; an empty object is, as Abaco has it."""
+    return isinstance(content, str) or content == {}
 
 
 def _named(call: Call, kind: str) -> Any:

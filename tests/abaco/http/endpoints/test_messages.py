@@ -73,6 +73,10 @@ def test_a_message_that_has_the_name_message_is_a_text(
         ("[1, [2.5]]", [1, [2.5]], "[1, [2.5]]"),
         ("5", 5, "5"),
         ("true", True, "True"),
+        ("false", False, "False"),
+        ("0", 0, "0"),
+        ("0.0", 0.0, "0.0"),
+        ("[]", [], "[]"),
         (' {"a": 1}\n', {"a": 1}, "{'a': 1}"),
     ],
 )
@@ -110,6 +114,24 @@ def test_an_empty_object_is_a_text(ada: Client, teller: str, kind: str) -> None:
     shown, environment = ada.told(teller, **typed("{}", kind))
     assert shown == {}
     assert (environment["MSG"], environment["_abaco_Content_Type"]) == ("{}", TEXT)
+
+
+def test_a_compressed_body_is_refused(ada: Client, teller: str) -> None:
+    for encoding, status in (("gzip", 415), ("br, gzip", 415), ("Identity", 200), ("", 200)):
+        request = typed('{"a": 1}', JSON)
+        request["headers"]["Content-Encoding"] = encoding
+        reply = ada.post(f"/{teller}/messages", **request)
+        assert reply.status_code == status
+        if status == 415:
+            assert reply.json()["message"] == (
+                f"The body is compressed (Content-Encoding: {encoding}): send it as it is, without that header."
+            )
+    # which is passed on as it comes
+    request = {
+        "content": b"\x1f\x8b",
+        "headers": {"Content-Type": BINARY, "Content-Encoding": "gzip"},
+    }
+    assert ada.post(f"/{teller}/messages", **request).status_code == 200
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff\xfe", b'{"message": "not looked at"}', b""])
