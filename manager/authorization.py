@@ -8,7 +8,7 @@ from datacatalog.linkedstores.pipelinejob import UnknownJob
 from datacatalog.linkedstores.pipelinejob.fsm import TRANSITIONS
 from datacatalog.tokens import digest
 from manager.exceptions import NotAuthorized
-from manager.schemas import CREATE, DELETE, FORWARDED
+from manager.schemas import AGAVE, ALOE, CREATE, DELETE, FORWARDED, LINEAGE, TAPIS
 from manager.settings import section_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 JOB, ADMIN, TRUSTED, BEARER, NONCE = "job", "admin", "trusted", "bearer", "nonce"
+_PLACES = {
+    **dict.fromkeys((ALOE, AGAVE, TAPIS), "the URL (the parameter 'token')"),
+    LINEAGE: "the facet pipelinejobs_job of the run, or the URL",
+}
+"""Where the token of a message is looked for; else in its body, and in the URL."""
 _NO_JOB: StoredJob = {"uuid": "", "_admin": None, "_salt": ""}
 
 
@@ -138,7 +143,8 @@ def _may_change(
     if not message.token:
         if _is_trusted(rx):
             return TRUSTED
-        text = f"{message.subject}: 'token' is missing: add the job's token to the body or the URL"
+        where = _PLACES.get(message.kind, "the body or the URL")
+        text = f"{message.subject}: 'token' is missing: add the job's token to {where}"
         raise NotAuthorized(text)
     if not own:
         raise NotAuthorized(unknown(message))

@@ -160,7 +160,7 @@ def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery
         (
             ALOE_POST,
             {"uuid": UNKNOWN_JOB, "x-nonce": "SD2E_any"},
-            "run event: 'token' is missing: add the job's token to the body or the URL",
+            "run event: 'token' is missing: add the job's token to the URL (the parameter 'token')",
             "not_authorized",
         ),
     ],

@@ -19,8 +19,10 @@ from tests.actor import (
     UNKNOWN_JOB,
     Actor,
     Reply,
+    cloud_event,
     job_event,
     run_event,
+    tapis,
     url,
     without,
 )
@@ -256,13 +258,23 @@ def test_the_jobs_own_token_is_not_enough_to_reset(actor: Actor, job: Document, 
     )
 
 
-def test_without_a_token_the_line_says_what_to_add(actor: Actor, job: Document) -> None:
-    reply = actor.send({"uuid": job["uuid"], "name": "finish"})
-
-    assert (
-        reply.error
-        == "finish event: 'token' is missing: add the job's token to the body or the URL"
-    )
+def test_without_a_token_the_line_says_where_to_add_it(actor: Actor, job: Document) -> None:
+    ours = {"uuid": job["uuid"], "name": "run"}
+    bodies: list[tuple[dict[str, Any], str]] = [
+        (ours, "the body or the URL"),
+        ({"a": 1}, "the body or the URL"),
+        (without(job_event(job), "token"), "the body or the URL"),
+        (run_event(None), "the facet pipelinejobs_job of the run, or the URL"),
+        *(
+            ({**body, "token": job["_update_token"]}, "the URL (the parameter 'token')")
+            for body in (ALOE_POST, AGAVE_POST, tapis(), cloud_event(tapis()))
+        ),
+    ]
+    for body, place in bodies:
+        named = {"uuid": job["uuid"], "event": "run"} if body == {"a": 1} else {"uuid": job["uuid"]}
+        assert actor.send(body, named).error == (
+            f"run event: 'token' is missing: add the job's token to {place}"
+        )
 
 
 def test_a_create_that_is_refused_says_how_it_would_be_allowed(actor: Actor, job: Document) -> None:
