@@ -40,18 +40,24 @@ def explain(rx: Reactor, value: Any) -> str:
         return f"{_subject(kind, value)}: {problem}"
     if event_parameter is not None:
         return "event: the URL parameter 'uuid' is missing: add the job's uuid"
-    if rx.environ.get("uuid"):
+    has_uuid = bool(rx.environ.get("uuid"))
+    if has_uuid and (value is None or isinstance(value, dict)):
         return (
             "event: 'name' is missing: add it to the body, or to the URL one of name, event, status"
         )
     if value is None:
         return 'the message is empty: send an event such as {"uuid": …, "name": "run", "token": …}'
+    if isinstance(value, list) and any(
+        isinstance(each, dict) and "specversion" in each for each in value
+    ):
+        return "the message is a batch of events: post them one by one"
+    named = "no event: add one of name, event, status" if has_uuid else "no job and event"
     if isinstance(value, str):
         place = strictjson.locate(value)
         reason = f" ({place})" if place else ""
-        return f"the message is not valid JSON{reason}, and the URL names no job and event"
+        return f"the message is not valid JSON{reason}, and the URL names {named}"
     if not isinstance(value, dict):
-        return f"the message is {_type(value)}, not an object, and the URL names no job and event"
+        return f"the message is {_type(value)}, not an object, and the URL names {named}"
     return "the message is of no known kind: see message.jsonschema for what it may have"
 
 
@@ -66,7 +72,7 @@ def _nearest(body: dict[str, Any]) -> str | None:
         (CREATE, ("pipeline_uuid", "archive_path")),
         (ALOE, ("tenantId", "tenantQueue")),
         (AGAVE, ("appId", "executionSystem", "archiveSystem", "archivePath")),
-        (TAPIS, ("eventUuid", "deliveryTarget")),
+        (TAPIS, ("eventUuid", "deliveryTarget", "subscriptionName")),
         (_cloud_event_of(body), ("specversion",)),
         (LINEAGE, ("eventType", "eventTime")),
         (EVENT, ("name", "uuid", "token")),

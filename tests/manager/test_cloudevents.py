@@ -302,4 +302,4 @@ def test_data_over_a_mebibyte_is_refused(actor: Actor, job: Document) -> None:
 def test_several_events_in_one_document_are_refused(actor: Actor, job: Document) -> None:
     reply = actor.send([job_event(job)])
 
-    assert reply.error.startswith("the message is an array, not an object")
+    assert reply.error == "the message is a batch of events: post them one by one"

@@ -39,6 +39,7 @@ KEYS = {
     "event": "uuid, name, data, token",
     "delete": "uuid, action, force, token",
 }
+BATCH = "the message is a batch of events: post them one by one"
 NO_NAME = "Expecting property name enclosed in double quotes"
 MALFORMED: list[tuple[Any, dict[str, str], str]] = [
     # kind 1
@@ -191,6 +192,23 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
         f"run event: the URL parameter 'uuid' is '{UNKNOWN_PIPELINE}', not the uuid of a job (107…)",
     ),
     # no kind
+    *(
+        (body, URL, f"{problem}, and the URL names no event: add one of name, event, status")
+        for body, problem in (
+            ([1], "the message is an array, not an object"),
+            ("5", "the message is a number, not an object"),
+            ("False", "the message is true or false, not an object"),
+            (
+                "done",
+                "the message is not valid JSON (Expecting value at line 1 column 1, where 'd' is)",
+            ),
+        )
+    ),
+    *(([job_event({**EVENT, "_update_token": ""})], parameters, BATCH) for parameters in ({}, URL)),
+    *(
+        (without(tapis(), "eventUuid", *more), URL, "TapisJobsNotification: 'eventUuid' is missing")
+        for more in ((), ("deliveryTarget",), ("deliveryTarget", "uuid"))
+    ),
     (
         "",
         {},
