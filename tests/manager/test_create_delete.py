@@ -252,6 +252,18 @@ def test_a_job_that_could_never_be_indexed_is_not_created(
     assert actor.dump() == before
 
 
+def test_an_archive_path_is_not_a_uri(actor: Actor, pipeline: Document) -> None:
+    before = actor.dump()
+
+    reply = actor.send(create(pipeline, archive_path="agave://data-tacos/a"))
+
+    assert (reply.kind, reply.error) == (
+        "invalid_message",
+        "create action: 'archive_path' is the URI 'agave://data-tacos/a': give its path, and its system as 'archive_system'",
+    )
+    assert actor.dump() == before
+
+
 def test_the_session_of_a_job_is_that_of_its_sender(actor: Actor, pipeline: Document) -> None:
     reply = actor.send(create(pipeline), {"x_session": "mild-otter"})
 

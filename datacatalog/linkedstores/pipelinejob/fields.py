@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from datacatalog import paths
 from datacatalog.linkedstores.pipelinejob.exceptions import JobCreateFailure
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ LINKS = ("generated_by", "child_of", "acted_on", "acted_using")
 _LISTS = (*LINKS, "archive_patterns", "product_patterns")
 _TEXTS = ("archive_path", "archive_system")
 _OPTIONAL_TEXTS = ("session", "agent", "task")
+_URI = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _NAMES = (*_TEXTS, *_LISTS, *_OPTIONAL_TEXTS)
 
 
@@ -21,8 +24,11 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Its data may be any JSON.
 
+    Args:
+        given: with an archive path.
+
     Raises:
-        JobCreateFailure: a field is of the wrong type.
+        JobCreateFailure: a field is of the wrong type, or the archive path a URI.
     """
     fields = {
         name: value for name, value in given.items() if value is not None or name not in _NAMES
@@ -36,7 +42,23 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     problem = wrong(fields, _NAMES)
     if problem is not None:
         raise JobCreateFailure(problem)
+    fields["archive_path"] = archive_path(fields["archive_path"])
     return fields
+
+
+def archive_path(given: object) -> str:
+    """Return the archive path of a new job; one that is not absolute is below `/products/v2`.
+
+    Raises:
+        JobCreateFailure: it is not a string, or is a URI.
+    """
+    problem = wrong({"archive_path": given}, ("archive_path",))
+    path = str(given)
+    if problem is None and _URI.match(path):
+        problem = f"'archive_path' is the URI {path!r:.80}: give its path, and its system as 'archive_system'"
+    if problem is not None:
+        raise JobCreateFailure(problem)
+    return paths.absolute(path, paths.PRODUCTS)
 
 
 def wrong(fields: Mapping[str, Any], names: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pymongo.errors import DuplicateKeyError
 
-from datacatalog import documents, paths
+from datacatalog import documents
 from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.pipelinejob import history, lives
@@ -116,7 +116,6 @@ class PipelineJobStore(AppendingStore):
         # the original makes it of what is given, so that one parent is not a list of one
         uuid = self.get_typeduuid({"child_of": [], **given})
         given = {**checked(given), "uuid": uuid}
-        given["archive_path"] = paths.absolute(given["archive_path"], paths.PRODUCTS)
         contention = Contention(f"create of job {given['uuid']}")
         while (existing := self.coll.find_one({"uuid": given["uuid"]})) is None:
             created = self._insert(given, pipeline_uuid, owner, execution_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datacatalog import paths
 from datacatalog.identifiers import abaco, agave, interestinganimal, typeduuid
 from datacatalog.linkedstores.basestore.store import warn_of_unused
+from datacatalog.linkedstores.pipelinejob import fields
 from datacatalog.linkedstores.pipelinejob.reader import serialize
 from datacatalog.managers.pipelinejobs import archive, sources
 from datacatalog.managers.pipelinejobs.callback import (
@@ -60,7 +61,7 @@ class ManagedPipelineJob(JobEvents):
         others: are not used; a warning names them.
 
     Raises:
-        ManagedPipelineJobError: there is no such pipeline.
+        ManagedPipelineJobError: there is no such pipeline, or the archive path is a URI.
         InvalidRequest: the patterns are something else than requests.
         ValueError: what the job is about cannot be resolved.
     """
@@ -317,7 +318,8 @@ class ManagedPipelineJob(JobEvents):
 
     def _make_archive_path(self) -> str:
         if self._given_path:
-            return paths.absolute(self._given_path, PRODUCTS)
+            with managed():
+                return fields.archive_path(self._given_path)
         parents, content = ":".join(self.child_of), self.serialize_data()
         hashids = [
             typeduuid.uuid_to_hashid(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from datacatalog.linkedstores.pipelinejob import (
     UnknownPipeline,
 )
 from datacatalog.mongo import Db, Document
+from datacatalog.paths import PRODUCTS
 from tests.datacatalog.conftest import OTHER_UUID, Send
 from tests.datacatalog.jobs import LIFE, PATH, audit, date_of, fields, stored
 from tests.datacatalog.vectors import VECTORS, cases, check
@@ -225,6 +227,26 @@ def test_a_field_of_the_wrong_type_is_named(
     kind = type(value).__name__
     assert str(refused.value) == f"'{field}' is {value!r} ({kind}), and has to be {wanted}"
     assert db["jobs"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("uri", ["agave://data-tacos/a", " s3://bucket/a", "HTTPS://x.org/a"])
+def test_an_archive_path_that_is_a_uri_is_refused(
+    uri: str, jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    problem = (
+        f"'archive_path' is the URI {uri!r}: give its path, and its system as 'archive_system'"
+    )
+    with pytest.raises(JobCreateFailure, match=f"^{re.escape(problem)}$"):
+        jobs.create(fields(pipeline, archive_path=uri))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("a/b", f"{PRODUCTS}/a/b"), ("/a:/b", "/a:/b"), ("a:b", f"{PRODUCTS}/a:b")]
+)
+def test_an_archive_path_that_is_not_absolute_is_below_the_products(
+    given: str, kept: str, jobs: PipelineJobStore, pipeline: Document
+) -> None:
+    assert jobs.create(fields(pipeline, archive_path=given))["archive_path"] == kept
 
 
 def test_one_link_is_stored_as_a_list(jobs: PipelineJobStore, pipeline: Document) -> None:

@@ -468,6 +468,12 @@ def test_load_takes_over_a_job(make: Make, managed: ManagedPipelineJob) -> None:
     assert job.run()["state"] == "RUNNING"
 
 
+@pytest.mark.parametrize("path", ["agave://data-sd2e-community/products/v2/a", 5])
+def test_an_archive_path_that_is_none_is_refused(path: Any, make: Make) -> None:
+    with pytest.raises(ManagedPipelineJobError, match=r"^'archive_path' is "):
+        make(archive_path=path)
+
+
 def test_what_its_giver_changes_later_in_the_data_is_not_the_jobs(make: Make) -> None:
     data: dict[str, Any] = {"salsa": {"hot": True}}
     job = make(data=data)
