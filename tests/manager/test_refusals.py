@@ -127,6 +127,11 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
         {},
         "create action: 'archive_path' is ' ', expected: a path on the archive system; one that is not absolute is below /products/v2",
     ),
+    (
+        {**CREATE, "archive_path": 5},
+        {},
+        "create action: 'archive_path' is a number, expected: string",
+    ),
     ({**CREATE, "data": []}, {}, "create action: 'data' is an array, expected: object"),
     ({**CREATE, "data": None}, {}, "create action: 'data' is null, expected: object"),
     ({**CREATE, "session": 5}, {}, "create action: 'session' is a number, expected: string"),
