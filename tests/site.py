@@ -64,9 +64,10 @@ class Site:
             self.nonce = ada.result("POST", f"/{self.actor}/nonces", json=level)["id"]
         return self
 
-    def job(self) -> Document:
-        """Make a job, with its token as `_update_token`."""
-        return self.jobs.create(fields(self._pipeline, data={"number": next(self._numbers)}))
+    def job(self, **more: Any) -> Document:
+        """Make a job, perhaps with more fields, with its token as `_update_token`."""
+        data = {"number": next(self._numbers)}
+        return self.jobs.create(fields(self._pipeline, data=data, **more))
 
     def callback(self, job: Document) -> str:
         """Return the callback of a job."""

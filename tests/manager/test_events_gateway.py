@@ -18,6 +18,7 @@ from openlineage.client.event_v2 import Job as LineageJob
 from local.database import Server
 from tests.abaco.running import SECONDS, eventually
 from tests.actor import job_event, run_event, without
+from tests.reliability.running import IMAGE
 from tests.site import Site, running_site
 
 
@@ -64,6 +65,27 @@ def test_a_value_that_is_false_is_kept_as_what_it_is(site: Site, value: Any) -> 
     assert (reply.status_code, reply.json()["state"]) == (200, "RUNNING")
     kept = site.data(job)["value"]
     assert (kept, type(kept)) == (value, type(value))
+
+
+@pytest.mark.parametrize("token", [False, True], ids=["without a token", "with a token"])
+def test_outputs_that_nobody_can_get_at_hold_up_no_later_event(site: Site, token: bool) -> None:
+    """As with `make up`, whose gateway has no files API: it answers 404."""
+    with site.gateway.client("ada") as ada:
+        ada.result(
+            "PUT", f"/{site.actor}", json={"image": IMAGE, "token": token, "stateless": True}
+        )
+    job = site.job(archive_patterns=[{"patterns": [r"\.csv$"], "level": "1"}])
+    for name in ("run", "finish"):
+        post(f"{site.callback(job)}&event={name}", {}, "application/json")
+
+    reply = post(f"{site.callback(job)}&event=index", {}, "application/json")
+
+    assert reply.status_code == 200
+    assert reply.json()["kind"] == ("invalid_message" if token else "invalid_settings")
+    assert "set CATALOG_LOCAL_STORAGE=data-sd2e-community=/folder" in reply.json()["error"]
+    last = "fail" if token else "retire"
+    assert post(f"{site.callback(job)}&event={last}", {}, "application/json").status_code == 200
+    assert site.events(job)[-1] == last
 
 
 def test_many_documents_in_one_post_are_refused(site: Site) -> None:
