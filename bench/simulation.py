@@ -32,7 +32,7 @@ MAX_BUSY = 0.7
 WORKERS_OF_A_NODE = 8
 NODE_CORES = 4
 DATABASE_CORES = 64
-GATEWAY_CONNECTIONS = 66
+GATEWAY_CONNECTIONS = 67
 """At most: those of `abaco.store.database`, one that listens and one that keeps the lock of whoever leads."""
 _QUANTUM = 0.001
 """After which a processor goes on with another process."""

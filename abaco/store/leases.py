@@ -310,6 +310,14 @@ def held(tx: Connection) -> Record:
     return one(tx, query, Record) or {}
 
 
+def is_any_good(tx: Connection) -> bool:
+    """Tell whether any execution has a holder whose lease has not run out."""
+    query = select(executions.c.id).where(
+        executions.c.status == store.RUNNING, executions.c.lease >= _NOW
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def held_by(tx: Connection, node_id: str) -> int:
     """Return how many executions a node holds."""
     query = (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from abaco.store.database import Database
 
 ONLY_GATEWAY = 0x6162_6163_0001
-"""Of the gateway whose workers live in its own process: there is one."""
+"""Of the gateway whose workers live in its own process, or shared by the gateways and nodes of a fleet."""
 LEADER = 0x6162_6163_0002
 """Of the gateway, among several, that does what only one may do."""
 SWEEPER = 0x6162_6163_0003
@@ -30,23 +30,25 @@ def take_within(tx: Connection, number: int) -> bool:
 
 
 def is_free(tx: Connection, number: int) -> bool:
-    """Tell whether no process has a lock; any number may ask that at the same time."""
+    """Tell whether no process has a lock for itself; any number may share it, and ask at the same time."""
     return bool(tx.scalar(select(func.pg_try_advisory_xact_lock_shared(number))))
 
 
 class Lock:
-    """A lock that one process has at a time; it is lost with the connection.
+    """A lock that one process has at a time, or several that share it; it is lost with the connection.
 
     SQLite has none: whoever uses its file locks the folder.
 
     Args:
         database: of the platform.
         number: of the lock.
+        shared: whether others may share it.
     """
 
-    def __init__(self, database: Database, number: int) -> None:
+    def __init__(self, database: Database, number: int, *, shared: bool = False) -> None:
         self._database = database
         self._number = number
+        self._try = func.pg_try_advisory_lock_shared if shared else func.pg_try_advisory_lock
         self._connection: Connection | None = None
 
     def take(self) -> bool:
@@ -62,7 +64,7 @@ class Lock:
         connection = self._database.own_connection()
         with contextlib.ExitStack() as stack:
             stack.callback(connection.close)
-            taken = bool(connection.scalar(select(func.pg_try_advisory_lock(self._number))))
+            taken = bool(connection.scalar(select(self._try(self._number))))
             if taken:
                 stack.pop_all()
                 self._connection = connection

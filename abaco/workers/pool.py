@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco.exceptions import ServerError, SettingsError
 from abaco.settings import load_images
-from abaco.store import actors, executions, locks
+from abaco.store import actors, executions, leases, locks
 from abaco.workers import scaling, statuses, threads
 from abaco.workers.admission import NotAdmitted
 from abaco.workers.container_maker import ContainerMaker
@@ -81,11 +81,13 @@ class Pool:
         An actor that was being deleted is gone then.
 
         Raises:
-            ServerError: another gateway uses the database.
+            ServerError: another gateway uses the database, or a fleet does.
         """
-        if not await threads.run(self._only.take):
+        others = await threads.run(self._others)
+        if others:
+            await threads.run(self._only.release)
             message = (
-                "another gateway is using the platform's database: stop it, or let several share it "
+                f"{others} using the platform's database: stop it, or let several share it "
                 "(engine in the configuration, see docs/fleet.md)"
             )
             raise ServerError(message)
@@ -324,6 +326,18 @@ class Pool:
             self.mailboxes.deliver(linked)
 
     # What is done with the database and files, in threads
+
+    def _others(self) -> str:
+        """Return who else uses the database, if anybody does."""
+        taken = self._only.take()
+        if not self.database.is_shared:
+            return ""
+        with self.database.read() as tx:
+            if not taken:
+                is_fleet = locks.is_free(tx, locks.ONLY_GATEWAY)
+                return "a fleet of gateways and nodes is" if is_fleet else "another gateway is"
+            # a node that was killed leaves processes that end what they run
+            return "a process of a node is still" if leases.is_any_good(tx) else ""
 
     def _recover(self) -> tuple[list[Actor], Iterable[Queued]]:
         ended = end_left(GATEWAY, prefix(self.data)) + self._containers.remove_left()

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock
-from abaco.exceptions import ServerError, SettingsError
+from abaco.exceptions import SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions, leases, locks, nodes, notices, tables
 from abaco.store.writer import Writer
 from abaco.workers import statuses, threads
 from abaco.workers.admission import NotAdmitted
 from abaco.workers.fleet.bell import RUN, Bell, Ring
+from abaco.workers.fleet.membership import Membership
 from abaco.workers.fleet.sweeper import Sweeper
 from abaco.workers.pool import STOPPED
 from abaco.workers.protocol import Ahead, Counts, Outcome, Waiting, WorkerFacts
@@ -67,6 +68,7 @@ class Fleet:
         self._bell = Bell(settings.broker)
         self._waiting = Waiting()
         self._leader = locks.Lock(database, locks.LEADER)
+        self._membership = Membership(database)
         self._sweeper = Sweeper(database, self._bell, api_server, settings.limits.log_seconds)
         self._listener = notices.Listener(database, self._hear)
         self._images: Mapping[str, Image] = {}
@@ -78,10 +80,9 @@ class Fleet:
         Raises:
             ServerError: a gateway that runs messages itself uses the database.
         """
-        if await threads.run(self._is_run_alone):
-            message = "a gateway with engine: local is using the platform's database: stop it first"
-            raise ServerError(message)
+        await threads.run(self._membership.begin)
         self._listener.start()
+        self._begin(self._repeat(lambda: threads.run(self._membership.keep), _SWEEP_SECONDS))
         self._begin(self._repeat(lambda: threads.run(self._sweeper.sweep), _SWEEP_SECONDS))
         self._begin(self._repeat(self._look, _LOOK_SECONDS))
 
@@ -97,6 +98,7 @@ class Fleet:
             self._listener.stop,
             self._bell.close,
             self._leader.release,
+            self._membership.end,
         ):
             await threads.run(end)
 
@@ -265,10 +267,6 @@ class Fleet:
             await self._guarded(work())
 
     # What is done with the database, in threads
-
-    def _is_run_alone(self) -> bool:
-        with self._database.read() as tx:
-            return not locks.is_free(tx, locks.ONLY_GATEWAY)
 
     async def _deliver(self, accepted: Accepted) -> None:
         actor_id = accepted.submission.actor_id

@@ -32,6 +32,7 @@ from abaco.workers.container_labels import EXECUTION_LABEL, FENCE_LABEL
 from abaco.workers.container_maker import ContainerMaker
 from abaco.workers.environment import GATEWAY
 from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
+from abaco.workers.fleet.membership import Membership
 from abaco.workers.fleet.sweeper import Sweeper
 from abaco.workers.processes import end_left
 from abaco.workers.workspace import prefix, remove_left
@@ -64,7 +65,8 @@ def work(
         show: prints a line.
 
     Raises:
-        ServerError: the port or the data folder is in use, or the processes end.
+        ServerError: the port or the data folder is in use, a gateway runs the messages of the
+            database by itself, or the processes end.
         SettingsError: the configuration is not of a fleet, or the database cannot be used.
     """
     if settings.engine != CELERY:
@@ -79,7 +81,10 @@ def work(
             remove_left(settings.data)
             database = Database(settings.database)
             stack.callback(database.close)
-            node = stack.enter_context(Node(settings, database, queues, concurrency))
+            membership = Membership(database)
+            stack.callback(membership.end)
+            membership.begin()
+            node = stack.enter_context(Node(settings, database, queues, concurrency, membership))
             show(f"The node {node.id} is at http://{settings.host}:{node.port}/metrics")
             node.serve(stop)
     except SQLAlchemyError as error:
@@ -97,10 +102,16 @@ class Node:
         database: of the platform.
         queues: of actors.
         concurrency: the number of processes.
+        membership: of the fleet.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, queues: Sequence[str], concurrency: int
+        self,
+        settings: Settings,
+        database: Database,
+        queues: Sequence[str],
+        concurrency: int,
+        membership: Membership,
     ) -> None:
         self.id = identifiers.new()
         self.port = 0
@@ -108,6 +119,7 @@ class Node:
         self._database = database
         self._queues = list(queues)
         self._concurrency = concurrency
+        self._membership = membership
         self._draining = False
         self._changed = threading.Event()
         self._stack = contextlib.ExitStack()
@@ -156,6 +168,7 @@ class Node:
                 if self._guarded(self._listen):
                     looked = time.monotonic()
                 self._guarded(self._remove_containers)
+            self._guarded(self._membership.keep)
             self._guarded(self._beat)
             self._guarded(self._sweeper.sweep)
         stop.clear()
@@ -168,6 +181,7 @@ class Node:
         _logger.info("the node takes no further message, and ends when those that run have")
         self._celery.send_signal(signal.SIGTERM)
         while self._celery.poll() is None and time.monotonic() < deadline:
+            self._guarded(self._membership.keep)
             self._guarded(self._beat)
             if stop.wait(_TICK_SECONDS / 4):
                 # told twice: what runs goes back into the mailboxes

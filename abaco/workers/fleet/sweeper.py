@@ -58,6 +58,9 @@ class Sweeper:
             # not longer than that: who sweeps may be cut off, too
             if not locks.take_within(tx, locks.SWEEPER):
                 return
+            if not locks.is_free(tx, locks.ONLY_GATEWAY):
+                # what it runs has no lease, and a holder nevertheless
+                return
             for lost in leases.expired(tx):
                 self._settle(tx, lost, events)
             nodes.forget_silent(tx)
