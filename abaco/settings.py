@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -41,6 +43,15 @@ _COUNT = {"type": "integer", "minimum": 1}
 _EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
 _YEAR = 366 * 86_400
+_BROKER = "^amqps?://"
+_POSTGRES = "postgresql+psycopg://"
+_ENCODED = "with @ / # : ? ; % in its password percent-encoded, %40 for @"
+_SECRET = {
+    "broker": f"give the amqp:// URL of a RabbitMQ, {_ENCODED}",
+    "database": f"give a {_POSTGRES} URL, {_ENCODED}",
+    "jwt": "",
+}
+"""Keys whose values are not shown, since they may hold passwords and keys, and what to do about them."""
 _FUNCTION = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
 
@@ -76,7 +87,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "data": _TEXT,
         "database": _TEXT,
         "engine": {"enum": list(ENGINES)},
-        "broker": {"type": "string", "pattern": "^amqps?://"},
+        "broker": {"type": "string", "pattern": _BROKER},
         "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
         "images": _TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
@@ -333,7 +344,7 @@ class Settings:
 
     file: Path
     data: Path
-    database: str
+    database: str = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
     hosts: tuple[str, ...] = ()
@@ -343,7 +354,7 @@ class Settings:
     strict_messages: bool = False
     case: str = CAMEL
     engine: str = LOCAL
-    broker: str = ""
+    broker: str = field(default="", repr=False)
     images_files: tuple[Path, ...] = (Path("images.yml"),)
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -388,6 +399,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
         containers=_containers(content.get("containers", {"engine": NONE})),
         **plain,
     )
+    _check_urls(settings)
     if settings.engine == CELERY:
         _check_fleet(settings)
     return settings
@@ -406,10 +418,27 @@ _PLAIN = (
 )
 
 
+def _check_urls(settings: Settings) -> None:
+    """Refuse URLs in which a part of a password would be taken for something else, and shown."""
+    for url in filter(None, settings.broker.split(";")):
+        try:
+            found = urlsplit(url)
+            _ = found.port
+        except ValueError:
+            is_good = False
+        else:
+            rest = (found.path, found.query, found.fragment)
+            is_good = not re.search("[@#]", "".join(rest)) and bool(re.search(_BROKER, url))
+        if not is_good:
+            raise _hidden(settings.file, "broker")
+    if settings.database.startswith("postgres") and not settings.database.startswith(_POSTGRES):
+        raise _hidden(settings.file, "database")
+
+
 def _check_fleet(settings: Settings) -> None:
     """Check that what several machines share is there for all of them."""
     lacking = {
-        "database": ("a postgresql+psycopg:// URL", settings.database.startswith("postgresql")),
+        "database": (f"a {_POSTGRES} URL", settings.database.startswith(_POSTGRES)),
         "broker": ("the amqp:// URL of a RabbitMQ", bool(settings.broker)),
         "public_url": (
             "the URL at which actors on any machine reach it",
@@ -551,7 +580,18 @@ def _check(schema: dict[str, Any], content: dict[str, Any], file: Path) -> None:
     if error is None:
         return
     place = ".".join(str(part) for part in error.absolute_path) or "the file"
-    # a value under `jwt` may be a key
-    reason = "cannot be used" if "jwt" in error.absolute_path else error.message
+    for key in _SECRET:
+        if key in error.absolute_path:
+            raise _hidden(file, place, key)
+    reason = error.message
+    if error.validator == "type" and isinstance(error.instance, dict | list):
+        # one of them may be below
+        reason = f"is not of type {error.validator_value!r}"
     message = f"{file}: {place}: {reason:.300}"
     raise SettingsError(message)
+
+
+def _hidden(file: Path, place: str, key: str = "") -> SettingsError:
+    """Return the error of a value that is not shown."""
+    remedy = _SECRET[key or place]
+    return SettingsError(": ".join(filter(None, (str(file), place, "cannot be used", remedy))))

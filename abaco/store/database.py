@@ -23,7 +23,7 @@ from abaco.store.writer import IDLE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 _CHANGED = "changed"
 """What is noted at a connection whose transaction changes a source of what is known."""
@@ -56,7 +56,7 @@ _CLIENT_OPTIONS = {
 """Whoever is cut off from PostgreSQL finds that out within some seconds, too."""
 _MIGRATION = 0x6162_6163_0000
 """The lock of whoever makes or changes the tables."""
-
+_UNUSABLE = "the platform's database cannot be used"
 
 _CHANGE_NOTHING = Statement(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
 
@@ -114,7 +114,7 @@ class Database:
         self._written = -CHECK_SECONDS
         self.known = Known(self.read)
         try:
-            self.engine = _engine(url)
+            self.engine = _engine(_parsed(url))
             try:
                 self._migrate()
             except BaseException:  # whatever it is, it goes on after the connections are closed
@@ -220,17 +220,44 @@ def _version(connection: Connection) -> str | None:
 
 
 def explain(url: str, error: Exception) -> str:
-    """Return one line that says what is wrong with a database, without its password."""
+    """Return one line that says what is wrong with a database, without user, password and options."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    found = _parsed(url)
+    shown = found
+    if not _is_file(found):
+        shown = sqlalchemy.URL.create(
+            found.drivername, host=found.host, port=found.port, database=found.database
+        )
+    return f"{_UNUSABLE}: {reason} ({shown})"
+
+
+def _parsed(url: str) -> URL:
+    """Return the parts of a URL.
+
+    Raises:
+        SettingsError: it has none, or a part of the password would be taken for the host or the port.
+    """
     try:
-        shown = sqlalchemy.make_url(url).render_as_string()
-    except sqlalchemy.exc.ArgumentError:
-        shown = "the value of database in the configuration"
-    return f"the platform's database cannot be used: {reason} ({shown})"
+        found = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        found = None
+    if found is None or (not _is_file(found) and url.count("@") > 1):
+        message = (
+            f"{_UNUSABLE}: the value of database in the configuration is not a URL such as "
+            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, with @ / # : ? % in the password "
+            "percent-encoded, %40 for @"
+        )
+        # what it is caused by shows the value
+        raise SettingsError(message) from None
+    return found
 
 
-def _engine(url: str) -> Engine:
-    is_file = url.startswith("sqlite")
+def _is_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _engine(url: URL) -> Engine:
+    is_file = _is_file(url)
     engine = sqlalchemy.create_engine(
         url,
         connect_args={} if is_file else dict(_CLIENT_OPTIONS),

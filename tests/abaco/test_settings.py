@@ -84,6 +84,22 @@ def test_the_command_line_wins(file: Path) -> None:
         (tenant("{algorithm: HS256, key_file: nowhere}"), "nowhere cannot be read"),
         (tenant(f"{{algorithm: RS256, key: {SECRET}}}"), "RS256, which needs a public key in PEM"),
         (tenant("{algorithm: HS256, key_file: ca.pem}"), "HS256, which needs a secret, not a PEM"),
+        (
+            f"tenants: {{SD2E: [{{jwt: {SECRET}}}]}}",
+            "tenants.SD2E: is not of type ['object', 'null']",
+        ),
+        (f"broker: rabbitmq://abaco:{SECRET}@h//", "broker: cannot be used: give the amqp:// URL"),
+        (f"broker: [{SECRET}]", "broker: cannot be used: give the amqp:// URL"),
+        (f"broker: amqp://abaco:{SECRET}/x@h//", "; % in its password percent-encoded"),
+        (f"broker: amqp://abaco:1/{SECRET}@h//", "broker: cannot be used"),
+        (f"broker: 'amqp://abaco:1#{SECRET}@h//'", "broker: cannot be used"),
+        (f"broker: amqp://abaco:a@1?{SECRET}@h//", "broker: cannot be used"),
+        (f"broker: amqp://abaco:a;{SECRET}@h//", "broker: cannot be used"),
+        (f"broker: 'amqp://[{SECRET}@h//'", "broker: cannot be used"),
+        (f"broker: amqp://h:{SECRET}//", "broker: cannot be used"),
+        (f"database: [{SECRET}]", "database: cannot be used: give a postgresql+psycopg:// URL"),
+        (f"database: postgresql://abaco:{SECRET}@h/d", "give a postgresql+psycopg:// URL"),
+        (f"database: postgres://abaco:{SECRET}@h/d", "database: cannot be used"),
         ("[1]", "holds a list, not keys with values"),
         ("host: a: b", "line 1: not valid YAML"),
         ("port: 1\n\thost: b", "line 2: not valid YAML"),
@@ -131,6 +147,14 @@ def test_an_image_that_cannot_be_used_is_named(file: Path, content: str, reason:
         load_images(file)
     assert reason in str(raised.value)
     assert str(file) in str(raised.value)
+
+
+def test_a_broker_may_be_several_and_have_a_password_with_any_sign(file: Path) -> None:
+    url = f"amqp://abaco:%40%2F%23%3A{SECRET}@one.lan:5672//;amqps://abaco:b:c@two.lan/%2Fa"
+    file.write_text(f"broker: {url}\ndatabase: postgresql+psycopg://abaco:{SECRET}@h/d")
+    settings = load(file)
+    assert settings.broker == url
+    assert SECRET not in repr(settings)
 
 
 def test_images_are_read_again_when_their_file_has_changed(file: Path) -> None:

@@ -24,6 +24,7 @@ from abaco.store import migrations, tables
 from abaco.store.database import Database
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
+PSYCOPG = "postgresql+psycopg://"
 UNAVAILABLE = "The platform's database does not answer: try again later."
 
 
@@ -253,8 +254,15 @@ def test_a_database_that_another_program_holds_is_said(
     ("database", "reason"),
     [
         ("sqlite:////nowhere/at/all.db", "unable to open database file (sqlite:////nowhere"),
-        ("memory", "(the value of database in the configuration)"),
-        ("abacus://u:s3cret@host/d", "sqlalchemy.dialects:abacus (abacus://u:***@host/d)"),
+        ("memory", "the value of database in the configuration is not a URL such as"),
+        ("abacus://u:s3cret@host/d", "sqlalchemy.dialects:abacus (abacus://host/d)"),
+        ("abacus://h/d?password=s3cret", "sqlalchemy.dialects:abacus (abacus://h/d)"),
+        (f"{PSYCOPG}u:1@s3cret@127.0.0.1:9/d", "in the password percent-encoded"),
+        (f"{PSYCOPG}u:1@2/s3cret@127.0.0.1:9/d", "in the password percent-encoded"),
+        (f"{PSYCOPG}u:s3cret", "is not a URL such as postgresql+psycopg://USER:PASSWORD@HOST:PORT"),
+        (f"{PSYCOPG}u:1@127.0.0.1:s3cret/d", "is not a URL such as"),
+        (f"{PSYCOPG}u:s3cret%2F@127.0.0.1:9/d", "(postgresql+psycopg://127.0.0.1:9/d)"),
+        (f"{PSYCOPG}127.0.0.1:9/d?user=u&password=s3cret", "(postgresql+psycopg://127.0.0.1:9/d)"),
     ],
 )
 def test_a_database_that_is_not_there_is_said(
