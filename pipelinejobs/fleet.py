@@ -40,7 +40,9 @@ def examine() -> Iterator[Finding]:
     try:
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - only a fleet has Celery
 
-        from abaco.workers.fleet import condition  # noqa: PLC0415 - only a fleet has Celery
+        from abaco.store.database import explain  # noqa: PLC0415 - likewise
+        from abaco.workers.fleet import condition  # noqa: PLC0415 - likewise
+        from abaco.workers.fleet.bell import BrokerRefuses  # noqa: PLC0415 - likewise
     except ImportError as error:
         found = f"{error.name} is not installed"
         yield Finding("fleet", found, "pip install '.[fleet]'", is_bad=True)
@@ -48,8 +50,12 @@ def examine() -> Iterator[Finding]:
     try:
         seen = condition.look(settings)
     except (SettingsError, SQLAlchemyError) as error:
-        found = f"the database of the platform: {type(error).__name__}"
+        is_said = isinstance(error, SettingsError)
+        found = str(error) if is_said else explain(settings.database, error)
         yield Finding("fleet", found, "start PostgreSQL, or correct database", is_bad=True)
+    except BrokerRefuses as error:
+        remedy = f"correct broker in {gateway_settings.FILE_NAME}"
+        yield Finding("broker", str(error), remedy, is_bad=True)
     except OperationalError:
         found = "RabbitMQ does not answer"
         yield Finding("broker", found, "start it, or correct broker", is_bad=True)

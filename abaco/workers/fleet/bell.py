@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import celery
 import kombu
-from amqp.exceptions import ChannelError
+from amqp.exceptions import AccessRefused, ChannelError, NotAllowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,10 @@ _MAX_WAITING = 10_000
 """Rings of one actor that wait until they are published."""
 
 _logger = logging.getLogger(__name__)
+
+
+class BrokerRefuses(Exception):
+    """RabbitMQ does not let anybody in by the URL; the text says why, without the password."""
 
 
 class Ring(NamedTuple):
@@ -121,6 +125,8 @@ def application(broker: str) -> celery.Celery:
 
 _Work: TypeAlias = "Ring | Again | str"
 """What the bell does: it rings, or removes the queues of an actor with that id."""
+_KNOCK = ""
+"""Of no actor: it only connects."""
 
 
 class Turns:
@@ -185,10 +191,12 @@ class Bell:
 
     Args:
         broker: the URL of RabbitMQ.
+        source: what names it, for the log.
     """
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: str, source: str = "broker") -> None:
         self.app = application(broker)
+        self._source = source
         self._turns = Turns()
         self._producer: kombu.Producer | None = None
         self._is_away = False
@@ -196,6 +204,15 @@ class Bell:
         """the actors whose queues the broker has refused, which is said once"""
         self._thread = threading.Thread(target=self._run, name="abaco-bell", daemon=True)
         self._thread.start()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the broker did not answer last, so that what is rung for would be lost."""
+        return self._is_away
+
+    def knock(self) -> None:
+        """Find out soon whether the broker answers again."""
+        self._turns.put(_KNOCK, _KNOCK)
 
     def ring(self, ring: Ring) -> None:
         """Ring soon; where too much waits for the broker already, the sweeper rings later."""
@@ -243,7 +260,10 @@ class Bell:
             self._turns.drop(actor_id)
             return
         if not self._is_away:
-            _logger.warning("the broker does not answer: %s", type(error).__name__)
+            if isinstance(error, BrokerRefuses):
+                _logger.error("%s: %s", self._source, error)
+            else:
+                _logger.warning("the broker does not answer: %s", type(error).__name__)
         self._is_away = True
         if actor_id and _is_late(error) and not self._turns.is_closed:
             # a queue that RabbitMQ had just made when it was killed may be left without a leader
@@ -255,7 +275,7 @@ class Bell:
     def _connect(self) -> kombu.Producer:
         if self._producer is None:
             connection = self.app.connection_for_write()
-            connection.ensure_connection(max_retries=1, interval_start=0)
+            _connect(connection)
             self._producer = kombu.Producer(connection)
         return self._producer
 
@@ -277,6 +297,8 @@ class Bell:
             self._do_by(self._connect(), work)
 
     def _do_by(self, producer: kombu.Producer, work: _Work) -> None:
+        if work == _KNOCK:
+            return
         if isinstance(work, str):
             for stateless in (True, False):
                 producer.channel.queue_delete(name_of(work, stateless=stateless))
@@ -294,6 +316,35 @@ class Bell:
             producer=producer,
             retry=False,
         )
+
+
+def _connect(connection: kombu.Connection) -> None:
+    """Connect.
+
+    Raises:
+        BrokerRefuses: the user, the password or the virtual host is wrong.
+        OperationalError: the broker does not answer.
+    """
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0)
+    except AccessRefused:
+        message = "RabbitMQ refuses the user or the password"
+    except NotAllowed:
+        message = "RabbitMQ refuses the virtual host, which is not there or not the user's"
+    else:
+        return
+    raise BrokerRefuses(message)
+
+
+def check(broker: str) -> None:
+    """Connect to a broker, and take leave.
+
+    Raises:
+        BrokerRefuses: the user, the password or the virtual host is wrong.
+        OperationalError: it does not answer.
+    """
+    with contextlib.closing(application(broker)) as app, app.connection_for_read() as connection:
+        _connect(connection)
 
 
 def _waiting(channel: Any, ring: Ring) -> int:
@@ -329,12 +380,13 @@ def lengths_of(broker: str, names: Iterable[str]) -> tuple[str, dict[str, int]]:
     """Return the version of a broker, and how many rings wait in those of some queues that there are.
 
     Raises:
+        BrokerRefuses: the user, the password or the virtual host is wrong.
         OperationalError: it does not answer.
     """
     lengths: dict[str, int] = {}
     app = application(broker)
     with contextlib.closing(app), app.connection_for_read() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0)
+        _connect(connection)
         version = str(connection.connection.server_properties.get("version", "unknown"))
         for name in names:
             # a queue that is not there closes the channel

@@ -52,6 +52,7 @@ def look(settings: Settings) -> Condition:
     Raises:
         SettingsError: the database cannot be used.
         SQLAlchemyError: it does not answer.
+        BrokerRefuses: the broker lets nobody in.
         OperationalError: the broker does not answer.
     """
     database = Database(settings.database)

@@ -65,7 +65,7 @@ class Fleet:
         self._throttle = throttle
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(database, self._loop)
-        self._bell = Bell(settings.broker)
+        self._bell = Bell(settings.broker, f"broker in {settings.file}")
         self._waiting = Waiting()
         self._leader = locks.Lock(database, locks.LEADER)
         self._membership = Membership(database)

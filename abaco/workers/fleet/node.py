@@ -67,7 +67,8 @@ def work(
     Raises:
         ServerError: the port or the data folder is in use, a gateway runs the messages of the
             database by itself, or the processes end.
-        SettingsError: the configuration is not of a fleet, or the database cannot be used.
+        SettingsError: the configuration is not of a fleet, or the database or the broker cannot be
+            used.
     """
     if settings.engine != CELERY:
         message = f"{settings.file}: a worker needs engine: celery, see docs/fleet.md"
@@ -127,7 +128,8 @@ class Node:
     def __enter__(self) -> Node:  # noqa: PYI034 - Self is newer than Python 3.10
         """Say that it is there, and start its processes."""
         with contextlib.ExitStack() as stack:
-            self._bell = bell.Bell(self._settings.broker)
+            self._check_broker()
+            self._bell = bell.Bell(self._settings.broker, f"broker in {self._settings.file}")
             stack.callback(self._bell.close)
             self._show_metrics(stack)
             with self._database.write() as tx:
@@ -155,10 +157,12 @@ class Node:
 
         Raises:
             ServerError: the processes have ended by themselves.
+            SettingsError: the broker refuses them.
         """
         looked = 0.0
         while not stop.wait(_TICK_SECONDS):
             if self._celery.poll() is not None:
+                self._check_broker()
                 message = (
                     f"the processes of the node ended with {self._celery.returncode}: see above"
                 )
@@ -186,6 +190,15 @@ class Node:
             if stop.wait(_TICK_SECONDS / 4):
                 # told twice: what runs goes back into the mailboxes
                 return
+
+    def _check_broker(self) -> None:
+        """Refuse a broker that lets nobody in; one that does not answer is waited for."""
+        try:
+            with contextlib.suppress(OperationalError):
+                bell.check(self._settings.broker)
+        except bell.BrokerRefuses as error:
+            message = f"{self._settings.file}: broker: {error}"
+            raise SettingsError(message) from error
 
     def _record(self) -> Record:
         return {

@@ -34,7 +34,7 @@ class _Process:
 
     def __init__(self) -> None:
         self._database = Database(_settings.database)
-        self._bell = bell.Bell(_settings.broker)
+        self._bell = bell.Bell(_settings.broker, f"broker in {_settings.file}")
         self._loop = asyncio.new_event_loop()
         node_id, platform = os.environ[NODE], os.environ[PLATFORM]
         self.workers = ProcessWorkers(_settings, self._database, self._bell, node_id, platform)
