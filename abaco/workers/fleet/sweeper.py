@@ -54,6 +54,8 @@ class Sweeper:
             SQLAlchemyError: the database does not answer.
         """
         events: list[Ring] = []
+        rings: list[Ring] = []
+        is_away = self._bell.is_away
         with self._database.write() as tx:
             # not longer than that: who sweeps may be cut off, too
             if not locks.take_within(tx, locks.SWEEPER):
@@ -64,17 +66,14 @@ class Sweeper:
             for lost in leases.expired(tx):
                 self._settle(tx, lost, events)
             nodes.forget_silent(tx)
-            rings = [
-                Ring(RUN, execution_id, actor_id, stateless)
-                for actor_id, execution_id, stateless in leases.unheard(tx)
-            ]
-            rings += [
-                Ring(PREPARE, actor["id"], actor["id"], actor["stateless"])
-                for actor in actors.submitted(tx)
-            ]
+            if not is_away:
+                # another may have a broker that answers: what is noted as rung, it does not ring for
+                rings = _unheard(tx)
         for ring in events:
             self._bell.ring(ring)
         self._bell.ring_again(rings)
+        if is_away:
+            self._bell.knock()
 
     def _settle(self, tx: Connection, lost: Execution, rings: list[Ring]) -> None:
         actor = actors.get(tx, lost["actor_id"])
@@ -112,6 +111,18 @@ class Sweeper:
         if linked is not None:
             rings.append(ring_for(tx, linked))
         notices.tell(tx, notices.ENDED, lost["id"])
+
+
+def _unheard(tx: Connection) -> list[Ring]:
+    """Return what is to be rung for again, and note that it is."""
+    rings = [
+        Ring(RUN, execution_id, actor_id, stateless)
+        for actor_id, execution_id, stateless in leases.unheard(tx)
+    ]
+    return rings + [
+        Ring(PREPARE, actor["id"], actor["id"], actor["stateless"])
+        for actor in actors.submitted(tx)
+    ]
 
 
 def ring_for(tx: Connection, accepted: executions.Accepted) -> Ring:
