@@ -73,7 +73,11 @@ def emit(
         "_abaco_api_server": api_server,
     }
     message = executions.Message(repr(event).encode(), executions.JSON, environment)
-    return executions.submit(tx, linked, SENDER, message)
+    try:
+        return executions.submit(tx, linked, SENDER, message)
+    except LookupError:
+        # it is being deleted
+        return None
 
 
 def _may_tell(tx: Connection, actor: Actor, linked: Actor) -> bool:

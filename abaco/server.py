@@ -343,7 +343,9 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
                 actors.change(tx, actor["id"], cron_on=False, cron_next_ex=None)
             else:
                 actors.change(tx, actor["id"], cron_next_ex=following)
-            accepted.append(executions.submit(tx, actor, cron.SENDER, message))
+            with contextlib.suppress(LookupError):
+                # it may have been deleted meanwhile
+                accepted.append(executions.submit(tx, actor, cron.SENDER, message))
     return accepted
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 
 from abaco import clock, identifiers
-from abaco.store import permissions, registrations
+from abaco.store import permissions, registrations, tables
 from abaco.store.records import Record, every, one
 from abaco.store.rows import Actor
 from abaco.store.statements import Statement
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SUBMITTED = "SUBMITTED"
 READY = "READY"
 ERROR = "ERROR"
-SHUTTING_DOWN = "SHUTTING_DOWN"
+SHUTTING_DOWN = tables.SHUTTING_DOWN
 
 DEFAULTS: Record = {
     "name": None,
@@ -138,6 +138,11 @@ def submitted(tx: Connection) -> list[Actor]:
     return every(tx, select(actors).where(actors.c.status == SUBMITTED), Actor)
 
 
+def deleted(tx: Connection) -> list[Actor]:
+    """Return the actors that are being deleted."""
+    return every(tx, select(actors).where(actors.c.status == SHUTTING_DOWN), Actor)
+
+
 def change(tx: Connection, actor_id: str, **values: Any) -> None:
     """Set columns of an actor."""
     tx.execute(update(actors).where(actors.c.id == actor_id).values(values))
@@ -193,10 +198,11 @@ def remove(tx: Connection, actor: Actor) -> None:
     tx.execute(delete(actors).where(actors.c.id == actor_id))
 
 
+_STAYS = actors.c.status != literal_column(f"'{SHUTTING_DOWN}'")
 _COUNT_DUE = Statement(
     select(func.count())
     .select_from(actors)
-    .where(actors.c.cron_on, actors.c.cron_next_ex <= bindparam("moment"))
+    .where(actors.c.cron_on, actors.c.cron_next_ex <= bindparam("moment"), _STAYS)
 )
 
 
@@ -207,7 +213,7 @@ def is_any_due(tx: Connection) -> bool:
 
 def due(tx: Connection) -> list[Actor]:
     """Return the actors whose cron schedule says now."""
-    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now())
+    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now(), _STAYS)
     return every(tx, query, Actor)
 
 

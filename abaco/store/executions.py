@@ -12,7 +12,7 @@ from abaco.store.records import every, one
 from abaco.store.rows import Begun, Execution, Listed, Postponed, Queued, Totals
 from abaco.store.rows import Message as MessageRow
 from abaco.store.statements import Statement
-from abaco.store.tables import actors, executions, logs, messages, results
+from abaco.store.tables import SHUTTING_DOWN, actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,7 +93,7 @@ class Submission(NamedTuple):
 
     @classmethod
     def write(cls, tx: Connection, submissions: Sequence[Submission]) -> list[Accepted | None]:
-        """Queue messages; return None for those whose actor is not there."""
+        """Queue messages; return None for those whose actor is not there, or is being deleted."""
         wanted = [{"id": each} for each in {submission.actor_id for submission in submissions}]
         there = set(_ACTOR.first(tx, wanted))
         accepted = [each for each in submissions if each.actor_id in there]
@@ -126,7 +126,11 @@ class Submission(NamedTuple):
         return [next(done) if each.actor_id in there else None for each in submissions]
 
 
-_ACTOR = Statement(select(actors.c.id).where(actors.c.id == bindparam("id")))
+_ACTOR = Statement(
+    select(actors.c.id).where(
+        actors.c.id == bindparam("id"), actors.c.status != literal_column(f"'{SHUTTING_DOWN}'")
+    )
+)
 _SUBMIT = Statement(
     _insert(
         executions,
@@ -144,9 +148,12 @@ def submit(tx: Connection, actor: Actor, executor: str, message: Message) -> Acc
 
     Args:
         tx: a transaction that writes; the message is accepted when it has been committed.
-        actor: the actor's record, which is in the database.
+        actor: the actor's record.
         executor: who sends it.
         message: the message.
+
+    Raises:
+        LookupError: the actor is not there, or is being deleted.
     """
     (accepted,) = Submission.write(
         tx, [Submission(actor["tenant"], actor["id"], executor, message, executor)]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 VERSION = "0004"
 """The revision of the newest migration."""
+SHUTTING_DOWN = "SHUTTING_DOWN"
+"""The status of an actor that is being deleted."""
 
 metadata = MetaData(
     naming_convention={

@@ -115,7 +115,7 @@ def test_what_runs_while_its_actor_is_deleted_ends_as_it_would(
         deleted = threads.submit(ada.delete, f"/{actor}")
         eventually(lambda: ada.result("GET", f"/{actor}")["status"] == "SHUTTING_DOWN")
         # what comes now is for an actor that has no worker any more
-        ada.submit(actor, {})
+        ada.refusal("POST", f"/{actor}/messages", 404, json={})
         ada.run(ada.actor("warm"), {})
         gate.touch()
         assert asked.result().content == b"done"

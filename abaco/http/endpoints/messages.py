@@ -96,7 +96,9 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         answered = waits and ahead is None
         submitted = await engine.submit(reading.submission, answered=answered, watch=watch)
         if submitted is None:
-            error = f"No actor found with identifier: {actor['id']}."
+            error = (
+                f"No actor found with identifier: {actor['id']}. It was deleted, or is being so."
+            )
             raise NotFound(error)
     execution_id, ending = submitted
     if ahead is not None:

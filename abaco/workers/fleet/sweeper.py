@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from abaco import clock
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from abaco.workers.fleet.bell import Bell
 
 _KILLED = 137
+DELETION_SECONDS = 30.0
+"""After which a DELETE has ended, or the gateway that was asked for it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +49,8 @@ class Sweeper:
         self._bell = bell
         self._api_server = api_server
         self._log_seconds = log_seconds
+        self._deleted: dict[str, float] = {}
+        """since when actors are being deleted, as far as is known here, by the monotonic clock"""
 
     def sweep(self) -> None:
         """Look once.
@@ -55,6 +60,7 @@ class Sweeper:
         """
         events: list[Ring] = []
         rings: list[Ring] = []
+        gone: list[str] = []
         is_away = self._bell.is_away
         with self._database.write() as tx:
             # not longer than that: who sweeps may be cut off, too
@@ -69,11 +75,27 @@ class Sweeper:
             if not is_away:
                 # another may have a broker that answers: what is noted as rung, it does not ring for
                 rings = _unheard(tx)
+                gone = self._finish_deletions(tx)
         for ring in events:
             self._bell.ring(ring)
         self._bell.ring_again(rings)
+        for actor_id in gone:
+            self._bell.remove(actor_id)
         if is_away:
             self._bell.knock()
+
+    def _finish_deletions(self, tx: Connection) -> list[str]:
+        """Remove the actors that a gateway began to remove and is gone; return their ids."""
+        now, found = time.monotonic(), actors.deleted(tx)
+        self._deleted = {actor["id"]: self._deleted.get(actor["id"], now) for actor in found}
+        left = [actor for actor in found if now - self._deleted[actor["id"]] >= DELETION_SECONDS]
+        for actor in left:
+            _logger.warning("actor %s was not deleted to the end, and is now", actor["id"])
+            for execution_id in executions.abandon(tx, actor["id"]):
+                notices.tell(tx, notices.ENDED, execution_id)
+            actors.remove(tx, actor)
+            notices.tell(tx, notices.ACTORS)
+        return [actor["id"] for actor in left]
 
     def _settle(self, tx: Connection, lost: Execution, rings: list[Ring]) -> None:
         actor = actors.get(tx, lost["actor_id"])

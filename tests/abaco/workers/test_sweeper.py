@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy
 
-from abaco.store import tables
+from abaco import events
+from abaco.store import actors, executions, tables
 from abaco.store.database import Database
+from abaco.store.rows import Actor
 from abaco.workers.fleet import bell
+from abaco.workers.fleet import sweeper as sweeping
 from abaco.workers.fleet.sweeper import Sweeper
 from tests import services
 from tests.abaco.running import eventually
@@ -62,3 +65,52 @@ def test_who_cannot_reach_the_broker_rings_for_nothing_until_it_can(
             eventually(rings)
             assert is_rung(database)
             ringing.remove(actor)
+
+
+def test_a_deletion_whose_gateway_is_gone_is_finished_and_one_that_goes_on_is_not(
+    database: Database, rabbitmq: services.RabbitMQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor, linking = an_actor(database), an_actor(database)
+    waiting = submit(database, actor)
+    with database.write() as tx:
+        actors.change(tx, linking, link=actor)
+        actors.change(tx, actor, status=actors.SHUTTING_DOWN)
+
+    def is_there() -> bool:
+        with database.read() as tx:
+            return actors.get(tx, actor) is not None
+
+    with contextlib.closing(bell.Bell(rabbitmq.url)) as ringing:
+        sweeper = Sweeper(database, ringing, lambda _: "", 60)
+        for _ in range(2):
+            sweeper.sweep()
+        assert is_there()
+        monkeypatch.setattr(sweeping, "DELETION_SECONDS", 0.0)
+        sweeper.sweep()
+        assert not is_there()
+    with database.read() as tx:
+        assert actors.get(tx, linking) is not None
+        query = sqlalchemy.select(tables.executions.c.status).where(
+            tables.executions.c.id == waiting
+        )
+        assert tx.scalar(query) == executions.ERROR
+
+
+def test_an_actor_that_is_being_deleted_is_sent_nothing_by_links_and_crons(
+    database: Database,
+) -> None:
+    actor = an_actor(database, cron_on=True, cron_next_ex=LONG_AGO, cron_schedule="now + 1 hour")
+    linking = an_actor(database, link=actor)
+    with database.write() as tx:
+        assert actors.is_any_due(tx)
+        assert events.emit(tx, _get(tx, linking), events.ACTOR_READY, "") is not None
+        actors.change(tx, actor, status=actors.SHUTTING_DOWN)
+        assert not actors.is_any_due(tx)
+        assert actors.due(tx) == []
+        assert events.emit(tx, _get(tx, linking), events.ACTOR_READY, "") is None
+
+
+def _get(tx: sqlalchemy.Connection, actor_id: str) -> Actor:
+    found = actors.get(tx, actor_id)
+    assert found is not None
+    return found

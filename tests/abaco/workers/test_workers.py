@@ -294,8 +294,8 @@ def test_deleting_an_actor_waits_for_its_message_and_drops_the_rest(
     deleting = threading.Thread(target=lambda: ada.result("DELETE", f"/{actor}"))
     deleting.start()
     eventually(is_in_status(ada, actor, "SHUTTING_DOWN"))
-    described = ada.result("PUT", f"/{actor}", json={"image": "warm"})
-    assert described["status"] == "SHUTTING_DOWN"
+    for method, path in (("PUT", ""), ("POST", "/messages")):
+        assert "being" in ada.refusal(method, f"/{actor}{path}", 404, json={"image": "warm"})
     (tmp_path / "go").touch()
     deleting.join()
     waiting.join()
