@@ -90,8 +90,7 @@ def _work(settings: Settings, options: argparse.Namespace) -> int:
     except ImportError as error:
         message = f"{error.name} is not installed: pip install '.[fleet]'"
         raise SettingsError(message) from error
-    queues = [name.strip() for name in options.queues.split(",")]
-    work(settings, queues, options.concurrency, lambda line: print(line, flush=True))
+    work(settings, options.queues, options.concurrency, lambda line: print(line, flush=True))
     return 0
 
 
@@ -214,7 +213,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     worker = commands.add_parser("worker", help="run messages on this machine until Ctrl-C")
     worker.add_argument(
-        "--queues", default="default", help="of the actors to run, commas between; default"
+        "--queues",
+        type=_queues,
+        default=configuration.QUEUES[:1],
+        help=f"of the actors to run, commas between: {', '.join(configuration.QUEUES)}; by default the first",
     )
     worker.add_argument(
         "--concurrency",
@@ -272,6 +274,16 @@ def _count(text: str) -> int:
         message = f"{text} is not a number from 1 on"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _queues(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in configuration.QUEUES:
+            known = " and ".join(configuration.QUEUES)
+            message = f"{name!r} is not the queue of any actor: there are {known}"
+            raise argparse.ArgumentTypeError(message)
+    return names
 
 
 def _days(text: str) -> float:

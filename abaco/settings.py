@@ -29,6 +29,8 @@ CAMEL, SNAKE = CASES = ("camel", "snake")
 """How the API spells the names in documents and of parameters: `actorId`, or `actor_id`."""
 LOCAL, CELERY = ENGINES = ("local", "celery")
 """What runs messages: this process, or the nodes of a fleet (docs/fleet.md)."""
+QUEUES = ("default", "special")
+"""Of actors: the nodes that serve one of them run its messages."""
 NONE = "none"
 CONTAINER_ENGINES = {"docker": "/var/run/docker.sock", "podman": "/run/podman/podman.sock"}
 """What runs containers, each with the socket at which it usually listens."""

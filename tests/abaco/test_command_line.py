@@ -256,6 +256,12 @@ def test_the_help_has_examples_that_run(command: Command, gateway: RunningGatewa
         (("token", "create", "--user", "x", "--role", "cook"), "invalid choice: 'cook'"),
         (("token", "revoke"), "the following arguments are required: id"),
         (("serve", "--port", "much"), "invalid int value: 'much'"),
+        (
+            ("worker", "--queues", "defualt"),
+            "'defualt' is not the queue of any actor: there are default",
+        ),
+        (("worker", "--queues", "default,"), "'' is not the queue of any actor"),
+        (("worker", "--queues", ""), "'' is not the queue of any actor"),
     ],
 )
 def test_wrong_arguments_are_explained(

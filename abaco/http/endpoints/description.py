@@ -11,6 +11,7 @@ from abaco import cron
 from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.arguments import Argument, read_json
+from abaco.settings import QUEUES
 from abaco.workers import environment
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from abaco.http.call import Call
     from abaco.store.records import Record
 
-_QUEUES = ("default", "special")
 _FORBIDDEN_IN_HINTS = re.compile(r"[\"'{}\[\]]")
 _MAX_NAME_LENGTH = 255
 _SECRET = "***"  # noqa: S105 - in place of one
@@ -40,7 +40,7 @@ ARGUMENTS = (
     Argument("maxCpus", "text", "How many nanoseconds of processors the actor may use."),
     Argument("useContainerUid", "boolean", "Whether to use the UID set in the container."),
     Argument("defaultEnvironment", "object", "Default environment variables and values."),
-    Argument("queue", "text", "Command channel that this actor uses.", choices=_QUEUES),
+    Argument("queue", "text", "Command channel that this actor uses.", choices=QUEUES),
     Argument("logEx", "integer", "How many seconds a log is kept."),
     Argument("cronSchedule", "text", "When the actor is executed: yyyy-mm-dd hh + n unit(s)."),
     Argument("cronOn", "boolean", "Whether the cron schedule is in force."),
@@ -140,7 +140,7 @@ def _name(given: str) -> str:
 
 
 def _queue(given: str) -> str:
-    if given not in _QUEUES:
+    if given not in QUEUES:
         reason = "Invalid queue name."
         raise Invalid(reason)
     return given
