@@ -184,9 +184,14 @@ class Node:
         self._draining = True
         _logger.info("the node takes no further message, and ends when those that run have")
         self._celery.send_signal(signal.SIGTERM)
+        answered = time.monotonic()
         while self._celery.poll() is None and time.monotonic() < deadline:
             self._guarded(self._membership.keep)
-            self._guarded(self._beat)
+            if self._guarded(self._beat):
+                answered = time.monotonic()
+            elif time.monotonic() - answered > leases.LEASE_SECONDS:
+                # without a database nothing holds its lease, and what waits for one goes to others
+                return
             if stop.wait(_TICK_SECONDS / 4):
                 # told twice: what runs goes back into the mailboxes
                 return

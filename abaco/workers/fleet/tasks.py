@@ -10,20 +10,29 @@ import ctypes
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from abaco import settings as configuration
+from abaco.exceptions import SettingsError
 from abaco.store.database import Database
 from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
 from abaco.workers.fleet.process_workers import ProcessWorkers
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 _PR_SET_PDEATHSIG = 1
+_RETRY_SECONDS = 1.0
+_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+"""What is said of a database that does not answer, or takes nothing."""
+
+_logger = logging.getLogger(__name__)
 
 _settings = configuration.load(Path(os.environ[CONFIGURATION]))
 app = bell.application(_settings.broker)
@@ -57,13 +66,37 @@ _here: list[_Process] = []
 @app.task(name=bell.RUN)  # type: ignore[untyped-decorator]
 def run(execution_id: str) -> None:
     """Run an execution."""
-    _process().do(_process().workers.run(execution_id))
+    _do(lambda workers: workers.run(execution_id))
 
 
 @app.task(name=bell.PREPARE)  # type: ignore[untyped-decorator]
 def prepare(actor_id: str) -> None:
     """Make an actor ready for messages."""
-    _process().do(_process().workers.prepare(actor_id))
+    _do(lambda workers: workers.prepare(actor_id))
+
+
+def _do(work: Callable[[ProcessWorkers], Coroutine[Any, Any, None]]) -> None:
+    """Do something; keep its ring while the database is away, as nothing is taken or written then.
+
+    A ring that is given back to RabbitMQ as often would be given up.
+    """
+    is_away = False
+    while True:
+        try:
+            process = _process()
+            process.do(work(process.workers))
+        except (*_AWAY, SettingsError) as error:
+            # where it could not be opened, the cause says why
+            found = error.__cause__ if isinstance(error, SettingsError) else error
+            if not isinstance(found, _AWAY):
+                raise
+            if not is_away:
+                reason = type(getattr(found, "orig", None) or found).__name__
+                _logger.warning("a ring is kept until the database answers: %s", reason)
+            is_away = True
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _process() -> _Process:
