@@ -157,5 +157,6 @@ class Readiness:
         try:
             self._database.check()
         except SQLAlchemyError as error:
-            return f"the platform's database does not answer: {type(error).__name__}"
+            reason = type(getattr(error, "orig", None) or error).__name__
+            return f"the platform's database does not answer: {reason}"
         return None

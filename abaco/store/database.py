@@ -59,6 +59,16 @@ _MIGRATION = 0x6162_6163_0000
 _UNUSABLE = "the platform's database cannot be used"
 
 _CHANGE_NOTHING = Statement(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
+_TAKE_ROOM = [
+    sqlalchemy.text(line)
+    for line in (
+        # a commit that is in the journal, and in no table that would grow
+        "SELECT set_config('work_mem', '64kB', true), pg_logical_emit_message(true, 'abaco', '')",
+        # more than that memory: it goes to the disk of the tables for a moment
+        "SELECT count(*) FROM generate_series(1, 10000)",
+    )
+]
+"""What shows that PostgreSQL writes, and has some room left."""
 
 
 class FairLock:
@@ -178,12 +188,19 @@ class Database:
             self._turns.give()
 
     def check(self) -> None:
-        """Show that it can be written to, as whatever was written a moment ago has shown.
+        """Show that it can be written to.
+
+        What was written a moment ago has shown that of SQLite, whose disk the gateway looks at besides;
+        of PostgreSQL it has not: what changes a row finds room where there is none for new ones.
 
         Raises:
             SQLAlchemyError: it cannot.
         """
-        if time.monotonic() - self._written > CHECK_SECONDS:
+        if self.is_shared:
+            with self.write() as tx:
+                for statement in _TAKE_ROOM:
+                    tx.execute(statement)
+        elif time.monotonic() - self._written > CHECK_SECONDS:
             with self.write() as tx:
                 _CHANGE_NOTHING.run(tx, [{}])
 
