@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -194,7 +195,9 @@ class ProcessWorkers:
         try:
             image = await threads.run(statuses.image_of, self.database, self._settings, actor)
         except (*statuses.UNUSABLE, NotAdmitted) as error:
-            await self._set_status(actor["id"], actors.ERROR, str(error), actor["revision"])
+            # its files may say something else than those of others
+            reason = f"node {socket.gethostname()}: {error}"
+            await self._set_status(actor["id"], actors.ERROR, reason, actor["revision"])
             return None
         worker = Worker(actor, image, self)
         is_ready = self._ready[worker.id] = asyncio.Event()

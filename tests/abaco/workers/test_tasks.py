@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.conftest import NO_SERVICES, SERVICES
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
 
 
-def test_a_ring_is_kept_while_the_database_is_away_and_said_in_one_line(
+def test_a_process_keeps_its_ring_while_the_database_is_away_and_names_its_node(
     postgres: services.Postgres,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -69,7 +70,16 @@ def test_a_ring_is_kept_while_the_database_is_away_and_said_in_one_line(
                 assert statuses()[:number] == expected
                 assert len(kept()) == 1
                 caplog.clear()
+            # an image that others may know
+            other = an_actor(database, image="elsewhere")
+            process.submit(tasks.prepare, other).result()
             process.submit(tasks._end).result()
+        with database.read() as tx:
+            found = actors.get(tx, other)
+        assert found is not None
+        assert found["status"] == actors.ERROR
+        unknown = f"node {socket.gethostname()}: image elsewhere is not known here: add it to "
+        assert found["status_message"].startswith(f"{unknown}{tmp_path}")
 
 
 @pytest.mark.long
