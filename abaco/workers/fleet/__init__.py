@@ -2,7 +2,7 @@
 
 `engine` is its part in a gateway, `node` the program on each machine (`python -m abaco worker`), `tasks` what its
 processes do, `process_workers` the workers in such a process, `leased` the message of one of them. `bell` rings through RabbitMQ for what is in PostgreSQL,
-and `sweeper` for what nobody has heard.
+and `sweeper` for what nobody has heard. `membership` keeps away who would run the messages without them.
 """
 
 from __future__ import annotations

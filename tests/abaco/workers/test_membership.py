@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from abaco.workers.fleet.bell import Bell
 from abaco.workers.fleet.membership import Membership
 from abaco.workers.fleet.sweeper import Sweeper
 from tests import services
+from tests.abaco.fleet import RunningFleet
 from tests.abaco.running import RunningGateway, eventually
 from tests.abaco.store.test_leases import an_actor, submit, take
 from tests.conftest import NO_SERVICES, SERVICES
@@ -98,3 +100,26 @@ def test_what_a_gateway_runs_itself_is_not_swept_by_a_fleet_that_has_lost_its_lo
             return status() == executions.SUBMITTED
 
         eventually(is_swept)
+
+
+def test_each_gateway_and_node_is_of_the_fleet_also_after_its_connections_were_lost(
+    postgres: services.Postgres, rabbitmq: services.RabbitMQ, tmp_path: Path
+) -> None:
+    shared = sqlalchemy.text(
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        "WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
+    )
+    with RunningFleet(tmp_path / "fleet", postgres, rabbitmq) as fleet:
+        (tmp_path / "fleet").mkdir()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda start: start(), [fleet.gateway, fleet.node]))
+
+        def members(besides: Collection[int] = ()) -> set[int]:
+            """Return the two connections that have it, if there are two; a sweep has it for a moment."""
+            with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
+                found = set(tx.scalars(shared))
+            return found if len(found) == 2 and found.isdisjoint(besides) else set()
+
+        before = eventually(members)
+        postgres.break_connections()
+        eventually(lambda: members(besides=before))
