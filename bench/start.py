@@ -1,4 +1,4 @@
-"""How long it takes until `make up` accepts an event, and what it costs while nothing happens."""
+"""How long it takes until `make up` accepts an event, and what it needs at rest."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from pathlib import Path
 from bench.load import closed_loop
 from bench.measuring import Bench, Table, alone
 from bench.running import ACCEPTED, serving
-from bench.usage import own_time, tree_time
 
 _FIRST, _AGAIN = "in an empty folder", "where it was before"
 _NOTE = (
     "From the start of the process, which starts its database as well, until an event is on disk and its"
     " sender is answered. Medians."
-)
-_SETTLING_SECONDS = 5.0
-_AT_REST = (
-    "Processor time of `make up` while nothing happens: of the gateway, and of the database, the dispatcher and"
-    " the workers together."
 )
 
 
@@ -32,10 +26,7 @@ def measure(bench: Bench) -> list[Table]:
             for kind in (_FIRST, _AGAIN):
                 seconds[kind].append(_start(Path(name)))
     rows = [[kind, f"{statistics.median(each):.2f}"] for kind, each in seconds.items()]
-    return [
-        Table("Start to first accepted event", ["", "s"], rows, _NOTE),
-        Table("At rest", ["", "ms per second"], _rest(bench.many(20.0, 1.0)), _AT_REST),
-    ]
+    return [Table("Start to first accepted event", ["", "s"], rows, _NOTE)]
 
 
 def _start(folder: Path) -> float:
@@ -44,17 +35,6 @@ def _start(folder: Path) -> float:
     with serving(folder) as up:
         closed_loop(up.port, [[up.update(up.job, wait=False)]], 0.0, ACCEPTED)
         return time.perf_counter() - begin
-
-
-def _rest(seconds: float) -> list[list[str]]:
-    """Return what a gateway and the others use."""
-    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as up:
-        time.sleep(_SETTLING_SECONDS)
-        own, whole = own_time(up.pid), tree_time(up.pid)
-        time.sleep(seconds)
-        own, whole = own_time(up.pid) - own, tree_time(up.pid) - whole
-    each = {"gateway": own, "the others": whole - own}
-    return [[kind, f"{1000 * spent / seconds:.0f}"] for kind, spent in each.items()]
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_a_measurement_prints_its_figures(name: str) -> None:
 
 def test_each_table_of_the_results_is_explained() -> None:
     titles = re.findall("^## (.+)$", bench.RESULTS.read_text(), flags=re.MULTILINE)
-    assert len(titles) == 15
+    assert len(titles) == 14
     explained = rows(text_of("bench/README.md"), "table | what is measured")
     assert [title for title, *_ in explained] == titles
 
