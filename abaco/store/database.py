@@ -260,9 +260,8 @@ def _parsed(url: str) -> URL:
         found = None
     if found is None or (not _is_file(found) and url.count("@") > 1):
         message = (
-            f"{_UNUSABLE}: the value of database in the configuration is not a URL such as "
-            "postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME, with @ / # : ? % in the password "
-            "percent-encoded, %40 for @"
+            f"{_UNUSABLE}: the value of database in the configuration is not a URL such as postgresql+psycopg://USER:PASSWORD"
+            "@HOST:PORT/NAME, with @ / # : ? % in the password percent-encoded, %40 for @"
         )
         # what it is caused by shows the value
         raise SettingsError(message) from None

@@ -150,7 +150,8 @@ def test_an_image_that_cannot_be_used_is_named(file: Path, content: str, reason:
 
 
 def test_a_broker_may_be_several_and_have_a_password_with_any_sign(file: Path) -> None:
-    url = f"amqp://abaco:%40%2F%23%3A{SECRET}@one.lan:5672//;amqps://abaco:b:c@two.lan/%2Fa"
+    one, two = f"abaco:%40%2F%23%3A{SECRET}", "abaco:b:c"
+    url = f"amqp://{one}@one.lan:5672//;amqps://{two}@two.lan/%2Fa"
     file.write_text(f"broker: {url}\ndatabase: postgresql+psycopg://abaco:{SECRET}@h/d")
     settings = load(file)
     assert settings.broker == url

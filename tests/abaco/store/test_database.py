@@ -259,7 +259,7 @@ def test_a_database_that_another_program_holds_is_said(
         ("abacus://h/d?password=s3cret", "sqlalchemy.dialects:abacus (abacus://h/d)"),
         (f"{PSYCOPG}u:1@s3cret@127.0.0.1:9/d", "in the password percent-encoded"),
         (f"{PSYCOPG}u:1@2/s3cret@127.0.0.1:9/d", "in the password percent-encoded"),
-        (f"{PSYCOPG}u:s3cret", "is not a URL such as postgresql+psycopg://USER:PASSWORD@HOST:PORT"),
+        (f"{PSYCOPG}u:s3cret", "is not a URL such as postgresql+psycopg://USER:"),
         (f"{PSYCOPG}u:1@127.0.0.1:s3cret/d", "is not a URL such as"),
         (f"{PSYCOPG}u:s3cret%2F@127.0.0.1:9/d", "(postgresql+psycopg://127.0.0.1:9/d)"),
         (f"{PSYCOPG}127.0.0.1:9/d?user=u&password=s3cret", "(postgresql+psycopg://127.0.0.1:9/d)"),

@@ -18,9 +18,9 @@ from tests.abaco.running import RunningGateway, eventually
 from tests.conftest import NO_SERVICES, SERVICES
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
-SECRET = "s3cret"
+WRONG = "s3cret"
 REASONS = {
-    f"guest:{SECRET}@": "RabbitMQ refuses the user or the password",
+    f"guest:{WRONG}@": "RabbitMQ refuses the user or the password",
     "guest:guest@": "RabbitMQ refuses the virtual host, which is not there or not the user's",
 }
 
@@ -70,11 +70,11 @@ def test_doctor_says_why_the_database_cannot_be_used(
     settings = {"engine": "celery", "broker": "amqp://h", "public_url": "http://h"}
     for place, reason in {
         "127.0.0.1:9/d": "Connection refused (postgresql+psycopg://127.0.0.1:9/d)",
-        f"127.0.0.1:{SECRET}/d": "is not a URL such as",
+        f"127.0.0.1:{WRONG}/d": "is not a URL such as",
     }.items():
-        database = f"postgresql+psycopg://abaco:{SECRET}@{place}"
+        database = f"postgresql+psycopg://abaco:{WRONG}@{place}"
         Path("abaco.yml").write_text(json.dumps({**settings, "database": database}))
         (found,) = doctor.examine()
         assert (found.subject, found.is_bad) == ("fleet", True)
         assert reason in found.found
-        assert SECRET not in found.found
+        assert WRONG not in found.found
