@@ -111,8 +111,9 @@ def test_it_ends_with_the_token(up: RunningGateway) -> None:
     with Person(up, grant.access) as person, following(person, "/platform") as version:
         version()
         assert up.command("token", "revoke", grant.id).returncode == 0
+        # something else on the platform may change meanwhile
         with pytest.raises(StopIteration):
-            version()
+            [version() for _ in range(10)]
 
 
 def test_nobody_takes_the_streams_of_others(up: RunningGateway, operator: Person) -> None:
