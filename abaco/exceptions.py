@@ -88,6 +88,15 @@ class TooLarge(ApiError):
     status = 413
 
 
+class ActorDeleted(NotFound):
+    """The actor was deleted since it was found, or is being so."""
+
+    def __init__(self, actor_id: str) -> None:
+        super().__init__(
+            f"No actor found with identifier: {actor_id}. It was deleted, or is being so."
+        )
+
+
 class UnsupportedMediaType(ApiError):
     """The body is written in a way that is not read."""
 

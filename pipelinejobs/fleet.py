@@ -40,9 +40,9 @@ def examine() -> Iterator[Finding]:
     try:
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - only a fleet has Celery
 
-        from abaco.store.database import explain  # noqa: PLC0415 - likewise
-        from abaco.workers.fleet import condition  # noqa: PLC0415 - likewise
-        from abaco.workers.fleet.bell import BrokerRefuses  # noqa: PLC0415 - likewise
+        from abaco.store.database import explain  # noqa: PLC0415 - only a fleet needs its database
+        from abaco.workers.fleet import condition  # noqa: PLC0415 - only a fleet has Celery
+        from abaco.workers.fleet.bell import BrokerRefuses  # noqa: PLC0415 - only a fleet has Celery
     except ImportError as error:
         found = f"{error.name} is not installed"
         yield Finding("fleet", found, "pip install '.[fleet]'", is_bad=True)

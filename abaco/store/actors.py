@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock, identifiers
 from abaco.store import permissions, registrations, tables
@@ -12,6 +12,7 @@ from abaco.store.records import Record, every, one
 from abaco.store.rows import Actor
 from abaco.store.statements import Statement
 from abaco.store.tables import (
+    STAYS,
     actors,
     aliases,
     executions,
@@ -198,11 +199,10 @@ def remove(tx: Connection, actor: Actor) -> None:
     tx.execute(delete(actors).where(actors.c.id == actor_id))
 
 
-_STAYS = actors.c.status != literal_column(f"'{SHUTTING_DOWN}'")
 _COUNT_DUE = Statement(
     select(func.count())
     .select_from(actors)
-    .where(actors.c.cron_on, actors.c.cron_next_ex <= bindparam("moment"), _STAYS)
+    .where(actors.c.cron_on, actors.c.cron_next_ex <= bindparam("moment"), STAYS)
 )
 
 
@@ -213,7 +213,7 @@ def is_any_due(tx: Connection) -> bool:
 
 def due(tx: Connection) -> list[Actor]:
     """Return the actors whose cron schedule says now."""
-    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now(), _STAYS)
+    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex <= clock.now(), STAYS)
     return every(tx, query, Actor)
 
 

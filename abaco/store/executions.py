@@ -12,7 +12,7 @@ from abaco.store.records import every, one
 from abaco.store.rows import Begun, Execution, Listed, Postponed, Queued, Totals
 from abaco.store.rows import Message as MessageRow
 from abaco.store.statements import Statement
-from abaco.store.tables import SHUTTING_DOWN, actors, executions, logs, messages, results
+from abaco.store.tables import STAYS, actors, executions, logs, messages, results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -126,11 +126,7 @@ class Submission(NamedTuple):
         return [next(done) if each.actor_id in there else None for each in submissions]
 
 
-_ACTOR = Statement(
-    select(actors.c.id).where(
-        actors.c.id == bindparam("id"), actors.c.status != literal_column(f"'{SHUTTING_DOWN}'")
-    )
-)
+_ACTOR = Statement(select(actors.c.id).where(actors.c.id == bindparam("id"), STAYS))
 _SUBMIT = Statement(
     _insert(
         executions,

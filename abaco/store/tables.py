@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    literal_column,
     text,
 )
 
@@ -86,6 +87,8 @@ actors = Table(
     Column("create_time", DateTime, nullable=False),
     Column("last_update_time", DateTime, nullable=False),
 )
+STAYS = actors.c.status != literal_column(f"'{SHUTTING_DOWN}'")
+"""Of an actor that is not being deleted."""
 
 aliases = Table(
     "aliases",

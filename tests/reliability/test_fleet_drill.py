@@ -65,7 +65,7 @@ class Report:
         accepted = load.record.count(Outcome.ACKNOWLEDGED)
         with self._capsys.disabled():
             print(f"\n{what}: {accepted} events acknowledged, none lost, none doubled")  # noqa: T201 - for people
-            print(f"  back {back:.1f} s, {', '.join(times)}")  # noqa: T201 - likewise
+            print(f"  back {back:.1f} s, {', '.join(times)}")  # noqa: T201 - for people
         note(18, what, 1, record=load.record, back=[back], measured=", ".join(times))
 
 

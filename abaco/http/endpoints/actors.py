@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from abaco import events
-from abaco.exceptions import BadRequest, NotFound
+from abaco.exceptions import ActorDeleted, BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
 from abaco.http.endpoints import description, search
@@ -98,8 +98,7 @@ def update(call: Call) -> Reply:
         # what others have made of it since it was found counts
         actor = actors.lock(tx, call.actor["id"])
         if actor is None or actor["status"] == actors.SHUTTING_DOWN:
-            message = f"No actor found with identifier: {call.actor['id']}. It was deleted, or is being so."
-            raise NotFound(message)
+            raise ActorDeleted(call.actor["id"])
         if not actor["stateless"] and described.get("stateless", True):
             message = (
                 "Invalid actor description: an actor that was not stateless cannot be updated to be "

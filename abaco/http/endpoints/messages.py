@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 import strictjson
 from abaco import clock, identifiers
-from abaco.exceptions import BadRequest, Gone, NotFound, Unavailable
+from abaco.exceptions import ActorDeleted, BadRequest, Gone, Unavailable
 from abaco.http import arguments, query, texts
 from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.throttled import BINARY_OMITTED, named_in, throttled
@@ -96,10 +96,7 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
         answered = waits and ahead is None
         submitted = await engine.submit(reading.submission, answered=answered, watch=watch)
         if submitted is None:
-            error = (
-                f"No actor found with identifier: {actor['id']}. It was deleted, or is being so."
-            )
-            raise NotFound(error)
+            raise ActorDeleted(actor["id"])
     execution_id, ending = submitted
     if ahead is not None:
         raise _away(execution_id, Outcome(unavailable=ahead.reason, due=_RETRY_SECONDS))

@@ -27,6 +27,16 @@ class Job(NamedTuple):
     token: str
 
 
+def copy_job(backend: Backend, job: Job, count: int) -> None:
+    """Make copies of a job in the database, which differ at the end of their uuids."""
+    stored = backend.jobs.load(job.uuid)
+    fields = {name: value for name, value in stored.items() if name != "_id"}
+    uuids = (f"{job.uuid[:-3]}{number:03}" for number in itertools.count())
+    others = itertools.islice((uuid for uuid in uuids if uuid != job.uuid), count)
+    copies: list[Any] = [{**fields, "uuid": uuid} for uuid in others]
+    backend.jobs.coll.insert_many(copies)
+
+
 class Person(httpx.Client):
     """Somebody who is signed in; with no token, somebody who is not."""
 

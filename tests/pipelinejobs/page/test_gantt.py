@@ -8,7 +8,6 @@ import html
 import io
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from pipelinejobs.backend import Backend
 from pipelinejobs.page import gantt, spans, ticks
 from tests.conftest import BROWSER
 from tests.pipelinejobs.page.browsing import Browser
-from tests.pipelinejobs.page.conftest import Job, Person
+from tests.pipelinejobs.page.conftest import Job, Person, copy_job
 from tests.pipelinejobs.page.test_pages import row_uuids
 
 _NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.timezone.utc)
@@ -134,12 +133,7 @@ def test_how_many_jobs_are_left_out_is_said(
     operator: Person, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     oldest = make_job(session="crowd")
-    stored = backend.jobs.load(oldest.uuid)
-    fields = {name: value for name, value in stored.items() if name != "_id"}
-    copies: list[Any] = [
-        {**fields, "uuid": f"{oldest.uuid[:-3]}{n:03}"} for n in range(gantt.MAX_JOBS)
-    ]
-    backend.jobs.coll.insert_many(copies)
+    copy_job(backend, oldest, gantt.MAX_JOBS)
     try:
         text = operator.get("/gantt?session=crowd").text
         assert re.search(r"newest 100 are drawn,\s+more\s+are left out", text)

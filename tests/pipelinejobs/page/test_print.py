@@ -6,7 +6,6 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from pipelinejobs.page import columns, gantt
 from tests.abaco.running import RunningGateway
 from tests.conftest import BROWSER
 from tests.pipelinejobs.page.browsing import Browser
-from tests.pipelinejobs.page.conftest import Job
+from tests.pipelinejobs.page.conftest import Job, copy_job
 from tests.pipelinejobs.running import told
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
@@ -117,12 +116,7 @@ def test_a_long_gantt_chart_begins_on_the_first_sheet(
     browser: Browser, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job(session="many-sheets")
-    stored = backend.jobs.load(job.uuid)
-    fields = {name: value for name, value in stored.items() if name != "_id"}
-    copies: list[Any] = [
-        {**fields, "uuid": f"{job.uuid[:-3]}{n:03}"} for n in range(1, gantt.MAX_JOBS)
-    ]
-    backend.jobs.coll.insert_many(copies)
+    copy_job(backend, job, gantt.MAX_JOBS - 1)
     try:
         browser.open("/gantt?session=many-sheets")
         paper = {"paperWidth": 8.27, "paperHeight": 11.69}

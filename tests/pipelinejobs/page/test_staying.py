@@ -15,6 +15,7 @@ from tests.pipelinejobs.page.conftest import Job
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
 
+PHONE = (390, 844)
 FOCUSED = "return document.activeElement.getAttribute('href') ?? document.activeElement.outerHTML"
 
 
@@ -54,10 +55,7 @@ def test_a_drawing_stays_where_it_was_scrolled_to(
     browser: Browser, make_job: Callable[..., Job], backend: Backend
 ) -> None:
     job = make_job()
-    run = browser.driver.execute_cdp_cmd
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    run("Emulation.setDeviceMetricsOverride", phone)
-    try:
+    with browser.seen_by(*PHONE, mobile=True):
         browser.open("/gantt")
         drawing = browser.one("#gantt .drawing")
         assert drawing.run("arguments[0].scrollLeft = 150; return arguments[0].scrollLeft") == 150
@@ -65,8 +63,6 @@ def test_a_drawing_stays_where_it_was_scrolled_to(
         backend.jobs.apply(backend.jobs.load(job.uuid), "run", {})
         browser.until(lambda: browser.one("#gantt").get_attribute("innerHTML") != shown)
         assert drawing.run("return arguments[0].scrollLeft") == 150
-    finally:
-        run("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_who_comes_back_finds_the_filters_of_the_address(browser: Browser) -> None:
@@ -96,10 +92,7 @@ def test_a_job_leads_back_to_the_list_from_which_it_was_opened(
 
 
 def test_what_is_wrong_with_a_filter_is_seen_on_a_phone(browser: Browser) -> None:
-    run = browser.driver.execute_cdp_cmd
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    run("Emulation.setDeviceMetricsOverride", phone)
-    try:
+    with browser.seen_by(*PHONE, mobile=True):
         for path in ("/jobs?created=zz", "/refused?job=zz"):
             browser.open(path, live=False)
             assert browser.one(".mistake").is_displayed()
@@ -107,5 +100,3 @@ def test_what_is_wrong_with_a_filter_is_seen_on_a_phone(browser: Browser) -> Non
         browser.open("/jobs?created_from=2026-01-01T00:00&created_to=2026-01-02T00:00", live=False)
         assert browser.texts("label.fold") == ["Filters: 2 set"]
         assert "from 2026-01-01 00:00" in browser.texts(".filters .note")[0]
-    finally:
-        run("Emulation.clearDeviceMetricsOverride", {})
