@@ -122,19 +122,22 @@
     written.set(known, html);
   };
 
-  // Most of what has the focus has no id: it is found again by what it leads to or says, in the part around it
+  // Most of what has the focus has no id: in the part around it, it is found again by what it leads to or says;
+  // a link also by its place, since what leads to a time leads to a later one soon, but no button that does something
   const meaning = (part) =>
     part.getAttribute("href") ?? part.getAttribute("aria-label") ?? [part.name, part.value, part.textContent].join();
   const alike = (part, home) =>
     [...home.querySelectorAll(part.tagName)].filter((each) => meaning(each) === meaning(part));
   const placeOf = (part) => {
     const home = part?.closest("[id]:not(main)");
-    return home && { part, home: home.id, index: home === part ? -1 : alike(part, home).indexOf(part) };
+    if (!home) return null;
+    const place = [...home.querySelectorAll("a")].indexOf(part);
+    return { part, home: home.id, index: alike(part, home).indexOf(part), place };
   };
-  const focusAgain = ({ part, home, index }) => {
+  const focusAgain = ({ part, home, index, place }) => {
     if (part.isConnected) return;
     const known = document.getElementById(home);
-    const found = known && index >= 0 ? alike(part, known)[index] : known;
+    const found = known && (alike(part, known)[index] ?? known.querySelectorAll("a")[place] ?? known);
     found?.focus({ preventScroll: true });
   };
 
