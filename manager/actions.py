@@ -24,7 +24,7 @@ from datacatalog.linkedstores.pipelinejob import (
 from manager import authorization, platform_jobs
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
 from manager.messages import NEVER_KEPT, Message
-from manager.schemas import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter
+from manager.schemas import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter, without
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
@@ -94,7 +94,8 @@ def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) 
         return
     if not (jobs.is_own_token(job, token) or jobs.is_admin_token(token)):
         return
-    body: Any = {name: refusal.body[name] for name in refusal.body if name not in NEVER_KEPT}
+    told = {name: refusal.body[name] for name in refusal.body if name not in NEVER_KEPT}
+    body: Any = without(token, told)
     try:
         documents.check(body)
     except DocumentError:

@@ -25,6 +25,7 @@ from manager.schemas import (
     parameter,
     show,
     title,
+    without,
 )
 from manager.settings import section_of
 from reactors.exceptions import MessageError
@@ -75,11 +76,16 @@ class Message(NamedTuple):
 
 
 def classify(rx: Reactor) -> Message:
-    """Return the message that a Reactor was started for.
+    """Return the message that a Reactor was started for; of its token, its data keeps nothing.
 
     Raises:
         InvalidMessage: it is of no kind; the text says what is missing or wrong for the nearest.
     """
+    message = _read(rx)
+    return message._replace(data=without(message.token, message.data))
+
+
+def _read(rx: Reactor) -> Message:
     try:
         parsed = rx.message
     except MessageError as error:

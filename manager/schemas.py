@@ -46,6 +46,7 @@ _PLAIN_RULES = {
 }
 SECRET = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{16}(?![0-9a-fA-F])")
 """What looks like a token."""
+MASK = "(a token)"
 _MAX_VALUE = 60
 
 
@@ -166,13 +167,24 @@ _WRITTEN: dict[str, dict[str, Callable[[str], str]]] = {
 def show(value: Any) -> str:
     """Return a value for an error, cut where it is long."""
     # a token in the wrong place is a secret all the same
-    shown = SECRET.sub("(a token)", repr(value)).encode(errors="replace").decode()
+    shown = SECRET.sub(MASK, repr(value)).encode(errors="replace").decode()
     return shown if len(shown) <= _MAX_VALUE else shown[:_MAX_VALUE] + "…"
 
 
 def masked(text: str) -> str:
     """Return a string that was not understood without what may be tokens in an object."""
-    return SECRET.sub("(a token)", text) if "token" in text else text
+    return SECRET.sub(MASK, text) if "token" in text else text
+
+
+def without(token: str | None, value: Any) -> Any:
+    """Return a value whose strings do not have a token in them, if it looks like one."""
+    if token is None or not SECRET.fullmatch(token):
+        return value
+    if isinstance(value, dict):
+        return {name: without(token, member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [without(token, member) for member in value]
+    return value.replace(token, MASK) if isinstance(value, str) else value
 
 
 def is_named_in_url(rx: Reactor) -> bool:

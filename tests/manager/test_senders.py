@@ -170,6 +170,32 @@ def test_a_callback_that_cannot_be_read_and_has_no_right_token_is_not_kept(
     assert actor.dump() == before
 
 
+def repeats(job: Document) -> str:
+    """Return the URL that a platform was given, as it may stand in what it posts."""
+    return f"https://example.org/actors/v2/manager/messages?uuid={job['uuid']}&token={job['_update_token']}"
+
+
+@pytest.mark.parametrize(
+    ("body", "parameters", "error"),
+    [
+        ({**AGAVE_POST, "subscriptions": [{"url": "?"}]}, {}, ""),
+        ({"callback": {"urls": ["?"]}}, {"event": "run"}, ""),
+        ("posted to ?", {"event": "run"}, ""),
+        ({**AGAVE_POST, "status": None, "callback": {"url": "?"}}, {}, "status"),
+    ],
+    ids=["callback", "any object", "a string", "unreadable"],
+)
+def test_of_a_url_that_a_report_repeats_the_token_is_not_kept(
+    actor: Actor, job: Document, body: Any, parameters: dict[str, str], error: str
+) -> None:
+    sent = json.loads(json.dumps(body).replace("?", repeats(job)))
+    reply = actor.send(sent, url(job, **parameters))
+    assert error in reply.error
+    found = json.dumps(actor.dump(), default=str)
+    assert f"token={job['_update_token']}" not in found
+    assert f"uuid={job['uuid']}&token=(a token)" in found
+
+
 # Text
 
 
