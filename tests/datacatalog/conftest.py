@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import bson
 import pymongo
 import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
@@ -100,6 +101,63 @@ def recorded_jobs(
 ) -> Iterator[PipelineJobStore]:
     """A store whose commands are noted."""
     with pymongo.MongoClient[Document](server.uri, event_listeners=[recorder]) as client:
+        yield PipelineJobStore(client[mongodb["database"]])
+
+
+class Weight(NamedTuple):
+    """Bytes of BSON."""
+
+    sent: int
+    received: int
+
+
+class Scales(Recorder):
+    """Notes the commands, and how large they and their answers are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 0
+
+    def succeeded(self, event: Any) -> None:
+        self.received += len(bson.encode(event.reply))
+
+    def forget(self) -> None:
+        """Begin again."""
+        self.events.clear()
+        self.received = 0
+
+    def weigh(self) -> Weight:
+        """Return what was noted."""
+        return Weight(sum(len(bson.encode(event.command)) for event in self.events), self.received)
+
+    def looked_at(self, db: Db) -> int:
+        """Return how many documents the server looks at to find what was asked for."""
+        counted = 0
+        for event in list(self.events):
+            collection = event.command[event.command_name]
+            for query in _queries(event.command):
+                find = {"find": collection, "filter": query}
+                explained = db.command({"explain": find, "verbosity": "executionStats"})
+                counted += explained["executionStats"]["totalDocsExamined"]
+        return counted
+
+
+def _queries(command: Mapping[str, Any]) -> list[Any]:
+    """Return the conditions that a command has for what it reads or changes."""
+    if "updates" in command:
+        return [update["q"] for update in command["updates"]]
+    return [command[name] for name in ("filter", "query") if name in command]
+
+
+@pytest.fixture
+def scales() -> Scales:
+    return Scales()
+
+
+@pytest.fixture
+def weighed(server: Server, mongodb: dict[str, Any], scales: Scales) -> Iterator[PipelineJobStore]:
+    """A store whose commands are weighed."""
+    with pymongo.MongoClient[Document](server.uri, event_listeners=[scales]) as client:
         yield PipelineJobStore(client[mongodb["database"]])
 
 

@@ -10,10 +10,22 @@ import pytest
 
 from tests.abaco.conftest import ada, admin, gateway, oven, shared, stranger
 from tests.abaco.running import RunningGateway
+from tests.datacatalog.conftest import scales, weighed
 from tests.manager.conftest import actor
 from tests.reliability.running import manager_gateway
 
-__all__ = ["actor", "ada", "admin", "gateway", "oven", "running", "shared", "stranger"]
+__all__ = [
+    "actor",
+    "ada",
+    "admin",
+    "gateway",
+    "oven",
+    "running",
+    "scales",
+    "shared",
+    "stranger",
+    "weighed",
+]
 
 
 @pytest.fixture

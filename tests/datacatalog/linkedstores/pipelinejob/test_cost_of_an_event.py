@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import bson
 import pymongo
 import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventConflict, PipelineJobStore, history
 from datacatalog.linkedstores.pipelinejob.search import JobSearch
 from datacatalog.mongo import Db, Document
-from local.database import Server
-from tests.datacatalog.conftest import Recorder, Send
+from tests.datacatalog.conftest import Scales, Send
 
 ONE_READ_ONE_WRITE = ["find jobs", "update jobs"]
 LONG = 5000
-
-
-class Weight(NamedTuple):
-    """Bytes of BSON."""
-
-    sent: int
-    received: int
-
-
-class Scales(Recorder):
-    """Notes the commands, and how large they and their answers are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received = 0
-
-    def succeeded(self, event: Any) -> None:
-        self.received += len(bson.encode(event.reply))
-
-    def forget(self) -> None:
-        """Begin again."""
-        self.events.clear()
-        self.received = 0
-
-    def weigh(self) -> Weight:
-        """Return what was noted."""
-        return Weight(sum(len(bson.encode(event.command)) for event in self.events), self.received)
-
-
-@pytest.fixture
-def scales() -> Scales:
-    return Scales()
-
-
-@pytest.fixture
-def weighed(server: Server, mongodb: dict[str, Any], scales: Scales) -> Any:
-    """A store whose commands are weighed."""
-    with pymongo.MongoClient[Document](server.uri, event_listeners=[scales]) as client:
-        yield PipelineJobStore(client[mongodb["database"]])
 
 
 def applied(store: PipelineJobStore, job: Document, **options: Any) -> None:
