@@ -28,6 +28,8 @@ def _nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 
 
+QUICK = 20
+"""Seconds of processor time: what grows faster than its input takes minutes."""
 NESTS = _nest(st.recursive(SCALARS, _nest, max_leaves=20))
 
 
@@ -106,7 +108,7 @@ def test_a_repr_of_as_much_data_as_may_be_kept_is_read_at_little_cost(
     text = repr(value)
     begin = time.process_time()
     parsed = parse(text)
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < QUICK
     assert len(text) > 600_000
     assert parsed == Parsed(value, structured=True)
 
@@ -328,20 +330,19 @@ def test_a_raw_nul_makes_it_a_text(text: str) -> None:
 
 # What is meant to hang or crash the parsers, each in a process of its own
 
-CHILD = """
-import resource, sys, time
+CHILD = f"""
+import resource, sys
 from reactors.exceptions import MessageError
 from reactors.message import parse
 text = eval(sys.argv[1])
 unit = 2 ** 10 if sys.platform == "linux" else 2 ** 20
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.process_time()
+resource.setrlimit(resource.RLIMIT_CPU, ({QUICK}, {QUICK}))
 try:
     parse(text)
 except MessageError as error:
     assert len(str(error)) < 200
-seconds = time.process_time() - start
-print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit)
 """
 HOSTILE = {
     "open brackets": "'[' * 100_000",
@@ -387,18 +388,16 @@ def test_hostile_input_costs_little_and_crashes_nothing(expression: str) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (child.returncode, child.stderr) == (0, "")
-    seconds, megabytes = map(float, child.stdout.split())
-    assert seconds < 1
-    assert megabytes < 500
+    assert float(child.stdout) < 500
 
 
 def test_many_keys_of_which_one_is_given_twice_cost_little() -> None:
-    keys = ",".join(f'"{number}":0' for number in range(20_000))
+    keys = ",".join(f'"{number}":0' for number in range(60_000))
     begin = time.process_time()
     with pytest.raises(MessageError, match="'zz' twice"):
         parse(f'{{{keys},"zz":1,"zz":2}}')
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < QUICK

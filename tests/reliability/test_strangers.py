@@ -23,7 +23,8 @@ from tests.reliability.soak import is_long, many, note
 
 # Row 9
 
-SECONDS = 1.0
+QUICK = many(20.0, 1.0)
+"""Seconds of processor time: what grows faster than the body takes minutes."""
 FLAT = 192 * MEBIBYTE
 FAITHFUL = [
     '{"$where": "sleep(10000)", "$set": {"state": "RETIRED"}}',
@@ -57,12 +58,13 @@ def test_a_hostile_body_is_kept_faithfully_or_refused_soon(
     process = psutil.Process()
     size, began = process.memory_info().rss, time.process_time()
     run = actor.main(body, url(job, event="run"))
-    assert time.process_time() - began < SECONDS
+    assert time.process_time() - began < QUICK
     assert process.memory_info().rss - size < FLAT
     assert len(run.lines) == 1
     assert "unexpected" not in run.lines[0]
     history = actor.job(job["uuid"])["history"]
-    note(9, "bodies sent to the actor", 1, measured="each kept faithfully or refused within 1 s")
+    measured = f"each kept faithfully or refused within {QUICK:g} s"
+    note(9, "bodies sent to the actor", 1, measured=measured)
     assert run.code == (len(history) == 1)
     for entry in history[1:]:
         if entry["data"] == {"value": body}:
