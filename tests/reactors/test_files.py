@@ -235,7 +235,7 @@ def test_a_file_that_does_not_come_is_given_up(
     with pytest.raises(PlatformError) as caught:
         agaveutils.wait_for_file_status(client, path, SYSTEM, timeOut=0.4)
     assert str(caught.value) == f"data-sd2e-community:{path} was not there after 0.4 s: {seen}"
-    assert 0.4 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.4
 
 
 @pytest.mark.parametrize("status", files.FAILED)

@@ -89,20 +89,20 @@ def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_pa
     )
     began = time.monotonic()
     response = process.run([PYTHON, "-c", code], timeout=2)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert response.exit_code == process.TIMED_OUT == 124
     assert response.output == "began\n"
-    assert 2_000 <= response.elapsed_msec < 10_000
+    assert 2_000 <= response.elapsed_msec < 30_000
     ended(int(started.read_text()))
 
 
 def test_a_time_out_does_not_hurt_a_program_that_is_fast() -> None:
-    assert process.run([PYTHON, "-c", "print(1)"], timeout=20).output == "1\n"
+    assert process.run([PYTHON, "-c", "print(1)"], timeout=60).output == "1\n"
 
 
 def ended(pid: int) -> None:
     """Wait until a process is gone, or but an entry in the table of its new parent."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         if state == "Z":

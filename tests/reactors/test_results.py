@@ -96,7 +96,7 @@ def test_a_caller_who_reads_nothing_holds_nobody_up(caller: socket.socket) -> No
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=5,
+        timeout=60,
         check=False,
     )
     assert (child.stdout, child.stderr) == ("False\n", "")

@@ -228,7 +228,7 @@ def test_the_pause_before_a_further_attempt_is_real(
     rx, _ = make_reactor(tenant.environ)
     start = time.monotonic()
     assert rx.send_message("other", "x", retryDelay=0.1) == "execution-1"
-    assert 0.15 <= time.monotonic() - start < 5
+    assert time.monotonic() - start >= 0.15
 
 
 # Failure
