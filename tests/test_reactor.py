@@ -241,7 +241,7 @@ def test_a_database_that_is_away_is_named_without_its_password(
 
     run = offline.run(body, arguments=("drain",) if what == "drain" else ())
 
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     text = f"the database at 127.0.0.1:{closed_port} did not answer within 0.5 s: try again later"
     refused(run, text, EX_TEMPFAIL)
     assert run.answer == {"error": text, "kind": "unavailable"}
@@ -256,7 +256,7 @@ def test_a_database_that_hangs_is_given_up(offline: Actor) -> None:
 
         run = offline.run({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
 
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
     refused(
         run,
         f"the database at 127.0.0.1:{port} did not answer within 0.5 s: try again later",

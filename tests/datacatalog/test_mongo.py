@@ -177,7 +177,7 @@ def test_a_server_that_does_not_answer_is_an_error_within_the_timeout(
         begin = time.monotonic()
         with pytest.raises(ServerSelectionTimeoutError) as failed:
             jobs.find_one_by_uuid("107a6c4a-f354-53d6-b97d-2c497b9b352e")
-        assert 0.2 < time.monotonic() - begin < 3
+        assert 0.2 < time.monotonic() - begin < 15
     assert f"127.0.0.1:{port}" in str(failed.value)
     assert PASSWORD not in "".join(traceback.format_exception(failed.value))
 
@@ -189,7 +189,7 @@ def test_a_timeout_in_the_uri_wins() -> None:
         begin = time.monotonic()
         with pytest.raises(ServerSelectionTimeoutError):
             away["things"].find_one({})
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 15
 
 
 def test_a_wrong_password_is_an_error_that_does_not_repeat_it(server: Server) -> None:

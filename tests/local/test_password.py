@@ -85,7 +85,7 @@ def former(database: LocalDatabase, port: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
     )
     with connected(f"mongodb://127.0.0.1:{port}", serverSelectionTimeoutMS=9000) as client:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 client[DATABASE]["things"].insert_one({"_id": 1})

@@ -85,7 +85,7 @@ class Receiver:
         self.seen.append(request)
         planned = self.answer(request)
         if planned is None:
-            self.closing.wait(60)
+            self.closing.wait(300)
             handler.close_connection = True
             return
         status, more = planned if isinstance(planned, tuple) else (planned, {})
@@ -98,7 +98,7 @@ class Receiver:
         handler.end_headers()
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -134,15 +134,20 @@ def test_a_wrong_definition_is_named(actor: Actor, job: Document, given: Any, pr
 
 
 def test_nobody_waits_for_who_hangs_or_fails(
-    actor: Actor, job: Document, other: Document, receiver: Receiver
+    actor: Actor,
+    job: Document,
+    other: Document,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(line, "ANSWER_SECONDS", 60.0)
     with Receiver(lambda _: None) as hanging, Receiver(lambda _: 500) as failing:
         named = {"lab": receiver, "hanging": hanging, "failing": failing}
         define(actor, *({"name": name, "url": each.url} for name, each in named.items()))
         with dispatching(actor):
             send(actor, job, "run", "update", "finish")
             send(actor, other, "run")
-            until(lambda: len(receiver.told) == 6, 5)
+            until(lambda: len(receiver.told) == 6, 30)
             assert receiver.names(job["uuid"]) == ["create", "run", "update", "finish"]
             assert receiver.names(other["uuid"]) == ["create", "run"]
         assert actor.jobs.untold.lag("lab") == (0, 0, None)
@@ -164,7 +169,7 @@ def test_who_answers_while_it_is_noted_that_it_was_late_is_told_once(
     told: list[str] = []
     count_calls(monkeypatch, "note_told", told)
     monkeypatch.setattr(Untold, "leave_behind", leave_when_it_has_answered)
-    with Receiver(lambda _: 204 if is_noted.wait(10) else 500) as slow:
+    with Receiver(lambda _: 204 if is_noted.wait(60) else 500) as slow:
         define(actor, *({"name": n, "url": r.url} for n, r in (("lab", receiver), ("slow", slow))))
         with dispatching(actor):
             send(actor, job, "run")

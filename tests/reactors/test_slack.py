@@ -241,7 +241,7 @@ def test_a_slack_that_does_not_answer_holds_nobody_up(
     monkeypatch.setattr(slack, "END_SECONDS", 0.5)
     monkeypatch.setattr(slack, "POST_SECONDS", 60)
     with Tenant() as silent:
-        silent.plan(*[Answer(delay=60)] * 5)
+        silent.plan(Answer(delay=60))
         rx, _ = make(make_reactor, silent.url)
         began = time.monotonic()
         for _ in range(100):

@@ -63,7 +63,7 @@ def test_a_pattern_that_takes_for_ever_is_given_up(
     begin = time.monotonic()
     with pytest.raises(InvalidRequest, match=r"could not be matched with 1 names within 1 s"):
         match([[pattern]], ["a" * 60 + "!"])
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 def test_many_names_and_patterns_are_matched_in_a_moment() -> None:

@@ -294,7 +294,7 @@ def test_what_has_taken_the_place_of_a_file_is_not_read(here: Here) -> None:
             reading = pool.submit(lambda: list(storage.read(found)))
             try:
                 with pytest.raises(StorageError, match=f"^{SYSTEM}:{NAMES[0]} was not read: "):
-                    reading.result(timeout=10)
+                    reading.result(timeout=60)
             finally:
                 if place.is_fifo() and not reading.done():
                     os.close(os.open(place, os.O_RDWR))
