@@ -63,7 +63,7 @@ def get(gateway: RunningGateway) -> Get:
 
     def ask() -> httpx.Response:
         began = time.monotonic()
-        reply = httpx.get(f"{gateway.url}/readyz", timeout=20)
+        reply = httpx.get(f"{gateway.url}/readyz", timeout=RED_SECONDS)
         assert time.monotonic() - began < RED_SECONDS
         assert httpx.get(f"{gateway.url}/healthz").status_code == 200
         return reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import yaml
 
+from abaco import server
 from abaco.command_line import main
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
@@ -144,6 +146,25 @@ def test_a_gateway_with_a_tls_port_serves_https_too(tmp_path: Path) -> None:
     for url in (gateway.url, f"https://{gateway.settings.host}:{port}"):
         assert httpx.get(f"{url}/readyz", verify=trusted).status_code == 200
     assert gateway.stop() == 0
+
+
+def test_a_small_packet_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
+    settings = RunningGateway(tmp_path).settings
+
+    async def is_sent_at_once() -> bool:
+        accepted = asyncio.get_running_loop().create_future()
+
+        def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            near = writer.get_extra_info("socket")
+            accepted.set_result(near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with server._listen(settings, 0, "--port") as listening:
+            async with await asyncio.start_server(accept, sock=listening):
+                with socket.create_connection(listening.getsockname()):
+                    return bool(await asyncio.wait_for(accepted, SECONDS))
+
+    assert asyncio.run(is_sent_at_once())
 
 
 # What ends it

@@ -32,11 +32,11 @@ def many(short: T, long: T) -> T:
     return long if is_long() else short
 
 
-RED_SECONDS, GREEN_SECONDS = many(15.0, 5.0), many(30.0, 10.0)
+RED_SECONDS, GREEN_SECONDS = many(60.0, 5.0), many(60.0, 10.0)
 """Until a gateway says that it is not ready, and that it is again."""
-BACK_SECONDS = many(15.0, 5.0)
+BACK_SECONDS = many(60.0, 5.0)
 """Until events are applied again."""
-STOP_SECONDS = many(20.0, 10.0)
+STOP_SECONDS = many(30.0, 10.0)
 """Until a gateway that is told to has stopped. Beside a short run, there may be others on the machine."""
 
 

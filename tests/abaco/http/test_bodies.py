@@ -126,7 +126,7 @@ def test_room_is_shared_and_given_back() -> None:
         await asyncio.sleep(0)
         first.release()
         first.release()
-        await asyncio.wait_for(asyncio.gather(second, waiting), 1)
+        await asyncio.wait_for(asyncio.gather(second, waiting), SECONDS)
         for room in (*others, last, second.result(), waiting.result()):
             room.release()
         assert (kept._total, kept._taken) == (0, {})

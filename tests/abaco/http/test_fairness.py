@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from abaco.http.fairness import KeyedLock
-from tests.abaco.running import RunningGateway, eventually
+from tests.abaco.running import SECONDS, RunningGateway, eventually
 
 
 def test_a_sender_has_one_turn_at_a_time_and_keeps_nobody_else_waiting() -> None:
@@ -44,7 +44,7 @@ def test_who_gives_up_waiting_or_fails_leaves_the_turn_to_the_next() -> None:
         failing, leaving, last = map(asyncio.ensure_future, (fail(), wait(), wait()))
         await asyncio.sleep(0)
         leaving.cancel()
-        await asyncio.wait_for(last, 5)
+        await asyncio.wait_for(last, SECONDS)
         with pytest.raises(ValueError):
             await failing
 

@@ -88,8 +88,8 @@ def test_a_bell_ends_soon_though_the_broker_is_frozen(rabbitmq: services.RabbitM
             ringing.ring(Ring(RUN, "further", f"actor {number}", True))
         began = time.monotonic()
         ringing.close()
-        # three answers are waited for, however many actors there are
-        assert time.monotonic() - began < 35
+        # three answers are waited for, each for ten seconds, however many actors there are
+        assert time.monotonic() - began < 100
     finally:
         for each in frozen:
             each.resume()

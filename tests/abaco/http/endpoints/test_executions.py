@@ -11,7 +11,15 @@ import httpx
 import pytest
 
 from abaco import identifiers
-from tests.abaco.running import MODES, PROBE, Client, RunningGateway, eventually, is_in_status
+from tests.abaco.running import (
+    MODES,
+    PROBE,
+    SECONDS,
+    Client,
+    RunningGateway,
+    eventually,
+    is_in_status,
+)
 
 IMAGES = {
     **PROBE,
@@ -212,7 +220,7 @@ def test_who_waits_for_a_message_that_is_dropped_is_told_so(ada: Client, tmp_pat
     thread.start()
     eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 1)
     ada.result("DELETE", f"/{actor}/messages")
-    thread.join(10)
+    thread.join(SECONDS)
     assert [reply.status_code for reply in replies] == [410]
     ended = "will not run: the mailbox was purged, or the actor deleted."
     assert replies[0].json()["message"].endswith(ended)
@@ -239,7 +247,8 @@ def test_an_execution_goes_on_when_its_sender_has_gone(ada: Client, tmp_path: Pa
         ada.post(
             f"/{actor}/messages", params={"_abaco_synchronous": "true"}, json=orders, timeout=0.5
         )
-    execution_id = ada.result("GET", f"/{actor}/executions")["executions"][0]["id"]
+    executions = eventually(lambda: ada.result("GET", f"/{actor}/executions")["executions"])
+    execution_id = executions[0]["id"]
     (tmp_path / "go").touch()
     assert ada.ended(actor, execution_id)["exitCode"] == 4
     assert ada.result_of(actor, execution_id) == b"kept"
