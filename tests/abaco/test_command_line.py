@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ import pytest
 
 from abaco import clock
 from abaco.command_line import main
-from abaco.store import known
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway, eventually
 
 SETTINGS: dict[str, Any] = {"tenants": {"SD2E": {}, "TACC": {}}}
@@ -147,16 +145,12 @@ def test_tokens_are_listed_without_what_is_secret(command: Command) -> None:
     assert [row[1], row[3], row[5]] == ["TACC", ADMIN, "his"]
 
 
-def test_a_token_that_is_revoked_is_refused_within_a_second(
-    gateway: RunningGateway, command: Command
-) -> None:
+def test_a_token_that_is_revoked_is_refused(gateway: RunningGateway, command: Command) -> None:
     with Client(gateway.url, make(command, "--user", "grace")) as client:
         assert client.result("GET", "") == []
         (token_id,) = [row[0] for row in listed(command) if row[2] == "grace"]
         assert succeed(command("token", "revoke", token_id)) == "revoked\n"
-        revoked = time.monotonic()
         eventually(lambda: client.get("").status_code == 401)
-        assert time.monotonic() - revoked < known.SECONDS + 1
     said = failure(command("token", "revoke", token_id))
     assert said == f"there is no token {token_id}: see token list"
 
