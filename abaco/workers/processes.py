@@ -415,9 +415,9 @@ def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:
         value: its value.
         known: processes that were there before.
     """
-    ended = 0
+    ended, entry = 0, f"{variable}={value}".encode()
     for pid in psutil.pids():
-        if pid in known:
+        if pid in known or not _may_have(pid, entry):
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
@@ -426,6 +426,22 @@ def end_left(variable: str, value: str, known: Collection[int] = ()) -> int:
                 process.kill()
                 ended += 1
     return ended
+
+
+def _may_have(pid: int, entry: bytes) -> bool:
+    """Tell whether a process may have an entry in its environment, in a fraction of the time of psutil.
+
+    It may, too, where its environment is empty or cannot be read.
+    """
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - it is read for each process
+            environment = file.read()
+    except ProcessLookupError:
+        # it has ended, or is the kernel's
+        return False
+    except OSError:
+        return True
+    return not environment or entry in environment.split(b"\0")
 
 
 def _environment_of(process: psutil.Process) -> dict[str, str]:
