@@ -1,27 +1,24 @@
-"""An actor that does what its message says, cold (`python3 probe.py`) or warm (`probe:main`)."""
+"""An actor that does what its message says, cold (`python3 probe.py`) or warm (`probe:main`).
+
+Tests run hundreds of messages, each of which would wait for what is imported: so what few of them need,
+they import.
+"""
 
 from __future__ import annotations
 
-import ast
-import ctypes
-import hashlib
-import json
-import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from logging import Logger
+    from typing import Any
 
 calls = 0
 """How often this process was called: what a warm one keeps, and a cold one does not."""
-logger = logging.getLogger(__name__)
-logger.addHandler(logging.StreamHandler())
 kept: list[object] = []
 
 
@@ -33,7 +30,7 @@ def main() -> int:
     global calls  # noqa: PLW0603 - that it is global is what is looked at
     calls += 1
     message = os.environ.get("MSG") or os.environ.get("orders", "{}")
-    orders: dict[str, Any] = ast.literal_eval(message)
+    orders: dict[str, Any] = eval(message)  # noqa: S307 - the tests send it, written as Python
     for order, value in orders.items():
         # `append again`, since an object cannot have a key twice
         ORDERS[order.removesuffix(" again")](value)
@@ -49,36 +46,63 @@ def tell() -> int:
 def append(what: list[str]) -> None:
     """Add a string to a file, in one write."""
     file, text = what
-    with Path(file).open("a") as opened:
+    with open(file, "a") as opened:  # noqa: PTH123 - without pathlib
         opened.write(text)
+
+
+def touch(file: str) -> None:
+    """Make a file."""
+    append([file, ""])
+
+
+def save(file: str) -> None:
+    """Write what a message may want to know of its process into a file."""
+    import json
+
+    with open(file, "w") as opened:  # noqa: PTH123 - without pathlib
+        json.dump(facts(), opened)
 
 
 def spawn(what: list[str]) -> None:
     """Start a process that goes on, in a session of its own where that is said."""
+    import subprocess
+
     where, file = what
     child = subprocess.Popen(["/bin/sleep", "60"], start_new_session=where == "new session")
     kept.append(child)
-    Path(file).write_text(str(child.pid))
+    append([file, str(child.pid)])
 
 
 def leave_thread(file: str) -> None:
     """Leave a thread that prints until there is a file, then makes it larger."""
+    import threading
 
     def work() -> None:
-        while not Path(file).exists():
+        while not exists(file):
             print("from a thread", flush=True)
             time.sleep(0.001)
-        Path(file).write_text("seen")
+        append([file, "seen"])
 
     threading.Thread(target=work, daemon=True).start()
 
 
+def leave_thread_that_stays(seconds: float) -> None:
+    """Leave a thread that the process waits for."""
+    import threading
+
+    threading.Thread(target=time.sleep, args=[seconds]).start()
+
+
 def read_fifo(how: str) -> None:
     """Send the size and the hash of what the FIFO holds as a result."""
+    import hashlib
+    import subprocess
+
     path = os.environ["_abaco_binary_fifo"]
     content = b""
     if how == "blocking":
-        content = Path(path).read_bytes()
+        with open(path, "rb") as fifo:  # noqa: PTH123 - without pathlib
+            content = fifo.read()
     elif how == "cat":
         content = subprocess.check_output(["/bin/cat", path])
     else:
@@ -97,19 +121,24 @@ def ignore(what: list[str]) -> None:
     """Ignore a signal, then make a file that says so, and go on for a minute."""
     name, file = what
     signal.signal(signal.Signals[name], signal.SIG_IGN)
-    Path(file).touch()
+    touch(file)
     time.sleep(60)
+
+
+def exists(file: str) -> bool:
+    """Tell whether there is a file."""
+    return os.access(file, os.F_OK)
 
 
 def wait_for(file: str) -> None:
     """Wait until there is a file."""
-    while not Path(file).exists():
+    while not exists(file):
         time.sleep(0.01)
 
 
 def be_away(file: str) -> None:
     """End with EX_TEMPFAIL while there is a file."""
-    if Path(file).exists():
+    if exists(file):
         print("the oven is cold", flush=True)
         sys.exit(75)
 
@@ -148,6 +177,8 @@ def replace(what: dict[str, str]) -> None:
 
 def send_on(text: str) -> None:
     """Send results as fast as they are taken."""
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.connect(os.environ["_abaco_results_socket"])
         while True:
@@ -168,17 +199,15 @@ ORDERS: dict[str, Callable[[Any], object]] = {
     "end at": end_at,
     "block": lambda name: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.Signals[name]]),
     "timer": lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
-    "log": logger.warning,
+    "log": lambda text: logger().warning(text),
     "write": lambda codes: os.write(1, bytes(codes)),
     "many": lambda what: print(what[0] * what[1], flush=True),
     "append": append,
-    "save": lambda file: Path(file).write_text(json.dumps(facts())),
+    "save": save,
     "note": lambda file: append([file, f"{os.getpid()}\n"]),
     "spawn": spawn,
     "leave thread": leave_thread,
-    "leave thread that stays": lambda seconds: threading.Thread(
-        target=time.sleep, args=[seconds]
-    ).start(),
+    "leave thread that stays": leave_thread_that_stays,
     "grow": lambda megabytes: kept.append(b"." * (megabytes << 20)),
     "close descriptors": lambda first: os.closerange(first, 1000),
     "close": close_streams,
@@ -188,7 +217,7 @@ ORDERS: dict[str, Callable[[Any], object]] = {
     "results": send_all,
     "results without end": send_on,
     "large result": lambda size: send(b"." * size),
-    "touch": lambda file: Path(file).touch(),
+    "touch": touch,
     "wait for": wait_for,
     "away while": be_away,
     "order": lambda _: None,
@@ -208,7 +237,7 @@ def facts() -> dict[str, Any]:
     return {
         "calls": calls,
         "pid": os.getpid(),
-        "folder": str(Path.cwd()),
+        "folder": os.getcwd(),  # noqa: PTH109 - without pathlib
         "environment": dict(os.environ),
         "home": home(),
         "arguments": sys.argv,
@@ -222,6 +251,8 @@ def facts() -> dict[str, Any]:
 
 def home() -> str:
     """Return the home folder that libraries in C, and other programs, are told."""
+    import ctypes
+
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
     return (getenv(b"HOME") or b"").decode()
@@ -236,15 +267,32 @@ def mask() -> int:
 
 def answer(content: Any) -> None:
     """Send a result as JSON."""
+    import json
+
     send(json.dumps(content).encode())
 
 
 def send(content: bytes) -> None:
     """Send a result."""
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.connect(os.environ["_abaco_results_socket"])
         client.send(content)
 
 
+def logger() -> Logger:
+    """Return a logger with a handler of its own."""
+    import logging
+
+    found = logging.getLogger(__name__)
+    if not found.handlers:
+        found.addHandler(logging.StreamHandler())
+    return found
+
+
 if __name__ == "__main__":
     sys.exit(main())
+
+# a warm process keeps what it has made while it was imported
+logger()
