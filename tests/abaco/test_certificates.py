@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import shutil
 import ssl
 import stat
 import subprocess
@@ -25,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from abaco import certificates
 from abaco.certificates import (
-    MAX_CONTEXTS,
     AuthorityUnusable,
     CertificateAuthority,
     InvalidHost,
@@ -40,8 +41,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tls"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an authority, which each test that needs one gets a copy of: to make one takes a process."""
+    folder = tmp_path_factory.mktemp("made") / "tls"
+    CertificateAuthority(folder)
+    return folder
+
+
 @pytest.fixture
-def authority(folder: Path) -> CertificateAuthority:
+def authority(folder: Path, made: Path) -> CertificateAuthority:
+    shutil.copytree(made, folder)
     return CertificateAuthority(folder)
 
 
@@ -110,7 +120,8 @@ def test_processes_that_start_at_once_agree_on_the_authority(folder: Path) -> No
     assert printed == {(folder / "ca.pem").read_text() + "\n"}
 
 
-def test_only_the_owner_can_read_the_key(authority: CertificateAuthority, folder: Path) -> None:
+def test_only_the_owner_can_read_the_key(folder: Path) -> None:
+    CertificateAuthority(folder)
     assert mode(folder) == 0o700
     assert mode(folder / "ca-key.pem") == 0o600
     assert sorted(path.name for path in folder.iterdir()) == ["ca-key.pem", "ca.pem"]
@@ -155,9 +166,14 @@ def test_a_host_has_one_context_however_it_is_written(authority: CertificateAuth
     assert authority.context_for("other.local") is not context
 
 
-def test_the_contexts_of_many_hosts_are_not_all_kept(authority: CertificateAuthority) -> None:
+def test_the_contexts_of_many_hosts_are_not_all_kept(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "MAX_CONTEXTS", 4)
+    authority = CertificateAuthority(made)
     first = authority.context_for("first.local")
-    for number in range(MAX_CONTEXTS):
+    assert authority.context_for("first.local") is first
+    for number in range(4):
         authority.context_for(f"host-{number}.local")
     assert authority.context_for("first.local") is not first
 
@@ -200,8 +216,9 @@ def truncated(path: Path) -> None:
 
 
 def of_another_authority(path: Path) -> None:
-    other = CertificateAuthority(path.parent.parent / "other")
-    path.write_bytes((other.certificate.parent / path.name).read_bytes())
+    other = trustme.CA()
+    pem = other.cert_pem if path.name == "ca.pem" else other.private_key_pem
+    path.write_bytes(pem.bytes())
 
 
 def a_folder(path: Path) -> None:
