@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import json
 import os
 import shutil
@@ -20,6 +22,7 @@ import psutil
 import yaml
 
 from abaco.certificates import FOLDER_NAME, CertificateAuthority
+from abaco.command_line import main
 from abaco.settings import load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -96,8 +99,8 @@ class RunningGateway:
         content = {"data": "data", **(settings or {})}
         # the first tenant is the default one
         self.configuration.write_text(yaml.safe_dump(content, sort_keys=False))
-        images = opened(PROBE if images is None else images)
-        (folder / "images.yml").write_text(yaml.safe_dump(images))
+        self._images: dict[str, Any] = {}
+        self.know(PROBE if images is None else images)
         self.log = folder / "gateway.log"
         self.settings = load(self.configuration)
         self._began = 0
@@ -116,6 +119,15 @@ class RunningGateway:
         """Of the process."""
         assert self._process is not None
         return self._process.pid
+
+    def know(self, images: dict[str, Any]) -> None:
+        """Let it know more images, from the next request on."""
+        images = opened(images)
+        assert all(self._images.get(name, images[name]) == images[name] for name in images)
+        self._images |= images
+        file = self.folder / "images.new"
+        file.write_text(yaml.safe_dump(self._images))
+        file.replace(self.folder / "images.yml")
 
     def start(self) -> RunningGateway:
         """Start it, at the port that it had before; return when it says that it serves."""
@@ -184,6 +196,27 @@ class RunningGateway:
             timeout=SECONDS,
             check=False,
         )
+
+    def call(self, *arguments: str) -> str:
+        """Run a command that succeeds in this process, which has loaded it; return what it prints."""
+        code, printed, complained = self._run(arguments)
+        assert (code, complained) == (0, "")
+        return printed
+
+    def complaint(self, *arguments: str) -> str:
+        """Run a command that fails in this process; return what it complains of."""
+        code, printed, complained = self._run(arguments)
+        assert (code, printed) == (1, "")
+        return complained
+
+    def _run(self, arguments: Sequence[str]) -> tuple[int, str, str]:
+        mask, printed, complained = os.umask(0o022), io.StringIO(), io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
+                code = main(["--config", str(self.configuration), *arguments])
+        finally:
+            os.umask(mask)
+        return code, printed.getvalue(), complained.getvalue()
 
     def token(
         self, user: str = "ada", roles: Sequence[str] = (EVERYONE,), tenant: str = "SD2E"

@@ -261,8 +261,8 @@ def test_the_program_in_the_documentation_makes_an_assertion_that_holds(
 def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
     stranger: Client, gateway: RunningGateway, ada: Client
 ) -> None:
-    made = gateway.command("token", "create", "--user", "ada", "--tenant", "dev-staging")
-    with Client(gateway.url, made.stdout.strip()) as there:
+    made = gateway.call("token", "create", "--user", "ada", "--tenant", "dev-staging")
+    with Client(gateway.url, made.strip()) as there:
         actor = there.actor("teller")
         assert ada.get(f"/{actor}").status_code == 404
         nonce = there.result("POST", f"/{actor}/nonces")["id"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import logging
 import os
 import re
 import resource
@@ -24,6 +25,9 @@ from abaco.store import migrations, tables
 from abaco.store.database import Database
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
+ALONE = True
+"""What it has written is counted in bytes."""
+Refused = Callable[[str], str]
 PSYCOPG = "postgresql+psycopg://"
 UNAVAILABLE = "The platform's database does not answer: try again later."
 
@@ -209,14 +213,18 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunningGateway:
     return gateway
 
 
-def refused(gateway: RunningGateway, folder: Path, database: str) -> str:
-    """Start a gateway, which fails; return the line that says why."""
-    settings = {"database": database} if database else {}
-    done = RunningGateway(folder, settings=settings).command("serve", "--port", "0")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    return line
+@pytest.fixture
+def refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Refused:
+    """Starts a gateway with a database, which fails; returns the one line that says why."""
+    caplog.set_level(logging.INFO)
+
+    def serve(database: str) -> str:
+        gateway = RunningGateway(tmp_path, settings={"database": database})
+        (line,) = gateway.complaint("serve", "--port=0").splitlines()
+        assert caplog.messages == []
+        return line
+
+    return serve
 
 
 @pytest.mark.parametrize(
@@ -228,25 +236,30 @@ def refused(gateway: RunningGateway, folder: Path, database: str) -> str:
     ],
 )
 def test_a_damaged_database_is_said(
-    stopped: RunningGateway, tmp_path: Path, damage: Callable[[Path], None], reason: str
+    stopped: RunningGateway,
+    refused: Refused,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    reason: str,
 ) -> None:
     file = tmp_path / "damaged.db"
     file.write_bytes(of(stopped).read_bytes())
     damage(file)
-    line = refused(stopped, tmp_path, f"sqlite:///{file}")
+    line = refused(f"sqlite:///{file}")
     assert line == f"ERROR the platform's database cannot be used: {reason} (sqlite:///{file})"
 
 
-def test_a_database_that_is_read_only_is_said(stopped: RunningGateway, tmp_path: Path) -> None:
-    line = refused(stopped, tmp_path, f"sqlite:///file:{of(stopped)}?mode=ro&uri=true")
+def test_a_database_that_is_read_only_is_said(stopped: RunningGateway, refused: Refused) -> None:
+    line = refused(f"sqlite:///file:{of(stopped)}?mode=ro&uri=true")
     assert "cannot be used: attempt to write a readonly database (sqlite" in line
 
 
 def test_a_database_that_another_program_holds_is_said(
-    stopped: RunningGateway, tmp_path: Path
+    stopped: RunningGateway, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("abaco.store.database.BUSY_SECONDS", 1)
     with locked(of(stopped)):
-        line = refused(stopped, tmp_path, f"sqlite:///{of(stopped)}")
+        line = refused(f"sqlite:///{of(stopped)}")
     assert "cannot be used: database is locked (sqlite" in line
 
 
@@ -265,10 +278,8 @@ def test_a_database_that_another_program_holds_is_said(
         (f"{PSYCOPG}127.0.0.1:9/d?user=u&password=s3cret", "(postgresql+psycopg://127.0.0.1:9/d)"),
     ],
 )
-def test_a_database_that_is_not_there_is_said(
-    stopped: RunningGateway, tmp_path: Path, database: str, reason: str
-) -> None:
-    line = refused(stopped, tmp_path, database)
+def test_a_database_that_is_not_there_is_said(refused: Refused, database: str, reason: str) -> None:
+    line = refused(database)
     assert line.startswith("ERROR the platform's database cannot be used: ")
     assert reason in line
     assert "s3cret" not in line

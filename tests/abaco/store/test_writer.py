@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from abaco.store import database as databases
 from abaco.store import writer as writers
 from abaco.store.database import Database
 from abaco.store.writer import Writer
@@ -36,7 +37,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(file: Path) -> Iterator[Database]:
+def database(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    # how long another writer is waited for, here by tests that are that other
+    monkeypatch.setattr(databases, "BUSY_SECONDS", 1)
     with contextlib.closing(Database(f"sqlite:///{file}")) as opened:
         with opened.write() as tx:
             tx.execute(text("CREATE TABLE notes (line TEXT)"))

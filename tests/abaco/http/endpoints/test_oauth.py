@@ -96,7 +96,7 @@ def test_the_credentials_of_another_client_do_not_help(gateway: RunningGateway) 
 
 def test_a_token_that_was_revoked_cannot_be_renewed(gateway: RunningGateway) -> None:
     grant = gateway.grant()
-    assert gateway.command("token", "revoke", grant.id).returncode == 0
+    gateway.call("token", "revoke", grant.id)
     assert renew(gateway, grant).status_code == 401
 
 
