@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import stat
@@ -31,6 +32,8 @@ from tests.abaco.running import (
 )
 
 SERVER = "https://api.abaco.local"
+ALONE = True
+"""Its aliases are listed."""
 IMAGES = {
     **PROBE,
     # answers with agavepy's context
@@ -40,17 +43,24 @@ IMAGES = {
 }
 Agave = Callable[..., Any]
 DRIVER = """
-import json, sys
+import json, os, sys
 from agavepy.agave import Agave
 
-arguments = json.loads(sys.argv[1])
-client = Agave(**arguments) if arguments else Agave.restore()
+clients = []
 for line in sys.stdin:
-    operation, arguments = json.loads(line)
+    number, operation, arguments = json.loads(line)
     if "message" in arguments:
         arguments["message"] = bytes.fromhex(arguments["message"])
     try:
-        result = getattr(client.actors, operation)(**arguments)
+        if operation == "make":
+            clients.append(Agave(**arguments))
+            result = None
+        elif operation == "restore":
+            os.environ["AGAVE_CACHE_DIR"] = arguments["folder"]
+            clients.append(Agave.restore())
+            result = None
+        else:
+            result = getattr(clients[number].actors, operation)(**arguments)
         reply = {"result": result if isinstance(result, (dict, list)) else None}
         if hasattr(type(result), "content"):
             reply = {"result": result.content.decode()}
@@ -73,58 +83,66 @@ class Refused(Exception):
         self.text = text
 
 
-@contextlib.contextmanager
-def connected(
-    gateway: RunningGateway, home: Path, cache: Path | None = None, **credentials: Any
-) -> Iterator[Agave]:
-    """Give a client `agavepy.agave.Agave` in a process of its own.
+class Clients:
+    """Clients `agavepy.agave.Agave` in a process of their own, which takes a second to load it.
 
     Args:
-        gateway: to which its tunnel leads, whatever the name of the server.
-        home: its home directory.
-        cache: the folder of the file from which it is restored, where there are no credentials.
-        credentials: how it is made.
+        gateway: to which their tunnel leads, whatever the name of the server.
+        home: their home directory.
     """
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "HTTPS_PROXY": gateway.url}
-    if cache is not None:
-        environ["AGAVE_CACHE_DIR"] = str(cache)
-    else:
-        credentials = {"api_server": SERVER, "verify": False, **credentials}
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", DRIVER, json.dumps(credentials)],
-        cwd=home,
-        env=environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
-    def call(operation: str, **arguments: Any) -> Any:
+    def __init__(self, gateway: RunningGateway, home: Path) -> None:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(home), "HTTPS_PROXY": gateway.url}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", DRIVER],
+            cwd=home,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._count = 0
+
+    def make(self, **credentials: Any) -> Agave:
+        """Make one with credentials."""
+        return self._made("make", api_server=SERVER, verify=False, **credentials)
+
+    def restore(self, folder: Path) -> Agave:
+        """Make one from the file in a folder."""
+        return self._made("restore", folder=str(folder))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=SECONDS)
+
+    def _made(self, operation: str, **arguments: Any) -> Agave:
+        number = self._count
+        self._call(number, operation, **arguments)
+        self._count += 1
+        return functools.partial(self._call, number)
+
+    def _call(self, number: int, operation: str, **arguments: Any) -> Any:
         """Return what `client.actors.<operation>(**arguments)` returns."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        print(json.dumps([operation, arguments]), file=process.stdin, flush=True)
-        reply = json.loads(process.stdout.readline())
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        request = json.dumps([number, operation, arguments])
+        print(request, file=self._process.stdin, flush=True)
+        reply = json.loads(self._process.stdout.readline())
         if "error" in reply:
             raise Refused(reply["error"], reply.get("status"), reply.get("text", ""))
         return reply["result"]
 
-    try:
-        yield call
-    finally:
-        process.communicate(timeout=SECONDS)
+
+@pytest.fixture(scope="module")
+def clients(gateway: RunningGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    with contextlib.closing(Clients(gateway, tmp_path_factory.mktemp("home"))) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def agave(gateway: RunningGateway, home: Path) -> Iterator[Agave]:
+def agave(gateway: RunningGateway, clients: Clients) -> Agave:
     """A client with ada's token."""
-    with connected(gateway, home, token=gateway.token("ada")) as client:
-        yield client
+    return clients.make(token=gateway.token("ada"))
 
 
 # Actors
@@ -265,16 +283,16 @@ def test_permissions_are_got_and_updated(agave: Agave, ada: Client) -> None:
 
 
 def test_workers_are_added_listed_got_and_deleted(
-    gateway: RunningGateway, home: Path, ada: Client
+    gateway: RunningGateway, clients: Clients, ada: Client
 ) -> None:
     actor = ada.actor()
-    with connected(gateway, home, token=gateway.token("root", (EVERYONE, ADMIN))) as admin:
-        assert admin("addWorker", actorId=actor, body={"num": 2})["status"] == "success"
-        ids = [each["id"] for each in admin("listWorkers", actorId=actor)]
-        assert len(ids) == 2
-        assert admin("getWorker", actorId=actor, workerId=ids[0])["id"] == ids[0]
-        admin("deleteWorker", actorId=actor, workerId=ids[0])
-        eventually(lambda: [each["id"] for each in admin("listWorkers", actorId=actor)] == ids[1:])
+    admin = clients.make(token=gateway.token("root", (EVERYONE, ADMIN)))
+    assert admin("addWorker", actorId=actor, body={"num": 2})["status"] == "success"
+    ids = [each["id"] for each in admin("listWorkers", actorId=actor)]
+    assert len(ids) == 2
+    assert admin("getWorker", actorId=actor, workerId=ids[0])["id"] == ids[0]
+    admin("deleteWorker", actorId=actor, workerId=ids[0])
+    eventually(lambda: [each["id"] for each in admin("listWorkers", actorId=actor)] == ids[1:])
 
 
 def test_the_state_of_an_actor_is_got_and_updated(agave: Agave, ada: Client) -> None:
@@ -288,53 +306,47 @@ def test_the_state_of_an_actor_is_got_and_updated(agave: Agave, ada: Client) -> 
 # Credentials
 
 
-def test_a_client_of_nonces_has_one_for_each_call(
-    gateway: RunningGateway, home: Path, ada: Client
-) -> None:
+def test_a_client_of_nonces_has_one_for_each_call(clients: Clients, ada: Client) -> None:
     actor = ada.actor()
     nonce = ada.result("POST", f"/{actor}/nonces", json={"maxUses": 1})["id"]
-    with connected(gateway, home, use_nonce=True) as client:
-        sent = client("sendMessage", actorId=actor, body={"message": "{}"}, nonce=nonce)
-        assert ada.ended(actor, sent["executionId"])["executor"] == "ada"
-        with pytest.raises(Refused) as caught:
-            client("sendMessage", actorId=actor, body={"message": "{}"}, nonce=nonce)
+    client = clients.make(use_nonce=True)
+    sent = client("sendMessage", actorId=actor, body={"message": "{}"}, nonce=nonce)
+    assert ada.ended(actor, sent["executionId"])["executor"] == "ada"
+    with pytest.raises(Refused) as caught:
+        client("sendMessage", actorId=actor, body={"message": "{}"}, nonce=nonce)
     assert "No remaining uses left for this nonce." in caught.value.text
 
 
 def test_the_assertion_that_agavepy_makes_up_without_a_token_is_refused(
-    gateway: RunningGateway, home: Path, ada: Client
+    clients: Clients, ada: Client
 ) -> None:
-    header = "X-JWT-Assertion-dev_sandbox"
-    with connected(gateway, home, jwt="123", jwt_header_name=header) as client:
-        for operation, arguments in (("list", {}), ("get", {"actorId": ada.actor()})):
-            with pytest.raises(Refused) as caught:
-                client(operation, **arguments)
-            assert (caught.value.error, caught.value.status) == ("HTTPError", 401)
+    client = clients.make(jwt="123", jwt_header_name="X-JWT-Assertion-dev_sandbox")
+    for operation, arguments in (("list", {}), ("get", {"actorId": ada.actor()})):
+        with pytest.raises(Refused) as caught:
+            client(operation, **arguments)
+        assert (caught.value.error, caught.value.status) == ("HTTPError", 401)
 
 
 @pytest.mark.long
 def test_a_client_that_is_restored_renews_what_has_expired(
-    gateway: RunningGateway, home: Path, tmp_path: Path
+    gateway: RunningGateway, clients: Clients, tmp_path: Path
 ) -> None:
     cache = tmp_path / "agave" / "current"
-    options = ("--user", "carla", "--cache", str(cache), "--server", SERVER)
-    made = gateway.command("token", "create", *options)
-    assert made.returncode == 0, made.stderr
+    gateway.call("token", "create", "--user=carla", f"--cache={cache}", f"--server={SERVER}")
     before = json.loads(cache.read_text())
-    with connected(gateway, home, cache.parent) as client:
-        assert client("list") == []
-        assert json.loads(cache.read_text()) == before
-        expire(gateway, "carla")
-        wait_until_refused(gateway, before["access_token"])
-        assert client("list") == []
+    client = clients.restore(cache.parent)
+    assert client("list") == []
+    assert json.loads(cache.read_text()) == before
+    expire(gateway, "carla")
+    wait_until_refused(gateway, before["access_token"])
+    assert client("list") == []
     after = json.loads(cache.read_text())
     assert after["access_token"] != before["access_token"]
     assert after["refresh_token"] != before["refresh_token"]
     kept = ("tenantid", "baseurl", "apikey", "apisecret", "username")
     assert [after[name] for name in kept] == [before[name] for name in kept]
     assert stat.S_IMODE(cache.stat().st_mode) == 0o600
-    with connected(gateway, home, cache.parent) as client:
-        assert client("list") == []
+    assert clients.restore(cache.parent)("list") == []
     with Client(gateway.url, before["access_token"]) as old:
         assert old.get("").status_code == 401
 
@@ -353,18 +365,17 @@ def expire(gateway: RunningGateway, user: str) -> None:
 
 
 def test_a_client_whose_token_was_revoked_is_refused(
-    gateway: RunningGateway, home: Path, tmp_path: Path
+    gateway: RunningGateway, clients: Clients, tmp_path: Path
 ) -> None:
     cache = tmp_path / "agave" / "current"
-    options = ("--user", "dora", "--cache", str(cache), "--server", SERVER)
-    made = gateway.command("token", "create", *options)
-    token_id = made.stdout.split()[1]
-    with connected(gateway, home, cache.parent) as client:
-        assert client("list") == []
-        assert gateway.command("token", "revoke", token_id).returncode == 0
-        wait_until_refused(gateway, json.loads(cache.read_text())["access_token"])
-        with pytest.raises(Refused) as caught:
-            client("list")
+    options = ("--user=dora", f"--cache={cache}", f"--server={SERVER}")
+    token_id = gateway.call("token", "create", *options).split()[1]
+    client = clients.restore(cache.parent)
+    assert client("list") == []
+    gateway.call("token", "revoke", token_id)
+    wait_until_refused(gateway, json.loads(cache.read_text())["access_token"])
+    with pytest.raises(Refused) as caught:
+        client("list")
     assert (caught.value.error, caught.value.status) == ("HTTPError", 401)
 
 

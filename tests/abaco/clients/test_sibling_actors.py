@@ -19,8 +19,15 @@ IMAGES = {
     "sender": SENDER,
     "warm sender": {**SENDER, "mode": "warm", "handler": "sender:main"},
 }
+ALONE = True
+"""One of its actors answers with all that there are."""
 TELL = {"tell": ["environment"]}
-SENDERS = pytest.mark.parametrize("image", ["sender", "warm sender"])
+
+
+@pytest.fixture(scope="module")
+def sender(ada: Client) -> str:
+    """An actor with a token, whose process has imported what it sends with."""
+    return ada.actor("warm sender", token=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +54,7 @@ def environment(ada: Client, receiver: str, execution: str) -> dict[str, str]:
     return found
 
 
-@SENDERS
-@pytest.mark.parametrize("named", ["id", "alias"])
+@pytest.mark.parametrize(("image", "named"), [("sender", "id"), ("warm sender", "alias")])
 def test_a_message_arrives_with_the_tags_of_its_sender(
     ada: Client, receiver: str, image: str, named: str
 ) -> None:
@@ -63,17 +69,15 @@ def test_a_message_arrives_with_the_tags_of_its_sender(
 
 
 def test_a_message_goes_on_with_the_session_and_further_variables(
-    ada: Client, receiver: str
+    ada: Client, receiver: str, sender: str
 ) -> None:
-    sender = ada.actor("sender", token=True)
     send = {"actorId": receiver, "message": TELL, "environment": {"uuid": "1-007"}}
     reply = ada.ask(sender, {"send": send}, x_session="solid-snake")
     found = environment(ada, receiver, reply.json())
     assert (found["x_session"], found["uuid"]) == ("solid-snake", "1-007")
 
 
-@SENDERS
-@pytest.mark.parametrize("named", ["id", "alias"])
+@pytest.mark.parametrize(("image", "named"), [("sender", "alias"), ("warm sender", "id")])
 def test_an_actor_without_a_token_uses_a_nonce(
     ada: Client, receiver: str, image: str, named: str
 ) -> None:
@@ -91,8 +95,7 @@ def test_an_actor_without_either_says_what_is_missing(ada: Client, receiver: str
     assert "create the actor with its token switched on" in ada.logs(sender, execution["id"])
 
 
-def test_a_message_may_be_waited_for(ada: Client, receiver: str) -> None:
-    sender = ada.actor("sender", token=True)
+def test_a_message_may_be_waited_for(ada: Client, receiver: str, sender: str) -> None:
     send = {"actorId": receiver, "message": {"sleep": 0.1}, "sync": True}
     before = len(ada.result("GET", f"/{receiver}/executions")["executions"])
     assert answer(ada, sender, {"send": send}) is None
@@ -100,8 +103,7 @@ def test_a_message_may_be_waited_for(ada: Client, receiver: str) -> None:
     assert [each["status"] for each in executions] == ["COMPLETE"]
 
 
-def test_an_actor_that_is_not_there_ends_the_attempts_at_once(ada: Client) -> None:
-    sender = ada.actor("sender", token=True)
+def test_an_actor_that_is_not_there_ends_the_attempts_at_once(ada: Client, sender: str) -> None:
     gone = ada.actor("cold")
     ada.result("DELETE", f"/{gone}")
     execution = ada.run(sender, {"send": {"actorId": gone, "message": TELL}})
@@ -110,18 +112,15 @@ def test_an_actor_that_is_not_there_ends_the_attempts_at_once(ada: Client) -> No
     assert execution["runtime"] < 6
 
 
-def test_an_actor_may_do_no_more_than_its_owner(ada: Client, bob: Client) -> None:
-    sender = ada.actor("sender", token=True)
+def test_an_actor_may_do_no_more_than_its_owner(ada: Client, bob: Client, sender: str) -> None:
     send = {"actorId": bob.actor("cold"), "message": TELL, "retryMaxAttempts": 1}
     execution = ada.run(sender, {"send": send})
     assert "was not delivered: HTTP status 400" in ada.logs(sender, execution["id"])
 
 
-@SENDERS
 def test_the_client_of_an_actor_reads_and_changes_what_its_owner_may(
-    ada: Client, receiver: str, image: str
+    ada: Client, receiver: str, sender: str
 ) -> None:
-    sender = ada.actor(image, token=True)
     listed = answer(ada, sender, {"call": "list", "with": {}})
     assert {sender, receiver} <= {each["id"] for each in listed}
     named = {"actorId": receiver}
