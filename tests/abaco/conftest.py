@@ -36,7 +36,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
 
 @pytest.fixture(scope="package")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with the images `cold` and `warm`, and with actors and aliases of other modules."""
+    """A gateway with the images `cold` and `warm`, and with images, actors and aliases of other modules."""
     with RunningGateway(tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
@@ -47,12 +47,14 @@ def gateway(
 ) -> Iterator[RunningGateway]:
     """A gateway that the tests of a module share.
 
-    It has the images `cold` and `warm`, or the `IMAGES` of the module, and its `SETTINGS`. With
-    neither, other modules share it, too, but for those that say `ALONE = True`.
+    It has the images `cold` and `warm`, or the `IMAGES` of the module, and its `SETTINGS`. Without
+    settings, other modules share it, too, but for those that say `ALONE = True`.
     """
     images, settings = (getattr(request.module, name, None) for name in ("IMAGES", "SETTINGS"))
-    if images is None and settings is None and not getattr(request.module, "ALONE", False):
-        yield request.getfixturevalue("shared")
+    if settings is None and not getattr(request.module, "ALONE", False):
+        running: RunningGateway = request.getfixturevalue("shared")
+        running.know(images or {})
+        yield running
         return
     with RunningGateway(tmp_path_factory.mktemp("gateway"), images, settings) as running:
         yield running

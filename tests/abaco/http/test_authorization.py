@@ -17,9 +17,6 @@ NOT_THIS_CONFIG = "You do not have sufficient access to this actor config."
 ONLY_ADMINS = "Not authorized -- only admins are authorized to update workers."
 WORLD = "ABACO_WORLD"
 
-ALONE = True
-"""What is counted is its actor."""
-
 
 class Request(NamedTuple):
     """A request, the least level that it needs, and the status that it is then answered with."""

@@ -101,9 +101,9 @@ def test_bodies_that_do_not_come_leave_room_for_others(
 
 
 @pytest.mark.parametrize("path", ["/token", "/healthz"])
-def test_who_shows_no_credential_sends_little(gateway: RunningGateway, path: str) -> None:
+def test_who_shows_no_credential_sends_little(shared: RunningGateway, path: str) -> None:
     reply = httpx.request(
-        "POST" if path == "/token" else "GET", gateway.url + path, content="x" * 20_000
+        "POST" if path == "/token" else "GET", shared.url + path, content="x" * 20_000
     )
     assert reply.status_code == 413
 

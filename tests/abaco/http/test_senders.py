@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from tests.abaco.http.endpoints.test_messages import BINARY, JSON, TEXT, typed
-from tests.abaco.running import ACTORS, PROBE, Client, RunningGateway
+from tests.abaco.running import PROBE, Client, RunningGateway
 
-IMAGES = {**PROBE, "teller": {**PROBE["teller"], "folder": str(ACTORS), "once": ["uuid", "token"]}}
+IMAGES = {**PROBE, "once": {**PROBE["teller"], "once": ["uuid", "token"]}}
 POST = {"appId": "tacos-1.0", "status": "FAILED", "message": "FAILED"}
 
 
 @pytest.fixture(scope="module")
 def teller(ada: Client) -> str:
     """An actor that tells its environment."""
-    return ada.actor("teller")
+    return ada.actor("once")
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_by_the_letter_of_abaco_a_refusal_is_abacos(strict: tuple[Client, str]) 
 
 def test_a_parameter_that_says_two_things_is_refused(gateway: RunningGateway) -> None:
     with gateway.client() as client:
-        teller = client.actor("teller")
+        teller = client.actor("once")
         url = f"/{teller}/messages?token=a&taco=1&taco=2&token="
         assert client.refusal("POST", url + "b", json={"a": 1}) == (
             "The parameter 'token' in the URL is given twice, with different values."
