@@ -71,7 +71,12 @@ SHARED_DATABASE = "PIPELINEJOBS_TEST_DATABASE"
 BUSY = ("reliability", "pipelinejobs", "local", "docs", "deployment", "bench", "test_demo.py")
 """Where tests start many programs and wait for them: a module may take most of a minute."""
 
-TOGETHER = ("tests/abaco/http/endpoints", "tests/pipelinejobs", "tests/pipelinejobs/page")
+TOGETHER = (
+    "tests/abaco/http/endpoints",
+    "tests/abaco/workers/fleet",
+    "tests/pipelinejobs",
+    "tests/pipelinejobs/page",
+)
 """Folders whose modules share what takes long to start: one process runs them, one after the other."""
 
 # what a shell starts in the background ignores Ctrl-C, and what nohup starts the end of a terminal;

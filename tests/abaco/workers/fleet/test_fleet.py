@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import sqlalchemy
 import yaml
 
 from abaco.command_line import main
+from abaco.store.database import Database
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
 from tests.abaco.fleet import RunningFleet
 from tests.abaco.running import (
-    ACTORS,
-    PROBE,
     SECONDS,
     Client,
     RunningGateway,
@@ -51,66 +51,6 @@ pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
 ROUNDS = 20
 """Of what takes many seconds of processor time: test_leases.py looks at the same rules in the store."""
 
-IMAGES = {
-    **PROBE,
-    "ordered": {
-        "folder": str(ACTORS),
-        "command": ["python3", "probe.py"],
-        "mode": "warm",
-        "handler": "probe:main",
-        "ordered_by": "about",
-        "unavailable": [75],
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def fleet(
-    postgres: services.Postgres,
-    rabbitmq: services.RabbitMQ,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[RunningFleet]:
-    """Two gateways and two nodes."""
-    folder = tmp_path_factory.mktemp("fleet")
-    settings = {"containers": _containers(folder)} if ENGINES else {}
-    with RunningFleet(folder, postgres, rabbitmq, IMAGES, settings) as running:
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(lambda start: start(), [running.gateway, running.node]))
-            list(threads.map(lambda start: start(), [running.gateway, running.node]))
-        yield running
-
-
-def _containers(folder: Path) -> dict[str, Any]:
-    """Return the settings of an engine that is started when it is needed."""
-    return {
-        "engine": ENGINES[0],
-        "socket": str(folder / "engine" / "socket"),
-        "registries": ["localhost"],
-        "network": "none",
-    }
-
-
-@pytest.fixture(scope="module")
-def ada(fleet: RunningFleet) -> Iterator[Client]:
-    """A user, at one gateway."""
-    with fleet.gateways[0].client("ada") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def there(fleet: RunningFleet) -> Iterator[Client]:
-    """The same user, at the other gateway."""
-    with fleet.gateways[1].client("ada") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def root(fleet: RunningFleet) -> Iterator[Client]:
-    """An administrator, who may choose the nodes of an actor."""
-    with fleet.gateways[0].admin() as client:
-        yield client
-
-
 # The engine local
 
 
@@ -121,9 +61,9 @@ def test_a_second_gateway_does_not_start_on_the_same_database(
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with RunningGateway(tmp_path / "one", settings=settings) as first:
-        second = RunningGateway(tmp_path / "two", settings=settings).command("serve", "--port=0")
-        assert (second.returncode, second.stdout) == (1, "")
-        assert "another gateway is using the platform's database" in second.stderr
+        second = RunningGateway(tmp_path / "two", settings=settings)
+        said = second.complaint("serve", "--port=0")
+        assert "another gateway is using the platform's database" in said
         with first.client() as ada:
             actor = ada.actor()
             assert ada.run(actor, {"print": "tacos"})["status"] == "COMPLETE"
@@ -510,6 +450,26 @@ def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
     for actor, execution in zip(actors, sent, strict=True):
         find = functools.partial(_has_ended, ada, actor, execution)
         eventually(find, 2 * SECONDS)
+
+
+def test_each_gateway_and_node_is_of_the_fleet_also_after_its_connections_were_lost(
+    fleet: RunningFleet, postgres: services.Postgres
+) -> None:
+    shared = sqlalchemy.text(
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        "WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
+    )
+    count = len(fleet.gateways) + len(fleet.nodes)
+
+    def members(besides: Collection[int] = ()) -> set[int]:
+        """Return the connections that have it, if there are all; a sweep has it for a moment."""
+        with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
+            found = set(tx.scalars(shared))
+        return found if len(found) == count and found.isdisjoint(besides) else set()
+
+    before = eventually(members)
+    postgres.break_connections()
+    eventually(lambda: members(besides=before))
 
 
 def test_connections_to_the_database_may_break_at_any_time(
