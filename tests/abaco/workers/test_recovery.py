@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ while pathlib.Path("block").exists():
     time.sleep(0.01)
 
 def main():
+    print("taco")
     pathlib.Path("called").touch()
 """
 
@@ -116,7 +119,7 @@ class Message:
 def test_a_message_whose_process_is_killed_is_run_again(
     ada: Client, actor: str, tmp_path: Path
 ) -> None:
-    message = Message(tmp_path, print="once more")
+    message = Message(tmp_path, print="once more", results=["taco"])
     execution_id = ada.submit(actor, message.orders)
     following = ada.submit(actor, {})
     os.kill(message.pids(1)[0], signal.SIGKILL)
@@ -125,7 +128,9 @@ def test_a_message_whose_process_is_killed_is_run_again(
     message.release()
     execution = ada.ended(actor, execution_id)
     assert (execution["status"], execution["exitCode"]) == ("COMPLETE", 3)
+    # what came of the first attempt is not there twice
     assert ada.logs(actor, execution_id) == "once more\n"
+    assert [ada.result_of(actor, execution_id) for _ in range(2)] == [b"taco", b""]
     assert ada.ended(actor, following)["exitCode"] == 0
     assert len(message.pids(2)) == 2
 
@@ -158,13 +163,23 @@ def test_a_message_is_run_again_though_its_worker_is_to_end(
     assert execution["workerId"] != worker["id"]
 
 
-@pytest.mark.parametrize("child", [{}, {"spawn": "new session"}])
+def attempts(gateway: RunningGateway, execution: str) -> int:
+    """Return how many attempts of an execution count: after ten, it is not begun again."""
+    query = "SELECT attempts FROM executions WHERE id = ?"
+    with contextlib.closing(sqlite3.connect(gateway.folder / "data" / "abaco.db")) as database:
+        return int(database.execute(query, (execution,)).fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    "child", [pytest.param({}, marks=pytest.mark.long), {"spawn": "new session"}]
+)
 def test_what_a_killed_gateway_left_is_ended_and_run_again(
     gateway: RunningGateway, ada: Client, actor: str, tmp_path: Path, child: dict[str, str]
 ) -> None:
     file = tmp_path / "child"
     orders = {name: [value, str(file)] for name, value in child.items()}
-    message = Message(tmp_path, save=str(tmp_path / "facts"), **orders)
+    said = {"print": "begins", "results": ["taco"]}
+    message = Message(tmp_path, save=str(tmp_path / "facts"), **said, **orders)
     execution_id = ada.submit(actor, message.orders)
     waiting = [ada.submit(actor, {"exit": code}) for code in range(2)]
     (pid,) = message.pids(1)
@@ -179,8 +194,12 @@ def test_what_a_killed_gateway_left_is_ended_and_run_again(
     assert all(gone(each) for each in left)
     assert not home.exists()
     assert message.pids(2)[1] != pid
+    assert attempts(gateway, execution_id) == 0
     message.release()
     assert ada.ended(actor, execution_id)["exitCode"] == 3
+    # what came of the first attempt is not there twice
+    assert ada.logs(actor, execution_id) == "begins\n"
+    assert [ada.result_of(actor, execution_id) for _ in range(2)] == [b"taco", b""]
     assert [ada.ended(actor, each)["exitCode"] for each in waiting] == [0, 1]
     assert "1 executions were interrupted and start again" in gateway.log.read_text()
 
@@ -313,18 +332,45 @@ def test_an_actor_that_is_repaired_while_it_fails_to_start_starts(
     assert ada.run(actor, {})["exitCode"] == 0
 
 
+def hosts(gateway: RunningGateway, handler: str) -> list[psutil.Process]:
+    """Return the warm processes of an image that there are."""
+    found = []
+    for process in psutil.Process(gateway.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if handler in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def test_a_process_that_is_killed_while_it_starts_is_started_again(
+    gateway: RunningGateway, ada: Client
+) -> None:
+    block = gateway.folder / "block"
+    block.touch()
+    actor = ada.result("POST", "", json={"image": "slow"})["id"]
+    execution = ada.submit(actor, {})
+    killed: set[int] = set()
+    for _ in range(3):
+        (host,) = eventually(
+            lambda: [h for h in hosts(gateway, "slow:main") if h.pid not in killed]
+        )
+        killed.add(host.pid)
+        host.kill()
+    block.unlink()
+    assert ada.ended(actor, execution)["exitCode"] == 0
+    assert ada.logs(actor, execution) == "taco\n"
+    assert ada.result("GET", f"/{actor}")["status"] == "READY"
+    ada.result("DELETE", f"/{actor}")
+    (gateway.folder / "called").unlink()
+
+
 def test_a_message_can_be_stopped_while_its_process_is_made_ready(
     gateway: RunningGateway, ada: Client
 ) -> None:
     actor, block = ada.actor("slow"), gateway.folder / "block"
     called = gateway.folder / "called"
-    (worker,) = ada.result("GET", f"/{actor}/workers")
-    for process in psutil.process_iter():
-        if (
-            process.ppid() == gateway.pid
-            and process.environ().get("_abaco_worker_id") == worker["id"]
-        ):
-            process.kill()
+    (process,) = hosts(gateway, "slow:main")
+    process.kill()
     block.touch()
     execution_id = ada.submit(actor, {})
     path = f"/{actor}/executions/{execution_id}"
