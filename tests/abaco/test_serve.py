@@ -170,7 +170,9 @@ def test_a_small_packet_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> 
 # What ends it
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGHUP]
+)
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     gateway = RunningGateway(tmp_path).start()
     assert gateway.stop(number) == 0

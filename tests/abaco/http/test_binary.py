@@ -64,12 +64,11 @@ def test_what_has_been_read_is_not_there_again(ada: Client, actor: str, how: str
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    "content", [b"", b"a", MEBIBYTE, MEBIBYTE * 5], ids=["0", "1", "1Mi", "5Mi"]
-)
-def test_our_actors_read_it(ada: Client, mode: str, content: bytes) -> None:
+def test_our_actors_read_it(ada: Client, mode: str) -> None:
     actor = ada.actor(f"{mode} reader")
-    assert ask(ada, actor, content) == f"{told(content)} True"
+    contents = [b"", b"a", MEBIBYTE, MEBIBYTE * 5]
+    for content in contents if mode == "warm" else contents[-1:]:
+        assert ask(ada, actor, content) == f"{told(content)} True"
 
 
 def test_an_actor_need_not_read_it(ada: Client, actor: str) -> None:

@@ -137,11 +137,11 @@ def test_nothing_blocks_the_event_loop(
 
 def test_a_sender_gets_one_search_at_a_time(prepared: Prepared) -> None:
     async def search_often(client: httpx.AsyncClient) -> None:
-        for number in range(20):
+        for number in range(12):
             body = {"image": "nowhere", "description": f"{number} {'x' * 100_000}"}
             await result(client, "POST", "/", json=body)
         wanted = {"search": " ".join(f"word{number}" for number in range(90))}
-        searches = (result(client, "GET", "/search/actors", params=wanted) for _ in range(8))
+        searches = (result(client, "GET", "/search/actors", params=wanted) for _ in range(4))
         for found in await asyncio.gather(*searches):
             assert found["search"] == []
 

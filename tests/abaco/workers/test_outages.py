@@ -174,12 +174,12 @@ def test_messages_of_one_order_run_in_turn_though_several_workers_are_there(
     ada: Client, oven: Oven
 ) -> None:
     actor = ada.actor("patient")
-    for _ in range(20):
+    for _ in range(10):
         ada.submit(actor, oven.orders("start"))
         ada.submit(actor, {**oven.orders("end"), "order": "1"})
     last = ada.submit(actor, oven.orders("last"))
     ada.ended(actor, last)
-    assert oven.done() == ["start", "end"] * 20 + ["last"]
+    assert oven.done() == ["start", "end"] * 10 + ["last"]
 
 
 def test_the_url_says_the_order_though_each_body_says_another(ada: Client, oven: Oven) -> None:
@@ -199,7 +199,7 @@ def test_one_message_does_not_wait_for_the_many_of_somebody_else(
     ada.result("POST", f"/{actor}/permissions", json={"user": "bob", "level": "EXECUTE"})
     gate, record = tmp_path / "gate", tmp_path / "record"
     ada.submit(actor, {"wait for": str(gate)})
-    for _ in range(200):
+    for _ in range(40):
         ada.submit(actor, {"append": [str(record), "ada\n"]})
     with gateway.client("bob") as bob:
         mine = bob.submit(actor, {"append": [str(record), "bob\n"]})

@@ -212,7 +212,7 @@ def test_a_process_that_is_killed_before_it_reads_its_message_is_replaced(
 
 @pytest.mark.parametrize("first", [0, 3])
 def test_an_actor_may_close_all_descriptors(ada: Client, warm: str, first: int) -> None:
-    orders = {"print": "before", "close descriptors": first, "sleep": 1.5, "exit": 4}
+    orders = {"print": "before", "close descriptors": first, "sleep": 0.5, "exit": 4}
     execution = ada.run(warm, orders)
     assert execution["exitCode"] == 4
     assert ada.logs(warm, execution["id"]) == "before\n"
@@ -262,7 +262,11 @@ def test_a_process_ends_when_its_gateway_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["{}", "[]", '{"exit_code": 0, "tidy": true, "clean": true, "memory": "much", "cpu": 0}'],
+    [
+        pytest.param("{}", marks=pytest.mark.long),
+        "[]",
+        '{"exit_code": 0, "tidy": true, "clean": true, "memory": "much", "cpu": 0}',
+    ],
 )
 def test_an_actor_that_answers_in_the_place_of_its_host_ends_no_worker(
     ada: Client, gateway: RunningGateway, answer: str
