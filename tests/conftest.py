@@ -27,6 +27,7 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from local.database import LocalDatabase, Server
+from tests.databases import place
 from tests.reliability.soak import is_long
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,7 +221,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shared = os.environ.get(SHARED_DATABASE)
-    database = LocalDatabase(Path(shared) if shared else tmp_path_factory.mktemp("local"))
+    database = LocalDatabase(Path(shared)) if shared else place(tmp_path_factory.mktemp("local"))
     started = database.start()
     if shared:
         # what never gets its turn there is at fault, and not only late

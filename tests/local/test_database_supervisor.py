@@ -24,6 +24,7 @@ from local import processes
 from local.database import LocalDatabase, Server
 from local.database_supervisor import DatabaseSupervisor
 from tests.abaco.running import RunningGateway, eventually
+from tests.databases import place
 from tests.pipelinejobs.running import Run, gateway_in, told
 from tests.reliability.soak import GREEN_SECONDS, RED_SECONDS
 
@@ -190,7 +191,7 @@ def test_doctor_says_why_the_gateway_is_not_ready(
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[LocalDatabase]:
-    database = LocalDatabase(tmp_path / "local")
+    database = place(tmp_path / "local")
     yield database
     server = database.status()
     if server is not None:

@@ -13,10 +13,10 @@ import psutil
 import pytest
 import yaml
 
-from local.database import LocalDatabase
 from pipelinejobs.exceptions import FAILED
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import ROOT
+from tests.databases import place
 
 SETUP = """
 from local import processes
@@ -71,9 +71,7 @@ class FailingStart:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("up")
-    database = LocalDatabase(folder / ".local")
-    database.start()
-    database.stop()
+    place(folder / ".local")
     yield folder
     assert left(folder) == []
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from local.database import LocalDatabase
+from tests import databases
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
 
@@ -90,6 +91,7 @@ def interrupted(process: subprocess.Popen[str]) -> Result:
 
 def gateway_in(folder: Path, **environ: str) -> RunningGateway:
     """Return the gateway of `make up`, not started yet, with all its files in a folder."""
+    databases.place(folder / ".local")
     images = yaml.safe_load((ROOT / "images.yml").read_text())
     for image in images.values():
         image["folder"] = str(ROOT)
