@@ -116,19 +116,23 @@ def user(up: RunningGateway) -> Iterator[Callable[[str, str], Person]]:
         yield sign_in
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser with a profile of its own, in which nobody is signed in."""
+    """A browser with a profile of its own, in which modules sign in one after the other."""
     driver = started(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
 
 @pytest.fixture(scope="module")
-def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Browser:
+def signed_in(driver: webdriver.Chrome, up: RunningGateway) -> Iterator[Browser]:
     """The browser at an address like the one that `make up` prints."""
+    kept = {"origin": up.url, "storageTypes": "all"}
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", kept)
     driver.get(new_address(up))
-    return Browser(driver, up)
+    yield Browser(driver, up)
+    # a page that is open asks its gateway for what happens
+    driver.get("about:blank")
 
 
 @pytest.fixture
