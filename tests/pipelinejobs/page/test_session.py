@@ -7,7 +7,6 @@ import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +15,7 @@ from abaco.store.sessions import MAX_OF_ONE
 from pipelinejobs.page.application import ADDRESSES, Address
 from tests.abaco.running import EVERYONE, RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person, new_address
-from tests.pipelinejobs.running import Run, gateway_in, told
+from tests.pipelinejobs.running import Run, told
 
 HTML = {"Accept": "text/html"}
 
@@ -97,12 +96,11 @@ def test_a_code_is_no_session_and_a_session_no_code(up: RunningGateway) -> None:
     assert httpx.get(up.url, cookies={name: told(up, "token")}).status_code == 401
 
 
-def test_a_session_outlives_the_gateway_and_ends_on_the_server(tmp_path: Path) -> None:
-    gateway = gateway_in(tmp_path)
-    with gateway, Person(gateway, told(gateway, "token")) as person, Person(gateway) as thief:
+def test_a_session_outlives_the_gateway_and_ends_on_the_server(up: RunningGateway) -> None:
+    with Person(up, told(up, "token")) as person, Person(up) as thief:
         thief.cookies.update(person.cookies)
-        gateway.stop()
-        gateway.start()
+        up.stop()
+        up.start()
         # not only what the page itself knows: the platform is asked as well
         for path in ("/", "/platform"):
             assert thief.get(path).status_code == person.get(path).status_code == 200
