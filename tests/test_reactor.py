@@ -169,7 +169,7 @@ def test_a_finish_of_tapis_that_overtakes_its_run_is_applied_by_a_later_delivery
 def test_what_is_refused_ends_with_1_and_one_line(
     actor: Actor, body: Any, parameters: dict[str, str], text: str, kind: str
 ) -> None:
-    run = actor.run(body, parameters)
+    run = actor.main(body, parameters)
 
     refused(run, text)
     assert run.answer == {"error": text, "kind": kind}
@@ -299,7 +299,7 @@ def test_an_unusable_address_of_the_database_is_not_repeated(
 ) -> None:
     offline.environ["_REACTOR_MONGODB_AUTHN"] = authn
 
-    run = offline.run({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
+    run = offline.main({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
 
     refused(run, text)
     assert run.answer == {"error": text, "kind": "invalid_settings"}
@@ -320,7 +320,7 @@ def test_a_name_that_no_database_can_have_is_named(offline: Actor, name: str) ->
     offline.environ["_REACTOR_MONGODB_AUTHN"] = "mongodb://127.0.0.1:1"
     offline.environ["_REACTOR_MONGODB_DATABASE"] = name
 
-    run = offline.run({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
+    run = offline.main({"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16})
 
     assert (run.code, len(run.lines)) == (1, 1)
     assert "mongodb.database" in run.message or "127.0.0.1:1" in run.message
@@ -347,7 +347,7 @@ def test_a_mistake_in_the_file_is_named(
     (tmp_path / "config.yml").write_text(content + "\n")
     body = {"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16}
 
-    run = offline.run(
+    run = offline.main(
         body,
         arguments=arguments,
         folder=tmp_path,
@@ -373,7 +373,7 @@ def test_a_file_that_is_no_settings_is_named(
 ) -> None:
     (tmp_path / "config.yml").write_text(content)
 
-    run = offline.run("", folder=tmp_path)
+    run = offline.main("", folder=tmp_path)
 
     assert (run.code, len(run.lines)) == (1, 1)
     assert run.lines[0].startswith("ERROR ")
@@ -427,7 +427,7 @@ def test_a_mistake_in_a_variable_is_named(
     offline.environ["_REACTOR_MONGODB_AUTHN"] = "mongodb://127.0.0.1:1"
     body = {"uuid": UNKNOWN_JOB, "name": "run", "token": "0" * 16}
 
-    run = offline.run(body, {variable: value})
+    run = offline.main(body, {variable: value})
 
     assert (run.code, len(run.lines)) == (1, 1)
     assert run.lines[0].endswith(f"ERROR {text}")
@@ -442,7 +442,7 @@ def test_json_logs_are_one_object_a_line(actor: Actor, job: Document, form: str)
     actor.environ["_REACTOR_LOGS_FORMAT"] = form
     messages = [event(job, "run"), event(job, "index"), {"name": "run\n"}]
 
-    lines = [line for body in messages for line in actor.run(body).lines]
+    lines = [line for body in messages for line in actor.main(body).lines]
 
     records = [json.loads(line) for line in lines]
     assert [(record["level"], record["message"].partition(":")[0]) for record in records] == [

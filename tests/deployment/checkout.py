@@ -130,7 +130,10 @@ class Checkout:
                 patch.delenv(name)
             for name, value in {**self._variables, **variables}.items():
                 patch.setenv(name, value)
-            code = main(arguments)
+            try:
+                code = main(arguments)
+            except SystemExit as end:
+                code = int(end.code or 0)
         return _told_no_secret(Result(code, out.getvalue(), err.getvalue()))
 
     @property

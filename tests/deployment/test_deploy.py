@@ -144,7 +144,7 @@ def test_the_local_gateways_actor_is_not_taken_for_a_tenants(
 def test_an_actor_that_cannot_run_is_said_and_updated_later(
     checkout: Checkout, ada: Client
 ) -> None:
-    failed = checkout.make("deploy", DOCKER_IMAGE_TAG=NOWHERE)
+    failed = checkout.run("deploy", DOCKER_IMAGE_TAG=NOWHERE)
     assert failed.code != 0
     assert failed.error.startswith(f"the actor cannot run: image {NOWHERE} is not known here")
     before = actors(ada)
@@ -397,7 +397,8 @@ def test_nothing_in_a_variable_is_run(
     value = "x' `intrude` \"`intrude`\" '"
     if in_environment:
         checkout.environ[name] = value
-    done = checkout.make(target, **({} if in_environment else {name: value}))
+    run = checkout.make if target == "up" else checkout.run
+    done = run(target, **({} if in_environment else {name: value}))
     assert done.code != 0
     assert not (checkout.folder / "intruded").exists()
 
@@ -409,9 +410,9 @@ def test_nothing_is_created_where_the_push_fails(
     checkout.install("docker")
     before = actors(ada)
     checkout.environ["DOCKER_FAILS"] = "push"
-    assert checkout.make("deploy").error == "`docker push` failed with 3"
+    assert checkout.run("deploy").error == "`docker push` failed with 3"
     checkout.environ["DOCKER_IMAGES"] = ""
-    missing = checkout.make("deploy").error
+    missing = checkout.run("deploy").error
     assert missing.startswith(f"docker has no image {REGISTERED}: ")
     assert missing.endswith("`make image` builds it, NO_PUSH=1 deploys what the registry has")
     assert actors(ada) == before
@@ -420,15 +421,15 @@ def test_nothing_is_created_where_the_push_fails(
 def test_who_is_not_signed_in_is_told_how(checkout: Checkout, gateway: RunningGateway) -> None:
     cache = Path(checkout.environ.pop("AGAVE_CACHE_DIR")) / "current"
     for target in ("deploy", "nonces"):
-        error = checkout.make(target).error
+        error = checkout.run(target).error
         assert error.startswith(f"not signed in: {checkout.folder}/.agave/current names no server")
         assert 'export AGAVE_CACHE_DIR="$PWD/.local/abaco/agave"' in error
     checkout.environ["AGAVE_CACHE_DIR"] = str(cache.parent)
     cache.write_text(json.dumps({"baseurl": gateway.url, "access_token": "old"}))
-    error = checkout.make("nonces", ACTOR="x").error
+    error = checkout.run("nonces", ACTOR="x").error
     assert error.startswith(f"{gateway.url} does not accept the token in {cache}: sign in again")
     cache.write_text(json.dumps({"baseurl": "http://127.0.0.1:9", "access_token": "old"}))
-    error = checkout.make("nonces", ACTOR="x").error
+    error = checkout.run("nonces", ACTOR="x").error
     assert error == "http://127.0.0.1:9 does not answer (ConnectError)"
 
 

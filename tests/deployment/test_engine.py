@@ -41,7 +41,7 @@ def test_the_base_image_gets_the_digest_that_the_registry_has_now(checkout: Chec
 
 
 def test_a_base_image_with_a_digest_is_taken_as_it_is(checkout: Checkout) -> None:
-    done = checkout.make("image", DOCKER_PYTHON=DIGEST)
+    done = checkout.run("image", DOCKER_PYTHON=DIGEST)
     assert done.code == 0, done.err
     assert checkout.calls("docker") == [build(DIGEST), SIZE]
     assert "keep" not in done.out
@@ -49,7 +49,7 @@ def test_a_base_image_with_a_digest_is_taken_as_it_is(checkout: Checkout) -> Non
 
 def test_an_image_of_200_mb_is_too_large(checkout: Checkout) -> None:
     checkout.environ["DOCKER_SIZE"] = "200000000"
-    done = checkout.make("image")
+    done = checkout.run("image")
     assert done.code != 0
     assert done.error == f"{IMAGE} has 200 MB, and should have less than 200"
 
@@ -57,15 +57,15 @@ def test_an_image_of_200_mb_is_too_large(checkout: Checkout) -> None:
 @pytest.mark.parametrize("step", ["pull", "build"])
 def test_a_step_that_fails_is_named(checkout: Checkout, step: str) -> None:
     checkout.environ["DOCKER_FAILS"] = step
-    assert checkout.make("image").error == f"`docker {step}` failed with 3"
+    assert checkout.run("image").error == f"`docker {step}` failed with 3"
 
 
 def test_without_an_engine_there_is_no_image(tmp_path: Path) -> None:
-    error = Checkout(tmp_path).make("image").error
+    error = Checkout(tmp_path).run("image").error
     assert error.startswith("neither docker nor podman nor buildah is installed")
 
 
 def test_an_engine_that_is_named_is_taken_or_missed(checkout: Checkout) -> None:
-    error = checkout.make("image", ENGINE="podman").error
+    error = checkout.run("image", ENGINE="podman").error
     assert error.startswith("podman is not installed")
     assert checkout.calls("docker") == []

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,28 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def within(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in this process, which takes less time."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["database", *map(str, arguments)])
+        capsys.readouterr()
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            code = main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        return subprocess.CompletedProcess([], code, *capsys.readouterr())
+
+    return run
 
 
 # Start, status, stop
@@ -335,12 +357,13 @@ def test_a_program_that_ignores_the_polite_signal_is_ended(
 
 
 @pytest.mark.parametrize("name", ["start", "status", "stop"])
-def test_a_file_in_place_of_the_folder_is_no_stack_trace(tmp_path: Path, name: str) -> None:
+def test_a_file_in_place_of_the_folder_is_no_stack_trace(
+    within: Command, tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "file"
     path.write_text("mine")
-    done = command(name, "--folder", path)
+    done = within(name, "--folder", path)
     assert done.returncode == 1
-    assert "Traceback" not in done.stderr
     assert str(path) in done.stderr
     assert path.read_text() == "mine"
 
@@ -348,7 +371,7 @@ def test_a_file_in_place_of_the_folder_is_no_stack_trace(tmp_path: Path, name: s
 # The command line
 
 
-def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
+def test_the_command_line_starts_shows_and_stops(folder: Path, within: Command) -> None:
     started = command("start", "--folder", folder)
     assert (started.returncode, started.stderr) == (0, "")
     server = LocalDatabase(folder).status()
@@ -356,16 +379,16 @@ def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
     assert started.stdout == f"{server.address}\n"
     asked = command("uri", "--folder", folder)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"{server.uri}\n", "")
-    lesser = command("uri", "--database", "catalog", "--folder", folder).stdout.strip()
+    lesser = within("uri", "--database", "catalog", "--folder", folder).stdout.strip()
     with pymongo.MongoClient[dict[str, Any]](lesser) as client:
         client["catalog"]["jobs"].insert_one({})
         with pytest.raises(OperationFailure, match="not authorized"):
             client["other"]["jobs"].insert_one({})
-    assert command("status", "--database", "catalog", "--folder", folder).returncode == 2
+    assert within("status", "--database", "catalog", "--folder", folder).returncode == 2
     write(server, a=1)
 
     for name in ("start", "status"):
-        shown = command(name, "--folder", folder)
+        shown = within(name, "--folder", folder)
         assert (shown.returncode, shown.stdout, shown.stderr) == (0, started.stdout, "")
 
     stopped = command("stop", "--folder", folder)
@@ -373,23 +396,25 @@ def test_the_command_line_starts_shows_and_stops(folder: Path) -> None:
     assert processes(folder) == []
 
 
-def test_the_command_line_takes_no_database_from_a_gateway_that_runs(folder: Path) -> None:
+def test_the_command_line_takes_no_database_from_a_gateway_that_runs(
+    folder: Path, within: Command
+) -> None:
     lock = folder / "abaco" / "lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        refused = command("stop", "--folder", folder)
+        refused = within("stop", "--folder", folder)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "`make up` is running on this database: end that with Ctrl-C" in refused.stderr
-    assert command("stop", "--folder", folder).returncode == 0
+    assert within("stop", "--folder", folder).returncode == 0
 
 
-def test_the_command_line_says_when_nothing_runs(folder: Path) -> None:
-    status = command("status", "--folder", folder)
+def test_the_command_line_says_when_nothing_runs(folder: Path, within: Command) -> None:
+    status = within("status", "--folder", folder)
     assert status.returncode == 1
     assert "not running" in status.stdout
     assert "python -m local.database start" in status.stdout
-    stop = command("stop", "--folder", folder)
+    stop = within("stop", "--folder", folder)
     assert (stop.returncode, stop.stdout) == (0, "it was not running\n")
 
 
@@ -397,7 +422,7 @@ def test_the_command_line_says_when_nothing_runs(folder: Path) -> None:
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
 )
 def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
-    folder: Path, number: signal.Signals
+    folder: Path, within: Command, number: signal.Signals
 ) -> None:
     arguments = [sys.executable, "-m", "local.database", "start", "--folder", str(folder)]
     with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as starting:
@@ -407,7 +432,7 @@ def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
         assert (starting.stderr.read(), starting.wait()) == ("", 130)
     left = [line for _, line in command_lines() if f"--storage-path {folder}/" in line]
     assert left == []
-    assert command("start", "--folder", folder).returncode == 0
+    assert within("start", "--folder", folder).returncode == 0
 
 
 def test_help_has_an_example() -> None:
@@ -416,8 +441,8 @@ def test_help_has_an_example() -> None:
     assert "example: python -m local.database start --folder .local" in shown.stdout
 
 
-def test_an_unknown_command_names_those_that_exist() -> None:
-    done = command("restart")
+def test_an_unknown_command_names_those_that_exist(within: Command) -> None:
+    done = within("restart")
     assert done.returncode == 2
     for name in ("start", "status", "uri", "stop"):
         assert name in done.stderr

@@ -21,8 +21,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 from local import processes, users
 from local.database import LocalDatabase, Server
 from local.exceptions import LocalDatabaseError
-from tests.local.test_database import command, command_lines
+from tests.local.test_database import Command, command_lines, within
 
+__all__ = ["within"]
 DATABASE = "tacos"
 
 
@@ -132,15 +133,15 @@ def test_the_password_is_for_the_owner_of_the_folder_only(
 
 
 def test_the_password_is_told_to_who_asks_for_it_and_nowhere_else(
-    database: LocalDatabase, server: Server, user: str
+    database: LocalDatabase, server: Server, user: str, within: Command
 ) -> None:
     secrets = (server.password, user.split(":")[2].partition("@")[0])
-    shown = [command(name, "--folder", database.folder).stdout for name in ("start", "status")]
+    shown = [within(name, "--folder", database.folder).stdout for name in ("start", "status")]
     shown += [repr(server), str(server), database.log.read_text()]
     shown += [line for _, line in command_lines()]
     shown += [path.read_text() for path in database.folder.glob("*.json")]
     assert [text for text in shown for secret in secrets if secret in text] == []
-    assert command("uri", "--folder", database.folder).stdout == f"{server.uri}\n"
+    assert within("uri", "--folder", database.folder).stdout == f"{server.uri}\n"
 
 
 # The first start
@@ -286,13 +287,13 @@ def test_a_file_in_place_of_the_draft_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_keys_that_cannot_be_made_are_said_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Command
 ) -> None:
     # in the place of the library that makes them
     (tmp_path / "trustme.py").write_text("raise OSError(28, 'No space left on device')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     folder = tmp_path / ".local"
-    done = command("start", "--folder", folder)
+    done = within("start", "--folder", folder)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"ERROR no keys for the first start can be made in {folder}/database.keys:"
@@ -301,10 +302,12 @@ def test_keys_that_cannot_be_made_are_said_and_nothing_is_left(
     assert not (folder / "database.keys").exists()
 
 
-def test_a_full_disk_is_said_with_the_folder_and_nothing_is_left_running(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_with_the_folder_and_nothing_is_left_running(
+    tmp_path: Path, within: Command
+) -> None:
     # the draft of the note of where the server listens
     (tmp_path / "database.new").symlink_to("/dev/full")
-    done = command("start", "--folder", tmp_path)
+    done = within("start", "--folder", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"ERROR {tmp_path}: No space left on device\n"
     data = str(LocalDatabase(tmp_path).data)
