@@ -26,6 +26,7 @@ from local.database import LocalDatabase, Server, main
 from local.exceptions import LocalDatabaseError
 from tests.abaco.running import eventually
 from tests.conftest import ROOT
+from tests.databases import place
 
 PS = [shutil.which("ps") or "/bin/ps", "-A", "-ww", "-o", "pid=,command="]
 SLEEP = "import time; time.sleep(60)"
@@ -186,13 +187,13 @@ def test_the_server_listens_on_the_loopback_address_only_whatever_the_user_has_s
     own.parent.mkdir()
     own.write_text('host = "0.0.0.0"\nno such setting')
     monkeypatch.setenv("HOME", str(tmp_path))
-    server = LocalDatabase(folder).start()
+    server = place(folder).start()
     assert is_open(server.port)
     assert not is_open(server.port, "127.0.0.2")
 
 
 def test_a_killed_server_comes_back_with_its_data_and_port(folder: Path) -> None:
-    database = LocalDatabase(folder)
+    database = place(folder)
     first = database.start()
     for number in range(20):
         write(first, number=number)
@@ -265,6 +266,7 @@ def test_two_folders_have_two_servers(folder: Path, tmp_path: Path) -> None:
 def test_a_stranger_with_the_noted_id_is_left_alone(
     folder: Path, stranger: subprocess.Popen[bytes]
 ) -> None:
+    place(folder)
     note(folder, Server(stranger.pid, 9))
     assert LocalDatabase(folder).status() is None
     assert LocalDatabase(folder).stop() is False

@@ -21,6 +21,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from local import processes, users
 from local.database import LocalDatabase, Server
 from local.exceptions import LocalDatabaseError
+from tests.databases import place
 from tests.local.test_database import Command, command_lines, within
 
 __all__ = ["within"]
@@ -228,7 +229,7 @@ def test_a_first_start_that_was_killed_is_begun_again(
 
 
 def test_a_lost_password_is_said_and_made_anew_at_the_next_start(tmp_path: Path) -> None:
-    database = LocalDatabase(tmp_path)
+    database = place(tmp_path)
     server = database.start()
     try:
         with connected(server.uri) as client:
