@@ -42,34 +42,36 @@ def test_hiding_and_bringing_back_leave_no_gap(
     assert problems(jobs, stored) == []
 
 
-@pytest.mark.parametrize(
-    ("update", "problem"),
-    [
-        ({"$set": {"state": "FAILED"}}, "the job's state is FAILED, after its history it is FINISHED"),
-        ({"$set": {"last_event": "run"}}, "the job's last_event is run, after its history it is finish"),
-        ({"$set": {"history.1.name": "retire"}}, "entry 21 (retire) is not allowed in state RUNNING"),
-        ({"$set": {"history.1.name": "create"}}, "entry 21 (create) is not allowed in state RUNNING"),
-        ({"$set": {"history.1.name": "nap"}}, "entry 21 (nap) is not allowed in state RUNNING"),
-        ({"$set": {"history.1._state": "FAILED"}}, "entry 21 (run) leads to RUNNING, and FAILED is written"),
-        ({"$set": {"history.1._revision": 20}}, "entry 21 has revision 20, after 20"),
-        ({"$set": {"_properties.revision": 30}}, "the job's revision is 30, and its history goes up to 31"),
-        (
-            {"$set": {"_properties.revision": 33}},
-            "revision 32, 33 of 33 is neither in the history nor in the audit log",
-        ),
-        ({"$set": {"_history.moved": 21}}, "entries 20 to 20 are missing from jobs_history"),
-        (
-            {"$set": {"_history.moved": 19}},
-            "entries 19 to 19 are in jobs_history, and not marked as moved",
-        ),
-        ({"$pop": {"history": 1}}, "the job's last_event is finish, after its history it is run"),
-    ],
-)  # fmt: skip
+WRONG: list[tuple[Document, str]] = [
+    ({"$set": {"state": "FAILED"}}, "the job's state is FAILED, after its history it is FINISHED"),
+    ({"$set": {"last_event": "run"}}, "the job's last_event is run, after its history it is finish"),
+    ({"$set": {"history.1.name": "retire"}}, "entry 21 (retire) is not allowed in state RUNNING"),
+    ({"$set": {"history.1.name": "create"}}, "entry 21 (create) is not allowed in state RUNNING"),
+    ({"$set": {"history.1.name": "nap"}}, "entry 21 (nap) is not allowed in state RUNNING"),
+    ({"$set": {"history.1._state": "FAILED"}}, "entry 21 (run) leads to RUNNING, and FAILED is written"),
+    ({"$set": {"history.1._revision": 20}}, "entry 21 has revision 20, after 20"),
+    ({"$set": {"_properties.revision": 30}}, "the job's revision is 30, and its history goes up to 31"),
+    (
+    {"$set": {"_properties.revision": 33}},
+    "revision 32, 33 of 33 is neither in the history nor in the audit log",
+    ),
+    ({"$set": {"_history.moved": 21}}, "entries 20 to 20 are missing from jobs_history"),
+    (
+    {"$set": {"_history.moved": 19}},
+    "entries 19 to 19 are in jobs_history, and not marked as moved",
+    ),
+    ({"$pop": {"history": 1}}, "the job's last_event is finish, after its history it is run"),
+]  # fmt: skip
+
+
 def test_what_is_wrong_with_the_document_is_named(
-    jobs: PipelineJobStore, stored: StoredJob, db: Db, update: dict[str, Any], problem: str
+    jobs: PipelineJobStore, stored: StoredJob, db: Db
 ) -> None:
-    db["jobs"].update_one({"uuid": stored["uuid"]}, update)
-    assert problem in problems(jobs, stored)
+    for update, problem in WRONG:
+        db["jobs"].update_one({"uuid": stored["uuid"]}, update)
+        assert problem in problems(jobs, stored)
+        db["jobs"].replace_one({"uuid": stored["uuid"]}, stored)
+    assert problems(jobs, stored) == []
 
 
 def test_an_entry_that_is_there_twice_or_too_late_is_named(

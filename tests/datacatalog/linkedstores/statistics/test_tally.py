@@ -157,9 +157,9 @@ def test_a_rebuild_counts_what_was_counted_one_by_one(
             if name == "run":
                 hand_out(jobs, tally)
 
-    send(0, "run", *["update"] * 60, "finish", "index", "indexed")
+    send(0, "run", *["update"] * 25, "finish", "index", "indexed")
     send(1, "run", "fail")
-    send(2, *["resource"] * 30, "run")
+    send(2, *["resource"] * 10, "run")
     hand_out(jobs, tally)
     jobs.delete(made[0]["uuid"], made[0]["_update_token"], force=True)
     jobs.delete(made[1]["uuid"], made[1]["_update_token"])
@@ -232,7 +232,7 @@ def test_a_batch_costs_the_same_for_many_jobs_as_for_one(
 ) -> None:
     tally, counts = Tally(recorded_jobs), []
     tally.rebuild()
-    for number in (1, 30):
+    for number in (1, 10):
         for each in range(number):
             made = recorded_jobs.create(fields(pipeline, data={"number": number, "each": each}))
             recorded_jobs.handle({"uuid": made["uuid"], "name": "run"}, made["_update_token"])
