@@ -134,7 +134,17 @@ KINDS_OF_DOCUMENTS = {
 }
 
 
-@pytest.fixture(params=KINDS_OF_DOCUMENTS)
+UNLIKE = ("pipeline", "file", "fixity", "reference")
+"""Kinds whose stores do something of their own; the others differ in their row alone."""
+of_each_kind = pytest.mark.parametrize("name", KINDS_OF_DOCUMENTS)
+
+
+@pytest.fixture(
+    params=[
+        name if name in UNLIKE else pytest.param(name, marks=pytest.mark.long)
+        for name in KINDS_OF_DOCUMENTS
+    ]
+)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -162,6 +172,7 @@ def in_collection(db: Db, kind: Kind) -> list[Document]:
 # The table
 
 
+@of_each_kind
 def test_each_store_is_where_other_actors_import_it_from(name: str, kind: Kind) -> None:
     module = importlib.import_module(f"datacatalog.linkedstores.{name}")
     assert getattr(module, kind.store) is KINDS[name]
@@ -172,6 +183,7 @@ def test_there_is_a_store_for_every_kind() -> None:
     assert set(KINDS) == {*KINDS_OF_DOCUMENTS, "pipelinejob"}
 
 
+@of_each_kind
 def test_an_added_document_is_in_its_collection_with_its_uuid(
     kind: Kind, name: str, added: Document, db: Db
 ) -> None:
@@ -187,6 +199,7 @@ def test_an_added_document_is_in_its_collection_with_its_uuid(
     assert {link: stored[link] for link in kind.links} == {link: [] for link in kind.links}
 
 
+@of_each_kind
 def test_a_document_is_found_by_each_of_its_identifiers(
     kind: Kind, added: Document, store: Any
 ) -> None:
@@ -203,6 +216,7 @@ def test_only_identifiers_find_one_document(store: Any) -> None:
         store.find_one_by_id(_salt="x")
 
 
+@of_each_kind
 def test_what_is_required_is_named(kind: Kind, store: Any, db: Db) -> None:
     for missing in kind.required:
         incomplete = {field: v for field, v in kind.document.items() if field != missing}
@@ -211,6 +225,7 @@ def test_what_is_required_is_named(kind: Kind, store: Any, db: Db) -> None:
     assert in_collection(db, kind) == []
 
 
+@of_each_kind
 def test_the_identifiers_are_unique_and_the_rest_is_indexed(
     kind: Kind, added: Document, db: Db
 ) -> None:
@@ -246,6 +261,7 @@ def test_an_experiment_design_is_found_by_its_id_as_well(mongodb: dict[str, Any]
 # Adding and updating
 
 
+@of_each_kind
 def test_the_same_document_again_is_returned_unchanged(
     kind: Kind, added: Document, store: Any, db: Db
 ) -> None:
@@ -321,6 +337,7 @@ def test_where_tokens_are_enforced_who_only_knows_the_uuid_is_not_told_the_token
     assert store.add_update_document(*given, token=token)["_update_token"] == token
 
 
+@of_each_kind
 def test_a_document_stays_what_its_uuid_says(
     name: str, kind: Kind, added: Document, store: Any, db: Db
 ) -> None:
