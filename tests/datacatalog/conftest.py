@@ -26,6 +26,8 @@ from tests.datacatalog.storage import Storage
 from tests.datacatalog.vectors import VECTORS
 
 Send = Callable[..., Document]
+in_both_places = pytest.mark.parametrize("place", ["remote", "here"], indirect=True)
+"""Of a test that asks the storage system something of its own."""
 Make = Callable[..., ManagedPipelineJob]
 PIPELINES = {**VECTORS["pipelines"], "job_manager_nonce": "TEST_nonce"}
 EXPERIMENT, SAMPLE, SAMPLE_2 = "experiment.tacc.10001", "sample.tacc.20001", "sample.tacc.20002"
@@ -214,7 +216,7 @@ def here(tmp_path: Path) -> Here:
     return Here(tmp_path)
 
 
-@pytest.fixture(params=["remote", "here"])
+@pytest.fixture(params=[pytest.param("remote", marks=pytest.mark.long), "here"])
 def place(request: pytest.FixtureRequest) -> Place:
     """An empty storage system of either kind."""
     found: Place = request.getfixturevalue(request.param)

@@ -31,7 +31,7 @@ from datacatalog.managers.pipelinejobs.indexer import Indexer
 from datacatalog.stores import StorageSystem
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN, ROOT
-from tests.datacatalog.conftest import Make
+from tests.datacatalog.conftest import Make, in_both_places
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.datacatalog.storage import ROOT as ROOT_DIR
 
@@ -217,6 +217,7 @@ def test_uris_are_taken_apart_and_made() -> None:
         agavehelpers.from_agave_uri("/uploads/x")
 
 
+@in_both_places
 def test_a_helper_tells_what_is_on_a_storage_system(place: Place) -> None:
     for name in ("a/1.csv", "a/b/2.csv"):
         place.put(f"/uploads/{name}", b"taco")
@@ -251,6 +252,7 @@ def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote:
         agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
 
 
+@in_both_places
 def test_the_files_of_a_job_are_listed_by_its_store_and_by_itself(
     mongodb: dict[str, Any], managed: ManagedPipelineJob, place: Place
 ) -> None:
@@ -273,6 +275,7 @@ def test_a_storage_system_tells_where_it_begins(here: Here, remote: Remote) -> N
         StorageSystem(SYSTEM, catalog=remote.catalog).root_dir  # noqa: B018 - it is asked for
 
 
+@in_both_places
 def test_an_upload_is_indexed_when_it_is_there(mongodb: dict[str, Any], place: Place) -> None:
     indexer = Indexer(mongodb, place.client, catalog=place.catalog)
     with pytest.raises(NotStored, match=r"/uploads/tacos\.csv was not"):

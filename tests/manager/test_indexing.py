@@ -27,6 +27,7 @@ from tests.tenant import Tenant
 SAME = {"_abaco_execution_id": "execution-1"}
 FOLDER = "/products/v2/tacos"
 PATTERNS = {"archive_patterns": [{"patterns": [r"\.csv$"], "level": "1"}]}
+in_both_ways = pytest.mark.parametrize("way", ["remote", "here"], indirect=True)
 DONE = ["create", "run", "finish", "index", "indexed"]
 
 
@@ -36,7 +37,7 @@ def storage() -> Iterator[Storage]:
         yield server
 
 
-@pytest.fixture(params=["remote", "here"])
+@pytest.fixture(params=[pytest.param("remote", marks=pytest.mark.long), "here"])
 def way(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, dict[str, str]]:
     """A storage system with outputs, and what the actor is told about it."""
     place: Place
@@ -74,6 +75,7 @@ def linked(actor: Actor, job: Document) -> list[str]:
     return sorted(file["name"] for file in files if file["child_of"] == [job["uuid"]])
 
 
+@in_both_ways
 @pytest.mark.parametrize("sent", ["event", "url"])
 def test_index_brings_the_outputs_into_the_catalog(
     sent: str, actor: Actor, job: Document, way: tuple[Place, dict[str, str]]
@@ -252,6 +254,7 @@ def test_without_a_way_to_the_files_nothing_is_done(actor: Actor, job: Document)
     assert actor.main(event(job, "index")).code == FAILED
 
 
+@in_both_ways
 def test_an_archive_path_that_is_not_there_is_an_answer(
     actor: Actor, make: Callable[..., Document], way: tuple[Place, dict[str, str]]
 ) -> None:

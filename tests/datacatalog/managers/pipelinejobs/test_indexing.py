@@ -25,6 +25,7 @@ from datacatalog.managers.pipelinejobs import (
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN
+from tests.datacatalog.conftest import in_both_places
 from tests.datacatalog.places import SYSTEM, Here, Place
 
 FOLDER = "/products/v2/tacos"
@@ -77,6 +78,7 @@ def job_here(here: Here, mongodb: dict[str, Any], pipeline: Document) -> Managed
 # What is indexed
 
 
+@in_both_places
 def test_outputs_that_match_become_files_of_the_job(
     finished: Finished, pipeline: Document, db: Db
 ) -> None:
@@ -101,6 +103,7 @@ def test_outputs_that_match_become_files_of_the_job(
         assert {field: stored[field] for field in expected} == expected
 
 
+@in_both_places
 def test_indexed_files_have_a_fixity(finished: Finished, db: Db) -> None:
     finished(archive_patterns=[{"patterns": [], "level": "0"}]).index()
     fixities = by_name(db, "fixities")
@@ -278,6 +281,7 @@ def test_indexing_again_changes_nothing(finished: Finished, db: Db) -> None:
     assert (list(db["files"].find({})), list(db["fixities"].find({}))) == before
 
 
+@in_both_places
 def test_what_has_changed_meanwhile_is_brought_up_to_date(
     finished: Finished, place: Place, db: Db
 ) -> None:
@@ -345,6 +349,7 @@ def test_two_may_index_the_same_job(finished: Finished, db: Db) -> None:
 # What can go wrong
 
 
+@in_both_places
 def test_one_file_that_cannot_be_read_has_no_fixity(
     finished: Finished,
     place: Place,
@@ -452,6 +457,7 @@ def test_a_request_that_makes_no_sense_does_not_begin(finished: Finished) -> Non
     assert [entry["name"] for entry in job.history()] == ["create", "run", "finish"]
 
 
+@in_both_places
 def test_an_archive_path_that_is_not_there_is_named(
     mongodb: dict[str, Any], place: Place, pipeline: Document
 ) -> None:
@@ -506,6 +512,7 @@ def test_a_name_that_is_no_text_is_left_out(
     assert "its name is not in UTF-8" in caplog.text
 
 
+@in_both_places
 def test_of_names_that_are_one_in_the_catalog_the_second_is_left_out(
     finished: Finished, place: Place, db: Db, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from datacatalog.managers.pipelinejobs import StorageError
 from datacatalog.managers.pipelinejobs import storage as systems
 from datacatalog.settings import CatalogSettings
 from tests.conftest import MEMORY
+from tests.datacatalog.conftest import in_both_places
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.loopback import TOKEN
 
@@ -35,6 +36,7 @@ def listed(place: Place, folder: str = "/products/v2/tacos") -> list[str]:
     return sorted(found.path for found in opened(place).walk(folder))
 
 
+@in_both_places
 def test_all_files_of_a_folder_are_listed_and_read(place: Place) -> None:
     for number, name in enumerate(NAMES):
         place.put(name, b"tacos" * number)
@@ -65,16 +67,19 @@ def test_a_file_whose_time_no_calendar_has_is_listed_and_read(seconds: int) -> N
         assert b"".join(storage.read(found)) == b"tacos"
 
 
+@in_both_places
 def test_a_single_file_can_be_listed(place: Place) -> None:
     place.put(NAMES[0], b"tacos")
     assert listed(place, NAMES[0]) == [NAMES[0]]
 
 
+@in_both_places
 def test_a_folder_that_is_not_there_is_named(place: Place) -> None:
     with pytest.raises(StorageError, match=rf"^{SYSTEM}:/products/v2/tacos was not listed: "):
         listed(place)
 
 
+@in_both_places
 def test_a_file_that_cannot_be_read_is_named(place: Place) -> None:
     place.put(NAMES[0], b"tacos")
     found = next(iter(opened(place).walk(NAMES[0])))
@@ -83,6 +88,7 @@ def test_a_file_that_cannot_be_read_is_named(place: Place) -> None:
         list(opened(place).read(found))
 
 
+@in_both_places
 def test_a_large_file_is_read_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systems, "PART_BYTES", 1000)
     content = os.urandom(2500)
@@ -93,12 +99,14 @@ def test_a_large_file_is_read_in_parts(place: Place, monkeypatch: pytest.MonkeyP
     assert b"".join(parts) == content
 
 
+@in_both_places
 def test_folders_without_end_are_given_up(place: Place) -> None:
     place.put("/products/v2/tacos" + "/a" * 70 + "/b.csv", b"")
     with pytest.raises(StorageError, match="is nested more than 64 levels deep"):
         listed(place)
 
 
+@in_both_places
 def test_folders_may_be_nested_as_deep_as_is_said(place: Place) -> None:
     name = "/products/v2/tacos" + "/a" * 64 + "/b.csv"
     place.put(name, b"")
