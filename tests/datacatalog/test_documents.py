@@ -106,13 +106,13 @@ def test_tuples_are_kept_as_lists(jobs: PipelineJobStore, pipeline: Document) ->
 
 
 @given(JSON)
-@settings(deadline=None, database=None, max_examples=80)
+@settings(deadline=None, database=None, max_examples=40)
 def test_decoding_undoes_encoding(value: Any) -> None:
     assert exact(documents.decode(documents.encode(value))) == exact(value)
 
 
 @given(JSON)
-@settings(deadline=None, database=None, max_examples=80)
+@settings(deadline=None, database=None, max_examples=40)
 def test_whatever_is_accepted_survives_bson(value: Any) -> None:
     documents.check(value)
     stored = bson.decode(bson.encode({"value": documents.encode(value)}))
@@ -120,7 +120,7 @@ def test_whatever_is_accepted_survives_bson(value: Any) -> None:
 
 
 @given(st.text(alphabet="$%.0245\0a"), st.text(alphabet="$%.0245\0a"))
-@settings(deadline=None, database=None, max_examples=80)
+@settings(deadline=None, database=None, max_examples=40)
 def test_different_keys_stay_different(one: str, other: str) -> None:
     assert len(documents.encode({one: 1, other: 2})) == len({one, other})
 
@@ -131,7 +131,7 @@ def test_ordinary_keys_are_stored_as_they_are() -> None:
 
 
 @given(JSON)
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=40)
 def test_the_canonical_text_is_the_same_for_equal_values(value: Any) -> None:
     text = documents.check(value)
     assert exact(json.loads(text)) == exact(value)

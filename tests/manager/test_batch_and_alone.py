@@ -17,7 +17,7 @@ from tests.conftest import ADMIN
 from tests.datacatalog.jobs import fields
 from tests.reliability.soak import many
 
-JOBS, MESSAGES, IDS, MOST = 3, 120, 25, 32
+JOBS, MESSAGES, IDS, MOST = 3, 90, 20, 32
 
 
 class Sent(NamedTuple):

@@ -485,7 +485,7 @@ def near(draw: st.DrawFn, body: dict[Any, Any]) -> dict[Any, Any]:
     return body
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(near_messages())
 def test_the_short_cut_accepts_nothing_that_the_schema_refuses(
     message: tuple[str, dict[Any, Any]],

@@ -56,7 +56,7 @@ def test_a_uri_is_taken_apart(uri: str, parts: tuple[str, str, str]) -> None:
     assert from_agave_uri(uri) == parts
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(NAMES, st.lists(NAMES, max_size=4), NAMES)
 def test_what_is_put_together_comes_apart_again(
     system: str, folders: list[str], file_name: str
@@ -150,7 +150,7 @@ def test_an_agave_uri_becomes_a_url_of_the_tenant(
     assert http_uri_from_agave("agave://data-sd2e") == f"{media}/"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(NAMES, st.lists(NAMES, min_size=1, max_size=4))
 def test_a_uri_that_became_a_url_becomes_itself_again(system: str, path: list[str]) -> None:
     uri = f"agave://{system}/{'/'.join(path)}"

@@ -36,13 +36,13 @@ NESTS = _nest(st.recursive(SCALARS, _nest, max_leaves=20))
 # What JSON and repr say alike
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(NESTS)
 def test_json_gives_the_value_back(value: Any) -> None:
     assert parse(json.dumps(value)) == Parsed(value, structured=True)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(NESTS)
 def test_repr_gives_the_value_back(value: Any) -> None:
     parsed = parse(repr(value))
@@ -51,7 +51,7 @@ def test_repr_gives_the_value_back(value: Any) -> None:
     assert json.dumps(parsed.value) == json.dumps(value)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(NESTS)
 def test_json_without_escapes_gives_the_value_back(value: Any) -> None:
     assert parse(json.dumps(value, ensure_ascii=False, indent=1)).value == value

@@ -131,7 +131,7 @@ def test_without_a_text_each_uuid_is_new(make: Any) -> None:
 
 
 @given(st.uuids())
-@settings(deadline=None, database=None)
+@settings(deadline=None, database=None, max_examples=40)
 def test_hashids_lose_nothing(value: uuid.UUID) -> None:
     assert typeduuid.hashid_to_uuid(typeduuid.uuid_to_hashid(str(value))) == str(value)
 
