@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from datacatalog.mongo import Document
+from local.database import Server
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.conftest import hanging_up
 from tests.pipelinejobs.running import Result, Run, site_in
-from tests.site import Site
+from tests.site import Site, running_site
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,13 @@ def cli(bare: Run, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return bare
+
+
+@pytest.fixture(scope="package")
+def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A manager behind a gateway, which modules share."""
+    with running_site(server, tmp_path_factory.mktemp("site")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -7,28 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from datacatalog.mongo import Document
-from local.database import Server
 from pipelinejobs.client import VARIABLE
 from tests.abaco.running import SECONDS
 from tests.conftest import ROOT
-from tests.site import Site, running_site
+from tests.site import Site
 
 MODULE = ROOT / "pipelinejobs" / "client.py"
 WRAPPER = ROOT / "pipelinejobs" / "report.py"
 PYENV = Path.home() / ".pyenv" / "versions"
 """Where other Pythons may be."""
-
-
-@pytest.fixture(scope="module")
-def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(server, tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

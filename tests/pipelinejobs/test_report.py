@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ import psutil
 import pytest
 
 from datacatalog.mongo import Document
-from local.database import Server
 from pipelinejobs.client import VARIABLE
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import ROOT
 from tests.pipelinejobs.relay import Relay
 from tests.pipelinejobs.running import COMMAND, environment
 from tests.pipelinejobs.test_process import read_until
-from tests.site import Site, running_site
+from tests.site import Site
 
 REPORT = [*COMMAND, "report"]
 NOWHERE = (
@@ -42,12 +40,6 @@ time.sleep(0.2)
 print(*caught, flush=True)
 sys.exit(len(caught))
 """
-
-
-@pytest.fixture(scope="module")
-def site(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(server, tmp_path_factory.mktemp("site")) as running:
-        yield running
 
 
 @pytest.fixture

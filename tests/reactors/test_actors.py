@@ -13,7 +13,7 @@ import pytest
 from reactors.abacoid import is_abacoid
 from reactors.exceptions import PlatformError, SettingsError
 from reactors.runtime import Reactor
-from tests.abaco.running import Client, RunningGateway
+from tests.abaco.running import PROBE, Client, RunningGateway
 from tests.conftest import ROOT
 from tests.reactors.conftest import MakeReactor
 from tests.tenant import Answer, Tenant
@@ -24,7 +24,15 @@ LINKED = "linked_reactors: {events: {id: G56vjoAVzGkkq}, empty: {id: ''}, odd: 5
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    running = RunningGateway(tmp_path_factory.mktemp("gateway")).start()
+    folder = tmp_path_factory.mktemp("actor")
+    (folder / "actor.py").write_text(ACTOR)
+    hooks = {
+        "folder": str(folder),
+        "command": ["python3", "actor.py"],
+        "environment": {"PYTHONPATH": str(ROOT)},
+    }
+    images = {**PROBE, "hooks": hooks}
+    running = RunningGateway(tmp_path_factory.mktemp("gateway"), images).start()
     yield running
     assert running.stop() == 0, running.log.read_text()
 
@@ -376,32 +384,20 @@ main()
 """
 
 
-def test_an_actor_makes_and_deletes_its_own_webhook(tmp_path_factory: Any) -> None:
-    folder = tmp_path_factory.mktemp("actor")
-    (folder / "actor.py").write_text(ACTOR)
-    image = {
-        "folder": str(folder),
-        "command": ["python3", "actor.py"],
-        "environment": {"PYTHONPATH": str(ROOT)},
-    }
-    running = RunningGateway(tmp_path_factory.mktemp("gateway"), {"hooks": image}).start()
-    try:
-        with running.client("ada") as ada:
-            actor = ada.actor("hooks", token=True)
-            reply = ada.ask(actor, {"make": True})
-            told = json.loads(reply.text)
-            assert told["image"] == "hooks"
-            post = {"delete": told["webhook"]}
-            first = httpx.post(told["webhook"], json=post)
-            assert first.status_code == 200, first.text
-            execution_id = first.json()["result"]["executionId"]
-            assert ada.ended(actor, execution_id)["exitCode"] == 0
-            assert httpx.post(told["webhook"], json=post).status_code == 400
-            (made, deleted) = [
-                ada.logs(actor, one["id"])
-                for one in ada.result("GET", f"/{actor}/executions")["executions"]
-            ]
-            assert made.endswith("x-nonce=[redacted]\n")
-            assert deleted.endswith("INFO deleted\n")
-    finally:
-        assert running.stop() == 0
+def test_an_actor_makes_and_deletes_its_own_webhook(ada: Client) -> None:
+    actor = ada.actor("hooks", token=True)
+    reply = ada.ask(actor, {"make": True})
+    told = json.loads(reply.text)
+    assert told["image"] == "hooks"
+    post = {"delete": told["webhook"]}
+    first = httpx.post(told["webhook"], json=post)
+    assert first.status_code == 200, first.text
+    execution_id = first.json()["result"]["executionId"]
+    assert ada.ended(actor, execution_id)["exitCode"] == 0
+    assert httpx.post(told["webhook"], json=post).status_code == 400
+    (made, deleted) = [
+        ada.logs(actor, one["id"])
+        for one in ada.result("GET", f"/{actor}/executions")["executions"]
+    ]
+    assert made.endswith("x-nonce=[redacted]\n")
+    assert deleted.endswith("INFO deleted\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 
 from datacatalog.linkedstores.pipelinejob import EventRefused, PipelineJobStore
 from datacatalog.mongo import Db, Document
+from local.database import Server
 from tests.abaco.running import Client, RunningGateway
 from tests.actor import at_once
+from tests.conftest import TIMEOUT
 from tests.reliability.checker import MARK, Outcome, Record, exclusion_problems, problems
 from tests.reliability.running import (
     IMAGE,
     Sender,
+    manager_gateway,
     read_back,
     running_jobs,
     settled,
@@ -23,9 +27,24 @@ from tests.reliability.running import (
 from tests.reliability.soak import many, note
 
 AT_ONCE = 50
-LATER = many((1, 10, 60), (1, 10, 1000))
+LATER = many((1, 10, 30), (1, 10, 1000))
 RIVALS, RACES = 16, many(10, 500)
 USES = many(5, 50)
+
+
+@pytest.fixture(scope="module")
+def mongodb(server: Server) -> dict[str, Any]:
+    """The settings of a database that only this module uses."""
+    return {"authn": server.uri, "database": f"once_{secrets.token_hex(6)}", "timeout": TIMEOUT}
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, mongodb: dict[str, Any]
+) -> Iterator[RunningGateway]:
+    """The manager's gateway, of this module."""
+    with manager_gateway(tmp_path_factory.mktemp("gateway"), mongodb) as started:
+        yield started
 
 
 @pytest.fixture
@@ -74,7 +93,7 @@ def test_an_event_that_comes_again_is_applied_once_and_answered_as_before(
     answers.append(deliver())
     expected = {"uuid": job["uuid"], "state": "RUNNING", "last_event": "update", "revision": 2}
     assert answers == [expected] * len(answers)
-    assert problems(record, read_back(db)) == []
+    assert problems(record, read_back(db, [job])) == []
     note(4, "deliveries of one event, 50 of them at once", len(answers), record=record)
 
 
@@ -98,7 +117,7 @@ def test_of_events_that_exclude_each_other_one_wins_and_the_others_are_kept(
                 call.outcome = Outcome.REFUSED
 
     at_once(RIVALS, race)
-    found = read_back(db)
+    found = read_back(db, made)
     assert problems(record, found) == []
     assert [wrong for job in found for wrong in exclusion_problems(record, job, rivals)] == []
     won = {job.document["state"] for job in found}
@@ -128,7 +147,7 @@ def test_a_nonce_is_accepted_as_often_as_it_may_be_used(
     assert outcomes.count(Outcome.ACKNOWLEDGED) == USES
     assert outcomes.count(Outcome.REFUSED) == 9 * USES
     settled(admin, actor)
-    assert problems(record, read_back(db)) == []
+    assert problems(record, read_back(db, made)) == []
     note(12, f"posts at once by a nonce of {USES} uses", 10 * USES, record=record)
 
 
@@ -158,5 +177,5 @@ def test_a_nonce_that_is_revoked_meanwhile_is_not_accepted_any_more(
     assert accepted[0] == USES
     assert sum(accepted) == record.count(Outcome.ACKNOWLEDGED)
     settled(admin, actor)
-    assert problems(record, read_back(db)) == []
+    assert problems(record, read_back(db, made)) == []
     note(12, "posts by a nonce that is revoked meanwhile", len(record.calls), record=record)

@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -83,7 +83,7 @@ MAX_T = 4.5
 """Of Welch's test: beyond it, the two times differ."""
 
 
-@pytest.mark.parametrize("targets", [1, 16])
+@pytest.mark.parametrize("targets", [1, pytest.param(16, marks=pytest.mark.long)])
 def test_wrong_tokens_are_answered_as_for_an_unknown_job_and_slowed_down(
     running: RunningGateway, jobs: PipelineJobStore, pipeline: Document, targets: int
 ) -> None:
@@ -156,14 +156,22 @@ NAMES = (
     *("_abaco_execution_id", "_abaco_anything", "_actor_configs", "CATALOG_ADMIN_TOKEN_KEY"),
 )
 EVIL = "evil-value"
+TELLERS = ("teller", "cold teller")
 
 
-@pytest.mark.parametrize("image", ["teller", "cold teller"])
+@pytest.fixture(scope="module")
+def tellers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway with the actors that tell what they are given."""
+    images = {image: {**PROBE[image], "protected": ["CATALOG_*"]} for image in TELLERS}
+    with RunningGateway(tmp_path_factory.mktemp("tellers"), images) as running:
+        yield running
+
+
+@pytest.mark.parametrize("image", TELLERS)
 def test_a_parameter_that_could_change_a_process_never_reaches_it(
-    tmp_path: Path, image: str
+    tellers: RunningGateway, image: str
 ) -> None:
-    teller = {**PROBE[image], "protected": ["CATALOG_*"]}
-    with RunningGateway(tmp_path, {image: teller}) as gateway, gateway.client() as ada:
+    with tellers.client() as ada:
         actor = ada.actor(image)
         for name in NAMES:
             reply = ada.ask(actor, {}, **{name: EVIL})
@@ -172,5 +180,5 @@ def test_a_parameter_that_could_change_a_process_never_reaches_it(
             else:
                 assert reply.status_code == 400, name
                 assert name in reply.json()["message"]
-        assert EVIL not in gateway.log.read_text()
+        assert EVIL not in tellers.log.read_text()
     note(13, f"parameters that no process may be given ({image})", len(NAMES))
