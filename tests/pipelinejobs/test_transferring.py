@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -23,9 +24,9 @@ EXPORT = Path("catalog.ndjson")
 
 @pytest.fixture
 def some(jobs: PipelineJobStore, pipeline: Document) -> list[str]:
-    """The UUIDs of twelve jobs; the first has a bucket."""
+    """The UUIDs of six jobs; the first has a bucket."""
     uuids = []
-    for number in range(12):
+    for number in range(6):
         made = jobs.create(
             {
                 "pipeline_uuid": pipeline["uuid"],
@@ -74,7 +75,10 @@ def test_an_export_goes_on_wherever_it_was_cut_off(cli: Run, some: list[str], db
     cli("export", str(EXPORT))
     whole = EXPORT.read_bytes()
     lines = [line for line in whole.splitlines() if b'"end"' not in line]
-    for size in range(0, len(whole), max(1, len(whole) // 40)):
+    # in the head, between lines and within them, and just before the end
+    ends = [0, *itertools.accumulate(len(line) + 1 for line in whole.splitlines())]
+    sizes = {0, 1, *ends[1:4], *ends[-4:-1], len(whole) - 1}
+    for size in sorted(sizes | {end + 40 for end in ends[1:-2:3]}):
         EXPORT.write_bytes(whole[:size])
         done = cli("export", str(EXPORT))
         assert done.code == 0, done.err
