@@ -22,6 +22,7 @@ from abaco.http.endpoints import ENDPOINTS
 from abaco.settings import MEBIBYTE
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually, furnish
 from tests.reliability.soak import is_long, many, note, p99
+from tests.reliability.strange import SEARCHES, TEXTS, VALUES
 
 QUICK = many(20.0, 2.0)
 """Seconds of processor time: what grows faster than the request takes minutes."""
@@ -451,60 +452,6 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 # Arguments
 
 
-TEXTS = [
-    "",
-    "\0",
-    "\ud800",
-    "é\u202e٣²",
-    "x" * 50_000,
-    "../..",
-    "%00%ff",
-    "-1",
-    "1e400",
-    "9" * 5_000,
-    "NaN",
-    "null",
-    "[" * 1_000,
-    '{"a": [1',
-    "\r\nX: y",
-    "'; DROP TABLE actors; --",
-    "9999-12-31 23 + 1 month",
-    "http://[::1",
-]
-VALUES: list[Any] = [
-    "\0",
-    "\ud800",
-    "x" * 100_000,
-    None,
-    True,
-    0,
-    -1,
-    2**31,
-    10**300,
-    1e308,
-    [],
-    [[]],
-    [None],
-    ["\ud800"],
-    {},
-    {"": ""},
-    {"\ud800": "\0"},
-    {"A=B": {"a": [1]}},
-    {str(number): number for number in range(1000)},
-]
-SEARCHES = [
-    "(a+)+$" * 50,
-    "(" * 1_000,
-    "a{1000}{1000}{1000}",
-    "(?P<x>",
-    "\\C",
-    ".*" * 300,
-    "(?i)é*",
-    "0001-01-01T00:00:00+23:59",
-    "9999-12-31T23:59:59-23:59",
-    "1,",
-    "[1e999]",
-]
 ARGUMENTS = [
     (endpoint.method, endpoint.path, argument.name)
     for endpoint in ENDPOINTS
