@@ -52,13 +52,13 @@ WRONG: list[tuple[Document, str]] = [
     ({"$set": {"history.1._revision": 20}}, "entry 21 has revision 20, after 20"),
     ({"$set": {"_properties.revision": 30}}, "the job's revision is 30, and its history goes up to 31"),
     (
-    {"$set": {"_properties.revision": 33}},
-    "revision 32, 33 of 33 is neither in the history nor in the audit log",
+        {"$set": {"_properties.revision": 33}},
+        "revision 32, 33 of 33 is neither in the history nor in the audit log",
     ),
     ({"$set": {"_history.moved": 21}}, "entries 20 to 20 are missing from jobs_history"),
     (
-    {"$set": {"_history.moved": 19}},
-    "entries 19 to 19 are in jobs_history, and not marked as moved",
+        {"$set": {"_history.moved": 19}},
+        "entries 19 to 19 are in jobs_history, and not marked as moved",
     ),
     ({"$pop": {"history": 1}}, "the job's last_event is finish, after its history it is run"),
 ]  # fmt: skip
