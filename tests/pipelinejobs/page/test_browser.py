@@ -289,7 +289,9 @@ def test_no_page_breaks_a_rule_of_accessibility(
 
 
 @pytest.mark.parametrize(
-    ("path", "chart"), [("/", ".plot-of-ended"), ("/gantt", ".drawing")], ids=["overview", "gantt"]
+    ("path", "chart"),
+    [("/", ".plot-of-ended"), pytest.param("/gantt", ".drawing", marks=pytest.mark.long)],
+    ids=["overview", "gantt"],
 )
 def test_a_time_that_is_dragged_over_is_looked_at(
     browser: Browser, make_job: Callable[..., Job], path: str, chart: str
@@ -360,7 +362,7 @@ def test_times_are_shown_in_the_zone_that_is_chosen(browser: Browser, job: Job) 
         assert browser.one("#headline time").text == utc
 
 
-@pytest.mark.parametrize("page", ["jobs", "refused", "gantt"])
+@pytest.mark.parametrize("page", ["jobs", pytest.param("refused", marks=pytest.mark.long), "gantt"])
 def test_who_has_chosen_local_times_types_them_as_well(browser: Browser, page: str) -> None:
     with browser.in_zone("Asia/Tokyo"):
         browser.open(f"/{page}?from=2026-11-28T20:30")

@@ -28,7 +28,7 @@ def focused(browser: Browser) -> Any:
     [
         ("/", "#overview .tiles a", ".tiles a"),
         ("/jobs", "tbody th a", "tbody .state"),
-        ("/gantt", "#gantt .note a", ".legend"),
+        pytest.param("/gantt", "#gantt .note a", ".legend", marks=pytest.mark.long),
     ],
 )
 def test_the_focus_stays_when_something_happens(
