@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacatalog import documents
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
+from manager.schemas import MASK
 from manager.subscriptions.posting import DeliveryFailed
 from manager.subscriptions.subscriber import state_of
 
@@ -52,7 +53,7 @@ def make(form: str, news: News, jobs: PipelineJobStore) -> Made:
     body = made.body
     # a sender may have put one into the data of an event
     for token in jobs.valid_tokens(news.job):
-        body = body.replace(token.encode(), b"***")
+        body = body.replace(token.encode(), MASK.encode())
     return made._replace(body=body)
 
 

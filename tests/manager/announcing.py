@@ -7,9 +7,12 @@ from typing import Any
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
+from manager import announcements
 from tests.actor import Actor
 from tests.tenant import Tenant
 
+A_SECOND = announcements.BUDGET_SECONDS
+"""For what an execution tells; in this process, the fixture `actor` gives it more."""
 DOWN = (500,)
 """the next attempt fails; there is no second one at once"""
 

@@ -11,6 +11,7 @@ import pytest
 import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
+from manager import announcements
 from tests.actor import Actor
 from tests.conftest import ROOT
 from tests.manager.receiving import Receiver
@@ -18,7 +19,11 @@ from tests.tenant import Tenant
 
 
 @pytest.fixture
-def actor(mongodb: dict[str, Any], tmp_path: Path) -> Iterator[Actor]:
+def actor(
+    mongodb: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Actor]:
+    # what takes longer, on a busy machine, would be left to the next message
+    monkeypatch.setattr(announcements, "BUDGET_SECONDS", 30.0)
     actor = Actor(mongodb, tmp_path)
     yield actor
     actor.close()

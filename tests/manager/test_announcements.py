@@ -19,7 +19,7 @@ from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
-from tests.manager.announcing import DOWN, announced, announcement, time_passes, waiting
+from tests.manager.announcing import A_SECOND, DOWN, announced, announcement, time_passes, waiting
 from tests.tenant import Answer, Tenant
 
 ENTER = {"_REACTOR_STATE_ENTER": "true"}
@@ -203,8 +203,9 @@ def test_an_execution_does_not_try_twice_what_has_just_failed(
 
 
 def test_a_subscriber_that_never_answers_costs_an_execution_a_second(
-    actor: Actor, job: Document, tenant: Tenant
+    actor: Actor, job: Document, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(announcements, "BUDGET_SECONDS", A_SECOND)
     tenant.plan(*[Answer(delay=60)] * 2)
     began = time.monotonic()
     assert actor.send(event(job, "run")).result["state"] == "RUNNING"
@@ -289,10 +290,7 @@ def test_the_next_message_of_another_job_delivers_once_it_is_due(
     other: Document,
     tenant: Tenant,
     jobs: PipelineJobStore,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # what takes longer, on a busy machine, is left to the next message
-    monkeypatch.setattr(announcements, "BUDGET_SECONDS", 30.0)
     tenant.plan(*DOWN)
     actor.send(event(job, "run"))
     announced(tenant)

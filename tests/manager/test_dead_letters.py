@@ -14,11 +14,13 @@ import pytest
 
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Db, Document
+from manager import announcements
 from manager.subscriptions import line, roster
 from manager.subscriptions.replaying import replay
 from reactors.runtime import Reactor
 from tests.actor import Actor
 from tests.conftest import ROOT
+from tests.manager.announcing import A_SECOND
 from tests.manager.receiving import Receiver, Told, until
 from tests.manager.subscribing import define, dispatching, send
 
@@ -78,9 +80,10 @@ def test_one_attempt_is_one_whoever_waits_for_it(actor: Actor, job: Document) ->
 
 
 def test_an_execution_that_has_no_more_time_makes_no_dead_letter(
-    actor: Actor, job: Document
+    actor: Actor, job: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it could not wait for may have been told."""
+    monkeypatch.setattr(announcements, "BUDGET_SECONDS", A_SECOND)
 
     def answer(_: Told) -> int:
         time.sleep(0.4)

@@ -18,6 +18,7 @@ from datacatalog.linkedstores.pipelinejob.untold import Left, Untold
 from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager.exceptions import InvalidSettings
+from manager.schemas import MASK
 from manager.subscriptions import line, posting, service
 from reactors.runtime import Reactor
 from tests.actor import Actor, event
@@ -61,7 +62,7 @@ def test_a_webhook_is_told_of_an_event_in_our_own_form(
         "session": None,
         "state": "RUNNING",
         "revision": 1,
-        "data": {"a": 1, "note": "my token is ***"},
+        "data": {"a": 1, "note": f"my token is {MASK}"},
     }
     assert told.headers["content-type"] == "application/json"
     assert told.headers["webhook-id"] == entry["uuid"]
