@@ -244,7 +244,10 @@ def test_no_page_breaks_a_rule_of_accessibility(
     up: RunningGateway,
     post: Callable[..., int],
 ) -> None:
-    make_job("run", "finish")
+    # few jobs, but in many states, each of which has its colours
+    way = ("run", "finish", "index", "indexed", "validate", "validated")
+    for count in (0, 1, 2, 3, 5, 6):
+        make_job(*way[:count], session="dawn")
     failed = make_job("run", session="dawn")
     for progress in range(4):
         backend.jobs.apply(backend.jobs.load(failed.uuid), "update", {"progress": progress})
@@ -255,14 +258,21 @@ def test_no_page_breaks_a_rule_of_accessibility(
     (refused,) = backend.search.rejected(job_uuid=failed.uuid).rows
     assert post(make_job(), "run") == 200
     actor = f"/platform/{told(up, 'actor')}"
+    listed = "/jobs?session=dawn"
     # the charts of an hour and of a week: those of longer times have more of the same
-    paths = ["/?period=hour", "/?period=week", "/gantt", "/jobs", f"/jobs/{failed.uuid}"]
+    paths = [
+        "/?period=hour",
+        "/?period=week",
+        "/gantt?session=dawn",
+        listed,
+        f"/jobs/{failed.uuid}",
+    ]
     paths += ["/pipelines", "/refused", "/subscriptions", "/platform", actor]
     paths += ["/jobs?created=soon&text=dawn"]
     still = ["/docs", f"/jobs/{failed.uuid}/document", f"/refused/{refused['id']}"]
     still += [f"/pipelines/{backend.jobs.load(failed.uuid)['pipeline_uuid']}", "/nope", "/sign-in"]
     # from a page to one that has no address of its own, or one that is not known before
-    onward = {"/jobs": ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
+    onward = {listed: ["[name=job]", "#selection button"], actor: ["a[href*='/executions/']"]}
 
     def look_at(where: str) -> None:
         for scheme, rules in SCHEMES.items():
