@@ -6,6 +6,7 @@ they import.
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
@@ -30,7 +31,7 @@ def main() -> int:
     global calls  # noqa: PLW0603 - that it is global is what is looked at
     calls += 1
     message = os.environ.get("MSG") or os.environ.get("orders", "{}")
-    orders: dict[str, Any] = eval(message)  # noqa: S307 - the tests send it, written as Python
+    orders: dict[str, Any] = ast.literal_eval(message)
     for order, value in orders.items():
         # `append again`, since an object cannot have a key twice
         ORDERS[order.removesuffix(" again")](value)
