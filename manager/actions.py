@@ -24,7 +24,18 @@ from datacatalog.linkedstores.pipelinejob import (
 from manager import authorization, platform_jobs
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
 from manager.messages import NEVER_KEPT, Message
-from manager.schemas import CREATE, DELETE, EVENT, FORWARDED, INDEX, URL, masked, parameter, without
+from manager.schemas import (
+    CREATE,
+    DELETE,
+    EVENT,
+    FORWARDED,
+    INDEX,
+    URL,
+    credentials,
+    masked,
+    parameter,
+    without,
+)
 from manager.settings import section_of
 from reactors.exceptions import DeliveryError
 
@@ -95,7 +106,7 @@ def keep_unread(rx: Reactor, refusal: UnreadableReport, jobs: PipelineJobStore) 
     if not (jobs.is_own_token(job, token) or jobs.is_admin_token(token)):
         return
     told = {name: refusal.body[name] for name in refusal.body if name not in NEVER_KEPT}
-    body: Any = without(token, told)
+    body: Any = without(credentials(rx, token), told)
     try:
         documents.check(body)
     except DocumentError:

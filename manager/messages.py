@@ -19,6 +19,7 @@ from manager.schemas import (
     LINEAGE,
     TAPIS,
     URL,
+    credentials,
     fits,
     is_named_in_url,
     lower,
@@ -76,13 +77,14 @@ class Message(NamedTuple):
 
 
 def classify(rx: Reactor) -> Message:
-    """Return the message that a Reactor was started for; of its token, its data keeps nothing.
+    """Return the message that a Reactor was started for; of its token and nonce, its data keeps nothing.
 
     Raises:
         InvalidMessage: it is of no kind; the text says what is missing or wrong for the nearest.
     """
     message = _read(rx)
-    return message._replace(data=without(message.token, message.data))
+    secrets = credentials(rx, message.token)
+    return message._replace(data=without(secrets, message.data))
 
 
 def _read(rx: Reactor) -> Message:

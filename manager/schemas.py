@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacatalog.identifiers import typeduuid
+from reactors.logs import SHORTEST_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from reactors.runtime import Reactor
 
@@ -176,15 +177,28 @@ def masked(text: str) -> str:
     return SECRET.sub(MASK, text) if "token" in text else text
 
 
-def without(token: str | None, value: Any) -> Any:
-    """Return a value whose strings do not have a token in them, if it looks like one."""
-    if token is None or not SECRET.fullmatch(token):
+def credentials(rx: Reactor, token: str | None) -> dict[str, str]:
+    """Return what a message was let in by, each with the words that stand in its place where it is kept."""
+    nonce, found = rx.environ.get("x-nonce"), {}
+    if token is not None and SECRET.fullmatch(token):
+        found[token] = MASK
+    if nonce is not None and len(nonce) >= SHORTEST_SECRET:
+        found[nonce] = "(a nonce)"
+    return found
+
+
+def without(secrets: Mapping[str, str], value: Any) -> Any:
+    """Return a value in whose strings secrets are replaced by what stands in their place."""
+    if not secrets:
         return value
     if isinstance(value, dict):
-        return {name: without(token, member) for name, member in value.items()}
+        return {name: without(secrets, member) for name, member in value.items()}
     if isinstance(value, list):
-        return [without(token, member) for member in value]
-    return value.replace(token, MASK) if isinstance(value, str) else value
+        return [without(secrets, member) for member in value]
+    if isinstance(value, str):
+        for secret, mask in secrets.items():
+            value = value.replace(secret, mask)
+    return value
 
 
 def is_named_in_url(rx: Reactor) -> bool:

@@ -11,7 +11,7 @@ from datacatalog.mongo import Document
 from manager import actions
 from manager.exceptions import InvalidMessage
 from reactors.runtime import Reactor
-from tests.actor import AGAVE_POST, ALOE_POST, Actor, event, names, tapis, url, without
+from tests.actor import AGAVE_POST, ALOE_POST, NONCE, Actor, event, names, tapis, url, without
 from tests.conftest import ROOT
 
 TEXT = {"_abaco_Content_Type": "str"}
@@ -174,7 +174,7 @@ def test_a_callback_that_cannot_be_read_and_has_no_right_token_is_not_kept(
 
 def repeats(job: Document) -> str:
     """Return the URL that a platform was given, as it may stand in what it posts."""
-    return f"https://example.org/actors/v2/manager/messages?uuid={job['uuid']}&token={job['_update_token']}"
+    return f"https://example.org/actors/v2/manager/messages?x-nonce={NONCE}&uuid={job['uuid']}&token={job['_update_token']}"
 
 
 @pytest.mark.parametrize(
@@ -187,15 +187,16 @@ def repeats(job: Document) -> str:
     ],
     ids=["callback", "any object", "a string", "unreadable"],
 )
-def test_of_a_url_that_a_report_repeats_the_token_is_not_kept(
+def test_of_a_url_that_a_report_repeats_neither_token_nor_nonce_is_kept(
     actor: Actor, job: Document, body: Any, parameters: dict[str, str], error: str
 ) -> None:
     sent = json.loads(json.dumps(body).replace("?", repeats(job)))
-    reply = actor.send(sent, url(job, **parameters))
+    reply = actor.send(sent, url(job, **parameters, **{"x-nonce": NONCE}))
     assert error in reply.error
     found = json.dumps(actor.dump(), default=str)
+    assert NONCE not in found
     assert f"token={job['_update_token']}" not in found
-    assert f"uuid={job['uuid']}&token=(a token)" in found
+    assert f"x-nonce=(a nonce)&uuid={job['uuid']}&token=(a token)" in found
 
 
 # Text
