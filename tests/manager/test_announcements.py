@@ -19,7 +19,15 @@ from reactors.runtime import Reactor
 from tests.actor import ACTOR_ID, ALOE_POST, NONCE, Actor, event, url
 from tests.conftest import ROOT
 from tests.loopback import TOKEN
-from tests.manager.announcing import A_SECOND, DOWN, announced, announcement, time_passes, waiting
+from tests.manager.announcing import (
+    A_SECOND,
+    DOWN,
+    announced,
+    announced_in_the_end,
+    announcement,
+    time_passes,
+    waiting,
+)
 from tests.tenant import Answer, Tenant
 
 ENTER = {"_REACTOR_STATE_ENTER": "true"}
@@ -256,7 +264,7 @@ def test_the_next_message_of_the_job_delivers_in_order_once_it_is_due(
     time_passes(jobs)
     actor.send(event(job, "validate"))
 
-    assert announced(tenant) == [
+    assert announced_in_the_end(actor, tenant) == [
         announcement(job, "run", "RUNNING"),
         announcement(job, "update", "RUNNING"),
         announcement(job, "finish", "FINISHED"),
@@ -281,7 +289,8 @@ def test_what_fails_in_the_middle_is_not_overtaken(
 
     time_passes(jobs)
     actor.send(event(job, "validate"))
-    assert [each["event_name"] for each in announced(tenant)] == ["update", "finish", "validate"]
+    told = announced_in_the_end(actor, tenant)
+    assert [each["event_name"] for each in told] == ["update", "finish", "validate"]
 
 
 def test_the_next_message_of_another_job_delivers_once_it_is_due(
