@@ -83,8 +83,7 @@ def classify(rx: Reactor) -> Message:
         InvalidMessage: it is of no kind; the text says what is missing or wrong for the nearest.
     """
     message = _read(rx)
-    secrets = credentials(rx, message.token)
-    return message._replace(data=without(secrets, message.data))
+    return message._replace(data=without(credentials(rx, message.token), message.data))
 
 
 def _read(rx: Reactor) -> Message:

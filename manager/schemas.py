@@ -193,7 +193,7 @@ def without(secrets: Mapping[str, str], value: Any) -> Any:
         return value
     if isinstance(value, dict):
         return {name: without(secrets, member) for name, member in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without(secrets, member) for member in value]
     if isinstance(value, str):
         for secret, mask in secrets.items():
