@@ -320,7 +320,7 @@ def test_nothing_accepted_is_lost_while_another_program_holds_the_database(
     assert "Traceback" not in gateway.log.read_text()
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="of Linux")
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="prlimit is a call of Linux")
 def test_nothing_accepted_is_lost_when_the_disk_is_full(
     gateway: RunningGateway, ada: Client
 ) -> None:

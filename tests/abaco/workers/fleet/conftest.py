@@ -11,19 +11,12 @@ import pytest
 
 from tests import services
 from tests.abaco.fleet import RunningFleet
-from tests.abaco.running import ACTORS, PROBE, Client
+from tests.abaco.running import PROBE, Client
 from tests.conftest import ENGINES
 
 IMAGES = {
     **PROBE,
-    "ordered": {
-        "folder": str(ACTORS),
-        "command": ["python3", "probe.py"],
-        "mode": "warm",
-        "handler": "probe:main",
-        "ordered_by": "about",
-        "unavailable": [75],
-    },
+    "ordered": {**PROBE["warm"], "ordered_by": "about", "unavailable": [75]},
 }
 
 

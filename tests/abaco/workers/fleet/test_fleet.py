@@ -452,26 +452,6 @@ def test_an_actor_whose_queue_was_new_when_the_broker_was_killed_is_run(
         eventually(find, 2 * SECONDS)
 
 
-def test_each_gateway_and_node_is_of_the_fleet_also_after_its_connections_were_lost(
-    fleet: RunningFleet, postgres: services.Postgres
-) -> None:
-    shared = sqlalchemy.text(
-        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
-        "WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
-    )
-    count = len(fleet.gateways) + len(fleet.nodes)
-
-    def members(besides: Collection[int] = ()) -> set[int]:
-        """Return the connections that have it, if there are all; a sweep has it for a moment."""
-        with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
-            found = set(tx.scalars(shared))
-        return found if len(found) == count and found.isdisjoint(besides) else set()
-
-    before = eventually(members)
-    postgres.break_connections()
-    eventually(lambda: members(besides=before))
-
-
 def test_connections_to_the_database_may_break_at_any_time(
     ada: Client, there: Client, postgres: services.Postgres, actor: str, tmp_path: Path
 ) -> None:
@@ -558,3 +538,24 @@ def _acknowledge_more(record: Record) -> None:
     """Wait until some more events are accepted, as they are whatever is away but the database."""
     before = record.count(Outcome.ACKNOWLEDGED)
     eventually(lambda: record.count(Outcome.ACKNOWLEDGED) >= before + 10)
+
+
+# the last one: whoever asks next is told once more that the database does not answer
+def test_each_gateway_and_node_is_of_the_fleet_also_after_its_connections_were_lost(
+    fleet: RunningFleet, postgres: services.Postgres
+) -> None:
+    shared = sqlalchemy.text(
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        "WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
+    )
+    count = len(fleet.gateways) + len(fleet.nodes)
+
+    def members(besides: Collection[int] = ()) -> set[int]:
+        """Return the connections that have it, if there are all; a sweep has it for a moment."""
+        with contextlib.closing(Database(fleet.database)) as database, database.read() as tx:
+            found = set(tx.scalars(shared))
+        return found if len(found) == count and found.isdisjoint(besides) else set()
+
+    before = eventually(members)
+    postgres.break_connections()
+    eventually(lambda: members(besides=before))

@@ -11,7 +11,7 @@ from abaco.store.leases import LeaseLost
 from abaco.workers.fleet import leased
 from abaco.workers.fleet.bell import Bell
 from tests.abaco.running import SECONDS, eventually
-from tests.abaco.workers.fleet.test_leases import an_actor, submit, take
+from tests.abaco.store.test_leases import an_actor, submit, take
 from tests.conftest import NO_SERVICES, SERVICES
 from tests.services import Postgres
 

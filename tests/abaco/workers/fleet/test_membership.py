@@ -17,7 +17,7 @@ from abaco.workers.fleet.membership import Membership
 from abaco.workers.fleet.sweeper import Sweeper
 from tests import services
 from tests.abaco.running import RunningGateway, eventually
-from tests.abaco.workers.fleet.test_leases import an_actor, submit, take
+from tests.abaco.store.test_leases import an_actor, submit, take
 from tests.conftest import NO_SERVICES, SERVICES
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)

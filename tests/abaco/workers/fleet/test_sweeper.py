@@ -17,7 +17,7 @@ from abaco.workers.fleet import sweeper as sweeping
 from abaco.workers.fleet.sweeper import Sweeper
 from tests import services
 from tests.abaco.running import eventually
-from tests.abaco.workers.fleet.test_leases import LONG_AGO, an_actor, submit
+from tests.abaco.store.test_leases import LONG_AGO, an_actor, submit
 from tests.balancer import Balancer
 from tests.conftest import NO_SERVICES, SERVICES
 

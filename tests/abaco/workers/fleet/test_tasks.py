@@ -20,7 +20,7 @@ from abaco.workers.fleet import CONFIGURATION, NODE, PLATFORM, bell
 from tests import services
 from tests.abaco.fleet import RunningFleet
 from tests.abaco.running import PROBE, eventually, opened
-from tests.abaco.workers.fleet.test_leases import an_actor, submit
+from tests.abaco.store.test_leases import an_actor, submit
 from tests.conftest import NO_SERVICES, SERVICES
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
