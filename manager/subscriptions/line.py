@@ -92,6 +92,8 @@ class Line:
         self._told_too_late: dict[object, int] = {}
         """by jobs, the last entry that was told after the others had stopped waiting for it"""
         self._has_told = self._is_kept_waiting = False
+        self._is_looking = False
+        """whether it is still unknown if there is something that it is behind on"""
         self._counts = {"delivered": 0, "failed": 0, "dead": 0}
         self._values: Document = {}
         self.news = threading.Condition(dispatcher.lock)
@@ -121,7 +123,7 @@ class Line:
     def is_idle(self) -> bool:
         """Whether there is nothing to do at the moment."""
         return not self.queue and (
-            not self.backlog
+            not (self.backlog or self._is_looking)
             or self.is_left_alone
             or (time.monotonic() < self._rests and not self._is_kept_waiting)
         )
@@ -235,10 +237,11 @@ class Line:
             self._unfinished, self._has_told, self._is_kept_waiting = set(), False, False
             self._rests = 0.0
             with self._dispatcher.lock:
-                self.backlog = False
+                self.backlog, self._is_looking = False, True
         page = self._dispatcher.untold.pending(self.name, self._cursor, _PAGE)
         with self._dispatcher.lock:
             self.backlog = self.backlog or bool(page) or self._cursor is not None
+            self._is_looking = False
         for document in page:
             self._cursor = document["since"], document["_id"]
             place, uuid = document["behind"][self.name], document["job_uuid"]

@@ -33,18 +33,6 @@ def announced(tenant: Tenant) -> list[Any]:
     return sent
 
 
-def announced_in_the_end(actor: Actor, tenant: Tenant) -> list[Any]:
-    """Return what an execution has announced, each once, with what it has left to the next.
-
-    It announces something by itself, on a busy machine not all.
-    """
-    told = announced(tenant)
-    assert told
-    actor.main(arguments=("drain",))
-    told += announced(tenant)
-    return [each for number, each in enumerate(told) if each not in told[:number]]
-
-
 def time_passes(jobs: PipelineJobStore) -> None:
     """Make everything due that waits to be told."""
     Subscriptions(jobs.db).note({"events_manager": ({}, {"until": None})})

@@ -10,9 +10,11 @@ import time
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
+from datacatalog.linkedstores.pipelinejob.untold import Untold
 from datacatalog.mongo import Document
 from manager import announcements
 from reactors.runtime import Reactor
@@ -23,7 +25,6 @@ from tests.manager.announcing import (
     A_SECOND,
     DOWN,
     announced,
-    announced_in_the_end,
     announcement,
     time_passes,
     waiting,
@@ -264,12 +265,40 @@ def test_the_next_message_of_the_job_delivers_in_order_once_it_is_due(
     time_passes(jobs)
     actor.send(event(job, "validate"))
 
-    assert announced_in_the_end(actor, tenant) == [
+    assert announced(tenant) == [
         announcement(job, "run", "RUNNING"),
         announcement(job, "update", "RUNNING"),
         announcement(job, "finish", "FINISHED"),
         announcement(job, "validate", "VALIDATING"),
     ]
+    assert waiting(actor) == []
+
+
+def test_an_execution_waits_until_it_is_known_who_is_behind(
+    actor: Actor,
+    job: Document,
+    tenant: Tenant,
+    jobs: PipelineJobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tenant.plan(*DOWN)
+    for name in ("run", "update"):
+        actor.send(event(job, name))
+    announced(tenant)
+    pending = Untold.pending
+    errors = [AutoReconnect("the connection was lost")]
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.2)
+        if errors:
+            raise errors.pop()
+        return pending(*arguments)
+
+    monkeypatch.setattr(Untold, "pending", slow)
+    time_passes(jobs)
+    actor.send(event(job, "finish"))
+
+    assert [each["event_name"] for each in announced(tenant)] == ["run", "update", "finish"]
     assert waiting(actor) == []
 
 
@@ -289,8 +318,7 @@ def test_what_fails_in_the_middle_is_not_overtaken(
 
     time_passes(jobs)
     actor.send(event(job, "validate"))
-    told = announced_in_the_end(actor, tenant)
-    assert [each["event_name"] for each in told] == ["update", "finish", "validate"]
+    assert [each["event_name"] for each in announced(tenant)] == ["update", "finish", "validate"]
 
 
 def test_the_next_message_of_another_job_delivers_once_it_is_due(
