@@ -7,6 +7,7 @@ proselint looks for what is said twice, worn out or misspelt, and with its check
 from __future__ import annotations
 
 import ast
+import bisect
 import io
 import re
 import subprocess
@@ -120,14 +121,23 @@ def checks(words: Path = WORDS) -> list[Check]:
 
 def findings(path: Path, looked_for: list[Check]) -> list[Finding]:
     """Return what is wrong with the prose in a file, in its order."""
-    found = set()
+    begins, lines, texts = [0], [], []
     for line, text in passages(path):
-        # proselint wants something around each word; a line end is as good as a blank
-        prose = f" {_NOT_PROSE.sub(_blank, text)} ".replace("\n", " ")
-        for check in looked_for:
-            for result in check.check_with_flags(prose):
-                at = line + text.count("\n", 0, max(0, result.span[0] - 1))
-                found.add(Finding(path, at, result.message))
+        # proselint wants something around each word
+        texts.append(f" {_NOT_PROSE.sub(_blank, text)} {_FILLER}")
+        lines.append(line)
+        begins.append(begins[-1] + len(texts[-1]))
+    whole = "".join(texts)
+    # a line end is as good as a blank
+    prose = whole.replace("\n", " ")
+    found = set()
+    # all at once, since a check takes longer to begin than to look
+    for check in looked_for:
+        for result in check.check_with_flags(prose):
+            at = result.span[0]
+            number = bisect.bisect_right(begins, at) - 1
+            line = lines[number] + whole.count("\n", begins[number], at)
+            found.add(Finding(path, line, result.message))
     return sorted(found)
 
 

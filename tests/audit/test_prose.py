@@ -25,6 +25,11 @@ def looked_for() -> list[Any]:
         ("code.py", f'"""{WRONG.capitalize()} a message."""\n', 1),
         ("code.py", f"x = 1\n# first,\n# {WRONG} it\n", 3),
         ("code.py", f'def fail(name):\n    raise ValueError(f"{{name}}: {WRONG} it")\n', 2),
+        (
+            "code.py",
+            '# What users recognise.\nx = 1\n"""They recognize it, and recognize it."""\n',
+            1,
+        ),
         ("page.html", f"<p>\n<b>{WRONG.capitalize()}</b> it</p>\n", 2),
     ],
 )
