@@ -126,9 +126,7 @@ async def _run(
             asyncio.create_task(_repeat(lambda: _do_what_is_due(gateway, webhooks))),
             asyncio.create_task(_repeat(lambda: _write_uses(gateway))),
             asyncio.create_task(_repeat(gateway.engine.follow_images)),
-            asyncio.create_task(
-                _repeat(lambda: asyncio.to_thread(_forget, database), _FORGET_TICKS)
-            ),
+            asyncio.create_task(_repeat(lambda: forget(database), _FORGET_TICKS)),
         ]
         while not all(server.started for server in servers):
             if any(task.done() for task in serving):
@@ -349,8 +347,19 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
     return accepted
 
 
-def _forget(database: Database) -> None:
+async def forget(database: Database) -> None:
+    """Remove what has expired, a few rows at a time: whoever writes meanwhile does not wait for all of them."""
+    await asyncio.to_thread(_forget_credentials, database)
+    while await asyncio.to_thread(_forget_output, database):
+        pass
+
+
+def _forget_credentials(database: Database) -> None:
     with database.write() as tx:
-        executions.forget_expired(tx)
         tokens.forget_expired(tx)
         sessions.forget_expired(tx)
+
+
+def _forget_output(database: Database) -> bool:
+    with database.write() as tx:
+        return executions.forget_expired(tx)

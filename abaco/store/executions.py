@@ -40,6 +40,8 @@ TEXT = "str"
 JSON = "application/json"
 BINARY = "application/octet-stream"
 _SUMS = ("cpu", "io", "runtime")
+MAX_FORGOTTEN = 200
+"""Logs, and results, in one transaction: each may have very many pages of the disk."""
 
 
 def _insert(table: Table, *names: str, **constants: str) -> Insert:
@@ -537,7 +539,11 @@ def pop_result(tx: Connection, actor_id: str, execution_id: str) -> bytes | None
     return None if body is None else bytes(body)
 
 
-def forget_expired(tx: Connection) -> None:
-    """Remove the logs and results whose time has passed."""
-    for table in (logs, results):
-        tx.execute(delete(table).where(table.c.expires <= clock.now()))
+def forget_expired(tx: Connection) -> bool:
+    """Remove logs and results whose time has passed, `MAX_FORGOTTEN` of each; tell whether there may be others."""
+    moment, is_more = clock.now(), False
+    for key in (logs.c.execution_id, results.c.sequence):
+        passed = select(key).where(key.table.c.expires <= moment).limit(MAX_FORGOTTEN)
+        removed = tx.execute(delete(key.table).where(key.in_(passed))).rowcount
+        is_more = is_more or removed >= MAX_FORGOTTEN
+    return is_more
