@@ -13,6 +13,7 @@ from abaco.http.metrics import Metrics, State
 from abaco.passes import Passes
 from abaco.readiness import Readiness
 from abaco.store import nonces
+from abaco.store.counts import ExecutionCounts
 from abaco.throttling import Throttle
 from abaco.workers.engines import make_engine
 from abaco.workers.protocol import Outcome
@@ -58,7 +59,9 @@ class Gateway:
         self.waiters = Waiters(settings.limits.connections)
         self.engine: Engine = make_engine(settings, database, self.api_server, self.throttle)
         self.metrics = Metrics()
-        self.metrics.register(State(database, self.counts, self.readiness))
+        self.executions = ExecutionCounts()
+        state = State(database, self.executions, self.counts, self.readiness)
+        self.metrics.register(state)
         self.uses = nonces.Uses()
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()

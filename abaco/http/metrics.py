@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from abaco.store import actors, executions
+from abaco.store import actors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from abaco.readiness import Readiness
+    from abaco.store.counts import ExecutionCounts
     from abaco.store.database import Database
     from abaco.workers.protocol import Counts
 
@@ -84,6 +85,7 @@ class State(Collector):
 
     Args:
         database: of the platform.
+        executions: counts them.
         counts: asks the engine, from a thread that is not its own.
         readiness: whether messages can be accepted and run.
     """
@@ -91,11 +93,13 @@ class State(Collector):
     def __init__(
         self,
         database: Database,
+        executions: ExecutionCounts,
         counts: Callable[[], Counts],
         readiness: Readiness,
     ) -> None:
         self._database = database
         self._counts = counts
+        self._executions = executions
         self._readiness = readiness
 
     def describe(self) -> list[GaugeMetricFamily]:
@@ -110,7 +114,7 @@ class State(Collector):
             value=self._readiness.reason() is None,
         )
         with self._database.read() as tx:
-            of_actors, of_executions = actors.count(tx), executions.count(tx)
+            of_actors, of_executions = actors.count(tx), self._executions.by_status(tx)
         for noun, counts in (("actors", of_actors), ("executions", of_executions)):
             family = GaugeMetricFamily(
                 f"abaco_{noun}", f"{noun.title()} by status.", labels=["status"]

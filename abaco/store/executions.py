@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, union_all, update
 
 from abaco import clock, identifiers
 from abaco.store.records import every, one
@@ -17,7 +17,7 @@ from abaco.store.tables import STAYS, actors, executions, logs, messages, result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection, Insert, Table
+    from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
 
     from abaco.store.rows import Actor
 
@@ -26,6 +26,7 @@ RUNNING = "RUNNING"
 COMPLETE = "COMPLETE"
 ERROR = "ERROR"
 ENDED = (COMPLETE, ERROR)
+UNFINISHED = (SUBMITTED, RUNNING)
 
 PRIVATE = (
     *("sequence", "tenant", "attempts"),
@@ -381,7 +382,7 @@ def in_mailboxes(tx: Connection) -> list[Queued]:
     )
     query = (
         select(*(executions.c[name] for name in names))
-        .where(executions.c.status == SUBMITTED)
+        .where(*_unfinished(SUBMITTED))
         .order_by(executions.c.sequence)
     )
     return every(tx, query, Queued)
@@ -389,13 +390,21 @@ def in_mailboxes(tx: Connection) -> list[Queued]:
 
 def recover(tx: Connection) -> int:
     """Put the messages that an earlier gateway was running back into their mailboxes; count them."""
-    left = every(tx, select(executions).where(executions.c.status == RUNNING), Execution)
+    left = every(tx, select(executions).where(*_unfinished(RUNNING)), Execution)
     returns = [
         Return(each["sequence"], each["id"], each["attempts"], each["tries"]) for each in left
     ]
     if returns:
         Return.write(tx, returns)
     return len(returns)
+
+
+def _unfinished(*statuses: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition for executions that have not ended, which are never those of a removed actor.
+
+    By actor and status, the index finds them among however many that have ended.
+    """
+    return executions.c.actor_id.in_(select(actors.c.id)), executions.c.status.in_(statuses)
 
 
 def _abandon(tx: Connection, sequences: Sequence[int]) -> None:
@@ -421,23 +430,46 @@ def find(tx: Connection, actor_id: str, execution_id: str) -> Execution | None:
     return one(tx, query, Execution)
 
 
-def all_of(tx: Connection, actor_id: str) -> list[Listed]:
-    """Return the executions of an actor, oldest first, with the columns that a list shows."""
+def newest_of(tx: Connection, actor_id: str, most: int) -> list[Listed]:
+    """Return the newest executions of an actor, oldest first, with the columns that a list shows."""
     names = ("id", "status", "start_time", "finish_time", "message_received_time")
-    query = (
-        select(*(executions.c[name] for name in names))
-        .where(executions.c.actor_id == actor_id)
-        .order_by(executions.c.sequence)
+    query = select(*(executions.c[name] for name in names))
+    return every(tx, _some_of(query, actor_id, 0, most, from_end=True), Listed)
+
+
+def page_of(tx: Connection, actor_id: str, skip: int, limit: int, total: int) -> list[Execution]:
+    """Return some executions of an actor, oldest first, of as many as there are."""
+    limit = min(limit, total - skip)
+    if limit <= 0:
+        return []
+    behind = total - skip - limit
+    from_end = behind < skip
+    query = _some_of(
+        select(executions), actor_id, behind if from_end else skip, limit, from_end=from_end
     )
-    return every(tx, query, Listed)
+    return every(tx, query, Execution)
 
 
-def page_of(tx: Connection, actor_id: str, skip: int, limit: int) -> tuple[list[Execution], int]:
-    """Return some executions of an actor, oldest first, and how many there are."""
-    mine = executions.c.actor_id == actor_id
-    total = tx.execute(select(func.count()).select_from(executions).where(mine)).scalar_one()
-    query = select(executions).where(mine).order_by(executions.c.sequence)
-    return every(tx, query.offset(skip).limit(limit), Execution), int(total)
+def _some_of(
+    query: Select[Any], actor_id: str, skip: int, limit: int, *, from_end: bool
+) -> Select[Any]:
+    """Return the query for some executions of an actor, oldest first, counted from the first or the last one.
+
+    The index has those of each status in their order: so no more is read than is passed over.
+    """
+    order = executions.c.sequence.desc() if from_end else executions.c.sequence.asc()
+    of_each = [
+        select(executions.c.sequence)
+        .where(executions.c.actor_id == actor_id, executions.c.status == status)
+        .order_by(order)
+        .limit(skip + limit)
+        .subquery()
+        for status in (*UNFINISHED, *ENDED)
+    ]
+    of_all = union_all(*(select(each.c.sequence) for each in of_each)).subquery()
+    place = of_all.c.sequence.desc() if from_end else of_all.c.sequence.asc()
+    wanted = select(of_all.c.sequence).order_by(place).offset(skip).limit(limit)
+    return query.where(executions.c.sequence.in_(wanted)).order_by(executions.c.sequence)
 
 
 def totals(tx: Connection, actor_id: str) -> Totals:
@@ -469,7 +501,7 @@ def postponed(tx: Connection, actor_id: str, most: int) -> list[Postponed]:
         select(*(executions.c[name] for name in names))
         .where(
             executions.c.actor_id == actor_id,
-            executions.c.status.not_in(ENDED),
+            executions.c.status.in_(UNFINISHED),
             executions.c.tries > 0,
         )
         .order_by(executions.c.sequence)
@@ -481,17 +513,11 @@ def postponed(tx: Connection, actor_id: str, most: int) -> list[Postponed]:
 def abandon(tx: Connection, actor_id: str) -> list[str]:
     """End everything that an actor, which is deleted, has not done; return the ids."""
     query = select(executions.c.sequence, executions.c.id).where(
-        executions.c.actor_id == actor_id, executions.c.status.in_((SUBMITTED, RUNNING))
+        executions.c.actor_id == actor_id, executions.c.status.in_(UNFINISHED)
     )
     dropped = every(tx, query, Execution)
     _abandon(tx, [execution["sequence"] for execution in dropped])
     return [str(execution["id"]) for execution in dropped]
-
-
-def count(tx: Connection) -> dict[str, int]:
-    """Return how many executions have each status."""
-    query = select(executions.c.status, func.count()).group_by(executions.c.status)
-    return {str(status): int(number) for status, number in tx.execute(query)}
 
 
 def log_of(tx: Connection, execution_id: str) -> str:

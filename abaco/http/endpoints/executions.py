@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
     from abaco.store.rows import Execution, Listed
 
+MAX_LISTED = 10_000
+"""As many as a search returns: all that there ever were may be more than memory has room for."""
 _PATH = "/actors/{actor}/executions"
 _ONE = f"{_PATH}/{{execution}}"
 
 
 def list_executions(call: Call) -> Reply:
-    """List the executions of an actor, oldest first; with parameters, search among them."""
+    """List the newest executions of an actor, oldest first; with parameters, search among all of them."""
     if any(name != NONCE for name in call.parameters):
         return search.search_in(call, "executions")
     actor = call.actor
     with call.gateway.database.read() as tx:
-        found = executions.all_of(tx, actor["id"])
+        found = executions.newest_of(tx, actor["id"], MAX_LISTED)
         totals = executions.totals(tx, actor["id"])
     result = {
         "actorId": actor["id"],

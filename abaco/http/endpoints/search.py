@@ -96,8 +96,8 @@ def search_in(call: Call, kind: str) -> Reply:
     room = _MAX_BYTES
     with call.gateway.database.read() as tx:
         if kind == "executions" and "actor" in call.path and not tests:
-            records, total = executions.page_of(tx, call.actor["id"], skip, limit)
-            found = list(records)
+            total = call.gateway.executions.of_actor(tx, call.actor["id"])
+            found = list(executions.page_of(tx, call.actor["id"], skip, limit, total))
         else:
             for record in _records(tx, call, kind):
                 if all(test(record) for test in tests):

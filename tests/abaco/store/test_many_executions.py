@@ -1,0 +1,130 @@
+"""However many executions have ended, what is asked again and again reads few of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, update
+
+from abaco import clock
+from abaco.store import actors, counts, executions, tables
+from abaco.store.counts import ExecutionCounts
+from abaco.store.database import Database
+from abaco.store.registrations import Registrant
+
+ENDED = 3_000
+STEP = 100
+MOST_STEPS = 60
+"""Hundreds of SQLite's instructions for a question; to look at all that has ended takes several times as many."""
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(counts, "MARGIN", 10)
+    with contextlib.closing(Database(f"sqlite:///{tmp_path / 'abaco.db'}")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def actor(database: Database) -> str:
+    with database.write() as tx:
+        return make_actor(tx)
+
+
+def make_actor(tx: Connection) -> str:
+    return actors.create(tx, "SD2E", Registrant("ada"), {"image": "image"})["id"]
+
+
+def add(tx: Connection, actor: str, *statuses: str) -> list[str]:
+    """Add executions of an actor; return their ids."""
+    row: dict[str, Any] = dict.fromkeys(("attempts", "tries", "cpu", "io", "runtime"), 0)
+    row |= {"tenant": "SD2E", "actor_id": actor, "executor": "ada", "sender": "ada"}
+    ids = [f"{actor} {next(numbers)}" for _ in statuses]
+    received = {"message_received_time": clock.now()}
+    pairs = zip(ids, statuses, strict=True)
+    rows = [{**row, **received, "id": each, "status": status} for each, status in pairs]
+    tx.execute(insert(tables.executions), rows)
+    return ids
+
+
+numbers = itertools.count()
+
+
+def steps(tx: Connection, ask: Callable[[Connection], Any]) -> int:
+    """Return how many hundred instructions SQLite takes for a question."""
+    taken = 0
+
+    def count() -> int:
+        nonlocal taken
+        taken += 1
+        return 0
+
+    driver: Any = tx.connection.driver_connection
+    driver.set_progress_handler(count, STEP)
+    ask(tx)
+    driver.set_progress_handler(None, STEP)
+    return taken
+
+
+def test_what_has_ended_costs_nothing_any_more(database: Database, actor: str) -> None:
+    known = ExecutionCounts()
+    with database.write() as tx:
+        add(tx, actor, *[executions.COMPLETE] * ENDED)
+        add(tx, actor, executions.SUBMITTED, executions.RUNNING)
+        known.by_status(tx)
+        questions: dict[str, Callable[[Connection], Any]] = {
+            "metrics": known.by_status,
+            "the number of an actor's": lambda tx: known.of_actor(tx, actor),
+            "a start": executions.in_mailboxes,
+            "what was running": executions.recover,
+            "what is away": lambda tx: executions.postponed(tx, actor, 100),
+            "the newest": lambda tx: executions.newest_of(tx, actor, 10),
+            "the first page": lambda tx: executions.page_of(tx, actor, 0, 10, ENDED + 2),
+            "the last page": lambda tx: executions.page_of(tx, actor, ENDED - 8, 10, ENDED + 2),
+        }
+        taken = {name: steps(tx, ask) for name, ask in questions.items()}
+        assert max(taken.values()) <= MOST_STEPS, taken
+
+
+def test_executions_are_counted_as_they_come_and_end(database: Database, actor: str) -> None:
+    known, chance = ExecutionCounts(), random.Random(1)  # noqa: S311 - no secret
+    with database.write() as tx:
+        names = [actor, make_actor(tx)]
+        expected: dict[str, str] = {}
+        for _ in range(60):
+            of = chance.choice(names)
+            expected |= dict.fromkeys(add(tx, of, *[executions.SUBMITTED] * 3), "SUBMITTED")
+            waiting = [name for name, status in expected.items() if status not in executions.ENDED]
+            for ended in waiting[: chance.randrange(6)]:
+                expected[ended] = chance.choice(executions.ENDED)
+                this = tables.executions.c.id == ended
+                tx.execute(update(tables.executions).where(this).values(status=expected[ended]))
+            found = known.by_status(tx)
+            assert found == {each: [*expected.values()].count(each) for each in found}
+            assert sum(found.values()) == len(expected)
+            for name in names:
+                mine = [each for each in expected if each.startswith(name)]
+                assert known.of_actor(tx, name) == len(mine)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 10, 17, 25, 29, 30, 40])
+@pytest.mark.parametrize("limit", [0, 1, 7, 100])
+def test_a_page_is_the_same_from_either_end(
+    database: Database, actor: str, skip: int, limit: int
+) -> None:
+    statuses = [*executions.ENDED, *executions.UNFINISHED, executions.COMPLETE] * 6
+    with database.write() as tx:
+        ids = []
+        for status in statuses:
+            ids += add(tx, actor, status)
+            add(tx, "another", status)
+        page = executions.page_of(tx, actor, skip, limit, len(ids))
+        assert [each["id"] for each in page] == ids[skip : skip + limit]
+        newest = executions.newest_of(tx, actor, limit)
+        assert [each["id"] for each in newest] == ids[max(0, len(ids) - limit) :]
