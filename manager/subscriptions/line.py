@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from manager.subscriptions.subscriber import Subscriber
 
 FIRST_PAUSE, MAX_PAUSE, MAX_SILENCE = 1.0, 3600.0, 300.0
+_LATEST = max(MAX_PAUSE, MAX_RETRY_AFTER)
+"""Seconds for which an entry is put off: what is due later was noted before the clock was set back."""
 """Until an event is tried again, the longest for one event, and the longest for a subscriber."""
 MAX_QUEUED = 200
 LATE_SECONDS = 5.0
@@ -82,7 +84,7 @@ class Line:
         self._most_failures = failures
         self._failures = int(kept.get("failures") or 0)
         until = kept.get("until")
-        wait = (until - now()).total_seconds() if until else 0.0
+        wait = seconds_until(until) if until else 0.0
         self._until = time.monotonic() + max(0.0, min(MAX_RETRY_AFTER, wait))
         self._retry = kept.get("retry")
         self._late = 0.0
@@ -248,7 +250,7 @@ class Line:
             # another job that had this UUID before goes first
             if uuid in self._unfinished:
                 continue
-            if (due := place.get("due")) and due > now():
+            if (due := place.get("due")) and 0 < seconds_until(due) <= _LATEST:
                 self._unfinished.add(uuid)
                 continue
             if self._tell_what_can_be_read(document, place):
@@ -429,6 +431,11 @@ def wants(subscriber: Subscriber, news: News) -> bool:
     moment = moment_of(news.entry)
     is_ours = "name" in news.entry and moment is not None and moment >= subscriber.since
     return is_ours and subscriber.wants(news)
+
+
+def seconds_until(moment: datetime.datetime) -> float:
+    """Return the seconds from now to a moment, below 0 if that has passed."""
+    return (moment - now()).total_seconds()
 
 
 def pause(tries: int, longest: float) -> float:

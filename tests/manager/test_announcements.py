@@ -379,6 +379,19 @@ def test_each_failure_puts_the_next_attempt_off_longer(
     assert after_success < 1
 
 
+def test_what_was_put_off_before_the_clock_was_set_back_is_due(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    tenant.plan(*DOWN)
+    actor.send(event(job, "run"))
+    announced(tenant)
+    time_passes(jobs)
+    in_years = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1000)
+    jobs.untold.behind.update_one({}, {"$set": {"behind.events_manager.due": in_years}})
+    actor.send(event(job, "update"))
+    assert [each["event_name"] for each in announced(tenant)] == ["run", "update"]
+
+
 def test_what_a_killed_execution_left_is_delivered_by_the_next(
     actor: Actor, job: Document, other: Document, tenant: Tenant, jobs: PipelineJobStore
 ) -> None:

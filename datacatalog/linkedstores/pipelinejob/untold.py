@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 UNTOLD: Final = "_untold"
 LEASE = datetime.timedelta(seconds=15)
+_FURTHEST = 2 * LEASE
+"""From now to the end of a lease: clocks of machines differ by less than a lease."""
 _MAX_AT_ONCE = 4 * 1024 * 1024
 """Bytes of histories that are read in one question."""
 _MAX_FORGOTTEN = 500
@@ -93,8 +95,11 @@ class Untold:
 
     def lease(self, holder: str) -> bool:
         """Take the lease, or extend it; tell whether it is the holder's now."""
-        free = {"$or": [{"holder": holder}, {"until": {"$lt": now()}}]}
-        held = {"holder": holder, "until": now() + LEASE}
+        moment = now()
+        # with a clock that was set back meanwhile, it is not held for longer than ever
+        over = [{"until": {"$lt": moment}}, {"until": {"$gt": moment + _FURTHEST}}]
+        free = {"$or": [{"holder": holder}, *over]}
+        held = {"holder": holder, "until": moment + LEASE}
         try:
             self._leases.update_one({"_id": _LEASE_ID, **free}, {"$set": held}, upsert=True)
         except DuplicateKeyError:
@@ -103,7 +108,9 @@ class Untold:
 
     def holder(self) -> str | None:
         """Return who has the lease, or None."""
-        found = self._leases.find_one({"_id": _LEASE_ID, "until": {"$gte": now()}})
+        moment = now()
+        held = {"$gte": moment, "$lte": moment + _FURTHEST}
+        found = self._leases.find_one({"_id": _LEASE_ID, "until": held})
         return None if found is None else str(found["holder"])
 
     def release(self, holder: str) -> None:

@@ -220,3 +220,12 @@ def test_one_process_has_the_lease_until_it_gives_it_back(untold: Untold, db: Db
     db["leases"].update_one({}, {"$set": {"until": now() - LEASE}})
     assert untold.holder() is None
     assert untold.lease("third")
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_over(untold: Untold, db: Db) -> None:
+    assert untold.lease("first")
+    db["leases"].update_one({}, {"$set": {"until": now() + datetime.timedelta(days=1)}})
+    assert untold.holder() is None
+    assert untold.lease("second")
+    assert untold.holder() == "second"
+    assert not untold.lease("first")
