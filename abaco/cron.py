@@ -15,6 +15,8 @@ MESSAGE = "This is your cron execution"
 _FORM = re.compile(r"\s*(now|\d{4}-\d{1,2}-\d{1,2} \d{1,2})\s*\+\s*(\d{1,6})\s+([a-z]+?)s?\s*")
 _UNITS = ("hour", "day", "week", "month")
 _MONTHS = 12
+_CLIPPED = datetime.timedelta(days=3)
+"""By which the end of a month may be before that of another one."""
 
 
 class InvalidSchedule(ValueError):
@@ -92,6 +94,22 @@ def following(text: str, planned: datetime.datetime) -> datetime.datetime:
     first, number, unit = (found[1], int(found[2]), found[3]) if found else ("now", 1, "day")
     start = planned if first == "now" else _moment(first)
     return Schedule(start, number, unit).after(clock.now())
+
+
+def not_too_late(text: str, planned: datetime.datetime) -> datetime.datetime:
+    """Return when an actor is executed next: as planned, or before, if the clock was set back since.
+
+    Args:
+        text: its schedule.
+        planned: the time that was planned.
+    """
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    try:
+        latest = following(text, hour)
+    except OverflowError:
+        return planned
+    spare = _CLIPPED if "month" in text else datetime.timedelta()
+    return latest if planned > latest + spare else planned
 
 
 def _moment(text: str) -> datetime.datetime:

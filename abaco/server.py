@@ -31,11 +31,13 @@ from abaco.store import actors, executions, posts, sessions, tokens
 from abaco.store.database import Database, explain
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp
 
     from abaco.settings import Settings
+    from abaco.store.rows import Actor
 
 THREADS = 48
 STOP_SECONDS = 8.0
@@ -44,7 +46,7 @@ _BACKLOG = 1024
 _DESCRIPTORS = 1024
 """For the database, processes, logs and sockets of executions."""
 _TICK_SECONDS = 1.0
-_FORGET_TICKS = 60
+_FORGET_TICKS = _FOLLOW_TICKS = 60
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _logger = logging.getLogger(__name__)
@@ -127,6 +129,9 @@ async def _run(
             asyncio.create_task(_repeat(lambda: _write_uses(gateway))),
             asyncio.create_task(_repeat(gateway.engine.follow_images)),
             asyncio.create_task(_repeat(lambda: forget(database), _FORGET_TICKS)),
+            asyncio.create_task(
+                _repeat(lambda: asyncio.to_thread(follow_clock, database), _FOLLOW_TICKS)
+            ),
         ]
         while not all(server.started for server in servers):
             if any(task.done() for task in serving):
@@ -345,6 +350,21 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
                 # it may have been deleted meanwhile
                 accepted.append(executions.submit(tx, actor, cron.SENDER, message))
     return accepted
+
+
+def follow_clock(database: Database) -> None:
+    """Plan crons again that were planned before the clock was set back: else they would wait for that time."""
+    with database.read() as tx:
+        found = [(actor, _planned(actor)) for actor in actors.planned(tx)]
+    if any(planned != actor["cron_next_ex"] for actor, planned in found):
+        with database.write() as tx:
+            for actor in actors.planned(tx):
+                actors.change(tx, actor["id"], cron_next_ex=_planned(actor))
+
+
+def _planned(actor: Actor) -> datetime.datetime | None:
+    schedule, planned = actor["cron_schedule"], actor["cron_next_ex"]
+    return planned and cron.not_too_late(schedule or "", planned)
 
 
 async def forget(database: Database) -> None:

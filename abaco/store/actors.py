@@ -217,6 +217,12 @@ def due(tx: Connection) -> list[Actor]:
     return every(tx, query, Actor)
 
 
+def planned(tx: Connection) -> list[Actor]:
+    """Return the actors whose cron schedule says later."""
+    query = select(actors).where(actors.c.cron_on, actors.c.cron_next_ex > clock.now(), STAYS)
+    return every(tx, query, Actor)
+
+
 def ever(tx: Connection, tenant: str) -> int:
     """Return how many actors a tenant has or had, as far as they were executed."""
     query = select(executions.c.actor_id).where(executions.c.tenant == tenant)

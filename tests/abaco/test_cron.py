@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from abaco import clock, cron
+from abaco import clock, cron, server
+from abaco.store import actors
+from abaco.store.database import Database
+from abaco.store.registrations import Registrant
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
 HOUR = datetime.timedelta(hours=1)
@@ -66,6 +71,44 @@ def test_what_follows_is_counted_from_the_start_where_there_is_one() -> None:
     assert following == cron.Schedule(at("2026-01-31 08"), 1, "month").after(clock.now())
     planned = this_hour() - 5 * HOUR
     assert cron.following("now + 2 hours", planned) == planned + 6 * HOUR
+
+
+@pytest.mark.parametrize("interval", ["1 hour", "36 hours", "2 weeks", "1 month", "13 months"])
+@pytest.mark.parametrize("now", ["2026-01-31 08:30", "2026-02-28 23:59", "2026-03-31 00"])
+def test_what_is_planned_is_not_too_late(
+    interval: str, now: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: at(now))
+    for text in (f"now + {interval}", f"2025-11-30 08 + {interval}"):
+        planned = cron.following(text, at("2025-12-31 07"))
+        assert cron.not_too_late(text, planned) == planned
+    later = f"2090-01-01 08 + {interval}"
+    assert cron.not_too_late(later, at("2090-01-01 08")) == at("2090-01-01 08")
+
+
+def test_what_was_planned_before_the_clock_was_set_back_is_planned_again(
+    tmp_path: Path,
+) -> None:
+    with contextlib.closing(Database(f"sqlite:///{tmp_path / 'abaco.db'}")) as database:
+        with database.write() as tx:
+            schedules = ("now + 1 day", "2026-01-01 08 + 1 day", "2090-01-01 08 + 1 day")
+            ids = [
+                actors.create(
+                    tx,
+                    "SD2E",
+                    Registrant("ada"),
+                    {"image": "image", "cron_on": True, "cron_schedule": schedule}
+                    | {"cron_next_ex": at("2090-01-01 08")},
+                )["id"]
+                for schedule in schedules
+            ]
+        server.follow_clock(database)
+        with database.read() as tx:
+            found = {actor["id"]: actor["cron_next_ex"] for actor in actors.planned(tx)}
+    first, second, last = (found[each] or clock.now() for each in ids)
+    assert this_hour() < first <= this_hour() + 24 * HOUR
+    assert second == cron.Schedule(at("2026-01-01 08"), 1, "day").after(clock.now())
+    assert last == at("2090-01-01 08")
 
 
 @pytest.mark.parametrize(
