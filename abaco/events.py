@@ -184,6 +184,8 @@ class Webhooks:
             given_up = posts.failed(tx, post)
         kind = post["body"]["event_type"]
         outcome = "given up" if given_up else "tried again later"
+        if given_up > 1:
+            outcome += f", with {given_up - 1} that waited for too long behind it"
         # a webhook's URL may hold a nonce
         _logger.warning(
             "event %s of actor %s not taken by its webhook (%s): %s",

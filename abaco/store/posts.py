@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from abaco import clock
 from abaco.store.records import Record, one
@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 MAX_ATTEMPTS = 8
+MAX_WAITING = 10_000
+"""Posts to a URL that wait behind one that is given up; of more, the oldest are given up with it."""
 _FIRST_DELAY = 2.0
-_COUNT_DUE = Statement(
-    select(func.count()).select_from(posts).where(posts.c.next_attempt <= bindparam("moment"))
+_LONGEST_DELAY = datetime.timedelta(seconds=_FIRST_DELAY * 2**MAX_ATTEMPTS)
+_DUE = or_(
+    posts.c.next_attempt <= bindparam("moment"),
+    # what is later was noted before the clock was set back
+    posts.c.next_attempt > bindparam("latest"),
 )
+_COUNT_DUE = Statement(select(func.count()).select_from(posts).where(_DUE))
 
 
 def add(tx: Connection, actor_id: str, url: str, body: Record) -> None:
@@ -31,7 +37,7 @@ def add(tx: Connection, actor_id: str, url: str, body: Record) -> None:
 
 def is_any_due(tx: Connection) -> bool:
     """Tell whether any post may be tried now, or waits behind one that may not."""
-    return bool(_COUNT_DUE.first(tx, [{"moment": clock.now()}])[0])
+    return bool(_COUNT_DUE.first(tx, [_now()])[0])
 
 
 def due(tx: Connection) -> list[tuple[str, str]]:
@@ -40,17 +46,19 @@ def due(tx: Connection) -> list[tuple[str, str]]:
     query = (
         select(posts.c.url, func.coalesce(actors.c.owner, ""))
         .outerjoin(actors, actors.c.id == posts.c.actor_id)
-        .where(posts.c.sequence.in_(oldest), posts.c.next_attempt <= clock.now())
+        .where(posts.c.sequence.in_(oldest), _DUE)
         .order_by(posts.c.next_attempt)
     )
-    return [(str(url), str(owner)) for url, owner in tx.execute(query)]
+    return [(str(url), str(owner)) for url, owner in tx.execute(query, _now())]
 
 
 def first(tx: Connection, url: str) -> Post | None:
     """Return the oldest post of a URL, if it may be tried now: they go in order."""
     query = select(posts).where(posts.c.url == url).order_by(posts.c.sequence).limit(1)
-    post = one(tx, query, Post)
-    return post if post is not None and post["next_attempt"] <= clock.now() else None
+    post, now = one(tx, query, Post), _now()
+    if post is None or now["moment"] < post["next_attempt"] <= now["latest"]:
+        return None
+    return post
 
 
 def delivered(tx: Connection, post: Post) -> None:
@@ -58,13 +66,27 @@ def delivered(tx: Connection, post: Post) -> None:
     tx.execute(delete(posts).where(posts.c.sequence == post["sequence"]))
 
 
-def failed(tx: Connection, post: Post) -> bool:
-    """Let a post, and what waits behind it, be tried later, or give it up; tell whether that."""
+def failed(tx: Connection, post: Post) -> int:
+    """Let a post, and what waits behind it, be tried later, or give it up; return how many are given up."""
     attempts = post["attempts"] + 1
     if attempts >= MAX_ATTEMPTS:
         delivered(tx, post)
-        return True
+        return 1 + _give_up_oldest(tx, post["url"])
     later = clock.now() + datetime.timedelta(seconds=_FIRST_DELAY * 2 ** (attempts - 1))
     this = posts.c.sequence == post["sequence"]
     tx.execute(update(posts).where(this).values(attempts=attempts, next_attempt=later))
-    return False
+    return 0
+
+
+def _give_up_oldest(tx: Connection, url: str) -> int:
+    """Give up what is too much for a URL that takes nothing: events may come faster than they are given up."""
+    newest = select(posts.c.sequence).where(posts.c.url == url).order_by(posts.c.sequence.desc())
+    last = tx.scalar(newest.offset(MAX_WAITING).limit(1))
+    if last is None:
+        return 0
+    return tx.execute(delete(posts).where(posts.c.url == url, posts.c.sequence <= last)).rowcount
+
+
+def _now() -> dict[str, datetime.datetime]:
+    moment = clock.now()
+    return {"moment": moment, "latest": moment + _LONGEST_DELAY}
