@@ -43,6 +43,7 @@ class Prepared(NamedTuple):
         folders: besides the gateway's own, those on whose disks room is kept
             (`limits.reserve_bytes`).
         collector: of further values for `/metrics`.
+        hourly: is called once an hour, in a thread.
     """
 
     lines: list[str]
@@ -51,6 +52,7 @@ class Prepared(NamedTuple):
     ready: Callable[[], str | None] | None = None
     folders: Sequence[Path] = ()
     collector: Collector | None = None
+    hourly: Callable[[], object] | None = None
 
 
 class Visitor(NamedTuple):
@@ -121,6 +123,11 @@ class Platform:
         """Tell whether an access token is good."""
         with self._database.read() as tx:
             return tokens.find(tx, access) is not None
+
+    def extend(self, access: str) -> bool:
+        """Let an access token hold for its whole lifetime from now on; tell whether it is good."""
+        with self._database.write() as tx:
+            return tokens.extend(tx, access)
 
     def code(self, access: str) -> str | None:
         """Return a code that signs the owner of an access token in, once and within minutes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import resource
@@ -47,6 +48,7 @@ _DESCRIPTORS = 1024
 """For the database, processes, logs and sockets of executions."""
 _TICK_SECONDS = 1.0
 _FORGET_TICKS = _FOLLOW_TICKS = 60
+_HOURLY_TICKS = 3600
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _logger = logging.getLogger(__name__)
@@ -133,6 +135,9 @@ async def _run(
                 _repeat(lambda: asyncio.to_thread(follow_clock, database), _FOLLOW_TICKS)
             ),
         ]
+        if (hourly := prepared.hourly) is not None:
+            work = functools.partial(asyncio.to_thread, hourly)
+            background.append(asyncio.create_task(_repeat(work, _HOURLY_TICKS)))
         while not all(server.started for server in servers):
             if any(task.done() for task in serving):
                 break
@@ -276,13 +281,13 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _repeat(work: Callable[[], Awaitable[None]], ticks: int = 1) -> None:
+async def _repeat(work: Callable[[], Awaitable[object]], ticks: int = 1) -> None:
     while True:
         await asyncio.sleep(_TICK_SECONDS * ticks)
         await _attempt(work)
 
 
-async def _attempt(work: Callable[[], Awaitable[None]]) -> None:
+async def _attempt(work: Callable[[], Awaitable[object]]) -> None:
     try:
         await work()
     except SQLAlchemyError as error:

@@ -117,10 +117,12 @@ def prepare(platform: Platform) -> Prepared:
             raise ServerError(message) from error
         close = stack.pop_all().close
     mongodb = _mongodb(environment)
+    # whoever has the token has it for as long as the gateway runs
+    hourly = functools.partial(platform.extend, made.token)
     if supervisor is None:
-        return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector)
+        return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector, hourly)
     check = functools.partial(supervisor.check, mongodb)
-    return Prepared(lines, close, page, check, [database.data], collector)
+    return Prepared(lines, close, page, check, [database.data], collector, hourly)
 
 
 def _demo(environment: dict[str, str]) -> list[str]:
@@ -231,7 +233,7 @@ def _token(platform: Platform) -> str:
     """Return the user's token, of which the platform keeps the hash and this file the rest."""
     file = _cache(platform)
     kept = str(clientcache.read(file).get("access_token", ""))
-    if kept and platform.holds(kept):
+    if kept and platform.extend(kept):
         clientcache.point(file, platform.address)
         return kept
     grant = platform.token(USER, ROLES, _LIFETIME, _MADE_BY)
