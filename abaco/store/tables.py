@@ -28,7 +28,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-VERSION = "0004"
+VERSION = "0005"
 """The revision of the newest migration."""
 SHUTTING_DOWN = "SHUTTING_DOWN"
 """The status of an actor that is being deleted."""
@@ -43,7 +43,7 @@ metadata = MetaData(
 )
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
-"""Of a row, in the order of their making: 32 bits are used up within a month of 1,000 messages a second."""
+"""Of a row, in the order of their making, or of uses: 32 bits are used up within a month of 1,000 messages a second."""
 
 versions = Table(
     "alembic_version",
@@ -120,7 +120,7 @@ nonces = Table(
     Column("roles", JSON, nullable=False),
     Column("level", String(16), nullable=False),
     Column("max_uses", Integer, nullable=False),
-    Column("current_uses", Integer, nullable=False),
+    Column("current_uses", _NUMBER, nullable=False),
     Column("remaining_uses", Integer, nullable=False),
     Column("description", Text, nullable=False),
     Column("create_time", DateTime, nullable=False),
