@@ -269,6 +269,10 @@ class Workspace:
         Raises:
             OSError: the disk is full, or the path of temporary files is too long for a socket.
         """
+        if self._results is not None and not self._results.path.exists():
+            # whoever cleans up temporary files takes those that nobody has used for days
+            self._results.close()
+            self._results = None
         if self._results is None:
             self._results = await threads.run(self._renew)
         if self._pipe is None:

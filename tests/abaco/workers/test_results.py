@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -29,6 +30,15 @@ def test_results_belong_to_their_execution(ada: Client, actor: str) -> None:
     ids = [ada.run(actor, {"results": [text]})["id"] for text in ("first", "second")]
     assert ada.result_of(other, ids[0]) == b""
     assert [ada.result_of(actor, each) for each in reversed(ids)] == [b"second", b"first"]
+
+
+@pytest.mark.parametrize("image", ["teller", "cold teller"])
+def test_a_worker_goes_on_when_its_temporary_files_were_cleaned_up(ada: Client, image: str) -> None:
+    actor = ada.actor(image)
+    for _ in range(3):
+        environment = ada.ask(actor, {}).json()
+        assert Path(environment["TMPDIR"]).is_dir()
+        shutil.rmtree(environment["TMPDIR"], ignore_errors=True)
 
 
 def test_a_result_can_be_taken_while_the_execution_goes_on(
