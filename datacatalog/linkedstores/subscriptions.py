@@ -26,6 +26,8 @@ DEFINITION = "definition"
 IS_NEW = "is_new"
 """Whether nobody who delivers has known of it yet."""
 _ALL = "all"
+_AHEAD = datetime.timedelta(minutes=1)
+"""By less than that the clocks of machines differ."""
 
 
 def _sound(document: Document) -> Document:
@@ -82,6 +84,15 @@ class Subscriptions:
         found = self.coll.find_one({"_id": name}, {"since": 1})
         moment: datetime.datetime = found["since"] if found else since
         return moment
+
+    def begin_now(self, kept: Mapping[str, Document]) -> None:
+        """Let subscriptions begin now that begin later, since the clock was set back after they were added."""
+        moment = now()
+        for name, document in kept.items():
+            if document["since"] > moment + _AHEAD:
+                query = {"_id": name, "since": document["since"]}
+                self.coll.update_one(query, {"$set": {"since": moment}})
+                document["since"] = moment
 
     def begun(self, name: str, since: datetime.datetime) -> None:
         """Note that who delivers knows of a subscription, and what it is to be told since it was added."""

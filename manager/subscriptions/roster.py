@@ -35,6 +35,7 @@ def read(
         InvalidSettings: a subscription in the settings makes no sense.
     """
     kept = subscriptions.kept()
+    subscriptions.begin_now(kept)
     found: list[Subscriber] = []
     if actor.actor_id(rx):
         since = _since(actor.NAME, jobs, subscriptions, kept)

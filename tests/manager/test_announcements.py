@@ -15,6 +15,7 @@ from pymongo.errors import AutoReconnect
 import reactor
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.untold import Untold
+from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager import announcements
 from reactors.runtime import Reactor
@@ -390,6 +391,19 @@ def test_what_was_put_off_before_the_clock_was_set_back_is_due(
     jobs.untold.behind.update_one({}, {"$set": {"behind.events_manager.due": in_years}})
     actor.send(event(job, "update"))
     assert [each["event_name"] for each in announced(tenant)] == ["run", "update"]
+
+
+def test_who_subscribed_before_the_clock_was_set_back_is_told(
+    actor: Actor, job: Document, tenant: Tenant, jobs: PipelineJobStore
+) -> None:
+    actor.send(event(job, "run"))
+    announced(tenant)
+    in_years = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1000)
+    subscriptions = Subscriptions(jobs.db)
+    subscriptions.coll.update_one({"_id": "events_manager"}, {"$set": {"since": in_years}})
+    for _ in range(2):
+        actor.send(event(job, "update"))
+    assert [each["event_name"] for each in announced(tenant)][-1:] == ["update"]
 
 
 def test_what_a_killed_execution_left_is_delivered_by_the_next(
