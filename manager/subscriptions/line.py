@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from manager.subscriptions.subscriber import Subscriber
 
 FIRST_PAUSE, MAX_PAUSE, MAX_SILENCE = 1.0, 3600.0, 300.0
-_LATEST = max(MAX_PAUSE, MAX_RETRY_AFTER)
-"""Seconds for which an entry is put off: what is due later was noted before the clock was set back."""
 """Until an event is tried again, the longest for one event, and the longest for a subscriber."""
+_LATEST = max(MAX_PAUSE, MAX_RETRY_AFTER)
+"""Seconds for which an event is put off: what is due later was noted before the clock was set back."""
 MAX_QUEUED = 200
 LATE_SECONDS = 5.0
 _DOUBLINGS = 16
