@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from abaco.loading import INTERRUPTED
 from local.database import DEFAULT_FOLDER
-from pipelinejobs import output
+from pipelinejobs import output, streams
 from pipelinejobs.backend import Backend
 from pipelinejobs.commands import (
     dispatching,
@@ -169,6 +169,7 @@ def _command() -> Callable[..., Any]:
 
 def run() -> NoReturn:
     """Be the command: run what the arguments say and end with its exit code."""
+    streams.prepare()
     code = main()
     logging.shutdown()
     sys.stderr.flush()

@@ -31,8 +31,8 @@ def run() -> NoReturn:
     try:
         app(sys.argv[2:], prog_name="pipelinejobs report")
     except SystemExit as end:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed
+            stream.flush()
         # at once: Ctrl-C could change the code while the interpreter ends
         os._exit(end.code if isinstance(end.code, int) else 1)
     os._exit(0)

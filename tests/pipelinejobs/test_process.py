@@ -145,6 +145,44 @@ def test_what_reads_a_pipe_may_stop(
     assert done.stderr == ""
 
 
+def in_shell(
+    redirected: str, *arguments: str, variables: dict[str, str], folder: Path
+) -> tuple[int, str, str]:
+    """Run a command with the redirections of a shell; return its exit code and what it wrote."""
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {redirected}', "-", *COMMAND, *arguments],  # noqa: S607 - found by PATH
+        env=environment(variables),
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_streams_may_be_closed(job: Document, variables: dict[str, str], tmp_path: Path) -> None:
+    def run(redirected: str, *arguments: str) -> tuple[int, str, str]:
+        return in_shell(redirected, *arguments, variables=variables, folder=tmp_path)
+
+    assert run("<&- >&- 2>&-", "jobs", "ls") == (0, "", "")
+    assert run("<&-", "jobs", "send", "update", "-", "--output", "json") == (0, "[]\n", "")
+    code, out, err = run("<&-", "jobs", "delete", job["uuid"], "--force")
+    assert (code, out) == (2, "")
+    assert "add --yes where nobody can be asked" in err
+
+
+def test_output_is_utf_8_in_every_locale(
+    jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    name = "piñata 🌮"
+    jobs.create({"pipeline_uuid": pipeline["uuid"], "archive_path": "/a", "data": {"name": name}})
+    given = {**variables, "PYTHONIOENCODING": "latin-1"}
+    code, out, err = in_shell(
+        "", "jobs", "ls", "--columns", "title", "--output", "csv", variables=given, folder=tmp_path
+    )
+    assert (code, out, err) == (0, f"title\n{name}\n", "")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

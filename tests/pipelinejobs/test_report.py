@@ -124,6 +124,20 @@ def test_what_it_reads_and_writes_is_not_touched(variables: dict[str, str], tmp_
     assert done.stderr == b"\0" * 1_000_000
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {closed}', "-", *REPORT, "--", "sh", "-c", "exit 7"],  # noqa: S607 - found by PATH
+        env=environment({}),
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 7
+    assert b"Traceback" not in done.stderr
+
+
 def test_options_behind_the_command_are_its_own(variables: dict[str, str], tmp_path: Path) -> None:
     done = report("printf", "%s|", "--patience", "-x", variables=variables, folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, b"--patience|-x|")
