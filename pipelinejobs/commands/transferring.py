@@ -59,6 +59,7 @@ def export(
     Jobs with their histories, pipelines, refused events, the audit log, subscriptions, saved views, and
     whatever else of the catalog is there. Jobs that are made or moved while it runs may be in it or not.
     """
+    _check_kind(file)
     backend, written = backend_of(context), _inspect(file)
     if not written.complete:
         count = _export(backend, file, written)
@@ -108,9 +109,10 @@ def _export(backend: Backend, file: Path, written: _Written) -> int:
 def import_(context: typer.Context, file: File) -> None:
     """Read an export into the catalog; what is there already stays as it is.
 
-    After an interruption, the same command goes on. Exit code 1 if a document could not be added
-    because another one has its uuid or identifier.
+    After an interruption, the same command goes on. Exit code 1 if the file is not complete, or a
+    document could not be added because another one has its uuid or identifier.
     """
+    _check_kind(file)
     backend = backend_of(context)
     transfer = Transfer(backend.mongodb)
     added = known = read = 0
@@ -134,11 +136,18 @@ def import_(context: typer.Context, file: File) -> None:
     # what has come in may have been handed out, and so counted, where it comes from
     Tally(backend.jobs).forget()
     output.result(f"added: {added:,}, there already: {known:,}, in conflict: {left:,}")
-    lacks = documents not in (None, read)
-    if lacks:
+    lacks = documents != read
+    if lacks and documents is not None:
         output.note(f"{file} says that it has {documents:,} documents, and has {read:,}")
     if conflicts or lacks:
         raise typer.Exit(FAILED)
+
+
+def _check_kind(file: Path) -> None:
+    """Refuse what cannot be gone on with, and `-`: a pipe behind it would get nothing."""
+    if str(file) == "-" or (file.exists() and not (file.is_file() or file.is_dir())):
+        message = f"{file} is not a file: name one, since an interrupted export or import goes on"
+        raise UsageError(message)
 
 
 def _header(backend: Backend) -> dict[str, Any]:

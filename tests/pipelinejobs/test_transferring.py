@@ -135,7 +135,7 @@ def test_an_import_of_a_part_adds_it_and_says_so(
     EXPORT.write_bytes(b"".join(lines[:6]) + lines[6][:20])
     monkeypatch.setenv("_REACTOR_MONGODB_DATABASE", empty.name)
     done = cli("import", str(EXPORT))
-    assert done.code == 0
+    assert done.code == 1
     assert "is not complete" in done.err
     assert "added: 5," in done.out
 
@@ -253,3 +253,13 @@ def test_a_file_that_cannot_be_used_is_named(cli: Run, pipeline: Document) -> No
     Path("folder").mkdir()
     assert cli("export", "folder").code == 2
     assert os.listdir("folder") == []  # noqa: PTH208 - nothing was made in it
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+@pytest.mark.parametrize("name", ["-", "pipe", "/dev/null"])
+def test_what_is_not_a_file_is_refused(cli: Run, command: str, name: str) -> None:
+    os.mkfifo("pipe")
+    done = cli(command, name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"ERROR {name} is not a file: name one")
+    assert not Path("-").exists()
