@@ -292,6 +292,6 @@ def _days(text: str) -> float:
     except ValueError:
         days = 0.0
     if not 0 < days <= _MAX_DAYS:
-        message = f"{text} is not a number of days from 0 to {_MAX_DAYS}"
+        message = f"{text} is not a number of days: give more than 0, at most {_MAX_DAYS}"
         raise argparse.ArgumentTypeError(message)
     return days

@@ -447,6 +447,9 @@ def _json(text: str) -> Any:
     except RecursionError:
         message = "it is nested too deeply"
         raise argparse.ArgumentTypeError(message) from None
+    except ValueError as error:
+        message = f"it is not JSON: {error}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

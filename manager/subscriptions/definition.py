@@ -83,8 +83,11 @@ def parse(given: Any, environ: Mapping[str, str], place: str = "subscription") -
     if unknown := [key for key in given if key not in _KEYS]:
         raise _problem(place, f"{unknown[0]!r:.40} means nothing: its keys are {', '.join(_KEYS)}")
     name, url = given.get("name"), given.get("url")
-    if not (isinstance(name, str) and _NAME.fullmatch(name)) or name == actor.NAME:
-        raise _problem(place, "name must be lower-case letters, digits, '-' and '_', at most 63")
+    if name == actor.NAME:
+        raise _problem(place, f"name must not be {name!r}: that is the events manager's")
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        what = f"name is {name!r:.80}: use lower-case letters, digits, '-' and '_', at most 63"
+        raise _problem(place, what)
     place = f"subscription {name}"
     try:
         Poster(url if isinstance(url, str) else "")

@@ -106,8 +106,8 @@ def test_filters_say_what_is_told(
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"name": "Lab", "url": "https://x"}, "name must be"),
-        ({"name": "events_manager", "url": "https://x"}, "name must be"),
+        ({"name": "Lab", "url": "https://x"}, "name is 'Lab': use lower-case letters"),
+        ({"name": "events_manager", "url": "https://x"}, "name must not be 'events_manager'"),
         ({"name": "lab", "url": "ftp://x"}, "lab: url is not an http or https URL"),
         ({"name": "lab", "url": "https://lab..org/jobs"}, "url is not an http or https URL"),
         ({"name": "lab", "url": "https://x:65536"}, "url is not an http or https URL"),

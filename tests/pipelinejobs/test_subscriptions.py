@@ -216,7 +216,7 @@ def test_a_dispatcher_that_is_killed_is_started_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
-        (("add", "Lab", "https://x"), 2, "name must be"),
+        (("add", "Lab", "https://x"), 2, "name is 'Lab': use"),
         (("add", "lab", "x"), 2, "url is not an http or https URL"),
         (("add", "lab", "https://x", "--event", "walk"), 2, "'walk' is not one of"),
         (
