@@ -21,6 +21,7 @@ import logging
 import math
 import os
 import random
+import re
 import sys
 import threading
 import time
@@ -53,6 +54,8 @@ _LAST = ("finish", "fail")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _REFUSED, _UNDELIVERED = 1, 75
+_MAX_INTEGER = 2**63
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OURS = ("token", "event_id", "_abaco_synchronous")
 _logger = logging.getLogger("pipelinejobs.client")
 
@@ -318,7 +321,7 @@ class Job:
         if callback is None:
             return
         try:
-            content = json.dumps(dict(data or {}), default=str, allow_nan=False)
+            content = _carried(dict(data or {}))
         except (TypeError, ValueError, RecursionError) as error:
             if self._strict:
                 text = f"{name} event: the data cannot be written as JSON: {type(error).__name__}"
@@ -430,6 +433,22 @@ def _seconds(given: str | None) -> float | None:
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return min(_MAX_RETRY_AFTER, max(0.0, wait))
+
+
+def _carried(data: dict[Any, Any]) -> str:
+    """Return data as JSON, in which what a history cannot hold is a string.
+
+    Such are numbers beyond 64 bits or none at all, and bytes of a file's name that are not UTF-8.
+    """
+    held = json.loads(json.dumps(data, default=str), parse_int=_integer, parse_constant=str)
+    return _SURROGATE.sub(
+        lambda found: f"\\\\u{ord(found[0]):04x}", json.dumps(held, ensure_ascii=False)
+    )
+
+
+def _integer(text: str) -> int | str:
+    number = int(text)
+    return number if -_MAX_INTEGER <= number < _MAX_INTEGER else text
 
 
 def seconds(text: str) -> float:

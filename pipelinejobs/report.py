@@ -162,7 +162,7 @@ def run(command: Sequence[str], callback: str | None, *, patience: float = PATIE
         except OSError as error:
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else CANNOT_RUN
             text = f"{command[0]}: {error.strerror}"
-            _write(f"{text}\n".encode())
+            _write(os.fsencode(f"{text}\n"))
             signals.release()
             job.fail({"exit_code": code, "error": text})
             return code

@@ -143,6 +143,19 @@ def test_options_behind_the_command_are_its_own(variables: dict[str, str], tmp_p
     assert (done.returncode, done.stdout) == (0, b"--patience|-x|")
 
 
+def test_the_name_of_a_command_may_be_any_bytes(
+    site: Site, work: Document, variables: dict[str, str], tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"./sals\xe1")
+    (tmp_path / name).symlink_to("/bin/true")
+    done = report(name, variables=variables, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert site.events(work) == ["run", "finish"]
+    missing = report(f"{name}-verde", variables=variables, folder=tmp_path)
+    assert missing.returncode == 127
+    assert missing.stderr.startswith(b"./sals\xe1-verde: No such file")
+
+
 @pytest.mark.parametrize(
     ("command", "code", "problem"),
     [
