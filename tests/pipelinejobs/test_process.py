@@ -171,6 +171,13 @@ def test_streams_may_be_closed(job: Document, variables: dict[str, str], tmp_pat
     assert "add --yes where nobody can be asked" in err
 
 
+@pytest.mark.parametrize("command", ["jobs ls --session", "jobs ls --pipeline"])
+def test_an_argument_that_is_not_utf_8_is_said_to_be_so(cli: Run, command: str) -> None:
+    done = cli(*command.split(), os.fsdecode(b"sals\xe1"))
+    problem = "an argument has the byte 0xe1, which is not UTF-8: write it in UTF-8"
+    assert done == (2, "", f"ERROR {problem}\n")
+
+
 def test_output_is_utf_8_in_every_locale(
     jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
 ) -> None:
