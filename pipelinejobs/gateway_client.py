@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30.0
 MAX_EXECUTION = 330.0
+_MANAGER = "_REACTOR_PIPELINES_JOB_MANAGER_ID"
 _OK, _UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 200, 401, 404, 500
 
 
@@ -188,7 +189,7 @@ class GatewayClient:
             method, url, headers=headers, timeout=MAX_EXECUTION if waits else TIMEOUT, **options
         )
         if reply.status_code != _OK:
-            raise self._refused(reply)
+            raise self._refused(reply, path)
         return reply
 
     def _ask(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -204,7 +205,7 @@ class GatewayClient:
             )
             raise Unreachable(message) from error
 
-    def _refused(self, reply: httpx.Response) -> CommandError:
+    def _refused(self, reply: httpx.Response, path: str = "") -> CommandError:
         status = reply.status_code
         if status == _UNAUTHORIZED:
             return CommandError(
@@ -215,8 +216,12 @@ class GatewayClient:
             text = str(reply.json()["message"])
         except (ValueError, KeyError, TypeError):
             text = f"HTTP status {status}"
-        if status == _NOT_FOUND or "nonce" in text.lower():
-            text += " Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID."
+        if status == _NOT_FOUND and path.split("/")[1:2] == [self._path]:
+            text = f"{text.rstrip('.')}. Name the manager's id in {_MANAGER}."
+        elif "nonce does not exist" in text.lower():
+            text += (
+                f" It was used up or deleted, or is for another id or alias than {_MANAGER} names."
+            )
         message = f"the gateway at {self.server} refused: {text:.500}"
         return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
 

@@ -71,7 +71,11 @@ def test_what_is_no_success_is_told(
         (503, Unreachable, "refused: as planned"),
         (401, CommandError, "does not accept the access token"),
         (400, CommandError, "refused: as planned"),
-        (404, CommandError, "_REACTOR_PIPELINES_JOB_MANAGER_ID"),
+        (
+            404,
+            CommandError,
+            r"as planned\. Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID",
+        ),
         (302, CommandError, "refused: as planned"),
     ],
 )
@@ -86,6 +90,14 @@ def test_a_refusal_of_the_gateway_is_told(
     with pytest.raises(CommandError, match=said) as caught:
         gateway.send({})
     assert type(caught.value) is error
+
+
+def test_another_actor_that_is_not_there_says_nothing_of_the_manager(
+    tenant: Tenant, gateway: GatewayClient
+) -> None:
+    tenant.plan(404)
+    with pytest.raises(CommandError, match=r"refused: as planned\.?$"):
+        gateway.ask("GET", "another")
 
 
 def test_what_is_no_gateway_is_named(tenant: Tenant, gateway: GatewayClient) -> None:
