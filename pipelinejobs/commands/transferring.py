@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from importlib import metadata
@@ -169,7 +170,16 @@ def _open(file: Path) -> IO[bytes]:
     except OSError as error:
         message = f"{file} cannot be written: {error.strerror}"
         raise UsageError(message) from error
-    return os.fdopen(descriptor, "r+b")
+    stream = os.fdopen(descriptor, "r+b")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.close()
+        message = f"another export writes to {file} now: wait for it, or name another file"
+        raise CommandError(message) from error
+    except OSError:
+        return stream  # some file systems have no locks
+    return stream
 
 
 def _inspect(file: Path) -> _Written:

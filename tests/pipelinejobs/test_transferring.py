@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -111,6 +112,19 @@ def test_an_export_that_is_complete_is_not_written_over(cli: Run, some: list[str
     done = cli("export", str(EXPORT))
     assert (done.code, "holds a complete export" in done.err) == (1, True)
     assert EXPORT.read_bytes() == before
+
+
+def test_of_two_exports_to_a_file_the_later_one_is_refused(cli: Run, some: list[str]) -> None:
+    cli("export", str(EXPORT))
+    part = EXPORT.read_bytes().splitlines(keepends=True)[:3]
+    EXPORT.write_bytes(b"".join(part))
+    with EXPORT.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        done = cli("export", str(EXPORT))
+    assert done.code == 1
+    assert f"ERROR another export writes to {EXPORT} now: wait for it" in done.err
+    assert EXPORT.read_bytes() == b"".join(part)
+    assert cli("export", str(EXPORT)).code == 0
 
 
 def test_a_complete_export_is_replaced_on_demand(cli: Run, some: list[str], db: Db) -> None:
