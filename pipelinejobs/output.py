@@ -141,18 +141,21 @@ def writing(file: Path, remedy: str = "") -> Iterator[None]:
         raise CommandError(message) from error
 
 
-def listing(rows: Iterable[Row], columns: Sequence[Column], output: Format) -> int:
+def listing(
+    rows: Iterable[Row], columns: Sequence[Column], output: Format, fields: Sequence[str] = ()
+) -> int:
     """Print rows; return how many there were.
 
     Args:
         rows: of the same keys.
         columns: what a table shows of them; JSON and CSV have all.
         output: how.
+        fields: the keys of the rows, for CSV without any; by default those of the columns.
     """
     if output is Format.json:
         return _print_json(rows)
     if output is Format.csv:
-        return _print_csv(rows, [column.key for column in columns])
+        return _print_csv(rows, fields or [column.key for column in columns])
     found = list(rows)
     if found:
         screen = console()

@@ -148,7 +148,7 @@ def list_jobs(
     )
     if columns:
         rows = [{column.key: row[column.key] for column in shown} for row in rows]
-    output.listing(rows, shown, output_format)
+    output.listing(rows, shown, output_format, () if columns else FIELDS)
     if not rows:
         output.note(
             "no job matches these filters" if following is None else "none was found so far"
@@ -180,7 +180,8 @@ def list_stuck(
         }
         for job in found
     ]
-    output.listing(rows, _STUCK, output_format)
+    fields = (*FIELDS, "quiet_seconds", "usual_seconds")
+    output.listing(rows, _STUCK, output_format, fields)
     if not rows:
         output.note("no job is quiet for unusually long")
 

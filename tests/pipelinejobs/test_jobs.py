@@ -159,7 +159,14 @@ def test_pages_follow_from_the_cursor_that_is_told(cli: Run, three: list[str]) -
 def test_nothing_found_is_said_and_is_no_error(cli: Run) -> None:
     assert cli("jobs", "ls") == (0, "", "no job matches these filters\n")
     assert cli("jobs", "ls", "-o", "json")[:2] == (0, "[]\n")
-    assert cli("jobs", "ls", "-o", "csv").out.startswith("uuid,state,")
+
+
+def test_csv_has_the_same_fields_without_jobs(cli: Run, three: list[str]) -> None:
+    full = cli("jobs", "ls", "-o", "csv").out.splitlines()[0]
+    assert cli("jobs", "ls", "--text", "no such", "-o", "csv").out == f"{full}\n"
+    assert cli("jobs", "stuck", "-o", "csv").out == f"{full},quiet_seconds,usual_seconds\n"
+    chosen = cli("jobs", "ls", "--text", "no such", "--columns", "owner,uuid", "-o", "csv")
+    assert chosen.out == "owner,uuid\n"
 
 
 @pytest.mark.parametrize(
