@@ -53,4 +53,5 @@ def explain(error: Exception, backend: Backend) -> tuple[int, str]:
             what = f"an argument has the byte {byte:#x}, which is not UTF-8: write it in UTF-8"
             return WRONG_USE, what
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return FAILED, f"unexpected {type(error).__name__}{reason}: run it with --debug to see where"
+    remedy = "`pipelinejobs --debug`, and the command behind it, shows where"
+    return FAILED, f"unexpected {type(error).__name__}{reason}: {remedy}"

@@ -326,7 +326,8 @@ def test_an_unexpected_error_is_one_line_and_with_debug_a_trace(
     db["jobs"].update_one({"uuid": three[0]}, {"$unset": {"uuid": ""}})
     done = cli("jobs", "ls")
     assert done.code == 1
-    assert done.err == "ERROR unexpected KeyError: run it with --debug to see where\n"
+    remedy = "`pipelinejobs --debug`, and the command behind it, shows where"
+    assert done.err == f"ERROR unexpected KeyError: {remedy}\n"
     assert "Traceback" in cli("--debug", "jobs", "ls").err
 
 
