@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -21,6 +23,33 @@ class AttrDict(dict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = _with_attributes(value)
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __add__(self, other: Any) -> AttrDict:
+        return _sum(self, other) if isinstance(other, Mapping) else NotImplemented
+
+    def __radd__(self, other: Any) -> AttrDict:
+        return _sum(other, self) if isinstance(other, Mapping) else NotImplemented
+
+
+def merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Write keys into a dictionary; those of a dictionary that both have are merged likewise."""
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _sum(first: Mapping[str, Any], second: Mapping[str, Any]) -> AttrDict:
+    both = copy.deepcopy(dict(first))
+    merge(both, second)
+    return AttrDict(both)
 
 
 def _with_attributes(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yamlfiles
 from reactors import logfiles
-from reactors.attrdict import AttrDict
+from reactors.attrdict import AttrDict, merge
 from reactors.exceptions import SettingsError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
         content = _read(folder / FILE_NAME)
         if isinstance(content.get("logs"), dict):
             logfiles.resolve(content["logs"], folder)
-        _merge(settings, content)
+        merge(settings, content)
     if isinstance(settings.get("logs"), dict):
         logfiles.allow_own(settings["logs"])
     for variable, text in environ.items():
@@ -107,14 +107,6 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         message = f"{path}: holds a {type(content).__name__}, not sections with keys"
         raise SettingsError(message)
     return content
-
-
-def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value
 
 
 def _override(settings: dict[str, Any], variable: str, text: str) -> None:

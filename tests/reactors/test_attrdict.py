@@ -62,3 +62,23 @@ def test_a_deep_copy_shares_nothing() -> None:
     second.a.b.append(2)
     assert first == {"a": {"b": [1]}}
     assert second.a.b == [1, 2]
+
+
+def test_a_sum_has_the_keys_of_both_and_the_values_of_the_second() -> None:
+    settings = AttrDict({"a": {"b": 1, "c": [2]}, "d": 3})
+    added = settings + {"a": {"b": 4}, "e": {"f": 5}}
+    assert added == {"a": {"b": 4, "c": [2]}, "d": 3, "e": {"f": 5}}
+    assert (added.a.c, added.e.f) == ([2], 5)
+    assert {"d": 6, "g": 7} + settings == {"a": {"b": 1, "c": [2]}, "d": 3, "g": 7}
+    added.a.c.append(8)
+    assert settings == {"a": {"b": 1, "c": [2]}, "d": 3}
+    with pytest.raises(TypeError):
+        settings + 1
+
+
+def test_an_attribute_can_be_deleted() -> None:
+    settings = AttrDict(a=1)
+    del settings.a
+    assert settings == {}
+    with pytest.raises(AttributeError, match="a"):
+        del settings.a
