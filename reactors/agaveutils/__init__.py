@@ -17,6 +17,7 @@ from reactors.agaveutils.uri import (
     http_uri_from_agave,
     to_agave_uri,
 )
+from reactors.tenant import get_api_server, get_api_token, get_api_username
 
 __all__ = [
     "PemAgent",
@@ -28,6 +29,9 @@ __all__ = [
     "files",
     "from_agave_uri",
     "from_tacc_s3_uri",
+    "get_api_server",
+    "get_api_token",
+    "get_api_username",
     "http_uri_from_agave",
     "is_appid",
     "process_agave_httperror",

@@ -235,3 +235,21 @@ def test_every_function_is_where_callers_look_for_it() -> None:
         for name in names.split():
             assert getattr(agaveutils, name) is getattr(module, name)
     assert callable(agaveutils.process_agave_httperror)
+
+
+# Who an execution is to the tenant
+
+
+def test_server_token_and_user_are_those_of_the_platform_or_of_the_client(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(tenant.environ)
+    told = (agaveutils.get_api_server, agaveutils.get_api_token, agaveutils.get_api_username)
+    names = ("_abaco_api_server", "_abaco_access_token", "_abaco_username")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert [ask(client) for ask in told[:2]] == [tenant.environ[name] for name in names[:2]]
+    assert [ask(None) for ask in told] == [None, None, None]
+    for name in names:
+        monkeypatch.setenv(name, f"the {name}")
+    assert [ask(client) for ask in told] == [f"the {name}" for name in names]
