@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import logging
+import subprocess
 import sys
 from typing import Any
 
@@ -36,6 +38,29 @@ from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.datacatalog.storage import ROOT as ROOT_DIR
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import datacatalog; datacatalog.linkedstores.fixity.FixityStore",
+        "import datacatalog; datacatalog.managers.pipelinejobs.ManagedPipelineJob",
+        "import datacatalog; datacatalog.tokens.admin.get_admin_key",
+        "from datacatalog import linkedstores; linkedstores.basestore.strategies.REPLACE",
+        "from datacatalog import identifiers; identifiers.abaco.execid.mock",
+        "from datacatalog.linkedstores import pipelinejob; pipelinejob.fsm.STATES",
+    ],
+)
+def test_modules_are_there_as_attributes_of_their_packages(statement: str) -> None:
+    subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
+
+
+def test_what_is_no_module_is_no_attribute_either() -> None:
+    for package in ("datacatalog", "datacatalog.linkedstores"):
+        module = importlib.import_module(package)
+        assert not hasattr(module, "tacos")
+        with pytest.raises(ImportError, match="cannot import name 'tacos'"):
+            exec(f"from {package} import tacos")  # noqa: S102 - as an actor would
 
 
 def test_an_instance_knows_the_state_and_the_last_event(
