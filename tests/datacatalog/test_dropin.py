@@ -30,12 +30,14 @@ from datacatalog.managers.pipelinejobs import (
     StorageError,
 )
 from datacatalog.managers.pipelinejobs.indexer import Indexer
+from datacatalog.managers.pipelinejobs.jobmanager import JobManager
 from datacatalog.stores import StorageSystem
 from datacatalog.tokens import InvalidToken
 from tests.conftest import ADMIN, ROOT
 from tests.datacatalog.conftest import Make, in_both_places
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
 from tests.datacatalog.storage import ROOT as ROOT_DIR
+from tests.datacatalog.storage import Storage
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
 
@@ -103,6 +105,33 @@ def test_an_instance_may_be_given_the_token(
     wrong = ManagedPipelineJobInstance(mongodb, str(managed.uuid), token="0123456789abcdef")
     with pytest.raises(InvalidToken):
         wrong.finish()
+
+
+def test_a_job_manager_takes_a_job_over_and_runs_it_again(
+    mongodb: dict[str, Any],
+    managed: ManagedPipelineJob,
+    admin_token: str,
+    client: Any,
+    storage: Storage,
+) -> None:
+    managed.run()
+    uuid, output = str(managed.uuid), f"{managed.archive_system}:{managed.archive_path}/a.csv"
+    storage.put(output)
+    job = JobManager(mongodb, agave=client).load(uuid)
+    assert (job.state, job.archive_uri()) == ("RUNNING", managed.archive_uri())
+    assert job.reset(token=admin_token)["state"] == "CREATED"
+    assert output not in storage.paths
+    with pytest.raises(ManagedPipelineJobError, match="ready event: not allowed"):
+        job.ready(token=admin_token)
+    assert job.run({"launched": "7"})["state"] == job.state == "RUNNING"
+    assert JobManager(mongodb, uuid=uuid).attach().finish()["state"] == "FINISHED"
+    wrong = JobManager(mongodb, uuid=uuid, token="0123456789abcdef").attach()
+    with pytest.raises(InvalidToken):
+        wrong.validate()
+    assert wrong.index(token=managed.token)["state"] == "INDEXING"
+    assert wrong.load(uuid, token=managed.token).indexed()["state"] == "FINISHED"
+    with pytest.raises(ManagedPipelineJobError, match=f"No job exists with UUID {UNKNOWN}"):
+        JobManager(mongodb).load(UNKNOWN)
 
 
 def test_what_a_store_refuses_is_an_error_of_both_kinds(

@@ -10,12 +10,13 @@ from datacatalog.managers.pipelinejobs.exceptions import (
     StorageRefusal,
     UnknownInstance,
 )
-from datacatalog.managers.pipelinejobs.instance import ManagedPipelineJobInstance
+from datacatalog.managers.pipelinejobs.instance import JobManager, ManagedPipelineJobInstance
 from datacatalog.managers.pipelinejobs.job import ManagedPipelineJob, ReactorManagedPipelineJob
 
 __all__ = [
     "IndexingError",
     "InvalidRequest",
+    "JobManager",
     "ManagedPipelineJob",
     "ManagedPipelineJobError",
     "ManagedPipelineJobInstance",

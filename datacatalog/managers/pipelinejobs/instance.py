@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pymongo.database import Database
+    from typing_extensions import Self
 
     from datacatalog.linkedstores.pipelinejob import PipelineJobStore
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
@@ -265,6 +266,60 @@ class JobEvents(Manager):
         for name in KEPT:
             if name in known:
                 setattr(self, name, known[name])
+
+
+class JobManager(JobEvents):
+    """A job that is yet to be found: `JobManager(mongodb, agave=client).load(uuid)`.
+
+    Args:
+        mongodb: settings or a `pymongo` database, as for all stores.
+        agave: a client of the platform, for the job's files.
+        uuid: the job's, for `attach`.
+        token: what events are sent with that come with none, by default the job's own.
+        catalog: the catalog's settings, by default those of the environment.
+        others: are not used; a warning names them.
+    """
+
+    def __init__(
+        self,
+        mongodb: Mapping[str, Any] | Database[Any],
+        agave: Any = None,
+        *,
+        uuid: str | None = None,
+        token: str | None = None,
+        catalog: CatalogSettings | None = None,
+        **others: Any,
+    ) -> None:
+        super().__init__(mongodb, agave, catalog=catalog)
+        warn_of_unused("a managed job", others)
+        self.uuid, self.token = uuid, token
+
+    def load(self, job_uuid: str, token: str | None = None) -> Self:
+        """Take over an existing job.
+
+        Args:
+            job_uuid: the job's.
+            token: as for the class.
+
+        Raises:
+            ManagedPipelineJobError: there is none with this uuid.
+        """
+        given = token or self.token
+        self._attach(self._load(job_uuid))
+        self.token = given or self.token
+        return self
+
+    def attach(self) -> Self:
+        """Take over the job that is known already, as `load` does."""
+        return self.load(self._require_uuid())
+
+    def index(self, data: Data | None = None, token: str | None = None) -> Document:
+        """Say that indexing of the outputs has begun."""
+        return self.handle("index", data, token)
+
+    def indexed(self, data: Data | None = None, token: str | None = None) -> Document:
+        """Say that the outputs are indexed."""
+        return self.handle("indexed", data, token)
 
 
 class ManagedPipelineJobInstance(JobEvents):

@@ -18,16 +18,16 @@ from datacatalog.managers.pipelinejobs.callback import (
 )
 from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError, managed
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
-from datacatalog.managers.pipelinejobs.instance import JobEvents
+from datacatalog.managers.pipelinejobs.instance import JobManager
 from datacatalog.managers.pipelinejobs.requests import SOURCES, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pymongo.database import Database
+    from typing_extensions import Self
 
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
-    from datacatalog.mongo import Document
     from datacatalog.settings import CatalogSettings
 
 PRODUCTS = paths.PRODUCTS
@@ -35,7 +35,7 @@ Identifiers = str | list[str] | tuple[str, ...]
 Requests = str | dict[str, Any] | list[Any] | tuple[Any, ...] | None
 
 
-class ManagedPipelineJob(JobEvents):
+class ManagedPipelineJob(JobManager):
     """A job that `setup` finds or creates.
 
     Args:
@@ -142,22 +142,13 @@ class ManagedPipelineJob(JobEvents):
             archive.make(self.client, self.archive_system, self.archive_path)
         return self
 
-    def attach(self) -> ManagedPipelineJob:
+    def attach(self) -> Self:
         """Find the job that `setup` would find, and do not create it.
 
         Raises:
             ManagedPipelineJobError: there is none.
         """
         return self.load(self.store.get_typeduuid(self._fields()))
-
-    def load(self, job_uuid: str) -> ManagedPipelineJob:
-        """Take over an existing job.
-
-        Raises:
-            ManagedPipelineJobError: there is none with this uuid.
-        """
-        self._attach(self._load(job_uuid))
-        return self
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -195,14 +186,6 @@ class ManagedPipelineJob(JobEvents):
             uuid=str(self.uuid),
             session=self.session,
         )
-
-    def index(self, data: dict[str, Any] | None = None, token: str | None = None) -> Document:
-        """Say that indexing of the outputs has begun."""
-        return self.handle("index", data, token)
-
-    def indexed(self, data: dict[str, Any] | None = None, token: str | None = None) -> Document:
-        """Say that the outputs are indexed."""
-        return self.handle("indexed", data, token)
 
     def canonicalize_agent_and_task(self) -> None:
         """Make URLs of an agent and a task that are bare ids of the platform.

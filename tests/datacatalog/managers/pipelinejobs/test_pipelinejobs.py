@@ -83,6 +83,7 @@ def test_data_are_serialized_as_the_original_did(vector: dict[str, Any], make: M
             ManagedPipelineJobError Manager
             """,
         ),
+        ("datacatalog.managers.pipelinejobs.jobmanager", "JobManager"),
         ("datacatalog.managers.common", "Manager"),
         ("datacatalog.linkedstores.pipelinejob", "PipelineJobStore AgaveEvents fsm exceptions"),
         (
