@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from pathlib import Path
 from typing import Any
 
 from datacatalog import paths
@@ -117,15 +116,8 @@ class AgaveHelper:
             StorageError: the storage system did not do it.
         """
         system = storage_system or self.storage_system
-        if system not in self.catalog.local_storage:
-            open_storage(system, self.client, self.catalog)
-            archive.make(self.client, system, path)
-            return
-        try:
-            Path(self.mapped_posix_path(path, system)).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"{system}:{path} was not made: {error.strerror}"
-            raise StorageError(message) from error
+        open_storage(system, self.client, self.catalog)
+        archive.make(self.client, system, path, self.catalog.local_storage.get(system))
 
     def _first(self, path: str, storage_system: str | None) -> str | None:
         """Return the path of the first file in a directory; "" where it has none, None without it."""

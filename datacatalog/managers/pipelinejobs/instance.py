@@ -19,7 +19,7 @@ from datacatalog.managers.pipelinejobs.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pymongo.database import Database
     from typing_extensions import Self
@@ -147,10 +147,10 @@ class JobEvents(Manager):
             ManagedPipelineJobError: the archive path was not cleared; the job is in state RESET,
                 and may be reset again.
         """
-        job = self.handle("reset", data, token)
+        self.handle("reset", data, token)
         if self.client is not None and not no_clear_path:
             try:
-                archive.clear(self.client, job["archive_system"], job["archive_path"])
+                self._with_archive_path(archive.clear)
             except ManagedPipelineJobError as error:
                 if not permissive:
                     raise
@@ -237,6 +237,10 @@ class JobEvents(Manager):
         """Return the job's history, oldest entry first."""
         with managed():
             return self.store.history(self._require_uuid(), limit, skip)
+
+    def _with_archive_path(self, act: Callable[[Any, str, str, str | None], None]) -> None:
+        system, folders = self.archive_system, self.store.catalog.local_storage
+        act(self.client, system, self.archive_path, folders.get(system))
 
     def _is_untouched(self) -> bool:
         with managed():

@@ -139,7 +139,7 @@ class ManagedPipelineJob(JobManager):
             raise ManagedPipelineJobError(message)
         self._attach(stored)
         if self.setup_archive_path and self.client is not None:
-            archive.make(self.client, self.archive_system, self.archive_path)
+            self._with_archive_path(archive.make)
         return self
 
     def attach(self) -> Self:

@@ -13,6 +13,7 @@ from datacatalog.managers.pipelinejobs import (
 from datacatalog.mongo import Db, Document
 from datacatalog.tokens import InvalidToken
 from reactors.client import make_client
+from tests.datacatalog.places import Here
 from tests.datacatalog.storage import Storage
 from tests.loopback import TOKEN
 
@@ -191,3 +192,63 @@ def test_clearing_leaves_a_folder_alone_whose_name_is_the_beginning(
     storage.paths = {other, f"{other}/kept.csv"}
     archive.clear(client, SYSTEM, f"/products/v2/{name}")
     assert {other, f"{other}/kept.csv"} <= storage.paths
+
+
+# In a folder of this machine
+
+
+@pytest.fixture
+def local(
+    here: Here,
+    client: Any,
+    storage: Storage,
+    mongodb: dict[str, Any],
+    pipeline: Document,
+    admin_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> ManagedPipelineJob:
+    """A job whose outputs are in a folder here, of an actor with a client of the platform."""
+    storage.failing = 404
+    monkeypatch.setenv("CATALOG_LOCAL_STORAGE", f"{SYSTEM}={here.folder}")
+    job = ManagedPipelineJob(
+        mongodb,
+        {"pipeline_uuid": pipeline["uuid"]},
+        agave=client,
+        archive_path=FOLDER,
+        setup_archive_path=True,
+    ).setup()
+    job.run()
+    return job
+
+
+def test_what_is_in_a_folder_here_is_made_and_cleared_there(
+    local: ManagedPipelineJob, here: Here, admin_token: str
+) -> None:
+    folder = here.folder / FOLDER.lstrip("/")
+    assert folder.is_dir()
+    here.put(f"{FOLDER}/a/b.csv", b"taco")
+    here.put(f"{FOLDER}2/c.csv", b"taco")
+    assert local.reset(token=admin_token)["state"] == "CREATED"
+    assert list(folder.iterdir()) == []
+    assert (here.folder / f"{FOLDER.lstrip('/')}2/c.csv").exists()
+    folder.rmdir()
+    assert local.reset(token=admin_token)["state"] == "CREATED"
+    assert folder.is_dir()
+
+
+def test_no_link_leads_to_what_is_cleared(
+    local: ManagedPipelineJob, here: Here, admin_token: str
+) -> None:
+    here.put("/uploads/tacos/a.csv", b"taco")
+    folder = here.folder / FOLDER.lstrip("/")
+    folder.rmdir()
+    folder.symlink_to(here.folder / "uploads/tacos")
+    with pytest.raises(ManagedPipelineJobError, match=f"{PLACE} was not cleared: a link leads"):
+        local.reset(token=admin_token)
+    folder.unlink()
+    folder.write_text("a file")
+    with pytest.raises(ManagedPipelineJobError, match=f"{PLACE} was not cleared: Not a directory"):
+        local.reset(token=admin_token)
+    with pytest.raises(ManagedPipelineJobError, match="b was not made: Not a directory"):
+        archive.make(None, SYSTEM, f"{FOLDER}/b", str(here.folder))
+    assert (here.folder / "uploads/tacos/a.csv").exists()
