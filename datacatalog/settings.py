@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DNS_DOMAIN = "sd2e.org"
 DEFAULT_ADMIN_LIFETIME = 3600
-API_SERVER = "_abaco_api_server"
-"""Where an actor runs, its platform says what callbacks have to begin with."""
+API_SERVER, ACTOR, EXECUTION = "_abaco_api_server", "_abaco_actor_id", "_abaco_execution_id"
+"""Where an actor runs, its platform says what callbacks have to begin with, and who runs as what."""
 _SECRETS = ("admin_key", "admin_secret")
 DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
@@ -81,6 +81,14 @@ class CatalogSettings(NamedTuple):
     def namespace(self) -> uuid.UUID:
         """The namespace of this catalog's typed UUIDs (docs/reference/jobs.md#identifiers)."""
         return _namespace(self.dns_domain)
+
+
+def running() -> tuple[str | None, str | None]:
+    """Return the ids of the actor and the execution that this process is; None where it is none.
+
+    They are not settings of the catalog: a warm process has the same ones for many executions.
+    """
+    return os.environ.get(ACTOR), os.environ.get(EXECUTION)
 
 
 @functools.lru_cache(maxsize=8)

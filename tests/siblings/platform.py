@@ -75,7 +75,7 @@ class Platform(Loopback):
         job = self.jobs[job_id]
         self._enter(job, "RUNNING", "Job started running")
         folder = self._storage / job["archivePath"].lstrip("/")
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             self._apps[job["appId"]](folder, job)
         except RuntimeError as error:

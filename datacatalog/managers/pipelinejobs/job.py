@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, Any
 
 from datacatalog import paths
@@ -16,10 +17,15 @@ from datacatalog.managers.pipelinejobs.callback import (
     callback_url,
     tapis_notifications,
 )
-from datacatalog.managers.pipelinejobs.exceptions import ManagedPipelineJobError, managed
+from datacatalog.managers.pipelinejobs.exceptions import (
+    ManagedPipelineJobError,
+    StorageError,
+    managed,
+)
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
 from datacatalog.managers.pipelinejobs.instance import JobManager
 from datacatalog.managers.pipelinejobs.requests import SOURCES, listed
+from datacatalog.settings import running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from datacatalog.settings import CatalogSettings
 
 PRODUCTS = paths.PRODUCTS
+_log = logging.getLogger(__name__)
 Identifiers = str | list[str] | tuple[str, ...]
 Requests = str | dict[str, Any] | list[Any] | tuple[Any, ...] | None
 
@@ -52,10 +59,12 @@ class ManagedPipelineJob(JobManager):
         archive_patterns, product_patterns: what indexing looks for among the outputs: one request
             or several.
         session: a name for this run, by default `adjective-animal`.
-        agent, task: who runs the job, and as what.
+        agent, task: who runs the job, and as what; without an agent, the actor and the execution
+            that this process is.
         inputs: names of files and references that the job works on, besides those in `data`.
         pipeline_uuid: wins over the one in `pipelines`.
-        setup_archive_path: make the archive path in `setup`, where there is a client.
+        setup_archive_path: make the archive path in `setup`, where there is a client. That it
+            could not be made is logged only: most platforms make it themselves.
         api_server: of the tenant, by default `TACC_API_SERVER`.
         catalog: the catalog's settings, by default those of the environment.
         others: are not used; a warning names them.
@@ -87,7 +96,7 @@ class ManagedPipelineJob(JobManager):
         task: str | None = None,
         inputs: Any = (),
         pipeline_uuid: str | None = None,
-        setup_archive_path: bool = False,
+        setup_archive_path: bool = True,
         api_server: str | None = None,
         catalog: CatalogSettings | None = None,
         **others: Any,
@@ -105,8 +114,8 @@ class ManagedPipelineJob(JobManager):
         self.inputs = inputs
         self.acted_on, self.acted_using = find_inputs(self.store.db, inputs, self.data)
         self.session = (session or interestinganimal.generate()).rstrip("-")
-        self.agent = agent
-        self.task = task
+        actor, execution = running() if agent is None else (agent, None)
+        self.agent, self.task = actor, task or execution
         self.archive_system = archive_system or self.store.catalog.storage_system
         self.archive_patterns = listed(archive_patterns or (), "archive_patterns")
         self.product_patterns = listed(product_patterns or (), "product_patterns")
@@ -124,7 +133,7 @@ class ManagedPipelineJob(JobManager):
 
         Raises:
             JobCreateFailure: the job cannot be stored.
-            ManagedPipelineJobError: it is hidden, or its archive path could not be made.
+            ManagedPipelineJobError: it is hidden.
         """
         if data:
             self.data.update(copy.deepcopy(dict(data)))
@@ -139,7 +148,10 @@ class ManagedPipelineJob(JobManager):
             raise ManagedPipelineJobError(message)
         self._attach(stored)
         if self.setup_archive_path and self.client is not None:
-            self._with_archive_path(archive.make)
+            try:
+                self._with_archive_path(archive.make)
+            except StorageError as error:
+                _log.warning("job %s: %s", self.uuid, error)
         return self
 
     def attach(self) -> Self:
@@ -319,7 +331,7 @@ class ReactorManagedPipelineJob(ManagedPipelineJob):
 
     Args:
         reactor: has `settings.mongodb`, `settings.pipelines`, `session`, `uid`, `execid`,
-            `api_server`.
+            `api_server`; and `client`, for the job's files, where the platform gave a token.
         data: what the job is to do.
         others: as for `ManagedPipelineJob`.
     """
@@ -327,6 +339,7 @@ class ReactorManagedPipelineJob(ManagedPipelineJob):
     def __init__(self, reactor: Any, data: dict[str, Any] | None = None, **others: Any) -> None:
         agent = f"{reactor.api_server.rstrip('/')}/actors/v2/{reactor.uid}"
         known: dict[str, Any] = {
+            "agave": _client_of(reactor),
             "session": reactor.session,
             "agent": agent,
             "task": f"{agent}/executions/{reactor.execid}",
@@ -338,3 +351,11 @@ class ReactorManagedPipelineJob(ManagedPipelineJob):
             data=data,
             **{**known, **others},
         )
+
+
+def _client_of(reactor: Any) -> Any:
+    """Return the actor's client of the platform; None where it has none."""
+    try:
+        return reactor.client
+    except ValueError:  # no access token, say
+        return None

@@ -27,7 +27,9 @@ def running(
 ) -> ManagedPipelineJob:
     """A job that has put a file into its archive path."""
     pipelines = {"pipeline_uuid": pipeline["uuid"]}
-    job = ManagedPipelineJob(mongodb, pipelines, agave=client, archive_path=FOLDER).setup()
+    job = ManagedPipelineJob(
+        mongodb, pipelines, agave=client, archive_path=FOLDER, setup_archive_path=False
+    ).setup()
     job.run()
     storage.paths |= {PLACE, f"{PLACE}/a.csv"}
     return job
@@ -170,18 +172,32 @@ def test_a_permissive_reset_makes_a_job_ready_whose_files_stay(
     assert "was not cleared: HTTP status 500" in caplog.text
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_setup_makes_the_archive_path_if_it_is_asked_to(
-    wanted: bool,
+@pytest.mark.parametrize("options", [{}, {"setup_archive_path": True}])
+def test_setup_makes_the_archive_path_unless_it_is_asked_not_to(
+    options: dict[str, Any],
     mongodb: dict[str, Any],
     client: Any,
     storage: Storage,
     pipeline: Document,
 ) -> None:
-    job = ManagedPipelineJob(
-        mongodb, {"pipeline_uuid": pipeline["uuid"]}, agave=client, setup_archive_path=wanted
-    ).setup()
-    assert (f"{SYSTEM}:{job.archive_path}" in storage.paths) is wanted
+    pipelines = {"pipeline_uuid": pipeline["uuid"]}
+    ManagedPipelineJob(mongodb, pipelines, agave=client, setup_archive_path=False).setup()
+    assert storage.requests == 0
+    job = ManagedPipelineJob(mongodb, pipelines, agave=client, **options).setup()
+    assert f"{SYSTEM}:{job.archive_path}" in storage.paths
+
+
+def test_an_archive_path_that_is_not_made_is_logged(
+    mongodb: dict[str, Any],
+    client: Any,
+    storage: Storage,
+    pipeline: Document,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    storage.failing = 500
+    job = ManagedPipelineJob(mongodb, {"pipeline_uuid": pipeline["uuid"]}, agave=client).setup()
+    assert job.run()["state"] == "RUNNING"
+    assert f"job {job.uuid}: {SYSTEM}:{job.archive_path} was not made: HTTP status" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b"])
@@ -215,7 +231,6 @@ def local(
         {"pipeline_uuid": pipeline["uuid"]},
         agave=client,
         archive_path=FOLDER,
-        setup_archive_path=True,
     ).setup()
     job.run()
     return job

@@ -21,6 +21,7 @@ from datacatalog.settings import CatalogSettings
 from reactors.runtime import Reactor
 from tests.conftest import ROOT
 from tests.datacatalog.conftest import EXPERIMENT, PIPELINES, SAMPLE, SAMPLE_2, Make
+from tests.datacatalog.storage import Storage
 from tests.datacatalog.vectors import VECTORS, cases, check
 
 UUIDS = {name: uuid for _, _, name, uuid in VECTORS["catalog"]}
@@ -547,6 +548,30 @@ def test_an_actor_tells_its_job_who_runs_it(environ: dict[str, str], db: Db) -> 
         f"?x-nonce=TEST_nonce&token={job.token}&uuid={job.uuid}&session=solid-snake"
     )
     assert job.run()["state"] == "RUNNING"
+
+
+def test_an_actor_clears_the_archive_path_of_its_job(
+    environ: dict[str, str], storage: Storage, admin_token: str
+) -> None:
+    job = ReactorManagedPipelineJob(reactor({**environ, **storage.environ}), {"tacos": 3}).setup()
+    place = f"{job.archive_system}:{job.archive_path}"
+    assert place in storage.paths
+    storage.put(f"{place}/a.csv")
+    job.reset(token=admin_token)
+    assert place in storage.paths
+    assert f"{place}/a.csv" not in storage.paths
+
+
+def test_without_an_agent_a_job_is_of_the_actor_that_this_is(
+    environ: dict[str, str], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_abaco_actor_id", "_abaco_execution_id", "_abaco_api_server"):
+        monkeypatch.setenv(name, environ[name])
+    job = make().setup()
+    agent = "https://api.example.org/actors/v2/G56vjoAVzGkkq"
+    assert (job.agent, job.task) == (agent, f"{agent}/executions/D0ZxR0wPLpoJA")
+    other = make(agent="bbq-brisket-0.5.0", data={"tacos": 4}).setup()
+    assert (other.agent, other.task) == ("https://api.example.org/apps/v2/bbq-brisket-0.5.0", None)
 
 
 def test_an_actor_has_the_same_job_as_any_other_with_these_inputs(
