@@ -92,6 +92,13 @@ def eventer(launching: Site) -> Site:
 
 
 @pytest.fixture(scope="module")
+def auditing(launching: Site) -> Site:
+    """The site with the actor that looks at the outputs of jobs."""
+    launching.register("auditor")
+    return launching
+
+
+@pytest.fixture(scope="module")
 def registered(site: Site) -> dict[str, str]:
     """What the registrar says of the pipeline that it has registered, and registered again."""
     actor = site.actors["registrar"]

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "actors"
 MANAGER = "pipelinejobs-manager"
 SIBLINGS = (
     *("launcher", "wrapper", "registrar", "indexer"),
-    *("eventer", "uploads-manager", "uploads-indexer"),
+    *("eventer", "auditor", "uploads-manager", "uploads-indexer"),
 )
 
 

@@ -308,6 +308,31 @@ def test_what_the_state_machine_refuses_is_an_error_of_managed_jobs(
         assert log.splitlines()[-1].endswith("ERROR Invalid message")
 
 
+def test_a_job_whose_outputs_are_missing_is_reset_and_run_again(
+    auditing: Site, known: dict[str, str]
+) -> None:
+    uuid, job_id = launched(auditing, "launcher", order(parameters={"by": "auditor"}))
+    auditing.platform.process(job_id)
+    job = auditing.until(uuid, "finish")
+    post = auditing.platform.jobs[job_id]
+    execution, log = auditing.run("auditor", post, mpjId=uuid)
+    assert execution["exitCode"] == 0, log
+    assert log.splitlines()[-1].endswith("INFO 2 events, nothing is missing")
+
+    options = {"settings": {"options": {"wanted": ["counts.csv", "tacos.csv"]}}}
+    execution, log = auditing.run("auditor", {**post, "__options": options}, mpjId=uuid)
+    assert execution["exitCode"] == 0, log
+    assert f"{uuid} is CREATED: ready event: not allowed" in log
+    assert log.splitlines()[-1].endswith(f"{uuid} runs again, without tacos.csv")
+    assert auditing.stored(uuid)["state"] == "RUNNING"
+    assert auditing.history(uuid)[-3:] == ["reset", "ready", "run"]
+    assert list((auditing.storage / job["archive_path"].lstrip("/")).iterdir()) == []
+
+    execution, log = auditing.run("auditor", post, mpjId=uuid)
+    assert execution["exitCode"] == 1
+    assert f"ERROR {uuid} was launched 2 times" in log.splitlines()[-1]
+
+
 def test_uploads_are_copied_and_indexed_one_by_one(site: Site, buckets: Path) -> None:
     (buckets / "lab").mkdir()
     (buckets / "lab" / "Jalapeño & 1.csv").write_text("taco\n")
