@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 from typing import Any
 
 from datacatalog import paths
 from datacatalog.managers.pipelinejobs import archive
 from datacatalog.managers.pipelinejobs.exceptions import NotStored, StorageError
-from datacatalog.managers.pipelinejobs.storage import open_storage
+from datacatalog.managers.pipelinejobs.storage import open_storage, root_of
 from datacatalog.settings import CatalogSettings
 
 AgaveHelperException = AgaveHelperError = StorageError
@@ -22,6 +23,8 @@ def to_agave_uri(system: str, directory: str, file_name: str | None = None) -> s
 def from_agave_uri(uri: str) -> tuple[str, str, str]:
     """Return the storage system, the directory and the name of the file of an `agave://` URI.
 
+    One that ends in a slash names a directory, and no file.
+
     Raises:
         ValueError: it is no such URI.
     """
@@ -30,7 +33,7 @@ def from_agave_uri(uri: str) -> tuple[str, str, str]:
         message = f"{uri!r:.80} is not an agave:// URI"
         raise ValueError(message)
     system, path = placed
-    return system, *posixpath.split(path)
+    return (system, path, "") if uri.endswith("/") else (system, *posixpath.split(path))
 
 
 class AgaveHelper:
@@ -99,11 +102,18 @@ class AgaveHelper:
     def mapped_posix_path(self, path: str, storage_system: str | None = None) -> str:
         """Return where a path is on this machine.
 
+        That is in the storage system's folder here, else in the directory that it begins at where
+        it is mounted, if that is here, too.
+
         Raises:
-            StorageError: the storage system is in no folder of this machine.
+            StorageError: the storage system is in no folder of this machine, or the platform does
+                not tell where it begins.
         """
         system = storage_system or self.storage_system
         folder = self.catalog.local_storage.get(system)
+        if folder is None and self.client is not None:
+            root = root_of(system, self.client, self.catalog)
+            folder = root if Path(root).is_dir() else None
         if folder is None:
             message = f"{system} is in no folder here: set CATALOG_LOCAL_STORAGE={system}=/folder"
             raise StorageError(message)

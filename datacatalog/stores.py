@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from datacatalog.managers.pipelinejobs.exceptions import StorageError
-from datacatalog.managers.pipelinejobs.storage import call
+from datacatalog.managers.pipelinejobs.storage import root_of
 from datacatalog.settings import CatalogSettings
 
 
@@ -24,7 +23,7 @@ class StorageSystem:
     ) -> None:
         self.name = self.system_id = name
         self._client = agave
-        self._folders = (catalog or CatalogSettings.from_environ()).local_storage
+        self._catalog = catalog or CatalogSettings.from_environ()
 
     @cached_property
     def root_dir(self) -> str:
@@ -33,11 +32,4 @@ class StorageSystem:
         Raises:
             StorageError: the platform does not tell.
         """
-        if self.name in self._folders:
-            return self._folders[self.name]
-        failure = f"the root of {self.name} is not known"
-        if self._client is None:
-            message = f"{failure}: give a client of the platform"
-            raise StorageError(message)
-        found = call(self._client.systems.get, failure, systemId=self.name)
-        return str(found["storage"]["rootDir"])
+        return root_of(self.name, self._client, self._catalog)

@@ -7,6 +7,7 @@ import importlib
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +268,9 @@ def test_uris_are_taken_apart_and_made() -> None:
     )
     assert agavehelpers.to_agave_uri("data", "/uploads/tacos", "x.csv") == uri
     assert agavehelpers.to_agave_uri("data", "/uploads/tacos/x.csv") == uri
+    folder = ("data", "/uploads/tacos", "")
+    assert agavehelpers.from_agave_uri(uri="agave://data/uploads/tacos/") == folder
+    assert agavehelpers.from_agave_uri("agave://data/") == ("data", "/", "")
     with pytest.raises(ValueError, match="not an agave:// URI"):
         agavehelpers.from_agave_uri("/uploads/x")
 
@@ -304,6 +308,22 @@ def test_a_helper_maps_and_makes_directories_of_this_machine(here: Here, remote:
         agavehelpers.AgaveHelper(catalog=remote.catalog).mkdir("/uploads/new")
     with pytest.raises(agavehelpers.AgaveHelperError, match="is in no folder here"):
         agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog).mapped_posix_path("/x")
+
+
+def test_a_helper_maps_paths_to_where_the_platform_has_mounted_them(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.datacatalog.storage.ROOT", str(tmp_path))
+    helper = agavehelpers.AgaveHelper(remote.client, catalog=remote.catalog)
+    assert helper.mapped_posix_path("/uploads//x.csv") == f"{tmp_path}/uploads/x.csv"
+    assert helper.mapped_posix_path("/x", "data-other") == f"{tmp_path}/x"
+    for client in (None, remote.client):
+        monkeypatch.setattr("tests.datacatalog.storage.ROOT", f"{tmp_path}/none")
+        with pytest.raises(agavehelpers.AgaveHelperError, match="is in no folder here"):
+            agavehelpers.AgaveHelper(client, catalog=remote.catalog).mapped_posix_path("/x")
+    remote.storage.failing = 500
+    with pytest.raises(agavehelpers.AgaveHelperError, match="not known: HTTP status 500"):
+        helper.mapped_posix_path("/x")
 
 
 @in_both_places

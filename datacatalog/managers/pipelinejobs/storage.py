@@ -81,6 +81,22 @@ def open_storage(system: str, client: Any, catalog: CatalogSettings) -> Storage:
     return Platform(system, client)
 
 
+def root_of(system: str, client: Any, catalog: CatalogSettings) -> str:
+    """Return the directory that the paths of a storage system begin at, where it is mounted.
+
+    Raises:
+        StorageError: it has no folder on this machine, and the platform does not tell.
+    """
+    if system in catalog.local_storage:
+        return catalog.local_storage[system]
+    failure = f"the root of {system} is not known"
+    if client is None:
+        message = f"{failure}: give a client of the platform"
+        raise StorageError(message)
+    found = call(client.systems.get, failure, systemId=system)
+    return str(found["storage"]["rootDir"])
+
+
 class Platform:
     """A storage system behind the files API.
 
