@@ -14,7 +14,7 @@ from reactors.attrdict import AttrDict
 from reactors.exceptions import MessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -26,6 +26,7 @@ class Context:
         environ: what the platform passed, by default the environment of the process.
         folders: where `config.yml` is looked for, by default `/` and the working directory.
         log_stream: where the log goes, by default standard error.
+        redactions: further strings to black out in the log.
 
     Raises:
         SettingsError: the configuration cannot be used.
@@ -37,12 +38,13 @@ class Context:
         *,
         folders: Sequence[Path] | None = None,
         log_stream: TextIO | None = None,
+        redactions: Iterable[str] = (),
     ) -> None:
         self.created = clock.microseconds()
         self.environ: dict[str, str] = dict(os.environ if environ is None else environ)
         self.settings = settings_files.load(self.environ, folders)
         self.redact = logs.Redactor(settings_files.secrets(self.settings, self.environ))
-        self.redact.add(self.environ.get("token"))
+        self.redact.add(self.environ.get("token"), *redactions)
         self._log_stream = log_stream
 
     @cached_property

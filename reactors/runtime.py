@@ -21,6 +21,7 @@ class Reactor(Sending, Nonces):
         environ: what the platform passed, by default the environment of the process.
         folders: where `config.yml` is looked for, by default `/` and the working directory.
         log_stream: where the log goes, by default standard error.
+        redactions: further strings to black out in the log.
 
     Raises:
         SettingsError: the configuration cannot be used.

@@ -117,6 +117,11 @@ def test_a_secret_that_is_learned_later_is_blacked_out(
     assert f"token {REDACTED} 5" in stream.getvalue()
 
 
+def test_what_an_actor_wants_to_be_blacked_out_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Reactor(redactions=["guacamole"]).logger.warning("the recipe of guacamole")
+    assert capsys.readouterr().err.endswith(f" the recipe of {REDACTED}\n")
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_the_end_of_a_longer_secret_does_not_show(make_reactor: MakeReactor, form: str) -> None:
     environ = {"_REACTOR_A_X": "secret", "_REACTOR_A_Y": "secret-and-more"}
