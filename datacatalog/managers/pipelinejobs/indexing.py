@@ -104,6 +104,8 @@ class Indexer:
         given = [maker for maker in generated_by or () if maker]
         self._makers = list(given or job.get("generated_by") or [job["pipeline_uuid"]])
         self._storage: Storage | None = None
+        self._client = client
+        self._brought: dict[str, str] = {}
         patterns.match([request.patterns for request in self.requests], [])
         self._warn_of_many()
         if self.requests:
@@ -119,6 +121,10 @@ class Indexer:
         """
         if self._storage is None:
             return Indexed([], [])
+        if self._brought:
+            self._files.record(
+                {"name": name, "storage_system": system} for name, system in self._brought.items()
+            )
         plans = self._plan(self._outputs)
         unread: list[str] = []
         names = sorted(plans)
@@ -189,14 +195,30 @@ class Indexer:
     def _source(self, source: str, path: str) -> str | None:
         """Return the UUID of a source; None if it does not exist, where that is permitted."""
         found = sources.resolve(self._files, source, path)
-        if found.exists or found.path in self._outputs:
+        if found.exists or found.path in self._outputs or self._is_stored(found):
             return found.uuid
         if self._permissive:
             text = "job %s: the source %a does not exist, and is left out"
             self._log.warning(text, self._job["uuid"], source)
             return None
-        message = f"the source {source!r:.80} does not exist: it is neither in the catalog nor among the job's outputs"
+        message = f"the source {source!r:.80} does not exist: it is neither in the catalog nor a file of its storage system"
         raise IndexingError(message)
+
+    def _is_stored(self, source: sources.Source) -> bool:
+        """Tell whether a source is a file of its storage system, to bring it into the catalog."""
+        catalog = self._files.catalog
+        system, path = source.system or catalog.storage_system, source.path or ""
+        if path in self._brought:
+            return True
+        try:
+            found = next(iter(open_storage(system, self._client, catalog).walk(path)), None)
+        except StorageError as error:
+            self._log.debug("job %s: %s", self._job["uuid"], error)
+            return False
+        if found is None or normalize(found.path) != path:
+            return False
+        self._brought[path] = system
+        return True
 
     @cached_property
     def _outputs(self) -> dict[str, Found]:

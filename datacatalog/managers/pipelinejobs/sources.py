@@ -23,11 +23,14 @@ class Source(NamedTuple):
     """None where it was not named by a path"""
     exists: bool
     """whether it is in the catalog"""
+    system: str | None = None
+    """where the path is, as far as that was said"""
 
 
 def find(files: FileStore, source: str) -> str | None:
     """Return the UUID of a file or reference that is in the catalog, or None."""
-    name = _path(source, None) or source.strip()
+    _, path = _place(source, None)
+    name = path or source.strip()
     found = lookup.resolve(files.db, name)
     return found if found is not None and typeduuid.get_uuidtype(found) in TYPES else None
 
@@ -45,23 +48,24 @@ def resolve(files: FileStore, source: str, archive_path: str) -> Source:
     Raises:
         InvalidRequest: it is none of these.
     """
-    path = _path(source, archive_path)
+    system, path = _place(source, archive_path)
     found = find(files, path or source)
     if found is not None:
         return Source(found, path, exists=True)
     if path is None:
         message = f"nothing is known that files could be derived from as {source!r:.80}: give a file or reference of the catalog, or a path"
         raise InvalidRequest(message)
-    return Source(files.get_typeduuid(path), path, exists=False)
+    return Source(files.get_typeduuid(path), path, exists=False, system=system)
 
 
-def _path(source: str, archive_path: str | None) -> str | None:
+def _place(source: str, archive_path: str | None) -> tuple[str | None, str | None]:
+    """Return the storage system and the path that are named, as far as they are."""
     text = source.strip()
     placed = paths.from_uri(text)
     if placed is not None:
-        return placed[1]
+        return placed
     if text.startswith("/"):
-        return paths.normalize(text)
+        return None, paths.normalize(text)
     if archive_path is not None and text.startswith("./"):
-        return paths.normalize(f"{archive_path}/{text}")
-    return None
+        return None, paths.normalize(f"{archive_path}/{text}")
+    return None, None

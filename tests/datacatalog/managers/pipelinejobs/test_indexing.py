@@ -143,6 +143,28 @@ def test_the_end_can_be_told_as_well(finished: Finished, db: Db) -> None:
     assert db["files"].count_documents({}) == 2
 
 
+@in_both_places
+def test_a_source_that_is_stored_is_brought_into_the_catalog(
+    finished: Finished, place: Place, db: Db
+) -> None:
+    names = ["/uploads/tacos/1.csv", "/uploads/tacos/2.csv"]
+    for name in (*names, "/uploads/3.csv"):
+        place.put(name, b"taco")
+    job = finished()
+    given = {"patterns": ["json"], "derived_from": [names[0], f"agave://{SYSTEM}/{names[1]}"]}
+    for unknown in ("/uploads/tacos", "agave://data-other/uploads/3.csv"):
+        with pytest.raises(IndexingError, match="does not exist"):
+            job.index(filters=[given, {**given, "derived_from": [unknown]}])
+    assert by_name(db, "files") == {}
+    output = f"{FOLDER}/deep/c d.json"
+    assert job.index(filters=[given, given]) == [output]
+    files = by_name(db, "files")
+    assert sorted(files) == sorted([*names, output])
+    assert files[output]["derived_from"] == [uuid_of(name) for name in names]
+    brought = files[names[1]]
+    assert (brought["storage_system"], brought["type"], brought["child_of"]) == (SYSTEM, "CSV", [])
+
+
 def test_a_source_that_does_not_exist_is_an_error_unless_that_is_no_matter(
     finished: Finished, db: Db, caplog: pytest.LogCaptureFixture
 ) -> None:
