@@ -18,6 +18,7 @@ import socket
 import stat
 import tempfile
 import termios
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from abaco.store.executions import Message
 
 RESULT_BYTES = 131_072
+UNUSED_SECONDS = 3600.0
+"""After which a folder that was not used is looked for, before it is used again."""
 _TRUNCATED = " LOG LIMIT EXCEEDED; this execution log was TRUNCATED!"
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """What stands for bytes that are not valid UTF-8."""
@@ -254,6 +257,7 @@ class Workspace:
         self.folder = Path()
         self.fifo_path: Path | None = None
         self._number = 0
+        self._used = 0.0
         self._results: ResultsSocket | None = None
         self._pipe: LogPipe | None = None
         self._fifo: Fifo | None = None
@@ -269,10 +273,10 @@ class Workspace:
         Raises:
             OSError: the disk is full, or the path of temporary files is too long for a socket.
         """
-        if self._results is not None and not self._results.path.exists():
-            # whoever cleans up temporary files takes those that nobody has used for days
+        if self._results is not None and self._is_old() and not await threads.run(self._is_there):
             self._results.close()
             self._results = None
+        self._used = time.time()
         if self._results is None:
             self._results = await threads.run(self._renew)
         if self._pipe is None:
@@ -337,6 +341,13 @@ class Workspace:
             self._results = None
         if self.folder != Path():
             await threads.run(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def _is_old(self) -> bool:
+        """Tell whether the folder may have been cleaned up: of temporary files, what is not used for days is."""
+        return abs(time.time() - self._used) > UNUSED_SECONDS
+
+    def _is_there(self) -> bool:
+        return self._results is not None and self._results.path.exists()
 
     def _renew(self) -> ResultsSocket:
         """Return the socket of the next results, in an empty folder."""

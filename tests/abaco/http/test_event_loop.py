@@ -73,7 +73,8 @@ def run(prepared: Prepared, work: Callable[[httpx.AsyncClient], Awaitable[None]]
 
     async def serve() -> None:
         async with serving(prepared) as client:
-            await work(client)
+            # what stands still is a failure
+            await asyncio.wait_for(work(client), 4 * SECONDS)
 
     asyncio.run(serve())
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
+from abaco.store.executions import TEXT, Message
+from abaco.workers import workspace
 from abaco.workers.workspace import RESULT_BYTES
 from tests.abaco.running import Client, RunningGateway, eventually
 
@@ -32,13 +35,21 @@ def test_results_belong_to_their_execution(ada: Client, actor: str) -> None:
     assert [ada.result_of(actor, each) for each in reversed(ids)] == [b"second", b"first"]
 
 
-@pytest.mark.parametrize("image", ["teller", "cold teller"])
-def test_a_worker_goes_on_when_its_temporary_files_were_cleaned_up(ada: Client, image: str) -> None:
-    actor = ada.actor(image)
-    for _ in range(3):
-        environment = ada.ask(actor, {}).json()
-        assert Path(environment["TMPDIR"]).is_dir()
-        shutil.rmtree(environment["TMPDIR"], ignore_errors=True)
+def test_a_worker_goes_on_when_its_temporary_files_were_cleaned_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "UNUSED_SECONDS", -1.0)
+
+    async def clean_up_between() -> None:
+        space = workspace.Workspace(tmp_path)
+        for _ in range(2):
+            await space.open(Message(b"", TEXT, {}))
+            assert space.results_path is not None
+            assert space.results_path.is_socket()
+            shutil.rmtree(space.folder)
+        await space.close()
+
+    asyncio.run(clean_up_between())
 
 
 def test_a_result_can_be_taken_while_the_execution_goes_on(
