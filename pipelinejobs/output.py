@@ -6,7 +6,6 @@ import contextlib
 import csv
 import sys
 from enum import Enum
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -142,20 +141,20 @@ def writing(file: Path, remedy: str = "") -> Iterator[None]:
 
 
 def listing(
-    rows: Iterable[Row], columns: Sequence[Column], output: Format, fields: Sequence[str] = ()
+    rows: Iterable[Row], fields: Sequence[str], columns: Sequence[Column], output: Format
 ) -> int:
     """Print rows; return how many there were.
 
     Args:
         rows: of the same keys.
-        columns: what a table shows of them; JSON and CSV have all.
+        fields: these keys: CSV has them also without a row.
+        columns: what a table shows of them.
         output: how.
-        fields: the keys of the rows, for CSV without any; by default those of the columns.
     """
     if output is Format.json:
         return _print_json(rows)
     if output is Format.csv:
-        return _print_csv(rows, fields or [column.key for column in columns])
+        return _print_csv(rows, fields)
     found = list(rows)
     if found:
         screen = console()
@@ -235,14 +234,11 @@ def _print_json(rows: Iterable[Row]) -> int:
     return count
 
 
-def _print_csv(rows: Iterable[Row], keys: Sequence[str]) -> int:
-    iterator = iter(rows)
-    first = next(iterator, None)
-    names = list(keys) if first is None else list(first)
+def _print_csv(rows: Iterable[Row], names: Sequence[str]) -> int:
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     count = 0
-    for row in () if first is None else chain([first], iterator):
+    for row in rows:
         cells = {name: formatting.csv_cell(row.get(name)) for name in names}
         if sys.stdout.isatty():
             cells = {name: formatting.printable(text) for name, text in cells.items()}

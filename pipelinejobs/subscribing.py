@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
 MAX_LAG_SECONDS = 60.0
+FIELDS = (
+    *("name", "where", "only", "origin", "status", "lag_events", "lag_jobs", "lag_seconds"),
+    *("dead", "delivered", "failed", "last_delivery", "error", "error_date", "until"),
+)
+"""What is known of a subscription."""
+LETTER_FIELDS = ("id", "subscriber", "job_uuid", "event", "date", "died", "tries", "reason")
+"""What is known of a dead letter."""
 SETTINGS, KEPT = "settings", "database"
 
 
@@ -259,12 +266,12 @@ def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) ->
     Raises:
         CommandError: there is no subscription of this name, nor a dead letter of a former one.
     """
-    names = ("subscriber", "job_uuid", "event", "date", "died", "tries", "reason")
     subscriptions = Subscriptions(backend.jobs.db)
     found = subscriptions.dead_letters(name, limit=limit)
     if name is not None and not found and name not in {*subscriptions.kept(), *_places(backend)}:
         raise _unknown(name)
-    return [{"id": each["_id"], **{key: each.get(key) for key in names}} for each in found]
+    rows = ({"id": each["_id"], **each} for each in found)
+    return [{name: row.get(name) for name in LETTER_FIELDS} for row in rows]
 
 
 def _subscriber(backend: Backend, name: str) -> Any:

@@ -30,6 +30,7 @@ def doctor(context: typer.Context, output_format: output.Output = Format.table) 
     from pipelinejobs import checks  # noqa: PLC0415 - what it looks at takes 90 ms to load
 
     findings = list(checks.examine(backend_of(context)))
-    output.listing([found._asdict() for found in findings], _COLUMNS, output_format)
+    rows = [found._asdict() for found in findings]
+    output.listing(rows, checks.Finding._fields, _COLUMNS, output_format)
     if any(found.status == checks.BAD for found in findings):
         raise typer.Exit(FAILED)

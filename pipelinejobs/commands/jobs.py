@@ -67,6 +67,7 @@ FIELDS = (
     "hidden",
 )
 """What a listing knows of a job."""
+_ENTRY = ("position", "date", "name", "data", "uuid", "state", "revision", "sender", "execution")
 SEARCH_SECONDS = 10.0
 _POSITION, _EVENT, _STATE = 7, 10, 11
 
@@ -148,7 +149,8 @@ def list_jobs(
     )
     if columns:
         rows = [{column.key: row[column.key] for column in shown} for row in rows]
-    output.listing(rows, shown, output_format, () if columns else FIELDS)
+    fields = [column.key for column in shown] if columns else FIELDS
+    output.listing(rows, fields, shown, output_format)
     if not rows:
         output.note(
             "no job matches these filters" if following is None else "none was found so far"
@@ -181,7 +183,7 @@ def list_stuck(
         for job in found
     ]
     fields = (*FIELDS, "quiet_seconds", "usual_seconds")
-    output.listing(rows, _STUCK, output_format, fields)
+    output.listing(rows, fields, _STUCK, output_format)
     if not rows:
         output.note("no job is quiet for unusually long")
 
@@ -333,7 +335,7 @@ def _print_entries(entries: Iterator[dict[str, Any]], output_format: Format) -> 
         for entry in entries:
             _print_line(entry, output_format)
     else:
-        output.listing(entries, (), output_format)
+        output.listing(entries, _ENTRY, (), output_format)
 
 
 def _print_line(entry: dict[str, Any], output_format: Format) -> None:

@@ -20,6 +20,8 @@ _COLUMNS = (
     Column("reason"),
 )
 
+_FIELDS = ("uuid", "subscriber", "waiting", "since", "tries", "due", "reason")
+
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
@@ -35,7 +37,7 @@ def list_waiting(
 ) -> None:
     """List the jobs of which a subscriber has yet to be told events, and when that is tried again."""
     page = subscribing.waiting(backend_of(context), cursor, limit)
-    output.listing(page.rows, _COLUMNS, output_format)
+    output.listing(page.rows, _FIELDS, _COLUMNS, output_format)
     if not page.rows:
         output.note("nobody is behind")
     output.more(page.cursor)

@@ -27,6 +27,8 @@ _COLUMNS = (
     Column("created", whole=True, brief=formatting.ago),
 )
 
+_FIELDS = ("uuid", "id", "name", "type", "description", "owner", "created")
+
 
 def register(group: typer.Typer) -> None:
     """Add the commands."""
@@ -46,7 +48,7 @@ def list_pipelines(
 ) -> None:
     """List pipelines, the newest first."""
     page = backend_of(context).search.pipelines(text, cursor=cursor, limit=limit)
-    output.listing([_row(row) for row in page.rows], _COLUMNS, output_format)
+    output.listing([_row(row) for row in page.rows], _FIELDS, _COLUMNS, output_format)
     if not page.rows:
         output.note("no pipeline matches these filters")
     output.more(page.cursor)

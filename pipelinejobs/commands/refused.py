@@ -27,6 +27,8 @@ _COLUMNS = (
     Column("id", whole=True, brief=formatting.short),
 )
 _WITH_SETTLED = (*_COLUMNS[:-1], Column("applied", whole=True, brief=formatting.ago), _COLUMNS[-1])
+_FIELDS = ("id", "uuid", "date", "event", "data", "state", "reason", "execution_id", "applied")
+_OUTCOME = (*several.FIELDS, "id")
 JobOption = Annotated[str | None, typer.Option("--job", help="Of this job.")]
 EventOption = Annotated[str | None, typer.Option("--event", help="Of this name.")]
 
@@ -67,7 +69,8 @@ def list_refused(
         cursor=cursor,
         limit=limit,
     )
-    output.listing(page.rows, _WITH_SETTLED if settled else _COLUMNS, output_format)
+    columns = _WITH_SETTLED if settled else _COLUMNS
+    output.listing(page.rows, _FIELDS, columns, output_format)
     if not page.rows:
         output.note("no event waits for a retry")
     output.more(page.cursor)
@@ -104,7 +107,7 @@ def retry(
     if not chosen:
         output.note("no event waits for a retry")
     several.for_each(
-        chosen, lambda rejected_id: _outcome(backend, rejected_id, named), output_format
+        chosen, lambda rejected_id: _outcome(backend, rejected_id, named), output_format, _OUTCOME
     )
 
 

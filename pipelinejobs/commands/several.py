@@ -25,9 +25,16 @@ _COLUMNS = (
     Column("outcome", whole=True),
     Column("detail"),
 )
+FIELDS = ("uuid", "event", "outcome", "detail")
+"""What is said of each."""
 
 
-def for_each(names: Sequence[str], act: Callable[[str], Row], output_format: Format) -> None:
+def for_each(
+    names: Sequence[str],
+    act: Callable[[str], Row],
+    output_format: Format,
+    fields: Sequence[str] = FIELDS,
+) -> None:
     """Do something with each of several, and list what became of each, also if it ends early.
 
     Args:
@@ -35,6 +42,7 @@ def for_each(names: Sequence[str], act: Callable[[str], Row], output_format: For
         act: returns its `uuid` and `event`, its `outcome`, `refused` where it has not succeeded, and
             its `detail`.
         output_format: of the list.
+        fields: all that it returns.
 
     Raises:
         typer.Exit: one was refused; the exit code is 1.
@@ -47,6 +55,6 @@ def for_each(names: Sequence[str], act: Callable[[str], Row], output_format: For
                 rows.append(act(name))
                 bar.advance(task)
     finally:
-        output.listing(rows, _COLUMNS, output_format)
+        output.listing(rows, fields, _COLUMNS, output_format)
     if any(row["outcome"] == REFUSED for row in rows):
         raise typer.Exit(FAILED)

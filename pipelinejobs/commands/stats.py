@@ -50,6 +50,8 @@ _COLUMNS = {
         Column("p95_seconds", "P95", whole=True),
     ),
 }
+_FIELDS = {kind: [column.key for column in columns] for kind, columns in _COLUMNS.items()}
+_FIELDS[By.pipeline].insert(1, "pipeline_uuid")
 group = typer.Typer(
     name="stats",
     invoke_without_command=True,
@@ -97,7 +99,7 @@ def stats(
         rows = figures.state_rows(cells, sum(there, Counter()))
     if output_format is Format.table:
         rows = [_for_people(row) for row in rows]
-    output.listing(rows, _COLUMNS[by], output_format)
+    output.listing(rows, _FIELDS[by], _COLUMNS[by], output_format)
     whole = f"from {period.since:%Y-%m-%d %H:%M} to {period.until:%Y-%m-%d %H:%M} UTC, in whole {period.span}s"
     if not rows:
         output.note(f"nothing has happened {whole}")

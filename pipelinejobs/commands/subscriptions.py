@@ -48,7 +48,7 @@ def register(group: typer.Typer) -> None:
 def list_subscriptions(context: typer.Context, output_format: output.Output = Format.table) -> None:
     """List who is told what happens, and how far each is behind."""
     rows = [each.row() for each in subscribing.overview(backend_of(context))]
-    output.listing(rows, _COLUMNS, output_format)
+    output.listing(rows, subscribing.FIELDS, _COLUMNS, output_format)
     if not rows:
         output.note("nobody subscribes")
 
@@ -102,7 +102,7 @@ def test(context: typer.Context, name: _Name) -> None:
 def dead(context: typer.Context, name: _Name, output_format: output.Output = Format.table) -> None:
     """List dead letters: events that could not be delivered, and are no longer tried."""
     rows = subscribing.dead_letters(backend_of(context), name)
-    output.listing(rows, _DEAD_COLUMNS, output_format)
+    output.listing(rows, subscribing.LETTER_FIELDS, _DEAD_COLUMNS, output_format)
     if not rows:
         output.note("there are no dead letters")
 

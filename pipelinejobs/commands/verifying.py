@@ -48,7 +48,7 @@ def verify(
             problems += [{"uuid": found.uuid, "problem": text} for text in found.problems]
             checked, events = checked + 1, events + found.events
             bar.advance(task)
-    output.listing(problems, _COLUMNS, output_format)
+    output.listing(problems, ("uuid", "problem"), _COLUMNS, output_format)
     wrong = len({row["uuid"] for row in problems})
     summary = f"jobs: {checked:,}, events: {events:,}, jobs with problems: {wrong:,}"
     (output.result if output_format is Format.table else output.note)(summary)
