@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from abaco import streams
 from abaco.loading import INTERRUPTED, ended_quietly, uncollected
 
 if __name__ == "__main__":
     with ended_quietly(), uncollected():
         from abaco.command_line import main
+    streams.prepare()
     try:
         code = main()
     except KeyboardInterrupt:

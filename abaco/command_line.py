@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from abaco import clientcache, clock, roles
+from abaco import clientcache, clock, roles, streams
 from abaco import settings as configuration
 from abaco.exceptions import AbacoError, SettingsError
 from abaco.loading import INTERRUPTED, uncollected
@@ -39,6 +39,7 @@ examples:
 """
 
 
+@streams.guarded()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = _parser().parse_args(arguments)
@@ -61,9 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return code
 
 
@@ -138,7 +136,8 @@ def _create_token(settings: Settings, options: argparse.Namespace) -> int:
         # a token that nobody gets is not made
         if options.cache is not None:
             clientcache.write(options.cache, grant, tenant=tenant, user=options.user, server=server)
-    print(grant.access if options.cache is None else f"token {grant.id} is in {options.cache}")
+        shown = grant.access if options.cache is None else f"token {grant.id} is in {options.cache}"
+        print(shown, flush=True)
     return 0
 
 

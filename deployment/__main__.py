@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 
+from abaco import streams
 from deployment import commands, engine
 from deployment.clients import CHOICES
 from deployment.exceptions import DeploymentError
@@ -13,6 +14,7 @@ from deployment.exceptions import DeploymentError
 LEVELS = ("READ", "EXECUTE", "UPDATE")
 
 
+@streams.guarded()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = _parser().parse_args(arguments)
@@ -60,4 +62,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    streams.prepare()
     sys.exit(main())

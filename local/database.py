@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
+from abaco import streams
 from local import processes, tables, users
 from local.exceptions import LocalDatabaseError
 
@@ -407,6 +408,7 @@ def _check_unused(folder: Path) -> None:
             raise LocalDatabaseError(message) from None
 
 
+@streams.guarded()
 def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -439,6 +441,8 @@ def main() -> int:
         print(f"ERROR {error}", file=sys.stderr)
         return 1
     except OSError as error:
+        if streams.complaint(error):
+            raise
         print(f"ERROR {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -451,4 +455,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    streams.prepare()
     sys.exit(main())

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from abaco import streams
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from local.database import DEFAULT_FOLDER, LocalDatabase
@@ -276,6 +277,7 @@ def run(console: Console, folder: Path) -> bool:
     return failures == 0
 
 
+@streams.guarded()
 def main() -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -298,4 +300,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    streams.prepare()
     sys.exit(main())

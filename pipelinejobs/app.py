@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from abaco import streams
 from abaco.loading import INTERRUPTED
 from local.database import DEFAULT_FOLDER
-from pipelinejobs import output, streams
+from pipelinejobs import output
 from pipelinejobs.backend import Backend
 from pipelinejobs.commands import (
     dispatching,
@@ -144,7 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     backend = Backend()
     try:
-        _command()(given, prog_name=NAME, obj=backend)
+        try:
+            _command()(given, prog_name=NAME, obj=backend)
+        finally:
+            _flush()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except KeyboardInterrupt:
@@ -157,7 +161,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     finally:
         backend.close()
-        _flush()
     return DONE
 
 
@@ -180,6 +183,6 @@ def run() -> NoReturn:
 def _flush() -> None:
     """Write what is left; if who reads it has gone, nobody needs to know."""
     try:
-        sys.stdout.flush()
+        streams.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

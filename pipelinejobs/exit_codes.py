@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from abaco import streams
 from datacatalog import mongo
 from datacatalog.documents import DocumentError
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
@@ -29,8 +30,6 @@ _CODES: dict[type[Exception], int] = {
     CatalogUpdateFailure: FAILED,
 }
 """In this order: the first that fits counts."""
-_ESCAPED, _LAST_BYTE = 0xDC00, 0xFF
-"""As what Python reads a byte of an argument that is not UTF-8."""
 
 
 def explain(error: Exception, backend: Backend) -> tuple[int, str]:
@@ -47,11 +46,8 @@ def explain(error: Exception, backend: Backend) -> tuple[int, str]:
         return FAILED, f"{error.filename}: {error.strerror}: run it as a user who may use this"
     if isinstance(error, OSError) and error.filename:
         return FAILED, f"{error.filename}: {error.strerror}"
-    if isinstance(error, UnicodeEncodeError):
-        byte = ord(error.object[error.start]) - _ESCAPED
-        if 0 < byte <= _LAST_BYTE:
-            what = f"an argument has the byte {byte:#x}, which is not UTF-8: write it in UTF-8"
-            return WRONG_USE, what
+    if complaint := streams.complaint(error):
+        return complaint
     reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     remedy = "`pipelinejobs --debug`, and the command behind it, shows where"
     return FAILED, f"unexpected {type(error).__name__}{reason}: {remedy}"

@@ -158,6 +158,30 @@ def test_a_token_that_is_revoked_is_refused(gateway: RunningGateway, command: Co
 # The file for clients
 
 
+@pytest.mark.parametrize("arguments", [("token", "list"), ("token", "create", "--user", "eve")])
+def test_a_full_disk_behind_standard_output_is_said_and_makes_no_token(
+    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    make(command, "--user", "ada")
+    before = listed(command)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        done = command(*arguments)
+    monkeypatch.undo()
+    assert failure(done) == "standard output cannot be written: No space left on device"
+    assert listed(command) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("token", "create", "--user", "eve", "--label"), ("token", "revoke")]
+)
+def test_an_argument_that_is_not_utf_8_is_said_to_be_so(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    problem = "an argument has the byte 0xe9, which is not UTF-8: write it in UTF-8"
+    assert command(*arguments, os.fsdecode(b"x\xe9")) == (2, "", f"ERROR {problem}\n")
+
+
 def test_the_file_for_clients_has_what_they_look_for(
     gateway: RunningGateway, command: Command, tmp_path: Path
 ) -> None:

@@ -437,6 +437,16 @@ def test_a_first_start_that_is_ended_leaves_no_server_and_no_traceback(
     assert within("start", "--folder", folder).returncode == 0
 
 
+def test_a_full_disk_behind_standard_output_is_said(
+    folder: Path, within: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        done = within("status", "--folder", folder)
+    problem = "standard output cannot be written: No space left on device"
+    assert (done.returncode, done.stderr) == (1, f"ERROR {problem}\n")
+
+
 def test_help_has_an_example() -> None:
     shown = command("--help")
     assert shown.returncode == 0

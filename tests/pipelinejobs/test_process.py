@@ -178,6 +178,20 @@ def test_an_argument_that_is_not_utf_8_is_said_to_be_so(cli: Run, command: str) 
     assert done == (2, "", f"ERROR {problem}\n")
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_full_disk_behind_standard_output_is_said(
+    form: str, cli: Run, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        done = cli("jobs", "ls", "-o", form)
+        monkeypatch.undo()
+        # the interpreter is not to try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+    problem = "standard output cannot be written: No space left on device"
+    assert done == (1, "", f"ERROR {problem}\n")
+
+
 def test_output_is_utf_8_in_every_locale(
     jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
 ) -> None:
