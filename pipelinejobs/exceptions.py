@@ -2,6 +2,7 @@
 
 Exception
 └── CommandError        1
+    ├── Missing         1
     ├── UsageError      2
     └── Unreachable     3
 """
@@ -15,6 +16,10 @@ class CommandError(Exception):
     """It was not done; the text says why, and what to do."""
 
     exit_code = FAILED
+
+
+class Missing(CommandError):
+    """The gateway has nothing of this name."""
 
 
 class UsageError(CommandError):

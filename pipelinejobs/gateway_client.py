@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from pipelinejobs.exceptions import CommandError, Unreachable, UsageError
+from pipelinejobs.exceptions import CommandError, Missing, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 TIMEOUT = 30.0
 MAX_EXECUTION = 330.0
 _MANAGER = "_REACTOR_PIPELINES_JOB_MANAGER_ID"
+_NOT_OF_NONCE = (Unreachable, UsageError)
+"""Errors that a message with a nonce has whatever the nonce is for."""
 _OK, _UNAUTHORIZED, _NOT_FOUND, _SERVER_ERROR = 200, 401, 404, 500
 
 
@@ -95,7 +97,7 @@ class GatewayClient:
             reply = self._request("POST", f"/{self._path}/messages", **options)
         except CommandError as error:
             # a nonce is for an id or for an alias, and it may be the other one
-            actor_id = self._id() if nonce and type(error) is CommandError else None
+            actor_id = self._id() if nonce and not isinstance(error, _NOT_OF_NONCE) else None
             if actor_id is None:
                 raise
             reply = self._request("POST", f"/{actor_id}/messages", **options)
@@ -223,6 +225,8 @@ class GatewayClient:
                 f" It was used up or deleted, or is for another id or alias than {_MANAGER} names."
             )
         message = f"the gateway at {self.server} refused: {text:.500}"
+        if status == _NOT_FOUND:
+            return Missing(message)
         return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
 
 

@@ -9,13 +9,14 @@ import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route, Router
 
 from abaco.store.permissions import EXECUTE, READ, UPDATE
 from datacatalog import mongo
@@ -24,7 +25,7 @@ from datacatalog.linkedstores.changes import Changes
 from datacatalog.linkedstores.pipelinejob import UnknownJob
 from manager.exceptions import Refusal
 from pipelinejobs.backend import ALIAS
-from pipelinejobs.exceptions import CommandError, Unreachable
+from pipelinejobs.exceptions import CommandError, Missing, Unreachable
 from pipelinejobs.gateway_client import GatewayClient, http_client
 from pipelinejobs.page import (
     actors,
@@ -42,7 +43,7 @@ from pipelinejobs.page import (
     session,
     subscriptions,
 )
-from pipelinejobs.page.context import SEE_OTHER, Context, Problem
+from pipelinejobs.page.context import SEE_OTHER, Context, Problem, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -151,7 +152,9 @@ def make_page(platform: Platform, backend: Backend) -> Callable[[ASGIApp], ASGIA
         by_path: dict[str, dict[str, Address]] = defaultdict(dict)
         for address in ADDRESSES:
             by_path[address.path][address.method] = address
-        routes = [Route(path, _Signed(parts, methods)) for path, methods in by_path.items()]
+        routes: list[Route] = [
+            _Named(path, _Signed(parts, methods)) for path, methods in by_path.items()
+        ]
         routes += [
             Route("/sign-in", _Open(parts, _sign_in)),
             Route("/sign-in/codes", _Open(parts, _make_code), methods=["POST"]),
@@ -161,6 +164,21 @@ def make_page(platform: Platform, backend: Backend) -> Callable[[ASGIApp], ASGIA
         return Router(routes, redirect_slashes=False, default=_Missing(otherwise))
 
     return page
+
+
+class _Named(Route):
+    """A path with names in it, which may have a slash, written `%2F`."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell whether a request is for it."""
+        raw = scope.get("raw_path", b"").decode("latin-1")
+        if "%2f" not in raw.lower():
+            return super().matches(scope)
+        match, more = super().matches({**scope, "path": raw})
+        if match is not Match.NONE:
+            names = more["path_params"].items()
+            more["path_params"] = {name: unquote(value) for name, value in names}
+        return match, more
 
 
 class _Parts:
@@ -386,8 +404,8 @@ def _wanted(request: Request) -> str:
     if request.url.path == "/sign-in":
         next_path = request.query_params.get("next", "/")
         return next_path if next_path[:1] == "/" and next_path[1:2] not in ("/", "\\") else "/"
-    url = request.url.remove_query_params("code")
-    return url.path + (f"?{url.query}" if url.query else "")
+    query = request.url.remove_query_params("code").query
+    return path_of(request) + (f"?{query}" if query else "")
 
 
 async def _sign_out(parts: _Parts, request: Request) -> ASGIApp:
@@ -426,4 +444,4 @@ def _status(error: Exception) -> int:
         return error.status
     if isinstance(error, Unreachable):
         return 503
-    return 404 if isinstance(error, UnknownJob) else 400
+    return 404 if isinstance(error, UnknownJob | Missing) else 400

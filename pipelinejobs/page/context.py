@@ -46,6 +46,12 @@ class Problem(Exception):
         self.status = status
 
 
+def path_of(request: Request) -> str:
+    """Return the path of a request as it came: a slash within a name is `%2F` in it."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("latin-1")
+
+
 def is_of_token(refusal: str) -> bool:
     """Tell whether something was refused because of the token, which may be typed again."""
     return "token" in refusal
@@ -147,7 +153,7 @@ class Context:
         for name, value in changed.items():
             values = [value] if isinstance(value, str) else value or ()
             kept += [(name, each) for each in values]
-        return (self.at or self.request.url.path) + (f"?{urlencode(kept)}" if kept else "")
+        return (self.at or path_of(self.request)) + (f"?{urlencode(kept)}" if kept else "")
 
     def json(self, value: Any) -> Response:
         """Return data as indented JSON."""

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from pipelinejobs.exceptions import CommandError, Unreachable
+from pipelinejobs.exceptions import CommandError, Missing, Unreachable
 from pipelinejobs.gateway_client import GatewayClient
 from tests.loopback import TOKEN
 from tests.tenant import Answer, Tenant
@@ -73,7 +73,7 @@ def test_what_is_no_success_is_told(
         (400, CommandError, "refused: as planned"),
         (
             404,
-            CommandError,
+            Missing,
             r"as planned\. Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID",
         ),
         (302, CommandError, "refused: as planned"),

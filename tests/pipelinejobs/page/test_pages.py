@@ -95,6 +95,24 @@ def test_an_address_may_have_the_beginning_of_a_uuid_a_title_or_a_session(
         assert operator.get(f"/jobs/{name}").status_code == 404
 
 
+def test_a_name_in_an_address_may_have_a_slash(
+    operator: Person, make_job: Callable[..., Job], up: RunningGateway
+) -> None:
+    job = make_job(data={"name": "plate 3/well B", "n": 1}, session="50%2F")
+    for name in ("plate 3%2Fwell B", "plate%203%2fwell%20B", "50%252F"):
+        reply = operator.get(f"/jobs/{name}")
+        assert (reply.status_code, reply.headers.get("location")) == (303, f"/jobs/{job.uuid}")
+    for path in ("jobs", "pipelines", "refused", "platform", "platform/x/executions"):
+        missing = operator.get(f"/{path}/no%2Fsuch")
+        kind = missing.headers["content-type"]
+        assert (missing.status_code, kind) == (404, "text/html; charset=utf-8"), path
+    with Person(up) as stranger:
+        shown = stranger.get("/jobs/plate%203%2Fwell%20B?event=run").text
+        (form,) = re.findall(r'action="(/sign-in[^"]*)"', shown)
+        signed = stranger.post(html.unescape(form), data={"token": told(up, "token")})
+    assert signed.headers["location"] == "/jobs/plate%203%2Fwell%20B?event=run"
+
+
 def test_a_job_is_shown_with_all_that_belongs_to_it(
     operator: Person, backend: Backend, make_job: Callable[..., Job]
 ) -> None:
@@ -382,7 +400,7 @@ def test_the_platform(operator: Person, up: RunningGateway, job: Job) -> None:
         assert execution.rpartition("/")[2] in back
         assert operator.get(back).status_code == 200
     assert operator.get(f"/platform/{actor}/executions/nope").status_code == 404
-    assert operator.get("/platform/nope").status_code == 400
+    assert operator.get("/platform/nope").status_code == 404
 
 
 def test_nonces_are_made_and_ended(operator: Person, up: RunningGateway, job: Job) -> None:
