@@ -63,8 +63,7 @@ def parse(text: str) -> Schedule:
     """
     found = _FORM.fullmatch(text)
     if found is None or int(found[2]) < 1:
-        message = "The cron is not in the correct format"
-        raise InvalidSchedule(message)
+        raise _malformed(text)
     first, number, unit = found[1], int(found[2]), found[3]
     if unit not in _UNITS:
         message = f"The cron unit {unit!r} is unknown: use one of {', '.join(_UNITS)}"
@@ -75,12 +74,18 @@ def parse(text: str) -> Schedule:
         schedule = Schedule(start, number, unit)
         schedule.after(max(hour, start))
     except (ValueError, OverflowError):
-        message = "The cron is not in the correct format"
-        raise InvalidSchedule(message) from None
+        raise _malformed(text) from None
     if start < hour:
         message = f"The starting datetime is old. The current UTC time is {hour:%Y-%m-%d %H}"
         raise InvalidSchedule(message)
     return schedule
+
+
+def _malformed(text: str) -> InvalidSchedule:
+    return InvalidSchedule(
+        f"The cron is not in the correct format: it is {text!r:.60}. Give an hour in UTC and an interval, "
+        "such as 2030-01-31 08 + 2 weeks or now + 1 hour, for a second time before the year 10000"
+    )
 
 
 def following(text: str, planned: datetime.datetime) -> datetime.datetime:

@@ -452,10 +452,14 @@ def _integer(text: str) -> int | str:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds that an argument says; raise `ValueError` for what no clock can wait."""
-    found = float(text)
+    """Return the seconds that an argument says; raise `ArgumentTypeError` for what no clock can wait."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
     if not 0 <= found < math.inf:
-        raise ValueError
+        message = f"{text} is not a number of seconds: give 0 or more"
+        raise argparse.ArgumentTypeError(message)
     return found
 
 

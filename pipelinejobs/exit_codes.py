@@ -9,10 +9,12 @@ from datacatalog import mongo
 from datacatalog.documents import DocumentError
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.paging import InvalidCursor
+from datacatalog.linkedstores.pipelinejob import UnknownJob
 from datacatalog.managers.pipelinejobs import ManagedPipelineJobError
 from datacatalog.tokens import InvalidToken
 from local.exceptions import LocalDatabaseError
 from manager.exceptions import InvalidSettings, Refusal, Unavailable
+from pipelinejobs.backend import UNKNOWN_REMEDY
 from pipelinejobs.exceptions import FAILED, UNREACHABLE, WRONG_USE, CommandError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def explain(error: Exception, backend: Backend) -> tuple[int, str]:
         return error.exit_code, text
     if isinstance(error, mongo.DatabaseError):
         return UNREACHABLE, mongo.explain(error, backend.mongodb)
+    if isinstance(error, UnknownJob):
+        return FAILED, f"{text}: {UNKNOWN_REMEDY}"
     for kinds, code in _CODES.items():
         if isinstance(error, kinds):
             return code, text

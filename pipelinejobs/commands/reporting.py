@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -38,6 +39,13 @@ def run() -> NoReturn:
     os._exit(0)
 
 
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def report(
     command: Annotated[
         list[str], typer.Argument(metavar="-- COMMAND", help="The program and its arguments.")
@@ -52,7 +60,7 @@ def report(
     patience: Annotated[
         float,
         typer.Option(
-            parser=seconds,
+            parser=_seconds,
             metavar="FLOAT",
             help="Seconds to try, once the command has ended.",
         ),

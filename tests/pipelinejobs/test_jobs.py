@@ -204,7 +204,8 @@ def test_unknown_options_and_bounds_are_usage_errors(cli: Run) -> None:
 @pytest.mark.parametrize("command", ["show", "history", "graph"])
 def test_an_unknown_job_is_exit_code_1(cli: Run, command: str) -> None:
     done = cli("jobs", command, UNKNOWN)
-    assert done == (1, "", f"ERROR No job exists with UUID {UNKNOWN}\n")
+    remedy = "`pipelinejobs jobs ls` lists those that exist, and it may have been removed"
+    assert done == (1, "", f"ERROR No job exists with UUID {UNKNOWN}: {remedy}\n")
 
 
 def test_a_job_is_shown_with_what_comes_next(

@@ -16,11 +16,13 @@ import psutil
 import pytest
 
 from datacatalog.mongo import Document
+from pipelinejobs import client
+from pipelinejobs import report as wrapper
 from pipelinejobs.client import VARIABLE
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import ROOT
 from tests.pipelinejobs.relay import Relay
-from tests.pipelinejobs.running import COMMAND, environment
+from tests.pipelinejobs.running import COMMAND, Run, environment
 from tests.pipelinejobs.test_process import read_until
 from tests.site import Site
 
@@ -122,6 +124,19 @@ def test_what_it_reads_and_writes_is_not_touched(variables: dict[str, str], tmp_
     assert done.returncode == 1
     assert done.stdout == every_byte
     assert done.stderr == b"\0" * 1_000_000
+
+
+@pytest.mark.parametrize("patience", ["-1", "inf", "soon"])
+def test_a_patience_that_is_none_is_said(
+    patience: str, bare: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = f"{patience} is not a number of seconds: give 0 or"
+    done = bare("report", "--patience", patience, "--", "true")
+    assert (done.code, said in done.err) == (2, True)
+    for alone in (wrapper.main, client.main):
+        with pytest.raises(SystemExit, match="2"):
+            alone(["--patience", patience, "run"])
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
