@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config",
-        type=Path,
+        type=_file,
         help=f"the configuration file, by default {configuration.FILE_NAME}",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="in place of the configured one; 0 for a free one")
     # named here as well, it must not undo what stands before the command
     serve.add_argument(
-        "--config", type=Path, default=argparse.SUPPRESS, help="the same as before the command"
+        "--config", type=_file, default=argparse.SUPPRESS, help="the same as before the command"
     )
     serve.set_defaults(run=_serve)
     worker = commands.add_parser("worker", help="run messages on this machine until Ctrl-C")
@@ -229,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         "migrate", help="make or change the tables of the database as this version needs them"
     ).set_defaults(run=_migrate)
     copy = commands.add_parser("copy", help="copy the database of a gateway that was stopped")
-    copy.add_argument("former", type=Path, help="the configuration file of that gateway")
+    copy.add_argument("former", type=_file, help="the configuration file of that gateway")
     copy.set_defaults(run=_copy)
     token = commands.add_parser("token", help="make, list and revoke access tokens")
     verbs = token.add_subparsers(required=True, metavar="verb")
@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     create.add_argument("--days", type=_days, default=30.0, help="until it expires; 30 by default")
     create.add_argument("--label", default="", help="what it is for")
-    create.add_argument("--cache", type=Path, help="write a file for the clients of Abaco instead")
+    create.add_argument("--cache", type=_file, help="write a file for the clients of Abaco instead")
     create.add_argument("--server", help="the base URL that is written into that file")
     create.set_defaults(run=_create_token)
     verbs.add_parser("list", help="list tokens, without what is secret").set_defaults(
@@ -259,6 +259,13 @@ def _parser() -> argparse.ArgumentParser:
 
 _MAX_DAYS = 3650
 _MAX_USER_LENGTH = 255
+
+
+def _file(text: str) -> Path:
+    if not text:
+        message = "it names no file: give the name of one"
+        raise argparse.ArgumentTypeError(message)
+    return Path(text)
 
 
 def _user(text: str) -> str:

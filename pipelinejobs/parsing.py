@@ -23,6 +23,7 @@ _DATE = re.compile(r"[0-9]{4}-")
 _JOB = "107"
 _MAX_DIGITS = 9
 _FIRST_YEAR = 1970
+_FORMS = ": give an object, @FILE, or - for standard input"
 
 
 def moment(age: str | None) -> datetime.datetime | None:
@@ -117,17 +118,24 @@ def number(text: str | None) -> int | None:
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:
-    """Return the JSON object that an argument holds: itself, `@FILE`, or `-` for standard input.
+    """Return the JSON object that an argument holds: itself, `@FILE`, or `-` or `@-` for standard input.
 
     Raises:
         UsageError: it is none.
     """
     content = text
-    if text == "-":
+    if text in ("-", "@-"):
         content = sys.stdin.read()
+    elif text == "@":
+        problem = f"{name} is '@' without the name of a file{_FORMS}"
+        raise UsageError(problem)
     elif text.startswith("@"):
-        content = read(Path(text[1:]))
-    return parsed_object(content, name, ": give an object, @FILE, or - for standard input")
+        try:
+            content = read(Path(text[1:]))
+        except UsageError as error:
+            problem = f"{name}: {error}"
+            raise UsageError(problem) from error
+    return parsed_object(content, name, _FORMS)
 
 
 def parsed_object(content: str, name: str, remedy: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,6 +105,18 @@ def _finite(seconds: float) -> float:
         message = f"{seconds} is not a number of seconds"
         raise typer.BadParameter(message)
     return seconds
+
+
+def file_named(file: Path | None) -> Path | None:
+    """Return a file that an argument names.
+
+    Raises:
+        BadParameter: it is empty, which is read as the folder that one works in.
+    """
+    if file == Path():
+        message = "it names no file: give the name of one"
+        raise typer.BadParameter(message)
+    return file
 
 
 Interval = Annotated[

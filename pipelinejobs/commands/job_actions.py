@@ -37,7 +37,7 @@ Token = Annotated[
 Nonce = Annotated[str | None, typer.Option(help="Post with this nonce, not the access token.")]
 Direct = Annotated[bool, typer.Option("--direct", help="Straight to the database.")]
 Data = Annotated[
-    str, typer.Option(metavar="JSON", help="An object, @FILE, or - for standard input.")
+    str, typer.Option(metavar="JSON", help="An object, @FILE, or - or @- for standard input.")
 ]
 
 

@@ -366,7 +366,9 @@ def draw(
         str | None, typer.Argument(metavar="[JOB]", help="The job; none: no path.")
     ] = None,
     form: Annotated[Drawing, typer.Option("--format", help="As what.")] = Drawing.text,
-    to: Annotated[Path | None, typer.Option(help="A file to write to.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(callback=common.file_named, help="A file to write to; or -.")
+    ] = None,
 ) -> None:
     """Draw the state machine, and in it the path of a job."""
     backend = backend_of(context)
@@ -379,7 +381,7 @@ def draw(
         text = state_diagram.svg(path)
     else:
         text = graph.mermaid(path) if form is Drawing.mermaid else graph.text(path)
-    if to is None:
+    if to is None or str(to) == "-":
         sys.stdout.write(text)
     else:
         with output.writing(to):

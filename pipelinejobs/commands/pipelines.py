@@ -69,7 +69,11 @@ def _row(pipeline: Document) -> output.Row:
 def add(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="JSON or YAML: name, id, components, processing_levels, …; or -")
+        Path,
+        typer.Argument(
+            callback=common.file_named,
+            help="JSON or YAML: name, id, components, processing_levels, …; or -",
+        ),
     ],
     update: Annotated[
         bool, typer.Option("--update", help="Change the one that is there already.")

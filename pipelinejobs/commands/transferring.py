@@ -14,6 +14,7 @@ import typer
 from datacatalog.linkedstores.statistics.tally import Tally
 from datacatalog.linkedstores.transfer import BUCKETS, Item, Transfer
 from pipelinejobs import output
+from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, CommandError, UsageError
 
@@ -26,7 +27,9 @@ FORMAT = 1
 _BATCH_ITEMS, _BATCH_BYTES = 500, 8 * 1024 * 1024
 _MAX_SHOWN = 20
 
-File = Annotated[Path, typer.Argument(help="Of newline-delimited JSON.")]
+File = Annotated[
+    Path, typer.Argument(callback=common.file_named, help="Of newline-delimited JSON.")
+]
 
 
 def register(group: typer.Typer) -> None:

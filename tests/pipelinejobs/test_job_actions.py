@@ -48,15 +48,16 @@ def test_a_job_is_created_and_found_again_with_its_token(
     assert again["token"] == made["token"]
 
 
+@pytest.mark.parametrize("given", ["-", "@-"])
 def test_data_comes_from_a_file_or_standard_input(
-    cli: Run, job: Document, jobs: PipelineJobStore, tmp_path: Path,
+    given: str, cli: Run, job: Document, jobs: PipelineJobStore, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     # as editors of some systems write it, with a byte order mark
     (tmp_path / "data.json").write_text('{"from": "file"}', encoding="utf-8-sig")
     assert cli("jobs", "send", "run", job["uuid"], "--direct", "--data", "@data.json").code == 0
     monkeypatch.setattr("sys.stdin", io.StringIO('{"from": "standard input"}'))
-    assert cli("jobs", "send", "UPDATE", job["uuid"], "--direct", "--data", "-").code == 0
+    assert cli("jobs", "send", "UPDATE", job["uuid"], "--direct", "--data", given).code == 0
     assert [entry["data"] for entry in jobs.history(job["uuid"], skip=1)] == [
         {"from": "file"},
         {"from": "standard input"},
@@ -68,7 +69,9 @@ def test_data_comes_from_a_file_or_standard_input(
     [
         ("{", "--data is not JSON (Expecting property name"),
         ("[1]", '--data must be a JSON object, such as {"tacos": 3}'),
-        ("@nowhere.json", "nowhere.json cannot be read: No such file or directory"),
+        ("@nowhere.json", "--data: nowhere.json cannot be read: No such file or directory"),
+        ("@", "--data is '@' without the name of a file: give an object, @FILE, or -"),
+        ("@.", "--data: . cannot be read: Is a directory"),
         ("[" * 100_000, "--data is not JSON"),
         ('{"a": 1, "a": 2}', "--data is not JSON (it has the key 'a' twice"),
         ('{"a": NaN}', "--data is not JSON (it has the value NaN"),

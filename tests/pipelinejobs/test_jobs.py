@@ -201,6 +201,18 @@ def test_unknown_options_and_bounds_are_usage_errors(cli: Run) -> None:
         assert cli(*arguments).code == 2
 
 
+@pytest.mark.parametrize("command", ["jobs graph --to", "pipelines add", "export", "import"])
+def test_an_empty_name_of_a_file_is_a_usage_error(cli: Run, command: str) -> None:
+    done = cli(*command.split(), "")
+    assert (done.code, done.out) == (2, "")
+    assert "it names no file: give the name of one" in done.err
+
+
+def test_a_drawing_goes_to_standard_output_by_its_usual_name(cli: Run, elsewhere: Path) -> None:
+    assert cli("jobs", "graph", "--to", "-") == cli("jobs", "graph")
+    assert not (elsewhere / "-").exists()
+
+
 @pytest.mark.parametrize("command", ["show", "history", "graph"])
 def test_an_unknown_job_is_exit_code_1(cli: Run, command: str) -> None:
     done = cli("jobs", command, UNKNOWN)
