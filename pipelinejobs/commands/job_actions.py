@@ -64,6 +64,9 @@ def create(
     archive_path: Annotated[
         str | None, typer.Option(help="Where outputs go; by default made of pipeline and data.")
     ] = None,
+    archive_system: Annotated[
+        str | None, typer.Option(help="The storage system of that path; by default the catalog's.")
+    ] = None,
     session: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
     nonce: Nonce = None,
     direct: Direct = False,
@@ -80,6 +83,7 @@ def create(
         pipeline_uuid=backend.pipeline_uuid(pipeline),
         data=parsing.json_object(data, "--data"),
         archive_path=archive_path,
+        archive_system=archive_system,
         session=session,
         catalog=backend.catalog,
     )
@@ -88,6 +92,7 @@ def create(
         "archive_path": job.archive_path,
         "data": job.data,
         "session": job.session,
+        **({"archive_system": archive_system} if archive_system else {}),
     }
     exists = _exists(job)
     if direct:

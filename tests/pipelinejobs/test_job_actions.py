@@ -48,6 +48,17 @@ def test_a_job_is_created_and_found_again_with_its_token(
     assert again["token"] == made["token"]
 
 
+def test_the_archive_path_of_a_job_is_on_the_system_that_is_named(
+    cli: Run, pipeline: Document, jobs: PipelineJobStore
+) -> None:
+    arguments = ["jobs", "create", "--pipeline", pipeline["uuid"], "--direct", "-o", "json"]
+    refused = cli(*arguments, "--archive-path", "agave://data-tacos/a")
+    assert (refused.code, "its system as 'archive_system'" in refused.err) == (1, True)
+    made = cli(*arguments, "--archive-path", "/a", "--archive-system", "data-tacos")
+    stored = jobs.load(made.rows["uuid"])
+    assert (stored["archive_system"], stored["archive_path"]) == ("data-tacos", "/a")
+
+
 @pytest.mark.parametrize("given", ["-", "@-"])
 def test_data_comes_from_a_file_or_standard_input(
     given: str, cli: Run, job: Document, jobs: PipelineJobStore, tmp_path: Path,
