@@ -5,6 +5,9 @@ from __future__ import annotations
 import posixpath
 
 UNKNOWN = "UNKNOWN"
+LEVELS = ("0", "1", "2", "3", "User", "Reference", "Unknown")
+"""How far data was processed, from raw data on."""
+UNKNOWN_LEVEL = LEVELS[-1]
 # Label: the extensions of such files, where they are not the label itself
 _EXTENSIONS = {
     "AB1": "ab1",

@@ -13,7 +13,6 @@ from datacatalog import filetypes
 from datacatalog.identifiers import agave, typeduuid
 from datacatalog.linkedstores import lookup
 from datacatalog.linkedstores.basestore import DocumentStore
-from datacatalog.linkedstores.file import LEVELS, UNKNOWN_LEVEL
 from datacatalog.linkedstores.pipeline import COMPONENTS
 from datacatalog.linkedstores.pipelinejob import fsm
 from datacatalog.linkedstores.pipelinejob.store import REQUIRED
@@ -85,7 +84,7 @@ def _names() -> dict[str, Schema]:
         "pipelinejob_eventname": ("The name of an event", fsm.EVENTS),
         "pipelinejob_statename": ("The name of a state", fsm.STATES),
         "pipelinejob_state": ("The state of a job", fsm.STATES),
-        "processing_level": ("How far data was processed", (*LEVELS, UNKNOWN_LEVEL)),
+        "processing_level": ("How far data was processed", filetypes.LEVELS),
         "filetype_label": ("What kind of file it is", (*filetypes.LABELS, filetypes.UNKNOWN)),
         "collection_level": ("What the data of a job are collected by", _COLLECTIONS),
     }

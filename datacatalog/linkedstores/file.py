@@ -11,9 +11,6 @@ from datacatalog.linkedstores.basestore import DocumentStore
 if TYPE_CHECKING:
     from datacatalog.mongo import Document
 
-LEVELS = ("0", "1", "2", "3", "User", "Reference")
-UNKNOWN_LEVEL = "Unknown"
-
 
 class FileStore(DocumentStore):
     """The files."""
@@ -36,7 +33,7 @@ class FileStore(DocumentStore):
         place = self.uuid_of(paths.to_uri(system, fields["name"]))
         return {
             "type": filetypes.by_name(fields["name"]),
-            "level": UNKNOWN_LEVEL,
+            "level": filetypes.UNKNOWN_LEVEL,
             **fields,
             "storage_system": system,
             "file_id": f"file.tacc.{typeduuid.uuid_to_hashid(place)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from datacatalog.filetypes import LEVELS
 from datacatalog.linkedstores.basestore import CatalogUpdateFailure, DocumentStore, beginnings
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 
@@ -58,6 +59,17 @@ class PipelineStore(DocumentStore):
             return []
         found = self.coll.find({**query, VISIBLE: {"$ne": False}}, {"uuid": 1}, limit=limit)
         return [str(row["uuid"]) for row in found]
+
+    def _check_values(self, given: Mapping[str, Any], failure: type[CatalogUpdateFailure]) -> None:
+        super()._check_values(given, failure)
+        levels = given.get("processing_levels", [])
+        for level in levels if isinstance(levels, list | tuple) else [levels]:
+            if level not in LEVELS:
+                message = (
+                    f"processing_levels of a pipeline has {level!r:.60}: "
+                    f"give a list of strings, of {', '.join(LEVELS)}"
+                )
+                raise failure(message)
 
     def get_typeduuid(self, payload: Any) -> str:
         """Return the UUID of a pipeline document, or of its id and components as one text."""

@@ -53,6 +53,11 @@ def test_a_change_is_made_on_purpose_only(
         ("id: 1.10", 2, "p.yml, line 1: '1.10' would be changed: put it into quotes"),
         ("time: 48:00:00", 2, "p.yml, line 1: '48:00:00' would be changed"),
         ("- 1", 2, "p.yml: does not hold an object with keys"),
+        (
+            "name: x\nid: y\ncomponents: []\nprocessing_levels: [1]",
+            1,
+            "processing_levels of a pipeline has 1: give a list of strings, of 0, 1",
+        ),
         ("name: x", 1, "'components', 'id', 'processing_levels' missing"),
         (None, 2, "p.yml cannot be read: No such file or directory"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from datacatalog.linkedstores.file import LEVELS, UNKNOWN_LEVEL
+from datacatalog.filetypes import LEVELS
 from datacatalog.managers.pipelinejobs.exceptions import InvalidRequest
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _level(value: Any) -> str | None:
     if value is None:
         return None
-    level = next((known for known in (*LEVELS, UNKNOWN_LEVEL) if known == str(value)), None)
+    level = next((known for known in LEVELS if known == str(value)), None)
     if level is None:
-        message = f"level of an indexing request is {value!r:.60}: use one of {', '.join(LEVELS)}, {UNKNOWN_LEVEL}"
+        message = f"level of an indexing request is {value!r:.60}: use one of {', '.join(LEVELS)}"
         raise InvalidRequest(message)
     return level

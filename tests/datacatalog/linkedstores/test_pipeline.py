@@ -160,6 +160,19 @@ def test_components_are_objects(components: Any, pipelines: PipelineStore) -> No
         pipelines.add_update_document({**TACOBOT, "components": components})
 
 
+@pytest.mark.parametrize("levels", [["raw"], ["1", "9"], [1], "raw", None, [["1"]]])
+def test_processing_levels_are_some_of_those_that_exist(
+    levels: Any, pipelines: PipelineStore, pipeline: Document
+) -> None:
+    wanted = r"^processing_levels of a pipeline has .*: give a list of strings, of 0, 1, 2, 3, User"
+    with pytest.raises(PipelineCreateFailure, match=wanted):
+        pipelines.add_update_document({**TACOBOT, "id": "other", "processing_levels": levels})
+    every = ["0", "3", "User", "Reference", "Unknown"]
+    changed = {**TACOBOT, "processing_levels": every}
+    kept = pipelines.add_update_document(changed, token=pipeline["_update_token"])
+    assert kept["processing_levels"] == every
+
+
 def test_an_id_names_one_pipeline_only(
     pipelines: PipelineStore, pipeline: Document, db: Db
 ) -> None:
