@@ -95,6 +95,9 @@ class Poster:
         if not host:
             message = "not an http or https URL"
             raise ValueError(message)
+        if " " in named or url.strip() != url or not url.isprintable():
+            message = "a URL with a blank around it or in its host, or with a control character"
+            raise ValueError(message)
         self._scheme, self._host, self._port = parts.scheme, host, port
         self._netloc = named
         # as a browser writes what others may type: blanks, and letters that are not ASCII

@@ -110,6 +110,15 @@ def test_filters_say_what_is_told(
         ({"name": "events_manager", "url": "https://x"}, "name must not be 'events_manager'"),
         ({"name": "lab", "url": "ftp://x"}, "lab: url is not an http or https URL"),
         ({"name": "lab", "url": "https://lab..org/jobs"}, "url is not an http or https URL"),
+        *(
+            ({"name": "lab", "url": url}, "url is a URL with a blank around it or in its host")
+            for url in (
+                "https://lab example.org/jobs",
+                "https://x/a ",
+                " https://x",
+                "https://x/a\tb",
+            )
+        ),
         ({"name": "lab", "url": "https://x:65536"}, "url is not an http or https URL"),
         ({"name": "lab", "url": "https://x", "event": ["run"]}, "'event' means nothing"),
         ({"name": "lab", "url": "https://x", "events": ["walk"]}, "events: 'walk' is not one of"),
