@@ -29,8 +29,12 @@ def read(body: dict[str, Any]) -> CloudEvent:
     """Return what a document says that fits the schema.
 
     Its data is kept, and under `cloudevent` its attributes and extensions, but for the token.
+
+    Raises:
+        MessageError: its data is to be in base64, and is not.
     """
     given = body.get("data")
+    payloads.check_base64(body)
     said = payloads.in_base64(body) if given is None else payloads.as_object(given)
     token = body.get("token")
     # a token is a credential wherever it stands

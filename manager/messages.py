@@ -170,7 +170,11 @@ def _from_tapis(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
 def _from_cloud_event(rx: Reactor, kind: str, body: dict[str, Any]) -> Message:
     from manager import cloudevents  # noqa: PLC0415 - for such a message only
 
-    read = cloudevents.read(body)
+    try:
+        read = cloudevents.read(body)
+    except MessageError as error:
+        text = f"{title(kind)}: {error}"
+        raise InvalidMessage(text) from error
     token = rx.environ.get("token") if read.token is None else read.token
     return Message(kind, read.uuid, _text(token), read.event, read.data, read.key)
 

@@ -7,7 +7,7 @@ import binascii
 from typing import Any
 
 from datacatalog import documents
-from manager.schemas import masked
+from manager.schemas import masked, show
 from reactors import message
 from reactors.exceptions import MessageError
 
@@ -15,10 +15,25 @@ BASE64 = "data_base64"
 """Where CloudEvents has data that is not JSON."""
 
 
+def check_base64(event: dict[str, Any]) -> None:
+    """Refuse an event whose `data_base64` is there and is not base64.
+
+    Raises:
+        MessageError: it is not.
+    """
+    given = event.get(BASE64)
+    try:
+        if given is not None:
+            base64.b64decode(given, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        problem = f"'{BASE64}' is {show(given)}, which is not base64"
+        raise MessageError(problem) from error
+
+
 def in_base64(event: dict[str, Any]) -> dict[str, Any]:
     """Return what `data_base64` of an event says, if it is there.
 
-    Bytes that are not text stay as they came, under that name.
+    What is not base64, and bytes that are not text, stay as they came, under that name.
     """
     given = event.get(BASE64)
     if not isinstance(given, str):

@@ -111,6 +111,15 @@ def test_a_document_may_be_without_data_or_with_bytes(actor: Actor, job: Documen
         assert without(kept(actor, job), "cloudevent") == expected
 
 
+@pytest.mark.parametrize("given", ["c2Fsc2E", "sal sa==", "é", 5, ["c2Fsc2E="]])
+def test_what_is_not_base64_is_refused_by_name(actor: Actor, job: Document, given: Any) -> None:
+    body = without(job_event(job, data_base64=given), "data")
+    refused = actor.send(body)
+    assert refused.kind == "invalid_message"
+    assert f"'data_base64' is {given!r}, which is not base64" in refused.error
+    assert names(actor, job) == ["create"]
+
+
 # Who may
 
 
