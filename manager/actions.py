@@ -25,11 +25,14 @@ from manager import authorization, platform_jobs
 from manager.exceptions import Conflict, InvalidMessage, NotAllowed, NotAuthorized, Unavailable
 from manager.messages import NEVER_KEPT, Message
 from manager.schemas import (
+    CLOUD,
     CREATE,
     DELETE,
     EVENT,
     FORWARDED,
     INDEX,
+    LINEAGE,
+    TAPIS,
     URL,
     credentials,
     masked,
@@ -52,6 +55,13 @@ MAX_SESSION_LENGTH = 256
 _RUNNING = "RUNNING"
 _EXECUTION = "execution:"
 """How a key begins that the platform has given, not the sender."""
+
+_KEYS = {
+    CLOUD: "source with its id",
+    TAPIS: "source with its eventUuid or id",
+    LINEAGE: "runId with its eventType and eventTime",
+}
+"""What the keys of messages of some kinds are made of."""
 
 
 class Outcome(NamedTuple):
@@ -158,8 +168,11 @@ def _refusals(message: Message) -> Iterator[None]:
         yield
     except EventRefused as refusal:
         raise NotAllowed(str(refusal)) from refusal
-    except (EventConflict, LateDelivery) as conflict:
-        raise Conflict(str(conflict)) from conflict
+    except EventConflict as conflict:
+        key = _KEYS.get(message.kind)
+        raise Conflict(str(conflict) if key is None else conflict.known_by(key)) from conflict
+    except LateDelivery as late:
+        raise Conflict(str(late)) from late
     except UnknownJob as error:
         raise NotAuthorized(authorization.unknown(message)) from error
     except JobError as error:

@@ -218,7 +218,9 @@ def test_the_same_id_of_another_source_is_another_event(actor: Actor, job: Docum
 def test_another_event_with_the_same_id_is_refused(actor: Actor, job: Document) -> None:
     actor.send(job_event(job, "resource"))
 
-    assert actor.send(job_event(job, "run", id="resource-1")).kind == "conflict"
+    conflict = actor.send(job_event(job, "run", id="resource-1"))
+    assert conflict.kind == "conflict"
+    assert "its source with its id already stands for another event (resource)" in conflict.error
     assert actor.send(job_event(job, "resource", data={"another": 1})).kind == "conflict"
     assert names(actor, job) == ["create", "resource"]
 

@@ -225,7 +225,9 @@ def test_another_event_of_the_same_run_type_and_time_is_refused(
 ) -> None:
     actor.send(run_event(job))
 
-    assert actor.send(run_event(job, outputs=[{"namespace": "x", "name": "y"}])).kind == "conflict"
+    conflict = actor.send(run_event(job, outputs=[{"namespace": "x", "name": "y"}]))
+    assert conflict.kind == "conflict"
+    assert "its runId with its eventType and eventTime already stands for" in conflict.error
 
 
 def test_a_complete_that_overtakes_its_start_is_kept_and_applied_by_a_later_delivery(

@@ -339,7 +339,9 @@ def test_another_event_with_the_same_uuid_is_refused(actor: Actor, job: Document
     actor.send(tapis("QUEUED"), url(job))
     forged = {**tapis("FAILED"), "eventUuid": tapis("QUEUED")["eventUuid"]}
 
-    assert actor.send(forged, url(job)).kind == "conflict"
+    conflict = actor.send(forged, url(job))
+    assert conflict.kind == "conflict"
+    assert "its source with its eventUuid or id already stands for another" in conflict.error
     assert names(actor, job) == ["create", "resource"]
 
 

@@ -49,9 +49,14 @@ class EventConflict(JobUpdateFailure):
     """Another event was applied under the same idempotency key."""
 
     def __init__(self, event: str, applied: str) -> None:
-        super().__init__(
-            f"{event} event: its event_id or execution id already stands for "
-            f"another event ({applied}) of this job: give each event an id of its own"
+        self.event, self.applied = event, applied
+        super().__init__(self.known_by("event_id or execution id"))
+
+    def known_by(self, key: str) -> str:
+        """Return the text, for an event whose key is called so."""
+        return (
+            f"{self.event} event: its {key} already stands for "
+            f"another event ({self.applied}) of this job: give each event an id of its own"
         )
 
 
