@@ -23,6 +23,7 @@ from pipelinejobs.backend import HIDDEN_REMEDY
 from pipelinejobs.commands import common, several
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
+from pipelinejobs.exit_codes import explain
 from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _outcome(
     except several.SAME_FOR_ALL:
         raise
     except (CommandError, Refusal, InvalidToken, CatalogUpdateFailure) as error:
-        outcome, detail = several.REFUSED, str(error)
+        outcome, detail = several.REFUSED, explain(error, backend)[1]
     else:
         is_applied = "state" in result
         detail = f"state {result['state']}" if is_applied else str(result.get("execution", ""))

@@ -59,6 +59,15 @@ def test_the_archive_path_of_a_job_is_on_the_system_that_is_named(
     assert (stored["archive_system"], stored["archive_path"]) == ("data-tacos", "/a")
 
 
+def test_of_several_jobs_one_that_does_not_exist_is_told_with_what_to_do(
+    cli: Run, job: Document
+) -> None:
+    unknown = f"107{job['uuid'][3:-1]}{'0' if job['uuid'][-1] != '0' else '1'}"
+    sent = cli("jobs", "send", "run", unknown, job["uuid"], "--direct", "-o", "json")
+    assert [row["outcome"] for row in sent.rows] == ["refused", "sent"]
+    assert "`pipelinejobs jobs ls` lists those that exist" in sent.rows[0]["detail"]
+
+
 @pytest.mark.parametrize("given", ["-", "@-"])
 def test_data_comes_from_a_file_or_standard_input(
     given: str, cli: Run, job: Document, jobs: PipelineJobStore, tmp_path: Path,
