@@ -92,6 +92,22 @@ def test_what_has_ended_costs_nothing_any_more(database: Database, actor: str) -
         assert max(taken.values()) <= MOST_STEPS, taken
 
 
+def test_a_message_that_waits_without_end_does_not_have_later_ones_counted_again(
+    database: Database, actor: str
+) -> None:
+    known = ExecutionCounts()
+    with database.write() as tx:
+        (stuck,) = add(tx, make_actor(tx), executions.SUBMITTED)
+        add(tx, actor, *[executions.COMPLETE] * ENDED)
+        before = known.by_status(tx)
+        assert before == {executions.SUBMITTED: 1, executions.COMPLETE: ENDED}
+        assert steps(tx, known.by_status) <= MOST_STEPS
+        assert known.by_status(tx) == before
+        this = tables.executions.c.id == stuck
+        tx.execute(update(tables.executions).where(this).values(status=executions.ERROR))
+        assert known.by_status(tx) == {executions.ERROR: 1, executions.COMPLETE: ENDED}
+
+
 def test_executions_are_counted_as_they_come_and_end(database: Database, actor: str) -> None:
     known, chance = ExecutionCounts(), random.Random(1)  # noqa: S311 - no secret
     with database.write() as tx:
