@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 from abaco.store.tables import permissions
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 ACTOR = "actor"
 ALIAS = "alias"
@@ -64,11 +64,16 @@ def level_of(tx: Connection, tenant: str, kind: str, subject: str, user: str) ->
 
 def subjects(tx: Connection, tenant: str, kind: str, user: str, needed: str = READ) -> set[str]:
     """Return everything of a kind on which a user, or everybody, has a level."""
+    query = of_user(tenant, kind, user, needed)
+    return {str(subject) for subject in tx.execute(query).scalars()}
+
+
+def of_user(tenant: str, kind: str, user: str, needed: str = READ) -> Select[tuple[str]]:
+    """Return the query for what `subjects` returns."""
     table = permissions
-    query = select(table.c.subject).where(
+    return select(table.c.subject).where(
         table.c.tenant == tenant,
         table.c.kind == kind,
         table.c.user.in_((user, WORLD)),
         table.c.level.in_(LEVELS[LEVELS.index(needed) :]),
     )
-    return {str(subject) for subject in tx.execute(query).scalars()}

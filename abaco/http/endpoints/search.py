@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Integer, select
+from sqlalchemy import JSON, Boolean, DateTime, Integer, and_, select
 
 from abaco.exceptions import BadRequest, NotFound
 from abaco.http import conditions, envelope
@@ -18,7 +18,7 @@ from abaco.store.permissions import UPDATE
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from sqlalchemy import Column, Connection
+    from sqlalchemy import Column, ColumnElement, Connection, Select, Table
 
     from abaco.store.records import Record
 
@@ -41,6 +41,7 @@ NO_ACCOUNT: Record = dict.fromkeys(("uid", "gid", "tasdir"))
 _MAX_CONDITIONS = 100
 _WORDS = {"search": "words", "exactsearch": "a phrase"}
 _TABLES = {"actors": tables.actors, "executions": tables.executions, "logs": tables.logs}
+_ORDER = {"executions": (tables.executions.c.sequence,)}
 _TYPES = {
     DateTime: conditions.MOMENT,
     Integer: conditions.NUMBER,
@@ -133,11 +134,10 @@ def search_in(call: Call, kind: str) -> Reply:
 
 
 def _records(tx: Connection, call: Call, kind: str) -> Iterator[Mapping[str, Any]]:
-    mine = permissions.subjects(tx, call.tenant, permissions.ACTOR, call.principal.user)
-    if "actor" in call.path:
-        mine &= {call.actor["id"]}
+    whose = (call.tenant, permissions.ACTOR, call.principal.user)
     if kind == "workers":
-        for actor_id in sorted(mine):
+        mine = permissions.subjects(tx, *whose)
+        for actor_id in sorted(mine & {call.actor["id"]} if "actor" in call.path else mine):
             for worker in call.gateway.workers_of(actor_id):
                 yield {
                     "id": worker.id,
@@ -151,16 +151,28 @@ def _records(tx: Connection, call: Call, kind: str) -> Iterator[Mapping[str, Any
                 }
         return
     table = _TABLES[kind]
-    column = table.c.id if kind == "actors" else table.c.actor_id
     # of an environment the names are shown, but nothing is searched
     names = [*_FIELDS[kind], *(("default_environment",) if kind == "actors" else ())]
     query = select(*(table.c[name] for name in names if name in table.c))
-    query = query.where(table.c.tenant == call.tenant)
+    query = query.where(_is_one_of(table, permissions.of_user(*whose), call))
+    query = query.order_by(*_ORDER.get(kind, ()))
     at_once = _AT_ONCE.get(kind, _LIMIT)
     rows = tx.execution_options(yield_per=at_once).execute(query).mappings()
     for row in rows:
-        if row[column.name] in mine:
-            yield dict(row)
+        yield dict(row)
+
+
+def _is_one_of(table: Table, mine: Select[tuple[str]], call: Call) -> ColumnElement[bool]:
+    """Return the condition for the records of some actors: those of others are not even read."""
+    if table is tables.actors:
+        return and_(table.c.tenant == call.tenant, table.c.id.in_(mine))
+    wanted: ColumnElement[bool] = table.c.actor_id.in_(mine)
+    if "actor" in call.path:
+        wanted = and_(wanted, table.c.actor_id == call.actor["id"])
+    if table is not tables.executions:
+        return wanted
+    # the index has those of an actor by their status, and not in the order in which they came
+    return table.c.sequence.in_(select(table.c.sequence).where(wanted))
 
 
 def _size(value: Any) -> int:

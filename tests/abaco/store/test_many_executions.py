@@ -7,13 +7,16 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, update
 
 from abaco import clock
-from abaco.store import actors, counts, executions, tables
+from abaco.http.call import Principal
+from abaco.http.endpoints import search
+from abaco.store import actors, counts, executions, permissions, tables
 from abaco.store.counts import ExecutionCounts
 from abaco.store.database import Database
 from abaco.store.registrations import Registrant
@@ -127,6 +130,28 @@ def test_executions_are_counted_as_they_come_and_end(database: Database, actor: 
             for name in names:
                 mine = [each for each in expected if each.startswith(name)]
                 assert known.of_actor(tx, name) == len(mine)
+
+
+@pytest.mark.parametrize("kind", ["executions", "logs"])
+def test_a_search_reads_nothing_of_actors_that_the_sender_may_not_read(
+    database: Database, actor: str, kind: str
+) -> None:
+    gateway = SimpleNamespace(database=database)
+    principal = Principal("SD2E", "mallory", ())
+    call: Any = SimpleNamespace(gateway=gateway, principal=principal, tenant="SD2E", path={})
+    call.query, text = [("actorId.neq", "taco")], "tacos are ready"
+    with database.write() as tx:
+        names = add(tx, actor, *[executions.COMPLETE] * ENDED)
+        log = {"actor_id": actor, "tenant": "SD2E", "logs": text, "expires": clock.now()}
+        tx.execute(insert(tables.logs), [{**log, "execution_id": each} for each in names])
+        for subject in ("another", make_actor(tx)):
+            permissions.grant(tx, "SD2E", permissions.ACTOR, subject, "mallory", permissions.READ)
+    with database.read() as tx:
+        gateway.database = SimpleNamespace(read=lambda: contextlib.nullcontext(tx))
+        found = []
+        taken = steps(tx, lambda _: found.append(search.search_in(call, kind)))
+    assert found[0].result["search"] == []
+    assert taken <= MOST_STEPS
 
 
 @pytest.mark.parametrize("skip", [0, 1, 10, 17, 25, 29, 30, 40])
