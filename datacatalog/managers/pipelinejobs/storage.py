@@ -32,6 +32,8 @@ _KINDS: dict[int, type[StorageError]] = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG), StorageRefusal),
 }
 """What a folder that cannot be listed means; all else may pass."""
+_SYSTEM = re.compile(r"\w[\w.-]*", re.ASCII)
+"""What a storage system may be called: agavepy puts it into the URL as it is, whoever has named it."""
 _TOTAL = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
@@ -312,9 +314,13 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
 
     Raises:
         NotStored: what it is about is not there.
-        StorageRefusal: it may not be done.
+        StorageRefusal: it may not be done, or not what is named so.
         StorageError: the platform did not do it.
     """
+    system = str(arguments.get("systemId"))
+    if not _SYSTEM.fullmatch(system):
+        message = f"{system!r:.80} is not the name of a storage system"
+        raise StorageRefusal(message)
     try:
         return operation(**arguments)
     except Exception as error:

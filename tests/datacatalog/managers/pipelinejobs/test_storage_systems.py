@@ -8,15 +8,18 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from datacatalog.managers.pipelinejobs import StorageError
+from datacatalog.managers.pipelinejobs import StorageError, archive
 from datacatalog.managers.pipelinejobs import storage as systems
+from datacatalog.managers.pipelinejobs.exceptions import StorageRefusal
 from datacatalog.settings import CatalogSettings
 from tests.conftest import MEMORY
 from tests.datacatalog.conftest import in_both_places
 from tests.datacatalog.places import SYSTEM, Here, Place, Remote
+from tests.datacatalog.storage import Storage
 from tests.loopback import TOKEN
 
 NAMES = [
@@ -34,6 +37,24 @@ def opened(place: Place) -> systems.Storage:
 
 def listed(place: Place, folder: str = "/products/v2/tacos") -> list[str]:
     return sorted(found.path for found in opened(place).walk(folder))
+
+
+@pytest.mark.parametrize(
+    "system", ["", ".", "..", "a/b", "a%2Fb", "a#", "a\n", "../../../../actors/v2/taco/nonces?x="]
+)
+def test_a_name_leads_to_no_other_address_of_the_platform(
+    system: str, client: Any, storage: Storage
+) -> None:
+    catalog = CatalogSettings()
+    for ask in (
+        lambda: [*systems.open_storage(system, client, catalog).walk("/products/v2/tacos")],
+        lambda: systems.root_of(system, client, catalog),
+        lambda: archive.make(client, system, "/products/v2/tacos"),
+        lambda: archive.clear(client, system, "/products/v2/tacos"),
+    ):
+        with pytest.raises(StorageRefusal, match="is not the name of a storage system"):
+            ask()
+    assert storage.requests == 0
 
 
 @in_both_places
