@@ -40,8 +40,7 @@ else:
     from async_timeout import timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -193,7 +192,7 @@ class _Application:
             if endpoint.on_loop:
                 result = await endpoint.handle(call)
             else:
-                async with _turn(call), gateway.bodies.turn(call.body):
+                async with turn(call), gateway.bodies.turn(call.body):
                     result = await asyncio.to_thread(endpoint.handle, call)
             return _render(call, result)
         finally:
@@ -230,9 +229,14 @@ def _until_stopped(gateway: Gateway, application: ASGIApp) -> ASGIApp:
     return serve
 
 
-def _turn(call: Call) -> AbstractAsyncContextManager[None]:
-    scans = call.endpoint.scans
-    return call.gateway.sender_locks.of(call.sender) if scans else contextlib.nullcontext()
+@contextlib.asynccontextmanager
+async def turn(call: Call) -> AsyncIterator[None]:
+    """Wait for the turn of a sender, and then for that of an owner of nonces, who may be many senders."""
+    names = dict.fromkeys((call.sender, call.owner)) if call.endpoint.scans else ()
+    async with contextlib.AsyncExitStack() as turns:
+        for name in names:
+            await turns.enter_async_context(call.gateway.sender_locks.of(name))
+        yield
 
 
 def _render(call: Call, result: Any) -> Response:
@@ -281,7 +285,7 @@ async def _take_body(call: Call) -> None:
             raise BadRequest(error)
         raise TooLarge(_TOO_LARGE.format(most))
     if call.endpoint.needs != PUBLIC and size:
-        call.room = await call.gateway.bodies.take(call.sender, size)
+        call.room = await call.gateway.bodies.take(call.sender, size, call.owner)
     call.body = await _read_body(limits, call.receive, most)
     encoding = call.headers.get("content-encoding", "").strip()
     if call.body and not binary and encoding.lower() not in ("", "identity"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from abaco.exceptions import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from abaco.settings import Limits
 
@@ -22,6 +22,8 @@ SHARE = 4
 LARGE_BYTES = 128 * 1024
 """A body beyond this is handled in turn: read as JSON, it takes many times its size."""
 TURNS = 2
+SHARE_OF_OWNER = 2
+"""All who send with the nonces of one user get together at most one part in this many."""
 
 
 @dataclass(eq=False)
@@ -30,12 +32,18 @@ class Room:
 
     bodies: Bodies
     sender: str
+    owner: str
     size: int
+
+    @property
+    def names(self) -> set[str]:
+        """By which it is counted."""
+        return {self.sender, self.owner}
 
     def release(self) -> None:
         """Give it back, if that has not been done."""
         size, self.size = self.size, 0
-        self.bodies.give(self.sender, size)
+        self.bodies.give(self.names, size)
 
 
 class Bodies:
@@ -49,22 +57,24 @@ class Bodies:
         largest = max(limits.body_bytes, limits.binary_bytes)
         self._most = max(limits.bodies_bytes, largest)
         self._most_of_one = max(self._most // SHARE, largest)
+        self._most_of_owner = max(self._most // SHARE_OF_OWNER, largest)
         self._taken: Counter[str] = Counter()
         self._total = 0
         self._waiting: dict[asyncio.Future[None], Room] = {}
         self._turns = asyncio.Semaphore(TURNS)
 
-    async def take(self, sender: str, size: int) -> Room:
+    async def take(self, sender: str, size: int, owner: str | None = None) -> Room:
         """Return room for a body, when there is some.
 
         Args:
             sender: whose share counts.
             size: the most that the body can have.
+            owner: of the nonce, if there is one, whose share counts as well.
 
         Raises:
             Unavailable: there is none in time.
         """
-        room = Room(self, sender, size)
+        room = Room(self, sender, owner or sender, size)
         if not self._waiting and self._fits(room):
             self._grant(room)
             return room
@@ -86,12 +96,13 @@ class Bodies:
             raise Unavailable(message, round(WAIT_SECONDS))
         return room
 
-    def give(self, sender: str, size: int) -> None:
-        """Take memory back."""
+    def give(self, names: Iterable[str], size: int) -> None:
+        """Take memory back that is counted by some names."""
         self._total -= size
-        self._taken[sender] -= size
-        if self._taken[sender] <= 0:
-            del self._taken[sender]
+        for name in names:
+            self._taken[name] -= size
+            if self._taken[name] <= 0:
+                del self._taken[name]
         if self._waiting:
             self._admit()
 
@@ -113,8 +124,10 @@ class Bodies:
 
     def _fits(self, room: Room) -> bool:
         one = self._taken[room.sender] + room.size <= self._most_of_one
-        return one and self._total + room.size <= self._most
+        all_of_owner = self._taken[room.owner] + room.size <= self._most_of_owner
+        return one and all_of_owner and self._total + room.size <= self._most
 
     def _grant(self, room: Room) -> None:
         self._total += room.size
-        self._taken[room.sender] += room.size
+        for name in room.names:
+            self._taken[name] += room.size

@@ -131,6 +131,14 @@ class Call:
         who = self.parameters[NONCE] if self.principal.nonce else self.principal.user
         return "\0".join((self.tenant, who, hosts.owner_of(self.client)))
 
+    @property
+    def owner(self) -> str:
+        """The sender, or all whose nonces are of the same user, who can make any number of them."""
+        if not self.principal.nonce:
+            return self.sender
+        user = f"nonces of {self.principal.user}"
+        return "\0".join((self.tenant, user, hosts.owner_of(self.client)))
+
     @cached_property
     def text(self) -> bytes:
         """The body in UTF-8, if it is text."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 5
 SHARE = 4
 """The requests of one sender that wait for an answer get at most one connection in this many."""
+SHARE_OF_OWNER = 2
+"""Likewise those of all who send with the nonces of one user."""
 
 
 class KeyedLock:
@@ -42,25 +44,32 @@ class Waiters:
 
     def __init__(self, connections: int) -> None:
         self._most = max(1, connections // SHARE)
+        self._most_of_owner = max(1, connections // SHARE_OF_OWNER)
         self._waiting: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def one_of(self, sender: str) -> Iterator[None]:
+    def one_of(self, sender: str, owner: str) -> Iterator[None]:
         """Count one who waits meanwhile.
 
+        Args:
+            sender: who.
+            owner: of the nonce, with whom all nonces are counted; without one, the sender.
+
         Raises:
-            TooManyRequests: too many of this sender wait.
+            TooManyRequests: too many of this sender wait, or of this owner.
         """
-        if self._waiting[sender] >= self._most:
-            message = (
-                f"{self._most} of your messages are waited for: send this one again later, or "
-                "without waiting for its result."
-            )
-            raise TooManyRequests(message, RETRY_SECONDS)
-        self._waiting[sender] += 1
+        shares = {owner: self._most_of_owner, sender: self._most}
+        for name, most in shares.items():
+            if self._waiting[name] >= most:
+                whose = "your messages" if name == sender else "messages with nonces of one user"
+                message = (
+                    f"{most} of {whose} are waited for: send this one again later, or without "
+                    "waiting for its result."
+                )
+                raise TooManyRequests(message, RETRY_SECONDS)
+        self._waiting.update(shares.keys())
         try:
             yield
         finally:
-            self._waiting[sender] -= 1
-            if not self._waiting[sender]:
-                del self._waiting[sender]
+            self._waiting.subtract(shares.keys())
+            self._waiting += Counter()  # only those who wait are remembered

@@ -71,8 +71,8 @@ async def post(call: Call) -> Reply | Response:
         message = f"{sentence(lacks_room)} Try again later."
         raise Unavailable(message)
     waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
-    waiting = call.gateway.waiters.one_of(call.sender) if waits else contextlib.nullcontext()
-    with waiting:
+    waiters = call.gateway.waiters
+    with waiters.one_of(call.sender, call.owner) if waits else contextlib.nullcontext():
         return await _post(call, waits=waits)
 
 

@@ -134,6 +134,21 @@ def test_room_is_shared_and_given_back() -> None:
     asyncio.run(work())
 
 
+def test_all_nonces_of_a_user_get_half_of_the_room() -> None:
+    async def work() -> None:
+        kept = Bodies(LIMITS)
+        rooms = [await kept.take(nonce, 4, "nonces of ada") for nonce in ("one", "two")]
+        third = asyncio.create_task(kept.take("three", 1, "nonces of ada"))
+        others = [await kept.take(name, 4) for name in ("ada", "bob")]
+        assert not third.done()
+        rooms[0].release()
+        for room in (await asyncio.wait_for(third, SECONDS), rooms[1], *others):
+            room.release()
+        assert (kept._total, kept._taken) == (0, {})
+
+    asyncio.run(work())
+
+
 def test_who_waits_for_room_in_vain_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "WAIT_SECONDS", 0.01)
 
