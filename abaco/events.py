@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
+    from abaco.store.posts import Way
     from abaco.store.rows import Actor, Post
 
 ACTOR_READY = "ACTOR_READY"
@@ -28,7 +29,7 @@ EXECUTION_COMPLETE = "EXECUTION_COMPLETE"
 SENDER = "Abaco Event"
 _SECONDS = 10.0
 _AT_ONCE, _AT_ONCE_EACH = 50, 10
-"""How many URLs are posted to at a time, and how many of those for the actors of one owner."""
+"""How many posts are under way at a time, and how many of those for the actors of one owner."""
 
 _logger = logging.getLogger(__name__)
 
@@ -113,23 +114,23 @@ def come_back(tx: Connection, actor: Actor) -> bool:
 
 
 class Webhooks:
-    """Delivers events by POST, those of one URL in order, each until it is taken or given up."""
+    """Delivers events by POST, those of one actor to one URL in order, each until it is taken or given up."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._client: httpx.AsyncClient | None = None
-        self._posting: dict[str, asyncio.Task[None]] = {}
-        self._owners: dict[str, str] = {}
-        """for whose actors those URLs are"""
+        self._posting: dict[Way, asyncio.Task[None]] = {}
+        self._owners: dict[Way, str] = {}
+        """whose actors those are"""
 
     async def deliver(self) -> None:
         """Begin to post what is due now; who is slow, at however many URLs, keeps nobody else waiting."""
-        for url, owner in await asyncio.to_thread(self._due):
-            if url in self._posting or len(self._posting) >= _AT_ONCE:
+        for way, owner in await asyncio.to_thread(self._due):
+            if way in self._posting or len(self._posting) >= _AT_ONCE:
                 continue
             if [*self._owners.values()].count(owner) < _AT_ONCE_EACH:
-                self._owners[url] = owner
-                self._posting[url] = asyncio.create_task(self._post_all(url))
+                self._owners[way] = owner
+                self._posting[way] = asyncio.create_task(self._post_all(way))
 
     async def close(self) -> None:
         """Stop; what is under way is posted again after the next start."""
@@ -140,22 +141,22 @@ class Webhooks:
         if self._client is not None:
             await self._client.aclose()
 
-    def _due(self) -> list[tuple[str, str]]:
+    def _due(self) -> list[tuple[Way, str]]:
         with self._database.read() as tx:
             return posts.due(tx)
 
-    def _first(self, url: str) -> Post | None:
+    def _first(self, way: Way) -> Post | None:
         with self._database.read() as tx:
-            return posts.first(tx, url)
+            return posts.first(tx, way)
 
-    async def _post_all(self, url: str) -> None:
+    async def _post_all(self, way: Way) -> None:
         try:
-            while (post := await asyncio.to_thread(self._first, url)) is not None:
+            while (post := await asyncio.to_thread(self._first, way)) is not None:
                 await self._post(post)
         except SQLAlchemyError as error:
             _logger.error("webhooks: the database: %s", type(error).__name__)
         finally:
-            del self._posting[url], self._owners[url]
+            del self._posting[way], self._owners[way]
 
     async def _post(self, post: Post) -> None:
         import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks

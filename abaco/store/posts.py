@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
@@ -14,11 +14,11 @@ from abaco.store.statements import Statement
 from abaco.store.tables import actors, posts
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 MAX_ATTEMPTS = 8
 MAX_WAITING = 10_000
-"""Posts to a URL that wait behind one that is given up; of more, the oldest are given up with it."""
+"""Posts of an actor to a URL that wait behind one that is given up; of more, the oldest are given up with it."""
 _FIRST_DELAY = 2.0
 _LONGEST_DELAY = datetime.timedelta(seconds=_FIRST_DELAY * 2**MAX_ATTEMPTS)
 _DUE = or_(
@@ -40,21 +40,31 @@ def is_any_due(tx: Connection) -> bool:
     return bool(_COUNT_DUE.first(tx, [_now()])[0])
 
 
-def due(tx: Connection) -> list[tuple[str, str]]:
-    """Return the URLs whose oldest post may be tried now, each with the owner of the actor that posts."""
-    oldest = select(func.min(posts.c.sequence)).group_by(posts.c.url)
+class Way(NamedTuple):
+    """From an actor to a URL, where posts go in order; those of other actors do not wait for them."""
+
+    actor_id: str
+    url: str
+
+
+def due(tx: Connection) -> list[tuple[Way, str]]:
+    """Return the ways whose oldest post may be tried now, each with the owner of the actor."""
+    oldest = select(func.min(posts.c.sequence)).group_by(posts.c.actor_id, posts.c.url)
     query = (
-        select(posts.c.url, func.coalesce(actors.c.owner, ""))
+        select(posts.c.actor_id, posts.c.url, func.coalesce(actors.c.owner, ""))
         .outerjoin(actors, actors.c.id == posts.c.actor_id)
         .where(posts.c.sequence.in_(oldest), _DUE)
         .order_by(posts.c.next_attempt)
     )
-    return [(str(url), str(owner)) for url, owner in tx.execute(query, _now())]
+    return [
+        (Way(str(actor_id), str(url)), str(owner))
+        for actor_id, url, owner in tx.execute(query, _now())
+    ]
 
 
-def first(tx: Connection, url: str) -> Post | None:
-    """Return the oldest post of a URL, if it may be tried now: they go in order."""
-    query = select(posts).where(posts.c.url == url).order_by(posts.c.sequence).limit(1)
+def first(tx: Connection, way: Way) -> Post | None:
+    """Return the oldest post on a way, if it may be tried now: they go in order."""
+    query = select(posts).where(*_on(way)).order_by(posts.c.sequence).limit(1)
     post, now = one(tx, query, Post), _now()
     if post is None or now["moment"] < post["next_attempt"] <= now["latest"]:
         return None
@@ -71,20 +81,24 @@ def failed(tx: Connection, post: Post) -> int:
     attempts = post["attempts"] + 1
     if attempts >= MAX_ATTEMPTS:
         delivered(tx, post)
-        return 1 + _give_up_oldest(tx, post["url"])
+        return 1 + _give_up_oldest(tx, Way(post["actor_id"], post["url"]))
     later = clock.now() + datetime.timedelta(seconds=_FIRST_DELAY * 2 ** (attempts - 1))
     this = posts.c.sequence == post["sequence"]
     tx.execute(update(posts).where(this).values(attempts=attempts, next_attempt=later))
     return 0
 
 
-def _give_up_oldest(tx: Connection, url: str) -> int:
+def _give_up_oldest(tx: Connection, way: Way) -> int:
     """Give up what is too much for a URL that takes nothing: events may come faster than they are given up."""
-    newest = select(posts.c.sequence).where(posts.c.url == url).order_by(posts.c.sequence.desc())
+    newest = select(posts.c.sequence).where(*_on(way)).order_by(posts.c.sequence.desc())
     last = tx.scalar(newest.offset(MAX_WAITING).limit(1))
     if last is None:
         return 0
-    return tx.execute(delete(posts).where(posts.c.url == url, posts.c.sequence <= last)).rowcount
+    return tx.execute(delete(posts).where(*_on(way), posts.c.sequence <= last)).rowcount
+
+
+def _on(way: Way) -> tuple[ColumnElement[bool], ...]:
+    return posts.c.actor_id == way.actor_id, posts.c.url == way.url
 
 
 def _now() -> dict[str, datetime.datetime]:

@@ -232,6 +232,18 @@ def test_a_slow_webhook_delays_no_other(ada: Client, receiver: Receiver) -> None
         assert len(slow.requests) == 1
 
 
+def test_the_events_of_an_actor_wait_for_none_of_others_to_the_same_url(
+    ada: Client, bob: Client, receiver: Receiver
+) -> None:
+    receiver.answering.clear()
+    ada.actor(NOWHERE, webhook=receiver.url)
+    eventually(lambda: receiver.requests)
+    actor = bob.actor(NOWHERE, webhook=receiver.url)
+    # that of ada is waited for ten seconds
+    eventually(lambda: receiver.requests[-1][2]["actor_id"] == actor, seconds=8)
+    assert len(receiver.requests) == 2
+
+
 def test_many_slow_webhooks_of_one_owner_delay_nobody_else(
     ada: Client, bob: Client, receiver: Receiver
 ) -> None:
