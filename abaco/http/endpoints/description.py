@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FORBIDDEN_IN_HINTS = re.compile(r"[\"'{}\[\]]")
 _MAX_NAME_LENGTH = 255
+_MAX_WEBHOOK_LENGTH = 2000
+"""It is kept twice with each event that waits."""
 _SECRET = "***"  # noqa: S105 - in place of one
 
 ARGUMENTS = (
@@ -176,6 +178,9 @@ def _webhook(given: str) -> str:
         good = False
     if given and not good:
         reason = "webhook must be an http or https URL."
+        raise Invalid(reason)
+    if len(given) > _MAX_WEBHOOK_LENGTH:
+        reason = f"the webhook is longer than {_MAX_WEBHOOK_LENGTH} characters."
         raise Invalid(reason)
     return given
 
