@@ -123,10 +123,17 @@ def lock(tx: Connection, actor_id: str) -> Actor | None:
     return one(tx, select(actors).where(actors.c.id == actor_id).with_for_update(), Actor)
 
 
-def all_of(tx: Connection, tenant: str) -> list[Actor]:
-    """Return the actors of a tenant, oldest first."""
+def all_of(tx: Connection, tenant: str, user: str | None = None) -> list[Actor]:
+    """Return the actors of a tenant, oldest first; with a user, those that the user may read."""
     query = select(actors).where(actors.c.tenant == tenant).order_by(actors.c.create_time)
+    if user is not None:
+        query = query.where(actors.c.id.in_(permissions.of_user(tenant, permissions.ACTOR, user)))
     return every(tx, query, Actor)
+
+
+def ids_of(tx: Connection, tenant: str) -> list[str]:
+    """Return the ids of the actors of a tenant."""
+    return [str(each) for each in tx.scalars(select(actors.c.id).where(actors.c.tenant == tenant))]
 
 
 def everywhere(tx: Connection) -> list[Actor]:

@@ -53,16 +53,12 @@ def list_actors(call: Call) -> Reply:
     """List the actors that the sender may read; with parameters, search among them."""
     if any(name != NONCE for name in call.parameters):
         return search.search_in(call, "actors")
-    whose = (call.tenant, permissions.ACTOR, call.principal.user)
+    is_admin, user = call.principal.admin, call.principal.user
+    whose = (call.tenant, permissions.ACTOR, user)
     with call.gateway.database.read() as tx:
-        found = actors.all_of(tx, call.tenant)
-        mine = {actor["id"] for actor in found}
-        changeable = mine if call.principal.admin else permissions.subjects(tx, *whose, UPDATE)
-        if not call.principal.admin:
-            mine &= permissions.subjects(tx, *whose)
-    shown = [
-        show(call, actor, whole=actor["id"] in changeable) for actor in found if actor["id"] in mine
-    ]
+        found = actors.all_of(tx, call.tenant, None if is_admin else user)
+        changeable = permissions.subjects(tx, *whose, UPDATE)
+    shown = [show(call, actor, whole=is_admin or actor["id"] in changeable) for actor in found]
     return Reply(shown, "Actors retrieved successfully.")
 
 
@@ -144,10 +140,10 @@ def _remove(call: Call) -> None:
 def utilization(call: Call) -> Reply:
     """Count what there is in the tenant."""
     with call.gateway.database.read() as tx:
-        mine = actors.all_of(tx, call.tenant)
-        waiting = sum(executions.waiting(tx, actor["id"]) for actor in mine)
+        mine = actors.ids_of(tx, call.tenant)
+        waiting = sum(executions.waiting(tx, actor_id) for actor_id in mine)
         total = actors.ever(tx, call.tenant)
-    workers = sum(len(call.gateway.workers_of(actor["id"])) for actor in mine)
+    workers = sum(len(call.gateway.workers_of(actor_id)) for actor_id in mine)
     result = {
         "currentActors": len(mine),
         "totalActors": total,

@@ -14,15 +14,18 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from abaco import clock
-from abaco.http.call import Principal
+from abaco.http.call import Call, Principal
 from abaco.http.endpoints import search
+from abaco.http.endpoints.actors import list_actors, utilization
 from abaco.store import actors, counts, executions, permissions, tables
 from abaco.store.counts import ExecutionCounts
 from abaco.store.database import Database
+from abaco.store.records import every
 from abaco.store.registrations import Registrant
 
 ENDED = 3_000
 STEP = 100
+COUNTED = ("currentActors", "totalActors")
 MOST_STEPS = 60
 """Hundreds of SQLite's instructions for a question; to look at all that has ended takes several times as many."""
 
@@ -152,6 +155,28 @@ def test_a_search_reads_nothing_of_actors_that_the_sender_may_not_read(
         taken = steps(tx, lambda _: found.append(search.search_in(call, kind)))
     assert found[0].result["search"] == []
     assert taken <= MOST_STEPS
+
+
+@pytest.mark.parametrize("ask", [list_actors, utilization])
+def test_a_list_and_a_count_read_no_descriptions_of_others(
+    database: Database, ask: Callable[[Call], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = SimpleNamespace(database=database, workers_of=lambda _: [])
+    principal = Principal("SD2E", "mallory", ())
+    call: Any = SimpleNamespace(gateway=gateway, principal=principal, tenant="SD2E")
+    call.parameters, read = {}, []
+    with database.write() as tx:
+        for _ in range(3):
+            make_actor(tx)
+
+    def note(*given: Any) -> list[Any]:
+        found = every(*given)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(actors, "every", note)
+    assert ask(call).result in ([], {**dict.fromkeys(COUNTED, 3), "workers": 0, "commandQueue": 0})
+    assert read == []
 
 
 @pytest.mark.parametrize("skip", [0, 1, 10, 17, 25, 29, 30, 40])

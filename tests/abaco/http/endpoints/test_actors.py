@@ -132,9 +132,10 @@ def test_clients_may_say_that_they_want_no_privilege(ada: Client) -> None:
         ({"token": "maybe"}, "Invalid actor description: token must be true or false."),
         ({"logEx": 0}, "Invalid actor description: logEx must be at least 1."),
         ({"webhook": "ftp://example.org"}, "Invalid actor description: webhook must be an http or"),
-        (
+        pytest.param(
             {"webhook": "http://127.0.0.1/".ljust(2001, "a")},
             "Invalid actor description: the webhook is longer than 2000 characters.",
+            id="webhook of 2001 characters",
         ),
         ({"webhook": "http://[::1"}, "Invalid actor description: webhook must be an http or https"),
         ({"hints": ["a", "{b}"]}, "Invalid actor description: hints must be a string or a list of"),
