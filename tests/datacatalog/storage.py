@@ -37,6 +37,7 @@ class Storage(Loopback):
         contents: of files, by the same names; what else is listed is a directory.
         requests: how many have arrived.
         failing: the status that every request is answered, if it is set.
+        fails_at: what is in the paths of those requests.
         vanished: directories that are listed above, and are gone when they are asked for.
         unreadable: files whose content is refused.
         most_entries: how many entries a listing has at most, whatever was asked for.
@@ -55,6 +56,7 @@ class Storage(Loopback):
         self.contents: dict[str, bytes] = {}
         self.requests = 0
         self.failing: int | None = None
+        self.fails_at = ""
         self.vanished: set[str] = set()
         self.unreadable: set[str] = set()
         self.most_entries = 1000
@@ -78,7 +80,7 @@ class Storage(Loopback):
 
     def _handle(self, request: Request) -> Reply:
         self.requests += 1
-        if self.failing:
+        if self.failing and self.fails_at in request.path:
             return Reply(self.failing)
         method, body, place = request.method, request.body, unquote(request.path)
         if method == "GET" and place.startswith(_LISTINGS):

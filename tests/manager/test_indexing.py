@@ -315,6 +315,20 @@ def test_a_storage_system_that_fails_is_tried_again_by_the_next_message(
     assert names(actor, job) == DONE
 
 
+def test_a_source_that_cannot_be_looked_for_is_looked_for_again(
+    actor: Actor, make: Callable[..., Document], storage: Storage
+) -> None:
+    job = make(product_patterns=[{"patterns": ["csv"], "derived_from": ["/uploads/taco"]}])
+    storage.put(f"{SYSTEM}:{FOLDER}/a.csv", b"")
+    storage.failing, storage.fails_at = 500, "/uploads/taco"
+    reply = actor.send(event(job, "index"), {**SAME, **storage.environ})
+    assert reply.kind == "unavailable"
+    storage.failing = None
+    reply = actor.send(event(job, "index"), {**SAME, **storage.environ})
+    assert reply.kind == "invalid_message"
+    assert "the source '/uploads/taco' does not exist" in reply.error
+
+
 @pytest.mark.parametrize(
     ("patterns", "problem"),
     [

@@ -17,7 +17,9 @@ from datacatalog.managers.pipelinejobs import contents, patterns, requests, sour
 from datacatalog.managers.pipelinejobs.exceptions import (
     IndexingError,
     InvalidRequest,
+    NotStored,
     StorageError,
+    StorageRefusal,
 )
 from datacatalog.managers.pipelinejobs.storage import open_storage
 from datacatalog.paths import normalize
@@ -211,8 +213,13 @@ class Indexer:
         if path in self._brought:
             return True
         try:
-            found = next(iter(open_storage(system, self._client, catalog).walk(path)), None)
+            storage = open_storage(system, self._client, catalog)
         except StorageError as error:
+            self._log.debug("job %s: %s", self._job["uuid"], error)
+            return False
+        try:
+            found = next(iter(storage.walk(path)), None)
+        except (NotStored, StorageRefusal) as error:
             self._log.debug("job %s: %s", self._job["uuid"], error)
             return False
         if found is None or normalize(found.path) != path:
