@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
-import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from datacatalog.managers.pipelinejobs.exceptions import (
@@ -17,6 +17,10 @@ from datacatalog.managers.pipelinejobs.exceptions import (
 from datacatalog.managers.pipelinejobs.storage import call
 from datacatalog.paths import is_inside, normalize
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 CLEARED_ROOTS = ("/products/v2", "/sample/tacc-cloud")
 
 
@@ -37,11 +41,9 @@ def make(client: Any, system: str, path: str, folder: str | None = None) -> None
         body = {"action": "mkdir", "path": posixpath.normpath(path).lstrip("/")}
         call(client.files.manage, failure, systemId=system, filePath="/", body=body)
         return
-    try:
-        _here(folder, path, failure).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"{failure}: {error.strerror}"
-        raise StorageError(message) from error
+    place = _here(folder, path, failure)
+    with _told(failure), _opened(place, make=True):
+        pass
 
 
 def clear(client: Any, system: str, path: str, folder: str | None = None) -> None:
@@ -80,10 +82,53 @@ def _here(folder: str, path: str, failure: str) -> Path:
 
 
 def _remove(place: Path, failure: str) -> None:
+    with _told(failure), contextlib.suppress(FileNotFoundError), _opened(place.parent) as above:
+        inside = os.fwalk(place.name, topdown=False, onerror=_raise, dir_fd=above)
+        for _, folders, files, at in inside:
+            for name in files:
+                os.unlink(name, dir_fd=at)
+            for name in folders:
+                _remove_folder(name, at)
+        os.rmdir(place.name, dir_fd=above)
+
+
+def _remove_folder(name: str, at: int) -> None:
+    """Remove an empty folder, or a link to any."""
     try:
-        shutil.rmtree(place)
-    except FileNotFoundError:
-        pass
+        os.rmdir(name, dir_fd=at)
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=at)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@contextlib.contextmanager
+def _told(failure: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         message = f"{failure}: {error.strerror}"
         raise StorageError(message) from error
+
+
+@contextlib.contextmanager
+def _opened(place: Path, *, make: bool = False) -> Iterator[int]:
+    """Open a folder, one step after the other: no link is followed, which somebody may have put there meanwhile."""
+    at = os.open("/", _FOLDER)
+    try:
+        for name in place.parts[1:]:
+            try:
+                below = os.open(name, _FOLDER, dir_fd=at)
+            except FileNotFoundError:
+                if not make:
+                    raise
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=at)
+                below = os.open(name, _FOLDER, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,3 +270,27 @@ def test_no_link_leads_to_what_is_cleared(
     with pytest.raises(ManagedPipelineJobError, match="b was not made: Not a directory"):
         archive.make(None, SYSTEM, f"{FOLDER}/b", str(here.folder))
     assert (here.folder / "uploads/tacos/a.csv").exists()
+
+
+@pytest.mark.parametrize("act", [archive.make, archive.clear])
+def test_a_link_that_is_put_there_meanwhile_is_not_followed(
+    act: Callable[..., None], here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put("/products/v2/a/tacos/old.csv", b"")
+    outside, above = tmp_path / "outside", here.folder / "products/v2/a"
+    (outside / "tacos").mkdir(parents=True)
+    (outside / "tacos/theirs.csv").touch()
+    look = os.path.realpath
+
+    def look_and_lose(path: Any) -> str:
+        seen = str(look(path))
+        if seen.endswith(("tacos", "new")):
+            above.rename(above.with_name("b"))
+            above.symlink_to(outside)
+        return seen
+
+    monkeypatch.setattr(os.path, "realpath", look_and_lose)
+    path = "/products/v2/a/tacos" if act is archive.clear else "/products/v2/a/new"
+    with pytest.raises(ManagedPipelineJobError, match="Not a directory"):
+        act(None, SYSTEM, path, str(here.folder))
+    assert [each.name for each in outside.rglob("*")] == ["tacos", "theirs.csv"]
