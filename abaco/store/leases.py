@@ -7,16 +7,13 @@ writes is refused. Messages that are ordered are in one lane, of which one is ta
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
-    DateTime,
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
     true,
@@ -25,11 +22,13 @@ from sqlalchemy import (
 
 from abaco.store import actors as actor_store
 from abaco.store import executions as store
+from abaco.store.moments import NOW, later
 from abaco.store.records import Record, every, one
 from abaco.store.rows import Actor, Ended, Execution, Queued
 from abaco.store.tables import actors, executions, messages
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection, Executable
@@ -37,11 +36,10 @@ if TYPE_CHECKING:
 LEASE_SECONDS, BEAT_SECONDS = 10.0, 1.0
 RING_SECONDS = 5.0
 """After which what waits is rung for again."""
+MAX_DELAY = 100.0
+"""Seconds for which no message is put off: what is due later was put off before the clock was set back."""
 MAX_RUNG = 16
 """Messages of one actor that are rung for again at a time."""
-_NOW: ColumnElement[datetime.datetime] = literal_column(
-    "timezone('utc', clock_timestamp())", DateTime()
-)
 
 
 class LeaseLost(Exception):
@@ -91,11 +89,6 @@ class Taken(NamedTuple):
     def fresh(self) -> bool:
         """Whether nobody ever had it."""
         return self.hold.fence == 1
-
-
-def later(seconds: float) -> ColumnElement[datetime.datetime]:
-    """Return the moment in some seconds."""
-    return _NOW + datetime.timedelta(seconds=seconds)
 
 
 def find(tx: Connection, execution_id: str) -> Found | None:
@@ -184,12 +177,14 @@ def give_back(
     execution_id: str,
     attempts: int,
     tries: int = 0,
-    due: datetime.datetime | None = None,
+    delay: float | None = None,
     reason: str = "",
 ) -> None:
-    """Let an execution that has not ended wait again (see `executions.Return`)."""
-    store.Return.write(tx, [store.Return(sequence, execution_id, attempts, tries, due, reason)])
-    tx.execute(_RELEASE, {"b_sequence": sequence})
+    """Let an execution that has not ended wait again, for some seconds (see `executions.Return`)."""
+    returned = store.Return(sequence, execution_id, attempts, tries, reason=reason)
+    store.Return.write(tx, [returned])
+    released = _RELEASE if delay is None else _RELEASE.values(due=later(delay))
+    tx.execute(released, {"b_sequence": sequence})
 
 
 def explain(tx: Connection, sequence: int, reason: str) -> None:
@@ -211,11 +206,12 @@ def next_in(tx: Connection, actor_id: str, ordering: str | None, lane: str | Non
 
 def expired(tx: Connection) -> list[Execution]:
     """Return the executions whose holders were not heard of, which nobody else takes meanwhile."""
+    tx.execute(_SHORTEN)
     query = (
         select(executions)
-        .where(executions.c.status == store.RUNNING, executions.c.actor_id.in_(select(actors.c.id)))
+        .where(*_RUNS)
         # what an engine without leases has left has none
-        .where(or_(executions.c.lease.is_(None), executions.c.lease < _NOW))
+        .where(or_(executions.c.lease.is_(None), executions.c.lease < NOW))
         .with_for_update(skip_locked=True)
     )
     return every(tx, query, Execution)
@@ -246,8 +242,13 @@ def unheard(tx: Connection) -> list[tuple[str, str, bool]]:
         .where(
             executions.c.actor_id == actors.c.id,
             executions.c.status == store.SUBMITTED,
-            or_(executions.c.due.is_(None), executions.c.due <= _NOW),
-            or_(executions.c.rung.is_(None), executions.c.rung < later(-RING_SECONDS)),
+            _IS_DUE,
+            or_(
+                executions.c.rung.is_(None),
+                executions.c.rung < later(-RING_SECONDS),
+                # by a gateway whose clock is ahead
+                executions.c.rung > later(RING_SECONDS),
+            ),
             ~runs,
         )
         .order_by(executions.c.sequence)
@@ -305,7 +306,7 @@ def held(tx: Connection) -> Record:
     """Return how many executions are held, and how many of them beyond their lease."""
     query = select(
         func.count().label("held"),
-        func.count().filter(executions.c.lease < _NOW).label("expired"),
+        func.count().filter(executions.c.lease < NOW).label("expired"),
     ).where(executions.c.status == store.RUNNING)
     return one(tx, query, Record) or {}
 
@@ -313,7 +314,7 @@ def held(tx: Connection) -> Record:
 def is_any_good(tx: Connection) -> bool:
     """Tell whether any execution has a holder whose lease has not run out."""
     query = select(executions.c.id).where(
-        executions.c.status == store.RUNNING, executions.c.lease >= _NOW
+        executions.c.status == store.RUNNING, executions.c.lease >= NOW
     )
     return tx.execute(query.limit(1)).first() is not None
 
@@ -383,9 +384,10 @@ def postponed(tx: Connection) -> int:
 
 
 def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Ended]:
-    """Return how executions are: the columns that somebody who waits for them needs."""
-    names = ("id", "actor_id", "status", "exit_code", "final_state", "tries", "reason", "due")
-    columns = [executions.c[name] for name in names]
+    """Return how executions are: what somebody who waits for them needs."""
+    names = ("id", "actor_id", "status", "exit_code", "final_state", "tries", "reason")
+    delay = func.extract("epoch", executions.c.due - NOW).label("delay")
+    columns = [*(executions.c[name] for name in names), delay]
     return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)), Ended)
 
 
@@ -424,7 +426,7 @@ def _named(hold: Hold) -> dict[str, int]:
 
 # statements that a message costs are made once: to make one takes as long as to run it
 _BY_SEQUENCE = update(executions).where(executions.c.sequence == bindparam("b_sequence"))
-_RING = _BY_SEQUENCE.values(rung=_NOW)
+_RING = _BY_SEQUENCE.values(rung=NOW)
 _UNRING = _BY_SEQUENCE.values(rung=None)
 _RELEASE = _BY_SEQUENCE.values(holder=None, lease=None, rung=None)
 _OF_EXECUTION, _OF_ACTOR = (
@@ -437,6 +439,23 @@ _UNENDED = (
     .where(actors.c.status != actor_store.SHUTTING_DOWN)
     .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
 )
+_RUNS = (
+    executions.c.status == store.RUNNING,
+    # by actor and status, the index finds them among however many that have ended
+    executions.c.actor_id.in_(select(actors.c.id)),
+)
+_IS_DUE = or_(
+    executions.c.due.is_(None), executions.c.due <= NOW, executions.c.due > later(MAX_DELAY)
+)
+_IS_LONG = (
+    select(executions.c.sequence)
+    .where(*_RUNS, executions.c.lease > later(LEASE_SECONDS))
+    .with_for_update(skip_locked=True)
+)
+_SHORTEN = (
+    update(executions).where(executions.c.sequence.in_(_IS_LONG)).values(lease=later(LEASE_SECONDS))
+)
+"""The leases that were given before the clock was set back: whose holder is there, renews its own."""
 _IS_HELD = (
     executions.c.sequence == bindparam("b_sequence"),
     executions.c.fence == bindparam("b_fence"),
@@ -467,14 +486,14 @@ _BY_ID = _UNENDED.where(executions.c.id == bindparam("b_id"))
 _TAKE = (
     _BY_SEQUENCE.where(
         executions.c.status == store.SUBMITTED,
-        or_(executions.c.due.is_(None), executions.c.due <= _NOW),
+        _IS_DUE,
     )
     .values(
         status=store.RUNNING,
         fence=executions.c.fence + 1,
         holder=bindparam("b_holder"),
         worker_id=bindparam("b_worker_id"),
-        start_time=_NOW,
+        start_time=NOW,
         lease=later(LEASE_SECONDS),
     )
     .returning(

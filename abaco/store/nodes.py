@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, text, update
 
-from abaco import clock
+from abaco.store.moments import NOW, later
 from abaco.store.records import Record, every
 from abaco.store.rows import Node
 from abaco.store.tables import nodes
@@ -15,9 +14,10 @@ from abaco.store.tables import nodes
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-BEAT_SECONDS = 2.0
 SILENT_SECONDS = 15.0
 """After which a node counts as gone."""
+# what is later was noted before the clock was set back
+_HEARD = nodes.c.beat.between(later(-SILENT_SECONDS), later(SILENT_SECONDS))
 
 
 def platform_of(tx: Connection) -> str:
@@ -31,14 +31,13 @@ def platform_of(tx: Connection) -> str:
 
 def enter(tx: Connection, node: Record) -> None:
     """Add a node: `id`, `host`, `pid`, `queues` and `concurrency`."""
-    moment = clock.now()
-    tx.execute(insert(nodes).values(**node, started=moment, beat=moment, draining=False))
+    tx.execute(insert(nodes).values(**node, started=NOW, beat=NOW, draining=False))
 
 
 def beat(tx: Connection, node_id: str, *, draining: bool) -> bool:
     """Say that a node is there; tell whether it was still known."""
     changed = update(nodes).where(nodes.c.id == node_id)
-    return tx.execute(changed.values(beat=clock.now(), draining=draining)).rowcount == 1
+    return tx.execute(changed.values(beat=NOW, draining=draining)).rowcount == 1
 
 
 def leave(tx: Connection, node_id: str) -> None:
@@ -48,11 +47,9 @@ def leave(tx: Connection, node_id: str) -> None:
 
 def present(tx: Connection) -> list[Node]:
     """Return the nodes that were heard of lately, oldest first."""
-    earliest = clock.now() - datetime.timedelta(seconds=SILENT_SECONDS)
-    return every(tx, select(nodes).where(nodes.c.beat >= earliest).order_by(nodes.c.started), Node)
+    return every(tx, select(nodes).where(_HEARD).order_by(nodes.c.started), Node)
 
 
 def forget_silent(tx: Connection) -> None:
     """Remove the nodes that were not heard of."""
-    earliest = clock.now() - datetime.timedelta(seconds=SILENT_SECONDS)
-    tx.execute(delete(nodes).where(nodes.c.beat < earliest))
+    tx.execute(delete(nodes).where(~_HEARD))

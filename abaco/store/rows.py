@@ -137,7 +137,8 @@ class Ended(TypedDict):
     """None of one that has never run"""
     tries: int
     reason: str | None
-    due: datetime.datetime | None
+    delay: float | None
+    """Seconds until it is tried again, where it was put off."""
 
 
 class Begun(TypedDict):

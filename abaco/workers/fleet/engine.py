@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock
 from abaco.exceptions import SettingsError
 from abaco.settings import load_images
 from abaco.store import actors, executions, leases, locks, nodes, notices, tables
@@ -366,8 +365,8 @@ class Fleet:
                     dropped = row["final_state"] is None
                     outcome = Outcome(log=log, unavailable=failed, dropped=dropped)
                     found.append((row["id"], outcome, executions.results_of(tx, row["id"])))
-                elif row["tries"] and row["due"] is not None:
-                    due = max(0.0, (row["due"] - clock.now()).total_seconds())
+                elif row["tries"] and row["delay"] is not None:
+                    due = max(0.0, float(row["delay"]))
                     found.append((row["id"], Outcome(unavailable=reason or "-", due=due), []))
         return found
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import logging
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock
 from abaco.store import executions, leases, notices
 from abaco.store.writer import is_of_value
 from abaco.workers import threads
@@ -168,10 +166,10 @@ class LeasedMessage:
         """Return a message that cannot be handled yet to its place in the mailbox."""
         entry.tries += 1
         entry.reason = reason
-        due = clock.now() + datetime.timedelta(seconds=delay_of(entry.tries))
+        delay = delay_of(entry.tries)
 
         def write(tx: Connection) -> tuple[()]:
-            self._give_back(tx, entry, due)
+            self._give_back(tx, entry, delay)
             notices.tell(tx, notices.POSTPONED, entry.execution_id)
             return ()
 
@@ -225,16 +223,14 @@ class LeasedMessage:
                 executions.show_log(tx, taken.row, log, log_seconds)
         return stop
 
-    def _give_back(
-        self, tx: Connection, entry: Entry, due: datetime.datetime | None = None
-    ) -> None:
+    def _give_back(self, tx: Connection, entry: Entry, delay: float | None = None) -> None:
         leases.give_back(
             tx,
             entry.sequence,
             entry.execution_id,
             entry.attempts,
             entry.tries,
-            due,
+            delay,
             entry.reason,
         )
 

@@ -16,7 +16,9 @@ from abaco.store import actors, executions, leases, migrations, notices, tables
 from abaco.store.database import Database
 from abaco.store.executions import TEXT, Message, Submission
 from abaco.store.leases import LeaseLost, Taken
+from abaco.store.moments import later
 from abaco.store.registrations import Registrant
+from abaco.workers.mailbox import delay_of
 from tests.abaco.running import eventually
 from tests.conftest import NO_SERVICES, SERVICES
 from tests.services import Postgres
@@ -68,6 +70,13 @@ def let_expire(database: Database, taken: Taken, column: str = "lease") -> None:
     with database.write() as tx:
         mine = tables.executions.c.sequence == taken.hold.sequence
         tx.execute(sqlalchemy.update(tables.executions).where(mine).values({column: LONG_AGO}))
+
+
+def set_back(database: Database, execution: str, column: str) -> None:
+    """Let a moment of an execution be one of before the clock of the database was set back by an hour."""
+    with database.write() as tx:
+        mine = tables.executions.c.id == execution
+        tx.execute(sqlalchemy.update(tables.executions).where(mine).values({column: later(3600.0)}))
 
 
 def sweep(database: Database) -> list[str]:
@@ -186,9 +195,10 @@ def test_what_is_due_later_holds_up_its_lane(database: Database) -> None:
     first, second = submit(database, actor, "a"), submit(database, actor, "a")
     taken = take(database, first)
     with database.write() as tx:
-        hour = sqlalchemy.text("SELECT timezone('utc', now()) + interval '1 hour'")
-        due = tx.execute(hour).scalar_one()
-        leases.give_back(tx, taken.hold.sequence, first, 0, 1, due, "the oven is cold")
+        leases.give_back(tx, taken.hold.sequence, first, 0, 1, 60.0, "the oven is cold")
+        (state,) = leases.states_of(tx, [first])
+    assert state["delay"] is not None
+    assert 0 < state["delay"] <= 60
     assert take(database, second) is None
     submission = Submission("SD2E", actor, "ada", Message(b"", TEXT, {}), "ada", "a")
     with database.read() as tx:
@@ -208,6 +218,46 @@ def test_what_nobody_has_heard_is_rung_for_again_but_not_all_the_time(database: 
     assert unheard(database, actor) == waiting[:-1]
     assert unheard(database, actor) == waiting[-1:]
     assert unheard(database, actor) == []
+
+
+def test_what_is_put_off_is_tried_again_by_the_clock_of_the_database_though_that_is_set_back(
+    database: Database,
+) -> None:
+    actor = an_actor(database)
+    taken = take(database, submit(database, actor))
+    delay = max(delay_of(tries) for tries in range(1, 1000))
+    assert delay < leases.MAX_DELAY
+    with database.write() as tx:
+        leases.give_back(tx, taken.hold.sequence, taken.row["id"], 0, 1, delay)
+    assert take(database, taken.row["id"]) is None
+    assert unheard(database, actor) == []
+    set_back(database, taken.row["id"], "due")
+    assert unheard(database, actor) == [taken.row["id"]]
+    end(database, take(database, taken.row["id"]))
+
+
+def test_what_a_gateway_whose_clock_is_ahead_has_rung_for_is_rung_for_again(
+    database: Database,
+) -> None:
+    actor = an_actor(database)
+    execution = submit(database, actor)
+    set_back(database, execution, "rung")
+    assert unheard(database, actor) == [execution]
+    assert unheard(database, actor) == []
+
+
+def test_a_lease_of_before_the_clock_was_set_back_runs_out_and_is_renewed_as_any(
+    database: Database,
+) -> None:
+    taken = take(database, submit(database, an_actor(database)))
+    set_back(database, taken.row["id"], "lease")
+    assert sweep(database) == []
+    with database.read() as tx:
+        query = sqlalchemy.select(tables.executions.c.lease <= later(leases.LEASE_SECONDS))
+        assert tx.scalar(query.where(tables.executions.c.id == taken.row["id"]))
+    with database.write() as tx:
+        assert leases.beat(tx, taken.hold) == ""
+    end(database, taken)
 
 
 def test_more_messages_are_numbered_than_32_bits_hold(database: Database) -> None:
