@@ -40,7 +40,10 @@ def examine() -> Iterator[Finding]:
     try:
         from kombu.exceptions import OperationalError  # noqa: PLC0415 - only a fleet has Celery
 
-        from abaco.store.database import explain  # noqa: PLC0415 - only a fleet needs its database
+        from abaco.store.database import (  # noqa: PLC0415 - only a fleet needs its database
+            OtherVersion,
+            explain,
+        )
         from abaco.workers.fleet import condition  # noqa: PLC0415 - only a fleet has Celery
         from abaco.workers.fleet.bell import BrokerRefuses  # noqa: PLC0415 - only a fleet has Celery
     except ImportError as error:
@@ -49,6 +52,9 @@ def examine() -> Iterator[Finding]:
         return
     try:
         seen = condition.look(settings)
+    except OtherVersion as error:
+        remedy = "use the version of the gateways, or upgrade the fleet: see docs/fleet.md"
+        yield Finding("fleet", str(error), remedy, is_bad=True)
     except (SettingsError, SQLAlchemyError) as error:
         is_said = isinstance(error, SettingsError)
         found = str(error) if is_said else explain(settings.database, error)

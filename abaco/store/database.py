@@ -106,27 +106,36 @@ class FairLock:
                 self._taken = False
 
 
+class OtherVersion(SettingsError):
+    """The database is of another version than this program."""
+
+
 class Database:
     """The database of the platform.
 
     Args:
         url: as SQLAlchemy takes it, `sqlite:////path/to/file` for instance.
+        as_it_is: do not bring it to this version.
 
     Attributes:
         known: what need not be asked again.
 
     Raises:
         SettingsError: it cannot be opened, or is of a later version.
+        OtherVersion: it is of another version, and is to stay as it is.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, as_it_is: bool = False) -> None:
         self._turns = FairLock()
         self._written = -CHECK_SECONDS
         self.known = Known(self.read)
         try:
             self.engine = _engine(_parsed(url))
             try:
-                self._migrate()
+                if as_it_is:
+                    self._refuse_other_version()
+                else:
+                    self._migrate()
             except BaseException:  # whatever it is, it goes on after the connections are closed
                 self.close()
                 raise
@@ -207,6 +216,16 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _refuse_other_version(self) -> None:
+        with self.read() as connection:
+            version = _version(connection)
+        if version != tables.VERSION:
+            found = "has no tables yet" if version is None else f"is of version {version}"
+            message = (
+                f"the platform's database {found}, and this program works with {tables.VERSION}"
+            )
+            raise OtherVersion(message)
 
     def _migrate(self) -> None:
         with self.read() as connection:

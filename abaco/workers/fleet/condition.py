@@ -51,11 +51,12 @@ def look(settings: Settings) -> Condition:
 
     Raises:
         SettingsError: the database cannot be used.
+        OtherVersion: it is of another version.
         SQLAlchemyError: it does not answer.
         BrokerRefuses: the broker lets nobody in.
         OperationalError: the broker does not answer.
     """
-    database = Database(settings.database)
+    database = Database(settings.database, as_it_is=True)
     try:
         with database.read() as tx:
             known = actors.everywhere(tx)

@@ -9,7 +9,10 @@ import logging
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
+from abaco.store import tables
+from abaco.store.database import Database
 from abaco.workers.fleet import bell
 from abaco.workers.fleet.bell import RUN, Ring
 from pipelinejobs import fleet as doctor
@@ -63,6 +66,28 @@ def test_a_node_and_doctor_name_it(
         assert caplog.messages == []
         (found,) = doctor.examine()
         assert found == ("broker", reason, "correct broker in abaco.yml", True)
+
+
+def test_doctor_changes_no_database_of_another_version(
+    postgres: services.Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = postgres.database()
+    settings = {"engine": "celery", "broker": "amqp://h", "public_url": "http://h"}
+    Path("abaco.yml").write_text(json.dumps({**settings, "database": database}))
+    engine = sqlalchemy.create_engine(database, poolclass=sqlalchemy.NullPool)
+    (found,) = doctor.examine()
+    assert "has no tables yet" in found.found
+    assert sqlalchemy.inspect(engine).get_table_names() == []
+    Database(database).close()
+    for version in ("0004", "9999"):
+        with engine.begin() as tx:
+            tx.execute(sqlalchemy.update(tables.versions).values(version_num=version))
+        (found,) = doctor.examine()
+        assert (found.subject, found.is_bad) == ("fleet", True)
+        assert f"is of version {version}, and this program works with" in found.found
+        with engine.begin() as tx:
+            assert tx.scalar(sqlalchemy.select(tables.versions.c.version_num)) == version
 
 
 def test_doctor_says_why_the_database_cannot_be_used(
