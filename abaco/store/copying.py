@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from abaco.store.database import Database
 
-_ROWS = 1_000
-"""In one statement."""
+_ROWS, _LARGE_ROWS = 1_000, 16
+"""In one statement, which are in memory at the same time, and how many of those that may have megabytes each."""
+_LARGE = {tables.messages.name, tables.logs.name, tables.results.name}
 _LEFT = {tables.nodes.name}
 """What is not copied: it says which processes use a database."""
 
@@ -43,7 +44,8 @@ def copy(source: Database, target: Database) -> dict[str, int]:
 
 def _copy(old: Connection, new: Connection, table: Table) -> int:
     count = 0
-    found = old.execution_options(yield_per=_ROWS).execute(select(table))
+    together = _LARGE_ROWS if table.name in _LARGE else _ROWS
+    found = old.execution_options(yield_per=together).execute(select(table))
     for rows in found.mappings().partitions():
         new.execute(insert(table), [_storable(row) for row in rows])
         count += len(rows)
