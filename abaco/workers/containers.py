@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from docker.errors import ImageNotFound
 from docker.types import LogConfig, Ulimit
 from docker.utils.socket import frames_iter
 
@@ -111,7 +112,12 @@ class Container:
     def _run(self, environment: Mapping[str, str], log: int) -> Ending:
         try:
             with contextlib.closing(self._engine.connect()) as client:
-                self._create(client, environment)
+                try:
+                    self._create(client, environment)
+                except ImageNotFound:
+                    # somebody has removed it since the worker has begun
+                    self._engine.fetch(self._image.name)
+                    self._create(client, environment)
                 try:
                     return self._follow(client, log)
                 finally:

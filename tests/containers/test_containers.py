@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -278,6 +279,35 @@ def test_a_node_removes_the_containers_of_its_platform_that_nobody_needs(engine:
     assert sorted(engine.containers()) == sorted([*before, held, other])
     for each in (held, other):
         engine.api.remove_container(each)
+
+
+class TaggingEngine(ContainerEngine):
+    """An engine that fetches an image by giving one that is there its name."""
+
+    def fetch(self, name: str) -> None:
+        """Fetch an image."""
+        path, _, tag = name.partition(":")
+        with contextlib.closing(self.connect()) as client:
+            client.tag(IMAGE, path, tag)
+
+
+@ONCE
+def test_an_image_that_was_removed_since_the_worker_began_is_fetched_again(engine: Engine) -> None:
+    settings = Containers(engine.name, str(engine.socket), network="none")
+    image = Image("localhost/removed:1", mode="container", command=("python3", "-c", "print(1)"))
+    container = Container(image, TaggingEngine(settings, "removed"), "worker")
+
+    async def run() -> tuple[int, str]:
+        log, pipe = Log(10_000), LogPipe()
+        pipe.watch(log)
+        ending = await container.run({}, pipe)
+        await pipe.close(log, 1)
+        return ending.code, log.text
+
+    asyncio.run(container.prepare())
+    engine.api.remove_image(image.name)
+    assert asyncio.run(run()) == (0, "1\n")
+    engine.api.remove_image(image.name)
 
 
 class InContainers(demo.Platform):
