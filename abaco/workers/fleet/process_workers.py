@@ -174,7 +174,7 @@ class ProcessWorkers:
     async def failed(self, worker: Worker, reason: str) -> None:
         """Set the actor of a worker ERROR."""
         _logger.error("actor %s: %s", worker.actor_id, reason)
-        await self._set_status(worker.actor_id, actors.ERROR, reason, worker.revision)
+        await self._set_status(worker.actor_id, actors.ERROR, _here(reason), worker.revision)
 
     async def _worker_of(self, actor: Actor) -> Worker | None:
         """Return the worker of an actor, ready; None if it cannot run."""
@@ -196,7 +196,7 @@ class ProcessWorkers:
             image = await threads.run(statuses.image_of, self.database, self._settings, actor)
         except (*statuses.UNUSABLE, NotAdmitted) as error:
             # its files may say something else than those of others
-            reason = f"node {socket.gethostname()}: {error}"
+            reason = _here(str(error))
             await self._set_status(actor["id"], actors.ERROR, reason, actor["revision"])
             return None
         worker = Worker(actor, image, self)
@@ -285,6 +285,11 @@ class ProcessWorkers:
     def _ring_for(self, linked: executions.Accepted) -> Ring:
         with self.database.read() as tx:
             return ring_for(tx, linked)
+
+
+def _here(reason: str) -> str:
+    """Name the node with what is wrong there, as it may be right at others."""
+    return f"on node {socket.gethostname()}: {reason}"
 
 
 def _suits(worker: Worker, actor: Actor) -> bool:

@@ -36,7 +36,8 @@ def test_a_process_keeps_its_ring_while_the_database_is_away_and_names_its_node(
     settings = {"engine": "celery", "database": url, "data": "data"}
     settings |= {"broker": "amqp://127.0.0.1:9//", "public_url": "http://127.0.0.1:9"}
     (tmp_path / "abaco.yml").write_text(json.dumps(settings))
-    (tmp_path / "images.yml").write_text(json.dumps(opened(PROBE)))
+    gone = {**PROBE["cold"], "folder": str(tmp_path / "gone")}
+    (tmp_path / "images.yml").write_text(json.dumps(opened({**PROBE, "gone": gone})))
     (tmp_path / "data").mkdir()
     monkeypatch.setenv(CONFIGURATION, str(tmp_path / "abaco.yml"))
     monkeypatch.setenv(NODE, "node")
@@ -70,16 +71,21 @@ def test_a_process_keeps_its_ring_while_the_database_is_away_and_names_its_node(
                 assert statuses()[:number] == expected
                 assert len(kept()) == 1
                 caplog.clear()
-            # an image that others may know
-            other = an_actor(database, image="elsewhere")
-            process.submit(tasks.prepare, other).result()
+            # what others may have
+            lacking = {
+                "elsewhere": f"image elsewhere is not known here: add it to {tmp_path}",
+                "gone": f"its folder {tmp_path / 'gone'} does not exist",
+            }
+            others = {an_actor(database, image=image): lacking[image] for image in lacking}
+            for other in others:
+                process.submit(tasks.prepare, other).result()
             process.submit(tasks._end).result()
-        with database.read() as tx:
-            found = actors.get(tx, other)
-        assert found is not None
-        assert found["status"] == actors.ERROR
-        unknown = f"node {socket.gethostname()}: image elsewhere is not known here: add it to "
-        assert found["status_message"].startswith(f"{unknown}{tmp_path}")
+        for other, reason in others.items():
+            with database.read() as tx:
+                found = actors.get(tx, other)
+            assert found is not None
+            assert found["status"] == actors.ERROR
+            assert found["status_message"].startswith(f"on node {socket.gethostname()}: {reason}")
 
 
 @pytest.mark.long
