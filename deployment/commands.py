@@ -48,6 +48,8 @@ def deploy(options: argparse.Namespace) -> None:
     if options.dry_run:
         print("Nothing was done: this was a dry run.")
         return
+    if actor_id is None:
+        _remember(where, "")
     if pushed:
         Engine(options.engine).push(reactor.image)
     if actor_id is None:
@@ -183,11 +185,28 @@ def _remembered(where: Session) -> str | None:
         return where.actor_file.read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not valid UTF-8"
+        message = f"{where.actor_file}, which names the actor, cannot be read: {reason}"
+        raise DeploymentError(message) from error
 
 
 def _remember(where: Session, actor_id: str) -> None:
-    where.actor_file.parent.mkdir(mode=0o700, exist_ok=True)
-    where.actor_file.write_text(f"{actor_id}\n", encoding="utf-8")
+    """Keep the id of an actor; with an empty one, show that this will be possible, and leave no file.
+
+    Raises:
+        DeploymentError: it is not.
+    """
+    try:
+        where.actor_file.parent.mkdir(mode=0o700, exist_ok=True)
+        where.actor_file.write_text(f"{actor_id}\n", encoding="utf-8")
+        if not actor_id:
+            where.actor_file.unlink()
+    except OSError as error:
+        message = f"{where.actor_file} cannot be written: {error.strerror}. It is to name the actor"
+        if actor_id:
+            message += f" {actor_id}, which has been created: write that into it"
+        raise DeploymentError(message) from error
 
 
 def _check_remembered(tenant: Tenant, actor_id: str) -> None:

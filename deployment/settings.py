@@ -187,7 +187,8 @@ def read_secrets(file: Path = SECRETS_FILE) -> Secrets:
 
 def _text(file: Path, remedy: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        # editors of other systems begin a file with a mark
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         message = f"there is no {file} here: {remedy}, and edit it"
         raise DeploymentError(message) from None

@@ -418,6 +418,19 @@ def test_nothing_is_created_where_the_push_fails(
     assert actors(ada) == before
 
 
+def test_nothing_is_created_where_its_id_cannot_be_kept(checkout: Checkout, ada: Client) -> None:
+    before = actors(ada)
+    place = checkout.folder / ".local"
+    place.touch()
+    message = ".local/ACTOR_ID, which names the actor, cannot be read: Not a directory"
+    assert checkout.run("deploy").error == message
+    place.unlink()
+    place.symlink_to(checkout.folder / "gone" / "away")
+    message = ".local/ACTOR_ID cannot be written: File exists. It is to name the actor"
+    assert checkout.run("deploy").error == message
+    assert actors(ada) == before
+
+
 def test_who_is_not_signed_in_is_told_how(checkout: Checkout, gateway: RunningGateway) -> None:
     cache = Path(checkout.environ.pop("AGAVE_CACHE_DIR")) / "current"
     for target in ("deploy", "nonces"):

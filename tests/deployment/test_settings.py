@@ -61,6 +61,11 @@ OTHER=x
     assert found.unused == ("OTHER",)
 
 
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    assert reactor(tmp_path, "\ufeffREACTOR_NAME=tacos\r\n").name == "tacos"
+    assert secrets(tmp_path, '\ufeff{"A": "b"}') == {"A": "b"}
+
+
 def test_the_environment_wins(tmp_path: Path) -> None:
     found = reactor(tmp_path, "DOCKER_IMAGE_VERSION=2\n", DOCKER_IMAGE_VERSION="1", HOME="/")
     assert found.image == "pipelinejobs-manager:1"
