@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
 _CHANGED = "changed"
 """What is noted at a connection whose transaction changes a source of what is known."""
@@ -56,6 +58,9 @@ _CLIENT_OPTIONS = {
 """Whoever is cut off from PostgreSQL finds that out within some seconds, too."""
 _MIGRATION = 0x6162_6163_0000
 """The lock of whoever makes or changes the tables."""
+_SAID_SECONDS = 60.0
+"""After which it is said again why there is no connection."""
+_logger = logging.getLogger(__name__)
 _UNUSABLE = "the platform's database cannot be used"
 
 _CHANGE_NOTHING = Statement(sqlalchemy.delete(tables.posts).where(sqlalchemy.false()))
@@ -141,6 +146,8 @@ class Database:
                 raise
         except (SQLAlchemyError, ImportError) as error:
             raise SettingsError(explain(url, error)) from error
+        if self.is_shared:
+            event.listen(self.engine, "handle_error", _Refusals(url).hear)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -248,6 +255,29 @@ class Database:
                 migrations.upgrade(self.engine)
 
 
+class _Refusals:
+    """Says in the log why there is no connection: who wanted one tells of the class of the error alone.
+
+    Args:
+        url: of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._said = ("", 0.0)
+        """what was said last, and when, by the monotonic clock"""
+
+    def hear(self, context: ExceptionContext) -> None:
+        """Take an error, of a connection or of the attempt to have one."""
+        if context.connection is not None:
+            return
+        line, now = explain(self._url, context.original_exception), time.monotonic()
+        said, moment = self._said
+        if line != said or now - moment > _SAID_SECONDS:
+            self._said = (line, now)
+            _logger.error("%s", line)
+
+
 def _version(connection: Connection) -> str | None:
     if not sqlalchemy.inspect(connection).has_table(tables.versions.name):
         return None
@@ -255,7 +285,7 @@ def _version(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def explain(url: str, error: Exception) -> str:
+def explain(url: str, error: BaseException) -> str:
     """Return one line that says what is wrong with a database, without user, password and options."""
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     found = _parsed(url)

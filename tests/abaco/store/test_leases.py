@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import OperationalError
 
 from abaco.roles import ADMIN
 from abaco.store import actors, executions, leases, migrations, notices, tables
@@ -336,6 +337,23 @@ def test_postgresql_is_not_asked_before_each_use_of_a_connection(postgres: Postg
         counted = eventually(lambda: (found := transactions()) >= 100 and found)
     # the others made the tables, and counted
     assert counted < 150
+
+
+def test_why_there_is_no_connection_is_said_once(
+    postgres: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres.database()
+    name = url.rpartition("/")[2]
+    with contextlib.closing(Database(url)) as opened:
+        with postgres._connect() as server:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        opened.engine.dispose()
+        for _ in range(3):
+            with pytest.raises(OperationalError), opened.read():
+                pass
+        (line,) = caplog.messages
+        assert line.startswith("the platform's database cannot be used: connection failed: ")
+        assert f'FATAL:  database "{name}" is not currently accepting connections' in line
 
 
 def test_a_connection_that_the_server_has_ended_is_not_lent(
