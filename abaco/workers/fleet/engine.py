@@ -37,6 +37,8 @@ _LOOK_SECONDS = 5.0
 """Between looks at the executions that somebody waits for, though nobody has said that they ended."""
 _DISMISS_SECONDS = 20.0
 _POLL_SECONDS = 0.2
+_LEAVE_SECONDS = 15.0
+"""In which all nodes have left the queues of an actor that is deleted, also those that were not told."""
 
 _logger = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class Fleet:
         deadline = time.monotonic() + _DISMISS_SECONDS
         while await threads.run(self._runs, actor_id) and time.monotonic() < deadline:  # noqa: ASYNC110 - what is waited for is in the database
             await asyncio.sleep(_POLL_SECONDS)
-        self._bell.remove(actor_id)
+        self._begin(self._remove_queues(actor_id))
 
     async def follow_images(self) -> None:
         """Run no more messages of actors that the file of images, if it has changed, does not admit."""
@@ -247,6 +249,16 @@ class Fleet:
                 self.announce(execution_id, outcome)
             else:
                 self._waiting.tell(execution_id, outcome)
+
+    async def _remove_queues(self, actor_id: str) -> None:
+        """Remove the queues of an actor when no node listens to them any more, or the gateway ends.
+
+        A node that does would lose its connection, with all rings that it has.
+        """
+        try:
+            await asyncio.sleep(_LEAVE_SECONDS)
+        finally:
+            self._bell.remove(actor_id)
 
     def _begin(self, work: Awaitable[None]) -> None:
         task = self._loop.create_task(self._guarded(work))

@@ -21,6 +21,7 @@ import yaml
 from abaco.command_line import main
 from abaco.store.database import Database
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
+from abaco.workers.fleet import bell
 from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Db, Document
 from tests import services
@@ -305,6 +306,29 @@ def test_an_actor_that_is_deleted_runs_no_more(ada: Client, there: Client, tmp_p
     eventually(begun.exists)
     there.result("DELETE", f"/{actor}")
     assert ada.get(f"/{actor}/executions/{running}").status_code == 404
+
+
+def test_a_node_keeps_its_connection_to_the_broker_when_an_actor_is_deleted(
+    fleet: RunningFleet, rabbitmq: services.RabbitMQ, ada: Client
+) -> None:
+    actor = ada.actor("warm")
+    ada.run(actor, {"print": "here"})
+    name = bell.name_of(actor, stateless=True)
+
+    def is_there() -> bool:
+        return name in bell.lengths_of(rabbitmq.url, [name])[1]
+
+    def lost() -> list[int]:
+        return [node.log.read_text().count("Connection to broker lost") for node in fleet.nodes]
+
+    before = lost()
+    ada.result("DELETE", f"/{actor}")
+    assert is_there()
+    eventually(lambda: not is_there())
+    # whoever is disconnected says so before it hears anything
+    other = ada.actor("warm")
+    ada.run(other, {"print": "there"})
+    assert lost() == before
 
 
 def test_cron_messages_and_webhooks_come_once_though_there_are_several_gateways(
