@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +21,11 @@ def latest_description(rx: Reactor, post: Mapping[str, Any]) -> str | None:
     if not isinstance(job_id, str) or not job_id or not rx.environ.get("_abaco_access_token"):
         return None
     from reactors.client import make_client  # noqa: PLC0415 - costs more than an event
+    from reactors.tenant import segment  # noqa: PLC0415 - for such a lookup only
 
     try:
         client = make_client(rx.environ, timeout=TIMEOUT)
-        entries = client.jobs.getHistory(jobId=quote(job_id, safe=""))
+        entries = client.jobs.getHistory(jobId=segment(job_id))
         latest = max(entries, key=lambda entry: str(entry.get("created", "")))
         return str(latest["description"])
     except Exception as error:  # noqa: BLE001 - the event does not depend on it

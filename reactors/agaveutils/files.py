@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from reactors.agaveutils.errors import call, process_agave_httperror
 from reactors.exceptions import PlatformError
+from reactors.tenant import segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def agave_mkdir(
     call(
         agaveClient.files.manage,
         f"the directory {dirName} below {systemId}:{basePath} was not made",
-        systemId=systemId,
+        systemId=segment(systemId),
         filePath=place(basePath),
         body={"action": "mkdir", "path": dirName},
     )
@@ -82,7 +83,7 @@ def agave_download_file(
         response = call(
             agaveClient.files.download,
             failure,
-            systemId=systemId,
+            systemId=segment(systemId),
             filePath=place(agaveAbsolutePath),
         )
         with contextlib.closing(response), part.open("wb") as file:
@@ -123,7 +124,7 @@ def agave_upload_file(
         call(
             agaveClient.files.importData,
             f"{source.name} was not uploaded to {systemId}:{agaveDestPath}",
-            systemId=systemId,
+            systemId=segment(systemId),
             filePath=place(agaveDestPath),
             fileToUpload=content,
         )
@@ -177,7 +178,7 @@ def place(path: str) -> str:
 def _status(client: Any, path: str, system: str) -> str | None:
     """Return what happened last to a file; None where it is not there yet."""
     try:
-        entries = client.files.getHistory(systemId=system, filePath=place(path))
+        entries = client.files.getHistory(systemId=segment(system), filePath=place(path))
     except Exception as error:  # noqa: BLE001 - agavepy raises what it comes upon
         if getattr(getattr(error, "response", None), "status_code", None) == _NOT_FOUND:
             return None

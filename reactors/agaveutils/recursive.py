@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactors.agaveutils.errors import call
 from reactors.agaveutils.files import place
+from reactors.tenant import segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ class PemAgent:
             call(
                 self._client.files.updatePermissions,
                 f"{pem} on {system}:{path} was not granted to {username}",
-                systemId=system,
+                systemId=segment(system),
                 filePath=place(path),
                 body={"username": username, "permission": pem, "recursive": False},
             )
@@ -87,7 +88,7 @@ def _list(client: Any, system: str, path: str) -> Iterator[Any]:
         page = call(
             client.files.list,
             f"{system}:{path} was not listed",
-            systemId=system,
+            systemId=segment(system),
             filePath=place(path),
             limit=_PAGE,
             offset=offset,

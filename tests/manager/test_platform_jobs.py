@@ -99,7 +99,9 @@ def test_without_an_id_the_platform_is_not_asked(
     assert kept(actor, job) == {**MINIFIED, "id": job_id}
 
 
-@pytest.mark.parametrize("job_id", ["../../actors/v2/x", "1?pretty=true", "1#", "a/b", "%2e%2e"])
+@pytest.mark.parametrize(
+    "job_id", ["../../actors/v2/x", "..", "1?pretty=true", "1#", "a/b", "%2e%2e"]
+)
 def test_an_id_cannot_lead_the_question_elsewhere(
     actor: Actor, job: Document, tenant: Tenant, job_id: str
 ) -> None:

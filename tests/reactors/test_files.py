@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -98,6 +99,25 @@ def test_after_a_download_answers_are_read_as_before(
     assert client.all.http_client.session.stream is False
     (entry,) = client.files.list(systemId=SYSTEM, filePath="uploads/a.txt")
     assert entry["path"] == "/uploads/a.txt"
+
+
+@pytest.mark.parametrize("system", ["../../../../actors/v2/x?y=", "a/b", "data#"])
+def test_a_storage_system_leads_to_no_other_address(
+    api: FilesApi, client: Any, tmp_path: Path, system: str
+) -> None:
+    (tmp_path / "a").write_text("content")
+    for ask in (
+        lambda: agaveutils.agave_mkdir(client, "b", system, "/uploads"),
+        lambda: agaveutils.agave_download_file(
+            client, "/uploads/a.txt", system, str(tmp_path / "b")
+        ),
+        lambda: agaveutils.agave_upload_file(client, "/uploads", system, str(tmp_path / "a")),
+        lambda: agaveutils.wait_for_file_status(client, "/uploads/a.txt", system, 0.1),
+    ):
+        with contextlib.suppress(PlatformError):
+            ask()
+    assert len(api.requests) >= 4
+    assert all(f"/system/{quote(system, safe='')}/" in target for _, target in api.requests)
 
 
 @pytest.mark.parametrize("path", ["/uploads/é ?#%41&x=1.txt", "/uploads/a+b.txt"])
