@@ -126,9 +126,10 @@ class _Application:
 
     async def _answer(self, found: _Found, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; whatever happens, the reply is one that the API documents."""
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        is_head = scope["method"] == "HEAD"
+        method = "GET" if is_head else scope["method"]
         endpoint = found.methods.get(method)
-        if endpoint is None:
+        if endpoint is None or (is_head and endpoint.takes):
             allowed = {"Allow": ", ".join(sorted(found.methods))}
             refusal = envelope.failure(NotAllowed(_NO_ENDPOINT), allowed)
             await _open(refusal)(scope, receive, send)

@@ -227,6 +227,7 @@ class Endpoint:
         free_body: whether the body may be anything.
         large: whether the limit of binary messages holds for the body.
         scans: whether it may read very many records: a sender gets one such answer at a time.
+        takes: whether what is got is gone then: it has no HEAD, which has to be safe (RFC 9110, 9.2.1).
     """
 
     method: str
@@ -242,6 +243,7 @@ class Endpoint:
     free_body: bool = False
     large: bool = False
     scans: bool = False
+    takes: bool = False
 
     @cached_property
     def on_loop(self) -> bool:

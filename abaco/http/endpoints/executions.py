@@ -167,5 +167,13 @@ ENDPOINTS = (
     Endpoint("GET", _ONE, get, READ, "Return an execution", result="Execution"),
     Endpoint("DELETE", _ONE, stop, UPDATE, "Force a running execution to end"),
     Endpoint("GET", f"{_ONE}/logs", logs, READ, "Return a log", result="Log"),
-    Endpoint("GET", f"{_ONE}/results", result, READ, "Take the oldest result", raw=(BINARY,)),
+    Endpoint(
+        "GET",
+        f"{_ONE}/results",
+        result,
+        READ,
+        "Take the oldest result",
+        raw=(BINARY,),
+        takes=True,
+    ),
 )

@@ -52,6 +52,14 @@ def test_a_worker_goes_on_when_its_temporary_files_were_cleaned_up(
     asyncio.run(clean_up_between())
 
 
+def test_to_ask_for_the_head_of_a_result_does_not_take_it(ada: Client, actor: str) -> None:
+    execution_id = ada.run(actor, {"results": ["only"]})["id"]
+    refused = ada.head(f"/{actor}/executions/{execution_id}/results")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert ada.head(f"/{actor}/executions/{execution_id}").status_code == 200
+    assert ada.result_of(actor, execution_id) == b"only"
+
+
 def test_a_result_can_be_taken_while_the_execution_goes_on(
     ada: Client, actor: str, tmp_path: Path
 ) -> None:
