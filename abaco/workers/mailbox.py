@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_DELAY, MAX_DELAY = 1.0, 60.0
 FIRST_PAUSE, MAX_PAUSE = 0.25, 5.0
 GATHER_SECONDS = 0.1
-"""For how long messages that can be handled together wait for those that run, to follow them in one batch."""
+"""From one batch to the next, for messages that can be handled together and for whose answers nobody waits."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +90,9 @@ class Mailbox:
         """the lanes that wait for a running message of another sender with their key"""
         self._running: dict[object, _Lane] = {}
         self._gathers_until = 0.0
-        """before when what can be handled together is left to gather, while something runs"""
+        """before when what can be handled together is left to gather"""
+        self._hurries = False
+        """whether a message may be waiting that was interrupted, or for whose answer somebody waits"""
         self._failures = 0
         self._paused_until = 0.0
         self._size = 0
@@ -110,6 +112,7 @@ class Mailbox:
         lane = self._lanes.setdefault((entry.sender, key), _Lane(entry.sender, key))
         lane.entries.append(entry)
         self._size += 1
+        self._hurries = self._hurries or entry.answered
         if len(lane.entries) == 1:
             lane.due = due
             self._offer(lane)
@@ -119,9 +122,9 @@ class Mailbox:
     ) -> list[Entry]:
         """Return the next message, which is running then; an empty list if none may run now.
 
-        While some run that are handled together, those that come meanwhile gather for a moment: all of
-        them in one batch cost less than each beside the others. A batch that is full does not wait, nor
-        does a message that runs by itself and whose turn it is.
+        After some that are handled together, those that come gather for a moment: all of them in one batch
+        cost less than each by itself. If somebody waits for the answer to any, they gather while the others
+        run. A batch that is full does not wait, nor does a message that runs by itself and whose turn it is.
 
         Args:
             now: the time.
@@ -153,13 +156,15 @@ class Mailbox:
 
     def _gathering(self, now: float) -> float:
         """Return for how many seconds more messages are left to gather."""
-        return max(0.0, self._gathers_until - now) if self._running else 0.0
+        gathers = self._running or not self._hurries
+        return max(0.0, self._gathers_until - now) if gathers else 0.0
 
     def _begin(self, lane: _Lane, entries: list[Entry]) -> list[Entry]:
         """Let the first messages of a lane run; return them."""
         lane.taken = len(entries)
         self._running[lane.key] = lane
         self._size -= len(entries)
+        self._hurries = self._hurries and self._size > 0
         return entries
 
     def end(self, entry: Entry) -> None:
@@ -176,6 +181,7 @@ class Mailbox:
     def put_back(self, entry: Entry) -> None:
         """Return a message that was interrupted to its place."""
         self._size += 1
+        self._hurries = True
         self._stop(self._lane_of(entry))
 
     def postpone(self, entry: Entry, reason: str, now: float) -> float:

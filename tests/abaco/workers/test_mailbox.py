@@ -302,14 +302,39 @@ def test_what_comes_while_others_run_gathers_for_a_moment_unless_a_batch_is_full
     assert mailbox.next_due(0.02) == pytest.approx(module.GATHER_SECONDS - 0.02)
     add(mailbox, 3, "a:3")
     assert mailbox.take(0.03, 3) == []
-    for entry in (alone, first):
-        mailbox.end(entry)
-    assert places(mailbox.take(0.04, 3)) == [2, 3]
-    for sequence in (4, 5, 6):
-        add(mailbox, sequence, f"a:{sequence}")
-    assert places(mailbox.take(0.05, 3)) == [4, 5, 6]
+    mailbox.end(alone)
+    add(mailbox, 4, "a:4")
+    assert places(mailbox.take(0.05, 3)) == [2, 3, 4]
     add(mailbox, 7, "a:7")
     assert places(mailbox.take(1.0, 3)) == [7]
+    mailbox.end(first)
+
+
+def test_batches_for_which_nobody_waits_follow_each_other_after_a_moment() -> None:
+    mailbox = filled("a:1")
+    (entry,) = mailbox.take(5.0, 3)
+    mailbox.end(entry)
+    add(mailbox, 1, "a:1")
+    assert mailbox.take(5.01, 3) == []
+    assert mailbox.next_due(5.01) == pytest.approx(module.GATHER_SECONDS - 0.01)
+    add(mailbox, 2, "a:2")
+    gathered = mailbox.take(5.0 + module.GATHER_SECONDS, 3)
+    assert places(gathered) == [1, 2]
+    for entry in gathered:
+        mailbox.end(entry)
+    add(mailbox, 3, "a:3")
+    assert mailbox.take(5.11, 3) == []
+    # the answer to this one is waited for
+    mailbox.add(Entry(4, "4", "a", "4", answered=True))
+    assert places(mailbox.take(5.12, 3)) == [3, 4]
+
+
+def test_what_is_put_back_does_not_gather() -> None:
+    mailbox = filled("a:1", "a:2")
+    entries = mailbox.take(0.0, 3)
+    for entry in entries:
+        mailbox.put_back(entry)
+    assert mailbox.take(0.0, 3) == entries
 
 
 def test_senders_take_turns_in_what_is_taken_together() -> None:
