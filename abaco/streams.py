@@ -6,6 +6,7 @@ And what a command says, in one line, where standard output or an argument has e
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FAILED, _WRONG_USE = 1, 2
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ESCAPED, _LAST_BYTE = 0xDC00, 0xFF
 """As what Python reads a byte of an argument that is not UTF-8."""
 
@@ -55,6 +57,9 @@ def complaint(error: Exception) -> tuple[int, str] | None:
         except OSError as own:
             if own.errno == error.errno:
                 return _FAILED, f"standard output cannot be written: {own.strerror}"
+        if error.errno in _FULL:
+            # of a stream without a buffer (PYTHONUNBUFFERED), nothing is left
+            return _FAILED, f"nothing more can be written: {error.strerror}: make room"
     return None
 
 

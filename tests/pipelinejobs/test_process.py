@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import pty
 import re
@@ -189,6 +190,17 @@ def test_a_full_disk_behind_standard_output_is_said(
         # the interpreter is not to try again
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
     problem = "standard output cannot be written: No space left on device"
+    assert done == (1, "", f"ERROR {problem}\n")
+
+
+def test_a_full_disk_is_said_without_a_buffer_too(
+    cli: Run, job: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with io.TextIOWrapper(io.FileIO("/dev/full", "w"), write_through=True) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        done = cli("jobs", "ls")
+        monkeypatch.undo()
+    problem = "nothing more can be written: No space left on device: make room"
     assert done == (1, "", f"ERROR {problem}\n")
 
 
