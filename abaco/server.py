@@ -47,8 +47,7 @@ _BACKLOG = 1024
 _DESCRIPTORS = 1024
 """For the database, processes, logs and sockets of executions."""
 _TICK_SECONDS = 1.0
-_FORGET_TICKS = _FOLLOW_TICKS = 60
-_HOURLY_TICKS = 3600
+_MINUTE_TICKS, _HOUR_TICKS = 60, 3600
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _logger = logging.getLogger(__name__)
@@ -130,14 +129,14 @@ async def _run(
             asyncio.create_task(_repeat(lambda: _do_what_is_due(gateway, webhooks))),
             asyncio.create_task(_repeat(lambda: _write_uses(gateway))),
             asyncio.create_task(_repeat(gateway.engine.follow_images)),
-            asyncio.create_task(_repeat(lambda: forget(database), _FORGET_TICKS)),
+            asyncio.create_task(_repeat(lambda: forget(database), _MINUTE_TICKS)),
             asyncio.create_task(
-                _repeat(lambda: asyncio.to_thread(follow_clock, database), _FOLLOW_TICKS)
+                _repeat(lambda: asyncio.to_thread(follow_clock, database), _MINUTE_TICKS)
             ),
         ]
         if (hourly := prepared.hourly) is not None:
             work = functools.partial(asyncio.to_thread, hourly)
-            background.append(asyncio.create_task(_repeat(work, _HOURLY_TICKS)))
+            background.append(asyncio.create_task(_repeat(work, _HOUR_TICKS)))
         while not all(server.started for server in servers):
             if any(task.done() for task in serving):
                 break
@@ -360,11 +359,15 @@ def _submit_crons(database: Database) -> list[executions.Accepted]:
 def follow_clock(database: Database) -> None:
     """Plan crons again that were planned before the clock was set back: else they would wait for that time."""
     with database.read() as tx:
-        found = [(actor, _planned(actor)) for actor in actors.planned(tx)]
-    if any(planned != actor["cron_next_ex"] for actor, planned in found):
+        is_any_late = any(_is_late(actor) for actor in actors.planned(tx))
+    if is_any_late:
         with database.write() as tx:
-            for actor in actors.planned(tx):
+            for actor in filter(_is_late, actors.planned(tx)):
                 actors.change(tx, actor["id"], cron_next_ex=_planned(actor))
+
+
+def _is_late(actor: Actor) -> bool:
+    return _planned(actor) != actor["cron_next_ex"]
 
 
 def _planned(actor: Actor) -> datetime.datetime | None:

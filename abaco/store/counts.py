@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, literal_column, select
 
-from abaco.store.executions import UNFINISHED
-from abaco.store.tables import actors, executions
+from abaco.store.executions import UNFINISHED, unfinished
+from abaco.store.tables import executions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,8 +97,6 @@ class ExecutionCounts:
 def _waiting(tx: Connection, last: int) -> dict[int, tuple[str, str]]:
     """Return the actor and status of what has not ended, up to a sequence."""
     query = select(executions.c.sequence, executions.c.actor_id, executions.c.status).where(
-        executions.c.actor_id.in_(select(actors.c.id)),
-        executions.c.status.in_(UNFINISHED),
-        executions.c.sequence <= last,
+        *unfinished(*UNFINISHED), executions.c.sequence <= last
     )
     return {int(number): (str(of), str(status)) for number, of, status in tx.execute(query)}

@@ -382,7 +382,7 @@ def in_mailboxes(tx: Connection) -> list[Queued]:
     )
     query = (
         select(*(executions.c[name] for name in names))
-        .where(*_unfinished(SUBMITTED))
+        .where(*unfinished(SUBMITTED))
         .order_by(executions.c.sequence)
     )
     return every(tx, query, Queued)
@@ -390,7 +390,7 @@ def in_mailboxes(tx: Connection) -> list[Queued]:
 
 def recover(tx: Connection) -> int:
     """Put the messages that an earlier gateway was running back into their mailboxes; count them."""
-    left = every(tx, select(executions).where(*_unfinished(RUNNING)), Execution)
+    left = every(tx, select(executions).where(*unfinished(RUNNING)), Execution)
     returns = [
         Return(each["sequence"], each["id"], each["attempts"], each["tries"]) for each in left
     ]
@@ -399,7 +399,7 @@ def recover(tx: Connection) -> int:
     return len(returns)
 
 
-def _unfinished(*statuses: str) -> tuple[ColumnElement[bool], ...]:
+def unfinished(*statuses: str) -> tuple[ColumnElement[bool], ...]:
     """Return the condition for executions that have not ended, which are never those of a removed actor.
 
     By actor and status, the index finds them among however many that have ended.

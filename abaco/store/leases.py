@@ -439,11 +439,7 @@ _UNENDED = (
     .where(actors.c.status != actor_store.SHUTTING_DOWN)
     .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
 )
-_RUNS = (
-    executions.c.status == store.RUNNING,
-    # by actor and status, the index finds them among however many that have ended
-    executions.c.actor_id.in_(select(actors.c.id)),
-)
+_RUNS = store.unfinished(store.RUNNING)
 _IS_DUE = or_(
     executions.c.due.is_(None), executions.c.due <= NOW, executions.c.due > later(MAX_DELAY)
 )
