@@ -152,7 +152,7 @@ def test_the_period_is_an_hour_unless_another_is_given(
     assert inspect.signature(jobs.rotate_token).parameters["grace"].default == 3600
     rotate(jobs, job)
     left = stored(db, job)["_former_salts"][0]["until"] - now()
-    assert datetime.timedelta(seconds=3590) < left <= datetime.timedelta(seconds=3600)
+    assert datetime.timedelta(seconds=3540) < left <= datetime.timedelta(seconds=3600)
 
 
 def test_an_unknown_job_is_not_rotated_and_a_hidden_one_is(
