@@ -71,7 +71,6 @@ class Outcome(NamedTuple):
     """what a synchronous caller is answered"""
     line: str
     """what the log says"""
-    job_uuid: str
 
 
 def handle(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Outcome:
@@ -284,7 +283,7 @@ def outcome_of(message: Message, applied: Applied, note: str = "") -> Outcome:
     }
     again = ", which an earlier delivery had applied" if applied.duplicate else ""
     line = f"job {message.uuid}: {message.subject}{note}{again}, state {applied.state}, revision {applied.revision}"
-    return Outcome(result, line, message.uuid)
+    return Outcome(result, line)
 
 
 def _event_data(rx: Reactor, message: Message) -> Any:
@@ -339,7 +338,7 @@ def _forward(
         raise Unavailable(text, temporary=error.temporary) from error
     result = _where_it_is(job)
     line = f"job {message.uuid}: {message.subject} forwarded to the indexer {indexer}"
-    return Outcome(result, line, message.uuid)
+    return Outcome(result, line)
 
 
 def _delete(rx: Reactor, message: Message, job: StoredJob, jobs: PipelineJobStore) -> Outcome:
@@ -350,7 +349,7 @@ def _delete(rx: Reactor, message: Message, job: StoredJob, jobs: PipelineJobStor
         jobs.hide(job, sender)
     deleted = "removed" if message.force else "hidden"
     line = f"job {message.uuid}: {deleted}"
-    return Outcome({"uuid": message.uuid, "deleted": deleted}, line, message.uuid)
+    return Outcome({"uuid": message.uuid, "deleted": deleted}, line)
 
 
 def _check_patterns(message: Message) -> None:
@@ -395,7 +394,7 @@ def _create(rx: Reactor, message: Message, permit: Permit, jobs: PipelineJobStor
             session=job.get("session"),
         )
     line = f"job {job['uuid']}: {'created' if is_new else 'exists already'}, state {job['state']}"
-    return Outcome(result, line, job["uuid"])
+    return Outcome(result, line)
 
 
 def _may_have_token(rx: Reactor, permit: Permit, job: StoredJob) -> bool:
