@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reactors.runtime import Reactor
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
-EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE, URL = (
+EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE = KINDS = (
     "event",
     "delete",
     "create",
@@ -26,10 +26,10 @@ EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE, URL = (
     "cloudevents",
     "tapisjobs",
     "openlineage",
-    "url",
 )
-"""The kinds; all but the last are names of schemas, in the order in which they are tried."""
-KINDS = (EVENT, DELETE, CREATE, ALOE, AGAVE, CLOUD, TAPIS, LINEAGE)
+"""The kinds of bodies, each the name of a schema, in the order in which they are tried."""
+URL = "url"
+"""The kind of a message whose body is of none of them: the URL names the job and the event."""
 INDEX = "index"
 FORWARDED = (INDEX, "indexed")
 """The events that an indexer may take."""
