@@ -293,7 +293,7 @@ class Line:
                 break
             for entry in entries[: end - number]:
                 news = News(head, number, entry, before)
-                if self._wants(news):
+                if wants(self.subscriber, news):
                     if not self._tell_behind(news, place if number == place["told"] + 1 else {}):
                         return bool(told)
                     told += 1
@@ -371,9 +371,6 @@ class Line:
             self._counts["dead"] += 1
 
     # Telling
-
-    def _wants(self, news: News) -> bool:
-        return wants(self.subscriber, news)
 
     def _tell(self, news: News) -> None:
         seconds = min(ANSWER_SECONDS, self._dispatcher.seconds_left())
