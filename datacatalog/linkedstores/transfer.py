@@ -18,6 +18,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from datacatalog import mongo
+from datacatalog.linkedstores.basestore import duplicates
 from datacatalog.linkedstores.basestore.paging import Listing, Position
 from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.lookup import KINDS
@@ -46,7 +47,6 @@ COLLECTIONS: dict[str, str | None] = {
     "rejected_events": "date",
     "updates": "date",
 } | {store.collection: None for store in KINDS.values() if store.collection != JOBS}
-_DUPLICATE_KEY = 11000
 _KEYS = (str, int, float, bytes, datetime.datetime, uuid.UUID, ObjectId, Int64, Binary)
 """Types of an `_id`; in a query, an object or a regular expression would be no value."""
 _MAX_BYTES = 16 * 1024 * 1024
@@ -213,7 +213,7 @@ class Transfer:
         except BulkWriteError as error:
             return [
                 f"{BUCKETS}: a bucket of another job has the _id {wanted[index]['_id']!s:.80}"
-                for index in _duplicates(error)
+                for index in duplicates.of(error)
             ]
         return []
 
@@ -230,7 +230,7 @@ class Transfer:
         try:
             self._db[name].insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            return [self._conflict(name, documents[index]) for index in _duplicates(error)]
+            return [self._conflict(name, documents[index]) for index in duplicates.of(error)]
         return []
 
     def _conflict(self, name: str, document: Document) -> str:
@@ -239,14 +239,6 @@ class Transfer:
         if name == JOBS:
             self._db[BUCKETS].delete_many({"job_id": document["_id"]})
         return f"{name}: another document has the uuid {document.get('uuid')}, or its identifier"
-
-
-def _duplicates(error: BulkWriteError) -> list[int]:
-    """Return which writes failed because of a key that is there; raise if others failed as well."""
-    errors = error.details["writeErrors"]
-    if any(found["code"] != _DUPLICATE_KEY for found in errors):
-        raise error
-    return [found["index"] for found in errors]
 
 
 def _runs(items: Sequence[Item]) -> Iterator[tuple[str, list[Document]]]:

@@ -6,11 +6,11 @@ import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents
 from datacatalog.identifiers import typeduuid
-from datacatalog.linkedstores.basestore import strategies
+from datacatalog.linkedstores.basestore import duplicates, strategies
 from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.linked import LinkedStore
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datacatalog.mongo import Document
-
-_DUPLICATE_KEY = 11000
 
 
 class DocumentStore(LinkedStore["Document"]):
@@ -148,11 +146,8 @@ class DocumentStore(LinkedStore["Document"]):
             return
         self.ensure_indexes()
         new = [self._new(uuid, fields) for uuid, fields in missing.items()]
-        try:
+        with duplicates.ignored():
             self.coll.insert_many(new, ordered=False)
-        except BulkWriteError as error:
-            if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
-                raise
         stored.update(self._stored(missing))
         for document in new:
             if document["uuid"] not in stored:

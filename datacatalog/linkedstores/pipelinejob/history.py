@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import bson
 from pymongo import IndexModel
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from datacatalog import documents
 from datacatalog.identifiers import typeduuid
-from datacatalog.linkedstores.basestore import indexes
+from datacatalog.linkedstores.basestore import duplicates, indexes
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ MAX_BYTES = 512 * 1024
 MAX_BUCKET_BYTES = 14 * 1024 * 1024
 FACTS = ("uuid", "name", "_state", "_revision", "_digest")
 """Of an entry, what tells whether an event came before, and what became of it."""
-_DUPLICATE_KEY = 11000
 
 
 class Entry(TypedDict, total=False):
@@ -197,13 +196,9 @@ class History:
     def audit(self, job: StoredJob, entries: list[Any]) -> None:
         """Write the rows of the audit log for entries that leave a job's document; again, if need be."""
         rows = [audit_row(job, entry) for entry in blanked(entries) if "_revision" in entry]
-        if not rows:
-            return
-        try:
-            self.updates.insert_many(rows, ordered=False)
-        except BulkWriteError as error:
-            if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
-                raise
+        if rows:
+            with duplicates.ignored():
+                self.updates.insert_many(rows, ordered=False)
 
 
 def is_whole(job: StoredJob) -> bool:

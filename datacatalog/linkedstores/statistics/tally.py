@@ -18,9 +18,9 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import IndexModel, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
-from datacatalog.linkedstores.basestore import indexes
+from datacatalog.linkedstores.basestore import duplicates, indexes
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED, REVISION, now
 from datacatalog.linkedstores.pipelinejob import history
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 CELLS, RUNS, REFUSED = "statistics", "statistics_runs", "statistics_refused"
 JOURNAL = "statistics_journal"
 _JOURNAL_ID = "the last batch"
-_DUPLICATE_KEY = 11000
 _BATCH = 500
 """Jobs that are counted again at once."""
 _ATTEMPTS = 3
@@ -252,7 +251,7 @@ class Tally:
         ]
         if updates:
             # a cell that has the batch is there, and not found: nothing is inserted in its place
-            with _ignoring_duplicates():
+            with duplicates.ignored():
                 self._cells.bulk_write(updates, ordered=False)
         self._write_runs(entry["runs"])
 
@@ -383,7 +382,7 @@ class Tally:
 
     def _write_runs(self, runs: Sequence[Document]) -> None:
         for begin in range(0, len(runs), _MANY):
-            with _ignoring_duplicates():
+            with duplicates.ignored():
                 self._runs.insert_many(runs[begin : begin + _MANY], ordered=False)
 
 
@@ -391,16 +390,6 @@ def _empty(collection: Collection[Document]) -> None:
     """Delete all documents, some at a time: to drop a collection may take the embedded server minutes."""
     while some := [*collection.find({}, {"_id": 1}, sort=[("_id", 1)], limit=_MANY)]:
         collection.delete_many({"_id": {"$lte": some[-1]["_id"]}})
-
-
-@contextlib.contextmanager
-def _ignoring_duplicates() -> Iterator[None]:
-    """Write what may be there already."""
-    try:
-        yield
-    except BulkWriteError as error:
-        if any(each["code"] != _DUPLICATE_KEY for each in error.details["writeErrors"]):
-            raise
 
 
 def _nested(added: Counter[str]) -> Document:
