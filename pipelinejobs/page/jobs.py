@@ -96,7 +96,8 @@ def _show(
         named=named,
         address=context.address,
         actor=backend.actor,
-        failure=_failure(context, stored),
+        # by the entries that are in its document
+        failure=failures.of(stored, reversed(public["history"])),
         notice=notice,
         problem=problem or found.problem,
         mistakes=mistakes or {},
@@ -122,7 +123,7 @@ def _show(
             (name, fsm.TRANSITIONS[name]) for name in fsm.allowed_events(str(public.get("state")))
         ],
         refused=refused.rows,
-        waiting=context.backend.jobs.untold.waiting_of(stored),
+        waiting=backend.jobs.untold.waiting_of(stored),
     )
 
 
@@ -135,12 +136,6 @@ def _csv(context: Context) -> Response:
     except _UNREADABLE as error:
         raise Problem(_DAMAGED, 409) from error
     return tables.csv_reply("numbers.csv", found.columns, found.rows)
-
-
-def _failure(context: Context, stored: StoredJob) -> failures.Failure | None:
-    """Return why a job failed, by the entries that are in its document."""
-    entries = context.backend.jobs.public(stored)["history"]
-    return failures.of(stored, reversed(entries))
 
 
 class _Past(NamedTuple):
