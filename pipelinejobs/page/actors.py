@@ -62,12 +62,7 @@ def version_of_actor(context: Context) -> object:
     )
 
 
-def show_actor(context: Context) -> Response:
-    """Show an actor."""
-    return _show_actor(context)
-
-
-def _show_actor(
+def show_actor(
     context: Context,
     *,
     made: dict[str, Any] | None = None,
@@ -75,6 +70,7 @@ def _show_actor(
     status: int = 200,
     mistakes: Mapping[str, str] | None = None,
 ) -> Response:
+    """Show an actor; after a form, with the nonce that was made, or with what is wrong."""
     name = context.path["actor"]
     if not context.version:
         # a form has led here
@@ -134,7 +130,7 @@ def create_nonce(context: Context) -> Response:
     uses = parsing.number(typed)
     if typed and not uses:
         message = f"{typed!r:.40} is not a number of uses, such as 10: leave it out for any number"
-        return _show_actor(context, status=400, mistakes={"uses": message})
+        return show_actor(context, status=400, mistakes={"uses": message})
     wanted = {
         "level": context.form.get("level", ""),
         "maxUses": uses or -1,
@@ -145,8 +141,8 @@ def create_nonce(context: Context) -> Response:
     except CommandError as error:
         # what the form says of its field, the API says of the key of the same meaning
         field = "level" if "level" in str(error) else "description"
-        return _show_actor(context, status=400, mistakes={field: str(error)})
-    return _show_actor(context, made=made)
+        return show_actor(context, status=400, mistakes={field: str(error)})
+    return show_actor(context, made=made)
 
 
 def delete_nonce(context: Context) -> Response:
@@ -164,7 +160,7 @@ def add_worker(context: Context) -> Response:
         wanted = len(context.api.ask("GET", name, "workers")) + 1
         context.api.ask("POST", name, "workers", json={"num": wanted})
     except CommandError as error:
-        return _show_actor(context, problem=str(error), status=400)
+        return show_actor(context, problem=str(error), status=400)
     return context.go(_address(context))
 
 

@@ -56,17 +56,11 @@ def version(context: Context) -> object:
     return context.changes.total()
 
 
-def show(context: Context) -> Response:
-    """List jobs."""
-    return shown(context)
-
-
-def shown(context: Context, *, problem: str = "", status: int = 200, **more: object) -> Response:
-    """Return the list.
+def show(context: Context, *, status: int = 200, **more: object) -> Response:
+    """List jobs.
 
     Args:
         context: the request.
-        problem: why something else was not done, from which this leads back.
         status: of the answer.
         more: for the template.
     """
@@ -91,7 +85,7 @@ def shown(context: Context, *, problem: str = "", status: int = 200, **more: obj
         "jobs.html",
         "Jobs",
         400 if mistakes else status,
-        problem=problem or mistakes.get("state", ""),
+        problem=mistakes.get("state", ""),
         mistakes=mistakes,
         rows=rows,
         **_neighbours(context, len(rows), page.cursor, page.back),

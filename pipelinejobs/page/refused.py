@@ -25,12 +25,8 @@ MAX_RETRIED = 500
 _SEARCH_SECONDS = 3.0
 
 
-def show(context: Context) -> Response:
+def show(context: Context, problem: str = "", status: int = 200) -> Response:
     """List the events that the state of a job did not allow."""
-    return _show(context)
-
-
-def _show(context: Context, problem: str = "", status: int = 200) -> Response:
     mistakes: dict[str, str] = {}
     rows, cursor = _found(context, context.query.get("cursor") or None, mistakes)
     rows = _with_prospects(context, rows)
@@ -129,7 +125,7 @@ def retry(context: Context) -> Response:
         in_process.retry(context.backend, context.form.get("id", ""))
     except Refusal as refusal:
         context.at, context.version = "/refused", live.version(listing.version(context))
-        return _show(context, str(refusal), 409)
+        return show(context, str(refusal), 409)
     return context.go(context.link(retried="1", left=None))
 
 

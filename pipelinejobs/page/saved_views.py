@@ -24,7 +24,7 @@ def save(context: Context) -> Response:
         )
     except InvalidView as error:
         context.at, context.version = "/jobs", live.version(listing.version(context))
-        return listing.shown(context, status=409, view_mistake=str(error))
+        return listing.show(context, status=409, view_mistake=str(error))
     return context.go(f"/jobs?{query}")
 
 

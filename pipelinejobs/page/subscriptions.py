@@ -26,19 +26,15 @@ def version(context: Context) -> object:
     return rendering.digest([rows, subscribing.dead_letters(context.backend, limit=MAX_DEAD)])
 
 
-def show(context: Context) -> Response:
+def show(context: Context, problem: str = "", status: int = 200) -> Response:
     """List the subscriptions, and the dead letters of all."""
-    return _show(context)
-
-
-def _show(context: Context, notice: str = "", problem: str = "", status: int = 200) -> Response:
     return context.render(
         "subscriptions.html",
         "Subscriptions",
         status,
         rows=_rows(context),
         dead=subscribing.dead_letters(context.backend, limit=MAX_DEAD),
-        notice=notice or _NOTICES.get(context.query.get("done", ""), ""),
+        notice=_NOTICES.get(context.query.get("done", ""), ""),
         problem=problem,
     )
 
@@ -53,12 +49,12 @@ def change(context: Context) -> Response:
             key = context.form.get("id") or None
             if left := subscribing.replay(context.backend, name, key).left:
                 are = "letter is" if left == 1 else "letters are"
-                return _show(context, problem=f"{name}: {left} dead {are} left.", status=409)
+                return show(context, problem=f"{name}: {left} dead {are} left.", status=409)
         else:
             message = "There is no such action."
             raise Problem(message, 400)
     except CommandError as error:
-        return _show(context, problem=str(error), status=409)
+        return show(context, problem=str(error), status=409)
     return context.go(f"/subscriptions?done={wanted}")
 
 
