@@ -142,8 +142,8 @@ def writing(file: Path, remedy: str = "") -> Iterator[None]:
 
 def listing(
     rows: Iterable[Row], fields: Sequence[str], columns: Sequence[Column], output: Format
-) -> int:
-    """Print rows; return how many there were.
+) -> None:
+    """Print rows.
 
     Args:
         rows: of the same keys.
@@ -152,11 +152,10 @@ def listing(
         output: how.
     """
     if output is Format.json:
-        return _print_json(rows)
-    if output is Format.csv:
-        return _print_csv(rows, fields)
-    found = list(rows)
-    if found:
+        _print_json(rows)
+    elif output is Format.csv:
+        _print_csv(rows, fields)
+    elif found := list(rows):
         screen = console()
         fit = fitting(columns, screen)
         # whatever is left is whole: a number that has lost a digit would be another one
@@ -166,7 +165,6 @@ def listing(
         if left_out := len(fitting(columns, screen)) - len(fit):
             needs = "column needs" if left_out == 1 else "columns need"
             note(f"{left_out} more {needs} a wider terminal, a pipe, or --output csv")
-    return len(found)
 
 
 def record(row: Mapping[str, Any], output: Format) -> None:
@@ -225,23 +223,19 @@ def progress(total: int | None) -> tuple[Progress, Any]:
     return bar, bar.add_task("", total=total)
 
 
-def _print_json(rows: Iterable[Row]) -> int:
+def _print_json(rows: Iterable[Row]) -> None:
     count = 0
     for count, row in enumerate(rows, start=1):
         begin = "[\n" if count == 1 else ",\n"
         sys.stdout.write(begin + formatting.as_json(row))
     sys.stdout.write("\n]\n" if count else "[]\n")
-    return count
 
 
-def _print_csv(rows: Iterable[Row], names: Sequence[str]) -> int:
+def _print_csv(rows: Iterable[Row], names: Sequence[str]) -> None:
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    count = 0
     for row in rows:
         cells = {name: formatting.csv_cell(row.get(name)) for name in names}
         if sys.stdout.isatty():
             cells = {name: formatting.printable(text) for name, text in cells.items()}
         writer.writerow(cells)
-        count += 1
-    return count
