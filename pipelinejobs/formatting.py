@@ -24,7 +24,8 @@ def ago(moment: object) -> str:
     if not isinstance(moment, datetime.datetime):
         return shown(moment)
     seconds = (datetime.datetime.now(datetime.timezone.utc) - moment).total_seconds()
-    return f"{largest_unit(seconds)} ago" if seconds >= 1 else "now"
+    largest = (f"{int(seconds // size)} {unit} ago" for size, unit in _UNITS if seconds >= size)
+    return next(largest, "now")
 
 
 def shown(value: Any) -> str:
@@ -51,11 +52,6 @@ def duration(seconds: float) -> str:
             parts.append(f"{left // size} {unit}")
             left %= size
     return " ".join(parts[:2])
-
-
-def largest_unit(seconds: float) -> str:
-    """Return a time of at least a second in its largest unit, such as `2 h`."""
-    return next(f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size)
 
 
 def plain(value: Any) -> str:

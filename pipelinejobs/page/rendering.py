@@ -89,10 +89,8 @@ def ago(value: object) -> Markup:
     """Return a moment as the time since then, with the exact one to be shown on demand."""
     if not isinstance(value, datetime.datetime):
         return Markup("")
-    seconds = (datetime.datetime.now(datetime.timezone.utc) - value).total_seconds()
-    text = "now" if seconds < 1 else f"{formatting.largest_unit(seconds)} ago"
     return Markup('<time class="ago" datetime="{}" title="{} UTC">{}</time>').format(
-        formatting.plain(value), formatting.shown(value), text
+        formatting.plain(value), formatting.shown(value), formatting.ago(value)
     )
 
 
