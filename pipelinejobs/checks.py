@@ -21,11 +21,10 @@ from manager.exceptions import InvalidSettings
 from pipelinejobs import fleet, subscribing
 from pipelinejobs.backend import SECRETS, SERVER
 from pipelinejobs.exceptions import CommandError
+from pipelinejobs.gateway_client import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import httpx
 
     from pipelinejobs.backend import Backend
 
@@ -180,7 +179,7 @@ def _gateway(backend: Backend, subject: str) -> Iterator[Finding]:
     elif reply.status_code == _NOT_FOUND:
         yield Finding(subject, GOOD, f"{server}: answers, as a tenant does")
     else:
-        found = f"{server}: {_message(reply)}"
+        found = f"{server}: {message_of(reply)}"
         yield Finding(subject, BAD, found, "see the log of the gateway")
     yield _skew("clock of the gateway", _told(reply.headers.get("Date", "")), grain=1.0)
     manager = backend.gateway.manager()
@@ -222,14 +221,6 @@ def _fleet(_backend: Backend, _subject: str) -> Iterator[Finding]:
     for each in fleet.examine():
         status = BAD if each.is_bad else WARNING if each.remedy else GOOD
         yield Finding(each.subject, status, each.found, each.remedy)
-
-
-def _message(reply: httpx.Response) -> str:
-    """Return why the gateway is not ready."""
-    try:
-        return str(reply.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP status {reply.status_code}"
 
 
 def _containers(_backend: Backend, subject: str) -> Iterator[Finding]:

@@ -214,10 +214,7 @@ class GatewayClient:
                 f"the gateway at {self.server} does not accept the access token: "
                 "it has expired, or is another tenant's"
             )
-        try:
-            text = str(reply.json()["message"])
-        except (ValueError, KeyError, TypeError):
-            text = f"HTTP status {status}"
+        text = message_of(reply)
         if status == _NOT_FOUND and path.split("/")[1:2] == [self._path]:
             text = f"{text.rstrip('.')}. Name the manager's id in {_MANAGER}."
         elif "nonce does not exist" in text.lower():
@@ -228,6 +225,14 @@ class GatewayClient:
         if status == _NOT_FOUND:
             return Missing(message)
         return Unreachable(message) if status >= _SERVER_ERROR else CommandError(message)
+
+
+def message_of(reply: httpx.Response) -> str:
+    """Return what a reply of the gateway says in words, else its status."""
+    try:
+        return str(reply.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {reply.status_code}"
 
 
 def _reason(error: Exception) -> str:
