@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 Data = dict[str, Any]
 KEPT = (
     "pipeline_uuid",
+    "archive_path",
+    "archive_system",
+    "archive_patterns",
+    "product_patterns",
+    "data",
+    "session",
+    "agent",
+    "task",
     "generated_by",
     "child_of",
     "acted_on",
     "acted_using",
-    "data",
-    "archive_system",
-    "archive_path",
-    "archive_patterns",
-    "product_patterns",
-    "session",
-    "agent",
-    "task",
 )
-"""Fields of a job that are attributes of it."""
+"""Fields of a job that are attributes of it, in the order in which a new job is stored with them."""
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +96,7 @@ class JobEvents(Manager):
 
     def fail(self, data: Data | None = None, token: str | None = None) -> Document:
         """Say that the job did not complete; one that has had no event yet is cancelled."""
-        if self._is_untouched():
+        if self.cancelable:
             return self.cancel(token)
         return self.handle("fail", data, token)
 
@@ -199,7 +199,9 @@ class JobEvents(Manager):
     @property
     def cancelable(self) -> bool:
         """Whether the job has had no event yet, so that it can be cancelled."""
-        return self._is_untouched()
+        with managed():
+            current = self.store.load(self._require_uuid())
+        return bool(current["last_event"] == FIRST_EVENT)
 
     def list_job_archive_path(self, recurse: bool = True, directories: bool = False) -> list[str]:
         """Return the paths of the files in the job's archive path, sorted.
@@ -220,7 +222,7 @@ class JobEvents(Manager):
             ManagedPipelineJobError: it has had one.
         """
         uuid = self._require_uuid()
-        if not self._is_untouched():
+        if not self.cancelable:
             message = f"Cannot cancel job {uuid}: it has had events already; use fail() instead"
             raise ManagedPipelineJobError(message)
         with managed():
@@ -241,11 +243,6 @@ class JobEvents(Manager):
     def _with_archive_path(self, act: Callable[[Any, str, str, str | None], None]) -> None:
         system, folders = self.archive_system, self.store.catalog.local_storage
         act(self.client, system, self.archive_path, folders.get(system))
-
-    def _is_untouched(self) -> bool:
-        with managed():
-            current = self.store.load(self._require_uuid())
-        return bool(current["last_event"] == FIRST_EVENT)
 
     def _require_uuid(self) -> str:
         if self.uuid is None:

@@ -23,7 +23,7 @@ from datacatalog.managers.pipelinejobs.exceptions import (
     managed,
 )
 from datacatalog.managers.pipelinejobs.inputs import find_inputs
-from datacatalog.managers.pipelinejobs.instance import JobManager
+from datacatalog.managers.pipelinejobs.instance import KEPT, JobManager
 from datacatalog.managers.pipelinejobs.requests import SOURCES, listed
 from datacatalog.settings import running
 
@@ -163,21 +163,7 @@ class ManagedPipelineJob(JobManager):
         return self.load(self.store.get_typeduuid(self._fields()))
 
     def _fields(self) -> dict[str, Any]:
-        return {
-            "pipeline_uuid": self.pipeline_uuid,
-            "archive_path": self.archive_path,
-            "archive_system": self.archive_system,
-            "archive_patterns": self.archive_patterns,
-            "product_patterns": self.product_patterns,
-            "data": self.data,
-            "session": self.session,
-            "agent": self.agent,
-            "task": self.task,
-            "generated_by": self.generated_by,
-            "child_of": self.child_of,
-            "acted_on": self.acted_on,
-            "acted_using": self.acted_using,
-        }
+        return {name: getattr(self, name) for name in KEPT}
 
     def _attach(self, stored: StoredJob) -> None:
         session = self.session
