@@ -134,7 +134,7 @@ class Backend:
     def client_cache(self) -> Path | None:
         """The file that names the gateway and holds a token for it."""
         named = self._given.get("AGAVE_CACHE_DIR")
-        home = _home_cache() / "current"
+        home = Path("~/.agave/current").expanduser()
         files = [Path(named) / "current"] if named else [self._local_cache, home]
         return next((file for file in files if file.is_file()), None)
 
@@ -375,7 +375,3 @@ def _only(name: str, found: list[str]) -> str:
 def _candidate(job: Mapping[str, Any]) -> str:
     title = naming.title_of(job)
     return f"{job['uuid']} ({job['state']}{f', {title:.40}' if title else ''})"
-
-
-def _home_cache() -> Path:
-    return Path("~/.agave").expanduser()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.basestore.paging import Page
     from datacatalog.linkedstores.pipelinejob.untold import Lag
     from datacatalog.mongo import Document
-    from manager.subscriptions.definition import Definition
     from pipelinejobs.backend import Backend
 
 WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
@@ -161,7 +160,7 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
 
 
-def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
+def add(backend: Backend, given: Mapping[str, Any]) -> None:
     """Keep a subscription in the database, from now on.
 
     Raises:
@@ -186,7 +185,6 @@ def add(backend: Backend, given: Mapping[str, Any]) -> Definition:
         Subscriptions(backend.jobs.db).add(made.name, fields)
     except SubscriptionExists as error:
         raise CommandError(str(error)) from error
-    return made
 
 
 def _private_address(url: str) -> str | None:

@@ -13,7 +13,8 @@ _STEPS = (
     *(_DAY * number for number in (1, 2, 7, 14, 28, 56, 112)),
 )
 """Seconds between two marks; each but the weeks ends with the day."""
-MOST = 7
+_MOST = 7
+"""Marks on an axis, at most."""
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -31,16 +32,10 @@ class Ticks(NamedTuple):
     marks: list[Tick]
 
 
-def between(begin: datetime.datetime, end: datetime.datetime, most: int = MOST) -> Ticks:
-    """Return the round times, in UTC, between two moments.
-
-    Args:
-        begin: the left edge.
-        end: the right edge.
-        most: how many at most.
-    """
+def between(begin: datetime.datetime, end: datetime.datetime) -> Ticks:
+    """Return the round times, in UTC, between the left and the right edge of an axis."""
     length = (end - begin).total_seconds()
-    step = next((step for step in _STEPS if length < step * most), _STEPS[-1])
+    step = next((step for step in _STEPS if length < step * _MOST), _STEPS[-1])
     first = -(-int((begin - _EPOCH).total_seconds() * 1000) // (step * 1000)) * step
     last = int((end - _EPOCH).total_seconds())
     dates = [_EPOCH + datetime.timedelta(seconds=at) for at in range(first, last + 1, step)]
