@@ -6,7 +6,6 @@ import datetime
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pymongo
 from pymongo.errors import OperationFailure
 
 from datacatalog import mongo
@@ -72,7 +71,7 @@ def check_writable(mongodb: Mapping[str, Any], seconds: float) -> None:
     Raises:
         DatabaseError: it does not, or not in time.
     """
-    with pymongo.timeout(seconds):
+    with mongo.within(seconds):
         mongo.connect(mongodb)["jobs"].update_one(*_NO_CHANGE)
 
 

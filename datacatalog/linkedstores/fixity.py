@@ -37,5 +37,5 @@ class FixityStore(DocumentStore):
 
     def amended(self, stored: Document, document: Document) -> Document:
         """Return a fixity with the next version, and the date of creation that it had first."""
-        first = {name: stored[name] for name in ("created",) if name in stored}
-        return {**document, **first, "version": stored.get("version", FIRST_VERSION) + 1}
+        created = {"created": stored["created"]} if "created" in stored else {}
+        return {**document, **created, "version": stored.get("version", FIRST_VERSION) + 1}

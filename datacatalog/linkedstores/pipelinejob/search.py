@@ -491,11 +491,8 @@ def _wanted(
 
 def _searchable(row: Document) -> str:
     texts = [str(row.get(name) or "") for name in _SEARCHED]
-    events = [
-        each.get("data")
-        for each in history.recent(cast("StoredJob", row))
-        if isinstance(each, dict)
-    ]
+    entries = history.blanked(history.recent(cast("StoredJob", row)))
+    events = [entry.get("data") for entry in entries]
     written = [
         json.dumps(documents.decode(data), ensure_ascii=False, default=str)
         for data in (row.get("data"), *events)

@@ -40,6 +40,8 @@ _MAX_AT_ONCE = 4 * 1024 * 1024
 """Bytes of histories that are read in one question."""
 _MAX_FORGOTTEN = 500
 """Jobs in one write."""
+_MAX_COUNTED = 1000
+"""Jobs of which it is counted how many events a subscriber is behind."""
 _LEASE_ID = "the lease of who hands out"
 _KEPT = (
     *("uuid", "state", "last_event", "pipeline_uuid", "archive_path", "archive_system", "session"),
@@ -49,6 +51,7 @@ _KEPT = (
 _FORMER = "_outbox"
 """How the names of fields begin in which a former version kept what it had to announce."""
 _HEAD = dict.fromkeys((*_KEPT, "history.uuid", UNTOLD), 1)
+_HISTORY = dict.fromkeys(("uuid", "history", "_history"), 1)
 
 
 class Lag(NamedTuple):
@@ -126,7 +129,7 @@ class Untold:
 
         Args:
             limit: how many at most.
-            descending: whether those come first that have the most entries, or the fewest.
+            descending: whether the highest numbers of such entries come first, not the lowest.
             removed: whether to look for removed jobs also where there is no other; these come
                 first, with `_removed`.
         """
@@ -176,7 +179,7 @@ class Untold:
         """Return entries of a job's history as they are stored, the first of them by its number."""
         if job.get("_removed"):
             return self._entries_of_removed(job, first, limit)
-        whole = self.jobs.find_one({"_id": job["_id"]}, {"uuid": 1, "history": 1, "_history": 1})
+        whole = self.jobs.find_one({"_id": job["_id"]}, _HISTORY)
         if whole is None:
             return []
         return history.blanked(self.histories.read(whole, first, limit))
@@ -192,10 +195,9 @@ class Untold:
             size += history.counted(job) or history.MAX_BYTES
             if not job.get("_removed") and size <= _MAX_AT_ONCE:
                 small.append(job["_id"])
-        names = {"uuid": 1, "history": 1, "_history": 1}
         read = {}
         if len(small) > 1:
-            read = {each["_id"]: each for each in self.jobs.find({"_id": {"$in": small}}, names)}
+            read = {each["_id"]: each for each in self.jobs.find({"_id": {"$in": small}}, _HISTORY)}
         found: list[list[Entry] | None] = []
         for job in jobs:
             try:
@@ -383,9 +385,9 @@ class Untold:
         change = {"$pull": {"who": subscriber}, "$unset": {f"behind.{subscriber}": ""}}
         self.behind.update_many(query, change)
 
-    def lag(self, subscriber: str, most: int = 1000) -> Lag:
-        """Return how far a subscriber is behind, counted over a number of jobs at most."""
-        documents = self.pending(subscriber, None, most)
+    def lag(self, subscriber: str) -> Lag:
+        """Return how far a subscriber is behind; the events of at most `_MAX_COUNTED` jobs are counted."""
+        documents = self.pending(subscriber, None, _MAX_COUNTED)
         ids = [each["_id"] for each in documents]
         totals = {job["_id"]: job for job in self._totals(ids)}
         events = 0
@@ -393,7 +395,9 @@ class Untold:
             job = totals.get(each["_id"])
             if job is not None:
                 events += max(1, _waiting(job, each["behind"][subscriber]))
-        jobs = len(ids) if len(ids) < most else self.behind.count_documents({"who": subscriber})
+        jobs = len(ids)
+        if jobs == _MAX_COUNTED:
+            jobs = self.behind.count_documents({"who": subscriber})
         return Lag(jobs, events, documents[0]["since"] if documents else None)
 
     def rows(self, found: Document) -> list[Document]:

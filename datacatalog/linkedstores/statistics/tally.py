@@ -184,12 +184,9 @@ class Tally:
         """Count the entries of a job from a number on; return how many it has in all."""
         end = total(job)
         if first < end:
-            entries = self._entries(job, first)
+            entries = self._untold.histories.read(job, first, None, data=False)
             sums.count(job, entries, first, self._back(job, first))
         return max(first, end)
-
-    def _entries(self, job: StoredJob, first: int) -> Iterator[Any]:
-        return self._untold.histories.read(job, first, None, data=False)
 
     def _back(self, job: StoredJob, end: int) -> Iterator[Any]:
         """Yield the entries before a number, the newest first."""
