@@ -49,8 +49,8 @@ _FOLDERS = (Path(__file__).resolve().parent.parent, Path("/"))
 """Where `config.yml` is looked for before the working directory: beside the code, as shipped."""
 _MAX_CANDIDATES = 5
 HIDDEN_REMEDY = "`pipelinejobs jobs undelete {}` brings it back"
-UNKNOWN_REMEDY = "`pipelinejobs jobs ls` lists those that exist, and it may have been removed"
 """What to do about a hidden job, by its UUID."""
+UNKNOWN_REMEDY = "`pipelinejobs jobs ls` lists those that exist, and it may have been removed"
 ALIAS = "jobs-manager"
 """By which `make up` registers the actor."""
 

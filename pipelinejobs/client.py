@@ -44,8 +44,8 @@ PATIENCE = 60.0
 _TIMEOUT = 30.0
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
 _FIRST_REST, _MAX_REST = 5.0, 300.0
-_MAX_RETRY_AFTER = 86_400.0
 """Seconds, after patience has ended, in which only the end of the job is sent."""
+_MAX_RETRY_AFTER = 86_400.0
 _DOUBLINGS = 10
 _MAX_WAITING = 1000
 _SHORTEST_SECRET = 8

@@ -1,4 +1,4 @@
-"""Jobs: the list with its filters, one of them, and what may be done to it."""
+"""A job: what is known of it, what has happened to it, and what may be done to it."""
 
 from __future__ import annotations
 

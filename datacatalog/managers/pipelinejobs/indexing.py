@@ -118,7 +118,7 @@ class Indexer:
         """Index the outputs.
 
         Raises:
-            InvalidRequest: the patterns take too long; nothing has been written then.
+            InvalidRequest: the patterns take too long; of the outputs, nothing has been written then.
             StorageError: the archive path cannot be listed.
         """
         if self._storage is None:
