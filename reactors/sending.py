@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from reactors.actors import Actors
+from reactors.agaveutils.errors import status_of
 from reactors.exceptions import DeliveryError, SettingsError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Sending(Actors):
                 if sync and isinstance(error, json.JSONDecodeError):
                     # the answer to a synchronous message is not JSON, and agavepy drops it
                     return None
-                status = getattr(getattr(error, "response", None), "status_code", None)
+                status = status_of(error)
                 problem = f"HTTP status {status}" if status else type(error).__name__
                 temporary = not status or status not in _REFUSED or status in _BUSY
                 self.logger.debug("attempt %d to message %s: %s", attempt + 1, actorId, problem)

@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 _MAX_LENGTH = 300
 
 
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status of an answer that was an error; None where there was no answer."""
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return status
+
+
 def process_agave_httperror(error: BaseException) -> str:
     """Return the status and the message of an answer that was an error, as one line.
 
     The URL, which may hold a credential, is left out. For an error that is not an answer, such as a
     time-out, it is the name of its type.
     """
-    response: Any = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
+    status = status_of(error)
     if status is None:
         return type(error).__name__
+    response: Any = getattr(error, "response", None)
     try:
         message = _message(response.json())
     except ValueError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from reactors.agaveutils.errors import call, process_agave_httperror
+from reactors.agaveutils.errors import call, process_agave_httperror, status_of
 from reactors.exceptions import PlatformError
 from reactors.tenant import segment
 
@@ -180,7 +180,7 @@ def _status(client: Any, path: str, system: str) -> str | None:
     try:
         entries = client.files.getHistory(systemId=segment(system), filePath=place(path))
     except Exception as error:  # noqa: BLE001 - agavepy raises what it comes upon
-        if getattr(getattr(error, "response", None), "status_code", None) == _NOT_FOUND:
+        if status_of(error) == _NOT_FOUND:
             return None
         message = f"{system}:{path}: the status could not be read: {process_agave_httperror(error)}"
         raise PlatformError(message) from None
