@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_DNS_DOMAIN = "sd2e.org"
-DEFAULT_ADMIN_LIFETIME = 3600
 API_SERVER, ACTOR, EXECUTION = "_abaco_api_server", "_abaco_actor_id", "_abaco_execution_id"
 """Where an actor runs, its platform says what callbacks have to begin with, and who runs as what."""
 _SECRETS = ("admin_key", "admin_secret")
-DEFAULT_MAX_INDEX_FILTERS, DEFAULT_MAX_INDEX_PATTERNS = 100, 512
 
 
 class CatalogSettings(NamedTuple):
     """What the `CATALOG_*` and `TACC_*` variables say; see `docs/settings.md`."""
 
-    dns_domain: str = DEFAULT_DNS_DOMAIN
+    dns_domain: str = "sd2e.org"
     storage_system: str = "data-sd2e-community"
     records_source: str = "jobs-manager"
     api_server: str = "https://api.sd2e.org"
@@ -31,9 +28,9 @@ class CatalogSettings(NamedTuple):
     tenant: str = "sd2e"
     admin_key: str = ""
     admin_secret: str = ""
-    admin_lifetime: int = DEFAULT_ADMIN_LIFETIME
-    max_index_filters: int = DEFAULT_MAX_INDEX_FILTERS
-    max_index_patterns: int = DEFAULT_MAX_INDEX_PATTERNS
+    admin_lifetime: int = 3600
+    max_index_filters: int = 100
+    max_index_patterns: int = 512
     enforce_tokens: bool = False
     """whether metadata is changed with a token only; jobs always are"""
     local_storage: Mapping[str, str] = MappingProxyType({})
