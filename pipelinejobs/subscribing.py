@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.basestore.paging import Page
     from datacatalog.linkedstores.pipelinejob.untold import Lag
     from datacatalog.mongo import Document
+    from manager.subscriptions.subscriber import Subscriber
     from pipelinejobs.backend import Backend
 
 WELL, BEHIND, FAILING, ENDED, ABSENT = "ok", "behind", "failing", "ended", "not in the settings"
@@ -272,7 +273,7 @@ def dead_letters(backend: Backend, name: str | None = None, limit: int = 100) ->
     return [{name: row.get(name) for name in LETTER_FIELDS} for row in rows]
 
 
-def _subscriber(backend: Backend, name: str) -> Any:
+def _subscriber(backend: Backend, name: str) -> Subscriber:
     subscribers, kept = roster.read(backend.reactor(), backend.jobs, Subscriptions(backend.jobs.db))
     for each in subscribers:
         if each.name == name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
@@ -67,7 +67,7 @@ class EventsManager:
         if self._exits:
             self._send(_announcement(news, state_of(news), news.entry["name"]), seconds)
 
-    def test(self) -> str:
+    def test(self) -> NoReturn:
         """Tell nothing: an actor would take it for an event."""
         reason = "a test cannot be sent to an actor, which would take it for an event"
         raise DeliveryFailed(reason)

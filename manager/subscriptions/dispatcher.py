@@ -63,7 +63,7 @@ class Dispatcher:
         subscriptions: Subscriptions,
         logger: logging.Logger,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
+        limits: Limits,
         failures: int = 3,
         seconds: float | None = None,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from datacatalog import mongo
-from manager.subscriptions.posting import DeliveryFailed, Unformattable
+from manager.subscriptions.posting import Answer, DeliveryFailed, Unformattable
 
 if TYPE_CHECKING:
     import datetime
@@ -45,6 +45,13 @@ class Subscriber(Protocol):
 
         Raises:
             DeliveryFailed: it was not told.
+        """
+
+    def test(self) -> Answer:
+        """Send something that says that it is a test; return the answer.
+
+        Raises:
+            DeliveryFailed: it was not answered well.
         """
 
     def close(self) -> None:

@@ -181,7 +181,7 @@ def test_who_is_added_misses_nothing_that_is_in_hand_for_others(
         actor.environ["_REACTOR_DELIVERIES_DISPATCHER"] = "true"
         rx = Reactor(actor.message(), folders=[ROOT], log_stream=io.StringIO())
         subscriptions = Subscriptions(actor.jobs.db)
-        dispatcher = Dispatcher(actor.jobs, subscriptions, rx.logger)
+        dispatcher = Dispatcher(actor.jobs, subscriptions, rx.logger, limits=line.Limits())
 
         def step_until(condition: Callable[[], bool]) -> None:
             def happened() -> bool:
