@@ -113,8 +113,9 @@ def job_uuid(text: str) -> str:
 
 def number(text: str | None) -> int | None:
     """Return the integer that a string holds, or None if it holds none or one that is too large."""
-    is_one = text is not None and text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS
-    return int(text) if text is not None and is_one else None
+    if text is None or not (text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS):
+        return None
+    return int(text)
 
 
 def json_object(text: str, name: str) -> dict[str, Any]:

@@ -34,12 +34,8 @@ class Stuck:
             scope: which jobs.
         """
         with self._lock:
-            if self._known is None or not self._holds(backend):
-                self._known = (backend, time.monotonic(), stuck.find(backend))
-            found = self._known[2]
-        wanted = [job for job in found if scope.has(job)]
+            known = self._known
+            if not known or known[0] is not backend or time.monotonic() - known[1] >= SECONDS:
+                known = self._known = (backend, time.monotonic(), stuck.find(backend))
+        wanted = [job for job in known[2] if scope.has(job)]
         return listing.titled(backend, wanted[:MOST]), len(wanted[MOST:])
-
-    def _holds(self, backend: Backend) -> bool:
-        known = self._known
-        return known is not None and known[0] is backend and time.monotonic() - known[1] < SECONDS
