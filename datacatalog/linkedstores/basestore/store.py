@@ -165,7 +165,7 @@ class Store(Generic[StoredT]):
     def _load(self, uuid: str, projection: Document | None = None, *, hidden: bool) -> StoredT:
         # a second condition would make a server weigh all indexes against each other
         found = self.coll.find_one({"uuid": {"$eq": self._normal("uuid", uuid)}}, projection)
-        if found is None or not (hidden or found.get(VISIBLE) is not False):
+        if found is None or (found.get(VISIBLE) is False and not hidden):
             message = f"No {self.noun} exists with UUID {uuid}"
             raise self.unknown(message)
         return found

@@ -22,9 +22,7 @@ _NAMES = (*(f"data.{name}" for name in TITLES), "session")
 
 def title_of(job: Mapping[str, Any]) -> str | None:
     """Return what a job is called: by `name` or `title` in its data, else by its session."""
-    data = job.get("data")
-    named = [data.get(name) for name in TITLES] if isinstance(data, dict) else []
-    texts = (text.strip() for text in (*named, job.get("session")) if isinstance(text, str))
+    texts = (text.strip() for text in _names_of(job) if isinstance(text, str))
     return next(filter(None, texts), None)
 
 

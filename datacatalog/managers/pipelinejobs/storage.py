@@ -26,7 +26,11 @@ PART_BYTES = 2 * 1024 * 1024
 MAX_LEVELS = 64
 _log = logging.getLogger(__name__)
 _NOT_FOUND, _PARTIAL = 404, 206
-_REFUSALS = (400, 403)
+_STATUSES: dict[int, type[StorageError]] = {
+    _NOT_FOUND: NotStored,
+    **dict.fromkeys((400, 403), StorageRefusal),
+}
+"""What an HTTP status of the files API means; all else may pass."""
 _KINDS: dict[int, type[StorageError]] = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), NotStored),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG), StorageRefusal),
@@ -328,11 +332,8 @@ def call(operation: Any, failure: str, *, absent: bool = False, **arguments: Any
         if absent and status == _NOT_FOUND:
             return None
         reason = f"HTTP status {status}" if status else type(error).__name__
-        kind = StorageRefusal if status in _REFUSALS else StorageError
-        if status == _NOT_FOUND:
-            kind = NotStored
         message = f"{failure}: {reason}"
-        raise kind(message) from error
+        raise _STATUSES.get(status or 0, StorageError)(message) from error
 
 
 def _range(header: object, failure: str) -> tuple[int, int]:
