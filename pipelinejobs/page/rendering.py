@@ -54,7 +54,6 @@ def environment() -> Environment:
         preview=folding.preview,
         both_ends=both_ends,
         short=folding.short,
-        shown=formatting.shown,
         css_class=state_colours.css_class,
     )
     made.globals.update(static=static_url, states=fsm.STATES)
