@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from abaco import clock, identifiers
-from abaco.store import permissions, registrations, tables
+from abaco.store import nonces, permissions, registrations, tables
 from abaco.store.records import Record, every, one
 from abaco.store.rows import Actor
 from abaco.store.statements import Statement
@@ -17,11 +17,9 @@ from abaco.store.tables import (
     aliases,
     executions,
     logs,
-    nonces,
     posts,
     results,
 )
-from abaco.store.tables import permissions as permission_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -189,18 +187,10 @@ def remove(tx: Connection, actor: Actor) -> None:
 
     Executions and aliases stay (docs/reference/abaco.md#actors).
     """
-    actor_id = actor["id"]
-    registrations.forget(tx, actor["tenant"], actor_id)
-    own = (
-        (permission_table, permissions.ACTOR),
-        (nonces, permissions.ACTOR),
-    )
-    for table, kind in own:
-        tx.execute(
-            delete(table).where(
-                table.c.tenant == actor["tenant"], table.c.kind == kind, table.c.subject == actor_id
-            )
-        )
+    tenant, actor_id = actor["tenant"], actor["id"]
+    registrations.forget(tx, tenant, actor_id)
+    permissions.forget(tx, tenant, permissions.ACTOR, actor_id)
+    nonces.remove_all(tx, tenant, permissions.ACTOR, actor_id)
     for table in (logs, results, posts):
         tx.execute(delete(table).where(table.c.actor_id == actor_id))
     tx.execute(delete(actors).where(actors.c.id == actor_id))

@@ -10,7 +10,6 @@ from abaco.store import permissions
 from abaco.store.records import every, one
 from abaco.store.rows import Alias
 from abaco.store.tables import aliases
-from abaco.store.tables import permissions as permission_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,10 +54,4 @@ def point(tx: Connection, tenant: str, alias: str, actor_id: str) -> None:
 def remove(tx: Connection, tenant: str, alias: str) -> None:
     """Remove an alias and who may use it; its nonces stay (docs/reference/abaco.md#aliases)."""
     tx.execute(delete(aliases).where(aliases.c.tenant == tenant, aliases.c.alias == alias))
-    tx.execute(
-        delete(permission_table).where(
-            permission_table.c.tenant == tenant,
-            permission_table.c.kind == permissions.ALIAS,
-            permission_table.c.subject == alias,
-        )
-    )
+    permissions.forget(tx, tenant, permissions.ALIAS, alias)

@@ -10,7 +10,6 @@ from abaco.store import permissions
 from abaco.store.records import Record, every, one
 from abaco.store.rows import Config
 from abaco.store.tables import configs
-from abaco.store.tables import permissions as permission_table
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -54,13 +53,7 @@ def change(tx: Connection, tenant: str, name: str, record: Record) -> None:
 def remove(tx: Connection, tenant: str, name: str) -> None:
     """Remove a config and who may use it."""
     tx.execute(delete(configs).where(configs.c.tenant == tenant, configs.c.name == name))
-    tx.execute(
-        delete(permission_table).where(
-            permission_table.c.tenant == tenant,
-            permission_table.c.kind == permissions.CONFIG,
-            permission_table.c.subject == name,
-        )
-    )
+    permissions.forget(tx, tenant, permissions.CONFIG, name)
 
 
 def let_go(

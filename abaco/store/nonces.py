@@ -155,6 +155,11 @@ def remove(tx: Connection, nonce: Nonce) -> None:
     tx.execute(delete(nonces).where(nonces.c.id == nonce["id"]))
 
 
+def remove_all(tx: Connection, tenant: str, kind: str, subject: str) -> None:
+    """Remove the nonces of an actor or alias."""
+    tx.execute(delete(nonces).where(*_is(tenant, kind, subject)))
+
+
 def remove_of_others(tx: Connection, tenant: str, kind: str, subject: str, owner: str) -> None:
     """Remove the nonces of an actor or alias that somebody else has made."""
     tx.execute(delete(nonces).where(*_is(tenant, kind, subject), nonces.c.owner != owner))

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 from abaco.store.tables import permissions
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
 ACTOR = "actor"
 ALIAS = "alias"
@@ -29,19 +29,21 @@ WORLD = "ABACO_WORLD"
 def grant(tx: Connection, tenant: str, kind: str, subject: str, user: str, level: str) -> None:
     """Give a user a level, in place of what the user had."""
     table = permissions
-    mine = (table.c.tenant == tenant, table.c.kind == kind, table.c.subject == subject)
-    tx.execute(delete(table).where(*mine, table.c.user == user))
+    tx.execute(delete(table).where(*_on(tenant, kind, subject), table.c.user == user))
     tx.execute(
         insert(table).values(tenant=tenant, kind=kind, subject=subject, user=user, level=level)
     )
 
 
+def forget(tx: Connection, tenant: str, kind: str, subject: str) -> None:
+    """Take all users the levels that they have, since the thing is removed."""
+    tx.execute(delete(permissions).where(*_on(tenant, kind, subject)))
+
+
 def of(tx: Connection, tenant: str, kind: str, subject: str) -> dict[str, str]:
     """Return the level of each user."""
     table = permissions
-    query = select(table.c.user, table.c.level).where(
-        table.c.tenant == tenant, table.c.kind == kind, table.c.subject == subject
-    )
+    query = select(table.c.user, table.c.level).where(*_on(tenant, kind, subject))
     return {str(user): str(level) for user, level in tx.execute(query)}
 
 
@@ -54,10 +56,7 @@ def level_of(tx: Connection, tenant: str, kind: str, subject: str, user: str) ->
     """Return the level that a user has, or everybody."""
     table = permissions
     query = select(table.c.level).where(
-        table.c.tenant == tenant,
-        table.c.kind == kind,
-        table.c.subject == subject,
-        table.c.user.in_((user, WORLD)),
+        *_on(tenant, kind, subject), table.c.user.in_((user, WORLD))
     )
     return max(map(str, tx.execute(query).scalars()), key=LEVELS.index, default=NONE)
 
@@ -77,3 +76,8 @@ def of_user(tenant: str, kind: str, user: str, needed: str = READ) -> Select[tup
         table.c.user.in_((user, WORLD)),
         table.c.level.in_(LEVELS[LEVELS.index(needed) :]),
     )
+
+
+def _on(tenant: str, kind: str, subject: str) -> tuple[ColumnElement[bool], ...]:
+    table = permissions
+    return table.c.tenant == tenant, table.c.kind == kind, table.c.subject == subject
