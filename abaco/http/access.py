@@ -255,20 +255,15 @@ def _find_actor(ask: Ask, tenant: str, named: str) -> Actor:
 def _check_level(ask: Ask, principal: Principal, endpoint: Endpoint, subject: Subject) -> None:
     if endpoint.needs in (ROLE, ADMIN) or principal.admin:
         return
+    named = [subject.key]
     if subject.config:
-        named = [(permissions.CONFIG, subject.config["name"])]
         failure = "You do not have sufficient access to this actor config."
     elif subject.alias and subject.actor:
-        named = [
-            (permissions.ALIAS, subject.alias["alias"]),
-            (permissions.ACTOR, subject.actor["id"]),
-        ]
+        named.append((permissions.ACTOR, subject.actor["id"]))
         failure = "Not authorized -- you do not have access to this alias and actor."
     elif subject.alias:
-        named = [(permissions.ALIAS, subject.alias["alias"])]
         failure = "Not authorized -- you do not have access to this alias."
     else:
-        named = [(permissions.ACTOR, subject.actor["id"])]
         failure = "Not authorized -- you do not have access to this actor."
     for kind, name in named:
         level = ask(permissions.level_of, principal.tenant, kind, name, principal.user)

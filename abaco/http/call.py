@@ -13,6 +13,7 @@ from abaco import roles
 from abaco.exceptions import BadRequest
 from abaco.http import arguments, envelope, hosts, texts
 from abaco.settings import SNAKE
+from abaco.store import permissions
 from abaco.store.registrations import Registrant
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ class Subject:
     actor: Actor = field(default_factory=lambda: cast("Actor", {}))
     alias: Alias = field(default_factory=lambda: cast("Alias", {}))
     config: Config = field(default_factory=lambda: cast("Config", {}))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The kind and the name under which its permissions and nonces are kept."""
+        if self.config:
+            return permissions.CONFIG, self.config["name"]
+        if self.alias:
+            return permissions.ALIAS, self.alias["alias"]
+        return permissions.ACTOR, self.actor["id"]
 
 
 @dataclass(eq=False)

@@ -28,7 +28,7 @@ _ARGUMENTS = (
 
 def create(call: Call) -> Reply:
     """Make a nonce with the sender's roles."""
-    kind, subject = _whose(call)
+    kind, subject = call.subject.key
     levels = LEVELS if kind == permissions.ACTOR else LEVELS[: LEVELS.index(UPDATE)]
     level = call.arguments.get("level", EXECUTE).upper()
     if level not in levels:
@@ -60,7 +60,7 @@ def create(call: Call) -> Reply:
 
 def list_nonces(call: Call) -> Reply:
     """List the nonces that the sender may make anyway, since their identifiers are credentials."""
-    kind, subject = _whose(call)
+    kind, subject = call.subject.key
     call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
         found = nonces.all_of(tx, call.tenant, kind, subject)
@@ -70,27 +70,21 @@ def list_nonces(call: Call) -> Reply:
 
 def get(call: Call) -> Reply:
     """Return a nonce."""
-    kind, _ = _whose(call)
+    kind, _ = call.subject.key
     return Reply(_show(call, _find(call)), f"{kind.capitalize()} nonce retrieved successfully.")
 
 
 def delete(call: Call) -> Reply:
     """Revoke a nonce."""
-    kind, _ = _whose(call)
+    kind, _ = call.subject.key
     nonce = _find(call)
     with call.gateway.database.write() as tx:
         nonces.remove(tx, nonce)
     return Reply(None, f"{kind.capitalize()} nonce deleted successfully.")
 
 
-def _whose(call: Call) -> tuple[str, str]:
-    if call.subject.alias:
-        return permissions.ALIAS, call.subject.alias["alias"]
-    return permissions.ACTOR, call.actor["id"]
-
-
 def _find(call: Call) -> Nonce:
-    kind, subject = _whose(call)
+    kind, subject = call.subject.key
     call.gateway.uses.write(call.gateway.database)
     with call.gateway.database.read() as tx:
         nonce = nonces.find(tx, call.tenant, kind, subject, call.path["nonce"])

@@ -18,7 +18,7 @@ _ARGUMENTS = (
 def get(call: Call) -> Reply:
     """Return the level of each user."""
     with call.gateway.database.read() as tx:
-        found = permissions.of(tx, call.tenant, *_whose(call))
+        found = permissions.of(tx, call.tenant, *call.subject.key)
     return Reply(found, "Permissions retrieved successfully.")
 
 
@@ -32,17 +32,9 @@ def grant(call: Call) -> Reply:
         message = f"Invalid permission description: a user has 1 to {_MAX_LENGTH} characters."
         raise BadRequest(message)
     with call.gateway.database.write() as tx:
-        permissions.grant(tx, call.tenant, *_whose(call), user, level)
-        found = permissions.of(tx, call.tenant, *_whose(call))
+        permissions.grant(tx, call.tenant, *call.subject.key, user, level)
+        found = permissions.of(tx, call.tenant, *call.subject.key)
     return Reply(found, "Permission added successfully.")
-
-
-def _whose(call: Call) -> tuple[str, str]:
-    if call.subject.config:
-        return permissions.CONFIG, call.subject.config["name"]
-    if call.subject.alias:
-        return permissions.ALIAS, call.subject.alias["alias"]
-    return permissions.ACTOR, call.actor["id"]
 
 
 def _endpoints(base: str) -> tuple[Endpoint, ...]:
