@@ -33,8 +33,9 @@ FLAG = "true or false"
 TEXT = "a string"
 ANY = "any value"
 """What a field holds, in words for a refusal."""
-_CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
-_FLAGS = {**_CONSTANTS, "1": True, "0": False}
+_NOTHING = ("none", "null")
+_BOOLEANS = {"true": True, "false": False}
+_FLAGS = {**_BOOLEANS, "1": True, "0": False}
 _MAX_PATTERN_LENGTH = 1000
 
 
@@ -126,10 +127,10 @@ def _moment(value: Any) -> datetime.datetime | None:
 
 def _operand(field: Field, text: str) -> _Operand:
     lower = text.lower()
-    if field.holds == TEXT:
-        return _Operand(text, _CONSTANTS.get(lower, text) if lower in ("none", "null") else text)
-    if lower in ("none", "null"):
+    if lower in _NOTHING:
         return _Operand(text, None)
+    if field.holds == TEXT:
+        return _Operand(text, text)
     if field.holds == MOMENT:
         span = moments.read(text)
         if span is None:
@@ -144,8 +145,8 @@ def _operand(field: Field, text: str) -> _Operand:
         if number is None:
             raise field.refused(text)
         return _Operand(text, number)
-    if lower in _CONSTANTS:
-        return _Operand(text, _CONSTANTS[lower])
+    if lower in _BOOLEANS:
+        return _Operand(text, _BOOLEANS[lower])
     value = _json(text) if number is None else number
     return _Operand(text, value, moments.read(text))
 
@@ -183,9 +184,12 @@ def _equals(field: Field, text: str) -> Test:
     return _operand(field, text).equals
 
 
-def _differs(field: Field, text: str) -> Test:
-    equals = _equals(field, text)
-    return lambda value: not equals(value)
+def _negated(make: Callable[[Field, str], Test]) -> Callable[[Field, str], Test]:
+    def negated(field: Field, text: str) -> Test:
+        test = make(field, text)
+        return lambda value: not test(value)
+
+    return negated
 
 
 def _compares(compare: Callable[[Any, Any], bool]) -> Callable[[Field, str], Test]:
@@ -212,11 +216,6 @@ def _is_in(field: Field, text: str) -> Test:
         raise BadRequest(message)
     operands = [_element(field, each) for each in wanted]
     return lambda value: any(operand.equals(value) for operand in operands)
-
-
-def _is_not_in(field: Field, text: str) -> Test:
-    is_in = _is_in(field, text)
-    return lambda value: not is_in(value)
 
 
 def _is_between(field: Field, text: str) -> Test:
@@ -250,21 +249,16 @@ def _is_like(_field: Field, text: str) -> Test:
     return test
 
 
-def _is_unlike(field: Field, text: str) -> Test:
-    is_like = _is_like(field, text)
-    return lambda value: not is_like(value)
-
-
 _OPERATORS: dict[str, Callable[[Field, str], Test]] = {
     "eq": _equals,
-    "neq": _differs,
+    "neq": _negated(_equals),
     "lt": _compares(operator.lt),
     "lte": _compares(operator.le),
     "gt": _compares(operator.gt),
     "gte": _compares(operator.ge),
     "in": _is_in,
-    "nin": _is_not_in,
+    "nin": _negated(_is_in),
     "between": _is_between,
     "like": _is_like,
-    "nlike": _is_unlike,
+    "nlike": _negated(_is_like),
 }
