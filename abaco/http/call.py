@@ -19,6 +19,7 @@ from abaco.store.registrations import Registrant
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sqlalchemy import Connection
     from starlette.types import Receive
 
     from abaco.http.arguments import Argument
@@ -134,6 +135,12 @@ class Call:
     def tenant(self) -> str:
         """The tenant of the sender."""
         return self.principal.tenant
+
+    def may(self, tx: Connection, level: str, actor_id: str) -> bool:
+        """Tell whether the sender has a level on an actor, which need not be the one of the path."""
+        who = self.principal
+        kind = permissions.ACTOR
+        return who.admin or permissions.allows(tx, self.tenant, kind, actor_id, who.user, level)
 
     @property
     def sender(self) -> str:

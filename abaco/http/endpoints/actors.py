@@ -11,7 +11,7 @@ from abaco.http import envelope
 from abaco.http.call import NONCE, ROLE, Call, Endpoint, Reply
 from abaco.http.endpoints import description, search
 from abaco.store import actors, executions, permissions
-from abaco.store.permissions import READ, UPDATE
+from abaco.store.permissions import EXECUTE, READ, UPDATE
 from abaco.workers import admission
 
 if TYPE_CHECKING:
@@ -75,11 +75,8 @@ def create(call: Call) -> Reply:
 
 def get(call: Call) -> Reply:
     """Return an actor; the values of its environment are for those who may change it."""
-    user = call.principal.user
     with call.gateway.database.read() as tx:
-        whole = call.principal.admin or permissions.allows(
-            tx, call.tenant, permissions.ACTOR, call.actor["id"], user, UPDATE
-        )
+        whole = call.may(tx, UPDATE, call.actor["id"])
     # a nonce that is good for reading is not good for the secrets of its owner
     shown = show(call, call.actor, whole=whole and not call.principal.nonce)
     return Reply(shown, "Actor retrieved successfully.")
@@ -174,9 +171,7 @@ def _check_link(tx: Connection, call: Call, link: str) -> None:
     if target is None:
         message = f"Invalid link parameter; unable to retrieve linked actor data: {link:.200}"
         raise BadRequest(message)
-    if not call.principal.admin and not permissions.allows(
-        tx, call.tenant, permissions.ACTOR, target["id"], call.principal.user, permissions.EXECUTE
-    ):
+    if not call.may(tx, EXECUTE, target["id"]):
         message = "Not authorized -- you do not have access to the actor in the link parameter."
         raise BadRequest(message)
 

@@ -119,9 +119,7 @@ def _find_target(tx: Connection, call: Call) -> Actor:
     if actor is None:
         message = f"No actor found with id: {actor_id:.100}."
         raise NotFound(message)
-    if not call.principal.admin and not permissions.allows(
-        tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
-    ):
+    if not call.may(tx, UPDATE, actor["id"]):
         message = (
             "Not authorized -- you do not have UPDATE access to the actor you want to associate "
             f"with this alias: that needs UPDATE on {actor['id']}."

@@ -87,9 +87,7 @@ def _read(tx: Connection, call: Call, name: str) -> dict[str, Any]:
     named = [each.strip() for each in given["actors"].split(",") if each.strip()]
     for each in named:
         actor = find_actor(tx, call.tenant, each)
-        if not call.principal.admin and not permissions.allows(
-            tx, call.tenant, permissions.ACTOR, actor["id"], call.principal.user, UPDATE
-        ):
+        if not call.may(tx, UPDATE, actor["id"]):
             message = f"Not authorized -- you do not have access to the specified actor: {each}."
             raise BadRequest(message)
         if actor["image"] in images:

@@ -12,7 +12,7 @@ from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.endpoints import search
-from abaco.store import executions, permissions
+from abaco.store import executions
 from abaco.store.executions import BINARY, RUNNING
 from abaco.store.permissions import READ, UPDATE
 
@@ -127,8 +127,7 @@ def _may_take(tx: Connection, call: Call, execution: Execution) -> bool:
         return True
     if principal.nonce:
         return False
-    whose = (call.tenant, permissions.ACTOR, call.actor["id"], principal.user)
-    return principal.admin or permissions.allows(tx, *whose, UPDATE)
+    return call.may(tx, UPDATE, call.actor["id"])
 
 
 def _find(call: Call) -> Execution:
