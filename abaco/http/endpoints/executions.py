@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from abaco import clock
 from abaco.exceptions import BadRequest
 from abaco.http import envelope
 from abaco.http.call import NONCE, Call, Endpoint, Reply
@@ -19,7 +17,7 @@ from abaco.store.permissions import READ, UPDATE
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from abaco.store.rows import Execution, Listed
+    from abaco.store.rows import Execution
 
 MAX_LISTED = 10_000
 """As many as a search returns: all that there ever were may be more than memory has room for."""
@@ -43,20 +41,13 @@ def list_executions(call: Call) -> Reply:
         "totalCpu": int(totals["cpu"]),
         "totalIo": int(totals["io"]),
         "totalRuntime": int(totals["runtime"]),
-        "executions": [_brief(execution) for execution in found],
+        "executions": [envelope.show(execution, missing=True) for execution in found],
         "_links": {
             "self": call.link(actor["id"], "executions"),
             "owner": call.profile(actor["owner"]),
         },
     }
     return Reply(result, "Actor executions retrieved successfully.")
-
-
-def _brief(execution: Listed) -> dict[str, Any]:
-    return {
-        envelope.camel(name): clock.iso(value) if isinstance(value, datetime.datetime) else value
-        for name, value in execution.items()
-    }
 
 
 def get(call: Call) -> Reply:
@@ -98,8 +89,8 @@ def logs(call: Call) -> Reply:
     if text is None:
         with call.gateway.database.read() as tx:
             text = executions.log_of(tx, execution["id"])
-    links = {**_links(call, execution), "execution": _links(call, execution)["self"]}
-    links["self"] = links.pop("logs")
+    links = _links(call, execution)
+    links = {"self": links["logs"], "owner": links["owner"], "execution": links["self"]}
     return Reply({"logs": text, "_links": links}, "Logs retrieved successfully.")
 
 

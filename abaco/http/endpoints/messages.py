@@ -367,10 +367,6 @@ def count(call: Call) -> Reply:
     with call.gateway.database.read() as tx:
         waiting = executions.waiting(tx, call.actor["id"])
         postponed = executions.postponed(tx, call.actor["id"], _MAX_POSTPONED)
-    links = {
-        "self": call.link(call.actor["id"], "messages"),
-        "owner": call.profile(call.actor["owner"]),
-    }
     shown = [
         {
             "executionId": each["id"],
@@ -381,17 +377,20 @@ def count(call: Call) -> Reply:
         }
         for each in postponed
     ]
-    return Reply({"messages": waiting, "postponed": shown, "_links": links})
+    return Reply({"messages": waiting, "postponed": shown, "_links": _links(call)})
 
 
 async def purge(call: Call) -> Reply:
     """Drop the messages that wait; their executions end in status ERROR."""
     await call.gateway.engine.purge(call.actor["id"])
-    links = {
+    return Reply({"msg": "Actor mailbox purged.", "_links": _links(call)})
+
+
+def _links(call: Call) -> dict[str, str]:
+    return {
         "self": call.link(call.actor["id"], "messages"),
         "owner": call.profile(call.actor["owner"]),
     }
-    return Reply({"msg": "Actor mailbox purged.", "_links": links})
 
 
 ENDPOINTS = (
