@@ -20,7 +20,7 @@ from abaco.workers.grants import Grants
 from abaco.workers.mailboxes import Mailboxes
 from abaco.workers.processes import end_left
 from abaco.workers.protocol import Ahead, Counts, Outcome, WorkerFacts
-from abaco.workers.worker import Worker
+from abaco.workers.worker import Worker, end_all
 from abaco.workers.workspace import prefix, remove_left
 
 if TYPE_CHECKING:
@@ -96,21 +96,14 @@ class Pool:
         for actor in found:
             await self.adopt(actor["id"])
 
-    async def stop(self, seconds: float = _ABORT_SECONDS) -> None:
+    async def stop(self) -> None:
         """End all workers; what is still running after some seconds goes back into the mailbox."""
         self._stopping = True
         workers = [worker for each in self._workers.values() for worker in each]
-        for worker in workers:
-            worker.retire()
-        tasks = {worker.task for worker in workers}
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-        for worker in workers:
-            if not worker.task.done():
-                worker.abort()
-        if tasks:
-            await asyncio.wait(tasks)
-        await self.mailboxes.close(seconds)
+        await end_all(workers, _ABORT_SECONDS)
+        if workers:
+            await asyncio.wait({worker.task for worker in workers})
+        await self.mailboxes.close(_ABORT_SECONDS)
         await threads.run(self._only.release)
 
     async def leads(self) -> bool:
@@ -168,13 +161,7 @@ class Pool:
         async with self._adopting:
             workers = self._workers.pop(actor_id, [])
             self.mailboxes.empty(actor_id)
-        for worker in workers:
-            worker.retire()
-        if workers:
-            await asyncio.wait({worker.task for worker in workers}, timeout=_RETIRE_SECONDS)
-        for worker in workers:
-            if not worker.task.done():
-                worker.abort()
+        await end_all(workers, _RETIRE_SECONDS)
         # what has ended is on disk before the rest is given up
         await self.mailboxes.written(_ABORT_SECONDS)
 

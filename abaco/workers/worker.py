@@ -26,7 +26,7 @@ from abaco.workers.workspace import RESULT_BYTES, Log, Workspace
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from abaco.settings import Image, Limits
@@ -558,6 +558,17 @@ class Worker:
                 "MSG": claim.message.body.decode() if text else None,
             },
         )
+
+
+async def end_all(workers: Collection[Worker], seconds: float) -> None:
+    """End workers after their current messages; those that have not ended by then are aborted."""
+    for worker in workers:
+        worker.retire()
+    if workers:
+        await asyncio.wait({worker.task for worker in workers}, timeout=seconds)
+    for worker in workers:
+        if not worker.task.done():
+            worker.abort()
 
 
 def _let_run_alone(left: Sequence[Entry], tried: Sequence[Entry]) -> None:

@@ -22,7 +22,7 @@ from abaco.workers.environment import WORKER
 from abaco.workers.fleet.leased import LeasedMessage
 from abaco.workers.fleet.sweeper import ring_for
 from abaco.workers.processes import end_left
-from abaco.workers.worker import Worker
+from abaco.workers.worker import Worker, end_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,15 +152,9 @@ class ProcessWorkers:
     async def close(self) -> None:
         """End all workers."""
         workers = list(self._workers.values())
-        for worker in workers:
-            worker.retire()
+        await end_all(workers, _STOP_SECONDS)
         if workers:
-            tasks = {worker.task for worker in workers}
-            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-            for worker in workers:
-                if not worker.task.done():
-                    worker.abort()
-            await asyncio.wait(tasks)
+            await asyncio.wait({worker.task for worker in workers})
 
     def container(self, image: Image, worker_id: str) -> Container:
         """Return what runs the messages of a worker in containers."""
