@@ -130,7 +130,7 @@ class Pool:
                 self.mailboxes.empty(actor_id)
                 return
             try:
-                image = await threads.run(self._find_image, actor)
+                image = await threads.run(statuses.image_of, self.database, self._settings, actor)
             except statuses.UNUSABLE as error:
                 await self._set_status(actor_id, actors.ERROR, str(error))
                 return
@@ -353,19 +353,6 @@ class Pool:
         except SettingsError:
             return None
 
-    def _find_image(self, actor: Actor) -> Image:
-        return statuses.image_of(self.database, self._settings, actor)
-
     def _no_longer_admitted(self, actor_ids: Iterable[str]) -> list[str]:
-        found = []
-        for actor_id in actor_ids:
-            actor = self._get(actor_id)
-            try:
-                if actor is not None:
-                    self._find_image(actor)
-            except NotAdmitted:
-                found.append(actor_id)
-            except statuses.UNUSABLE:
-                # the workers go on with the image that they know
-                continue
-        return found
+        found = [actor for actor_id in actor_ids if (actor := self._get(actor_id)) is not None]
+        return statuses.no_longer_admitted(self.database, self._settings, found)

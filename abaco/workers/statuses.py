@@ -13,10 +13,10 @@ from abaco.exceptions import SettingsError
 from abaco.settings import CONTAINER, NONE
 from abaco.store import actors, registrations
 from abaco.workers import admission, threads
-from abaco.workers.admission import ImageRefused
+from abaco.workers.admission import ImageRefused, NotAdmitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from abaco.settings import Image, Settings
     from abaco.store.database import Database
@@ -62,6 +62,24 @@ def image_of(database: Database, settings: Settings, actor: Actor) -> Image:
         registrant = registrations.of(tx, actor)
     admission.check(image, registrant, actor["default_environment"])
     return image
+
+
+def no_longer_admitted(
+    database: Database, settings: Settings, described: Iterable[Actor]
+) -> list[str]:
+    """Return the ids of actors that whoever described them may not register any more.
+
+    One whose image is unusable for another reason is none of them: its workers go on with the image that they know.
+    """
+    found = []
+    for actor in described:
+        try:
+            image_of(database, settings, actor)
+        except NotAdmitted:
+            found.append(actor["id"])
+        except UNUSABLE:
+            continue
+    return found
 
 
 def write(

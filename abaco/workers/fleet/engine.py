@@ -305,15 +305,7 @@ class Fleet:
     def _no_longer_admitted(self) -> list[str]:
         with self._database.read() as tx:
             found = [actor for actor in actors.everywhere(tx) if actor["status"] == actors.READY]
-        refused = []
-        for actor in found:
-            try:
-                statuses.image_of(self._database, self._settings, actor)
-            except NotAdmitted:
-                refused.append(actor["id"])
-            except statuses.UNUSABLE:
-                continue
-        return refused
+        return statuses.no_longer_admitted(self._database, self._settings, found)
 
     def _tell(self, kind: str) -> None:
         with self._database.write() as tx:
