@@ -338,7 +338,7 @@ class Settings:
         broker: the URL of the RabbitMQ of a fleet.
         hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
-        setup: a module that prepares what the actors need (see `abaco.server`).
+        setup: a module that prepares what the actors need (see `abaco.platform`).
         strict_messages: read messages by the letter of Abaco, also where that loses what was sent.
         case: how names are spelled, `CAMEL` or `SNAKE`.
         images_files: where images are looked up by `load_images`.
@@ -366,6 +366,11 @@ class Settings:
     def default_tenant(self) -> str:
         """The first tenant of the file."""
         return next(iter(self.tenants))
+
+    def public_url_of(self, tenant: str) -> str:
+        """Return what links and actors of a tenant call the gateway; empty where no setting says it."""
+        own = self.tenants.get(tenant)
+        return (own and own.public_url) or self.public_url or ""
 
 
 def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -408,15 +413,8 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 _PLAIN = (
-    "host",
-    "port",
-    "tls_port",
-    "public_url",
-    "setup",
-    "strict_messages",
-    "case",
-    "engine",
-    "broker",
+    *("host", "port", "tls_port", "public_url"),
+    *("setup", "strict_messages", "case", "engine", "broker"),
 )
 
 

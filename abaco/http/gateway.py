@@ -81,8 +81,7 @@ class Gateway:
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that links and actors of a tenant are told."""
-        own = self.settings.tenants.get(tenant)
-        return (own and own.public_url) or self.settings.public_url or self.address
+        return self.settings.public_url_of(tenant) or self.address
 
     # From the threads of endpoints into the event loop
 

@@ -138,7 +138,10 @@ class Node:
             self._containers = ContainerMaker(self._settings, self._platform)
             stack.callback(self._leave)
             self._sweeper = Sweeper(
-                self._database, self._bell, self._api_server, self._settings.limits.log_seconds
+                self._database,
+                self._bell,
+                self._settings.public_url_of,
+                self._settings.limits.log_seconds,
             )
             listener = notices.Listener(self._database, self._hear)
             listener.start()
@@ -314,10 +317,6 @@ class Node:
         for name in listening - wanted.keys():
             if name.startswith(bell.PREFIX):
                 control.cancel_consumer(name, **where)
-
-    def _api_server(self, tenant: str) -> str:
-        own = self._settings.tenants.get(tenant)
-        return (own and own.public_url) or self._settings.public_url or ""
 
     def _show_metrics(self, stack: contextlib.ExitStack) -> None:
         registry = CollectorRegistry()

@@ -109,8 +109,7 @@ class ProcessWorkers:
 
     def api_server(self, tenant: str) -> str:
         """Return the base URL that an actor of a tenant is told."""
-        own = self._settings.tenants.get(tenant)
-        return (own and own.public_url) or self._settings.public_url or ""
+        return self._settings.public_url_of(tenant)
 
     async def prepare(self, actor_id: str) -> None:
         """Make an actor ready for messages."""
