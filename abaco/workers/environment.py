@@ -58,7 +58,8 @@ READ_BY_PROGRAMS = (
     "ac_cv_*",
 )
 PLATFORM = ("MSG", "_abaco_*", "_actor_*")
-_SYNCHRONOUS = "_abaco_synchronous"
+SYNCHRONOUS = "_abaco_synchronous"
+"""The parameter of the URL, handed on to the process, by which a sender waits for what comes of a message."""
 _PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 """Where programs are found: beside this interpreter, then where systems have them."""
 
@@ -99,13 +100,18 @@ def is_platforms(name: str) -> bool:
     return _matches(name, PLATFORM)
 
 
+def is_synchronous(values: Mapping[str, str]) -> bool:
+    """Tell by parameters, or an environment, whether the sender waits."""
+    return values.get(SYNCHRONOUS, "").lower() == "true"
+
+
 def without_protected(values: Mapping[str, str], image: Image) -> dict[str, str]:
     """Return configs by name but for those that an image protects: an alias may have brought them."""
     return {name: value for name, value in values.items() if not is_protected(name, image)}
 
 
 def _may_be_sent(name: str, image: Image | None) -> bool:
-    if name == _SYNCHRONOUS:
+    if name == SYNCHRONOUS:
         return True
     if is_platforms(name) or (image is not None and is_protected(name, image)):
         return False

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from abaco.settings import Image
 
-_SYNCHRONOUS = "_abaco_synchronous"
+_SYNCHRONOUS = environment.SYNCHRONOUS
 _MESSAGE = "message"
 _NOT_A_MESSAGE = (
     "message POST body could not be serialized. Pass JSON data or use the message attribute."
@@ -70,7 +70,7 @@ async def post(call: Call) -> Reply | Response:
     if lacks_room is not None:
         message = f"{sentence(lacks_room)} Try again later."
         raise Unavailable(message)
-    waits = call.parameters.get(_SYNCHRONOUS, "").lower() == "true"
+    waits = environment.is_synchronous(call.parameters)
     waiters = call.gateway.waiters
     with waiters.one_of(call.sender, call.owner) if waits else contextlib.nullcontext():
         return await _post(call, waits=waits)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco.store import executions, leases, notices
 from abaco.store.writer import is_of_value
-from abaco.workers import threads
+from abaco.workers import environment, threads
 from abaco.workers.fleet.bell import RUN, Ring
 from abaco.workers.fleet.sweeper import ring_for
 from abaco.workers.mailbox import Entry, delay_of
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SAFE_SECONDS = leases.LEASE_SECONDS - 2.0
 """Without a renewal, a holder counts its lease as lost that much before others may take over."""
 _RETRY_SECONDS = 0.5
-_SYNCHRONOUS = "_abaco_synchronous"
 
 _Write: TypeAlias = "Callable[[Connection], Iterable[Ring]]"
 """Writes in a transaction what becomes of the message; returns what is to be rung for then."""
@@ -74,7 +73,7 @@ class LeasedMessage:
         row, message = taken.row, taken.message
         self._taken, self._renewed, self._lost = taken, began, False
         self._settled.clear()
-        waits = message is not None and message.environment.get(_SYNCHRONOUS, "").lower() == "true"
+        waits = message is not None and environment.is_synchronous(message.environment)
         self._entry = Entry(
             row["sequence"],
             row["id"],
