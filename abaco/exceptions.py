@@ -7,10 +7,12 @@ AbacoError
      ├─ BadRequest
      ├─ Unauthorized
      ├─ NotFound
+     │   └─ ActorDeleted   it has gone since the request found it
      ├─ NotAllowed
      ├─ RequestTimeout
      ├─ Gone
      ├─ TooLarge
+     ├─ UnsupportedMediaType
      ├─ TooManyRequests
      └─ Unavailable
 """
