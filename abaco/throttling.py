@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from abaco.exceptions import TooManyRequests
@@ -133,7 +133,7 @@ class Attempt:
     proofs: list[bytes]
     provable: Mapping[str, bytes]
     counted: bool
-    judged: bool = field(default=False)
+    judged: bool = False
 
 
 class Throttle:

@@ -281,7 +281,7 @@ def ahead_of(tx: Connection, submission: store.Submission) -> Record | None:
             executions.c.actor_id == submission.actor_id,
             executions.c.ordering == submission.ordering,
             executions.c.sender == submission.sender,
-            executions.c.status.in_((store.SUBMITTED, store.RUNNING)),
+            executions.c.status.in_(store.UNFINISHED),
         )
         .order_by(executions.c.sequence)
         .limit(1)
@@ -435,7 +435,7 @@ _OF_EXECUTION, _OF_ACTOR = (
 _UNENDED = (
     select(executions, actors)
     .join(actors, actors.c.id == executions.c.actor_id)
-    .where(executions.c.status.in_((store.SUBMITTED, store.RUNNING)))
+    .where(executions.c.status.in_(store.UNFINISHED))
     .where(actors.c.status != actor_store.SHUTTING_DOWN)
     .order_by((executions.c.status == store.RUNNING).desc(), executions.c.sequence)
 )

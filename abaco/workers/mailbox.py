@@ -280,7 +280,7 @@ class Mailbox:
             earliest = max(earliest, self._paused_until)
         return max(0.0, earliest - now)
 
-    def _next(self, fits: Callable[[Entry], bool] = lambda _: True) -> _Lane | None:
+    def _next(self, fits: Callable[[Entry], bool]) -> _Lane | None:
         """Return the lane whose turn is next; None if none may run, or its first message does not fit."""
         while self._ready:
             sender, lanes = next(iter(self._ready.items()))
