@@ -16,6 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from abaco import folders
 from abaco.exceptions import AbacoError, ServerError
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ class CertificateAuthority:
             message = f"no certificate authority could be made: {reason}"
             raise AuthorityUnusable(message) from error
         made = json.loads(done.stdout)
-        _write(self._key, made["key"].encode(), 0o600)
-        _write(self.certificate, made["certificate"].encode(), 0o644)
+        folders.write_whole(self._key, made["key"].encode())
+        folders.write_whole(self.certificate, made["certificate"].encode(), 0o644)
 
     def _read(self) -> tuple[bytes, bytes]:
         """Return the certificate and the key, if they are those of an authority."""
@@ -189,15 +190,3 @@ def _private(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write a file as a whole or not at all, never readable by more than its mode says."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    draft.replace(path)

@@ -1,4 +1,4 @@
-"""The folder of a process's files."""
+"""The folder of a process's files, and how a file is replaced that others may not read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from abaco.exceptions import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from abaco.settings import Settings
 
@@ -56,3 +57,19 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
             lock.flush()
 
         yield note
+
+
+def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a file as a whole or not at all, never readable by more than its mode says.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+    draft.replace(file)

@@ -13,7 +13,7 @@ import secrets
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
-from abaco import clientcache
+from abaco import clientcache, folders
 from abaco.exceptions import ServerError
 from abaco.platform import Prepared
 from datacatalog import mongo
@@ -165,7 +165,7 @@ def _register(platform: Platform, environment: dict[str, str]) -> _Made:
     token = _token(platform)
     nonce = platform.nonce(actor, USER, ["Internal/everyone"], _MADE_BY)["id"]
     for name, value in ((ACTOR, actor["id"]), (NONCE, nonce)):
-        _write(platform.data / name.lower(), value)
+        folders.write_whole(platform.data / name.lower(), value.encode())
     pipeline = PipelineStore(_mongodb(environment)).add_update_document(TACOBOT)["uuid"]
     job = None
     # logs keep what a fleet says, and are not to have the token of a job
@@ -283,13 +283,5 @@ def _mongodb(environment: dict[str, str]) -> dict[str, str]:
 def _secret(file: Path) -> str:
     """Return a secret that is made once and kept in a file."""
     if not file.exists():
-        _write(file, secrets.token_hex(24))
+        folders.write_whole(file, secrets.token_hex(24).encode())
     return file.read_text().strip()
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    draft = file.with_suffix(".new")
-    draft.write_text(text)
-    draft.chmod(0o600)
-    draft.replace(file)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from urllib.parse import quote
 import pymongo
 from pymongo.errors import OperationFailure
 
+from abaco import folders
 from local.exceptions import LocalDatabaseError
 from local.processes import HOST
 
@@ -34,7 +34,6 @@ Client: TypeAlias = "pymongo.MongoClient[dict[str, object]]"
 
 OWNER = "owner"
 _USER_NOT_FOUND = 11
-_PRIVATE = 0o600
 
 
 def uri(port: int, user: str, password: str) -> str:
@@ -56,14 +55,7 @@ def read_password(file: Path) -> str | None:
 
 def write_password(file: Path, password: str) -> None:
     """Keep the owner's password where only the owner of the folder may read it."""
-    draft = file.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
-    with os.fdopen(descriptor, "w") as writing:
-        writing.write(password)
-        writing.flush()
-        os.fsync(descriptor)
-    draft.replace(file)
+    folders.write_whole(file, password.encode())
 
 
 def new_password() -> str:
