@@ -331,12 +331,12 @@ def _engine(url: URL) -> Engine:
         pool_timeout=30,
     )
     event.listen(engine, "before_execute", _note_change)
-    if not is_file:
-        event.listen(engine, "checkin", _note_return)
-        event.listen(engine, "checkout", functools.partial(_try_idle, engine))
-    if engine.dialect.name == "sqlite":
+    if is_file:
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "checkin", _note_return)
+        event.listen(engine, "checkout", functools.partial(_try_idle, engine))
     return engine
 
 
