@@ -40,6 +40,11 @@ class Target(NamedTuple):
     workers: int
 
 
+def most_of(actor: Actor, most: int) -> int:
+    """Return how many workers an actor may have at most, where the gateway permits each so many."""
+    return min(actor["max_workers"] or most, most) if actor["stateless"] else 1
+
+
 def target_of(actor: Actor, image: Image, *, most: int, cores: int) -> Target:
     """Return what workers an actor should have.
 
@@ -49,12 +54,9 @@ def target_of(actor: Actor, image: Image, *, most: int, cores: int) -> Target:
         most: workers of one actor that the gateway permits.
         cores: of this machine.
     """
-    workers = 1
-    if actor["stateless"]:
-        # where messages are ordered by a key, several workers change nothing but the speed
-        usual = cores if image.ordered_by and image.mode == "warm" else 1
-        wanted: int = max(actor["wanted_workers"], usual)
-        workers = min(wanted, actor["max_workers"] or most, most)
+    # where messages are ordered by a key, several workers change nothing but the speed
+    usual = cores if image.ordered_by and image.mode == "warm" else 1
+    workers = min(max(actor["wanted_workers"], usual), most_of(actor, most))
     return Target(actor["revision"], actor["stateless"], workers)
 
 

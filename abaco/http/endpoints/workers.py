@@ -11,6 +11,7 @@ from abaco.http.call import ADMIN, NONCE, Call, Endpoint, Reply
 from abaco.http.endpoints import search
 from abaco.store import actors, executions
 from abaco.store.permissions import READ, UPDATE
+from abaco.workers.scaling import most_of
 
 if TYPE_CHECKING:
     from abaco.workers.protocol import WorkerFacts
@@ -29,10 +30,9 @@ def list_workers(call: Call) -> Reply:
 
 def add(call: Call) -> Reply:
     """Ensure that an actor has at least a number of workers."""
-    actor, limits = call.actor, call.gateway.settings.limits
+    actor = call.actor
     wanted = call.arguments.get("num", 1)
-    most = min(actor["max_workers"] or limits.workers, limits.workers)
-    most = most if actor["stateless"] else 1
+    most = most_of(actor, call.gateway.settings.limits.workers)
     if not 1 <= wanted <= most:
         message = f"Invalid worker description: num must be from 1 to {most} for this actor."
         raise BadRequest(message)
