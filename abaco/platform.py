@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prometheus_client.registry import Collector
+    from sqlalchemy import Connection
     from starlette.types import ASGIApp
 
     from abaco.passes import Passes
@@ -135,19 +136,11 @@ class Platform:
         Returns:
             None if the token is not good, or is of another tenant.
         """
-        found = self._find(access)
-        if found is None:
-            return None
-        with self._database.write() as tx:
-            return sessions.make_code(tx, found["id"])
+        return self._begin(access, sessions.make_code)
 
     def sign_in(self, access: str) -> str | None:
         """Return the secret of a new session; None as `code` does."""
-        found = self._find(access)
-        if found is None:
-            return None
-        with self._database.write() as tx:
-            return sessions.begin(tx, found["id"])
+        return self._begin(access, sessions.begin)
 
     def redeem(self, code: str) -> str | None:
         """Return the secret of a new session for a code; None where it is not good any more."""
@@ -186,10 +179,14 @@ class Platform:
                 )
             return Visitor(found["user"], level, found["id"])
 
-    def _find(self, access: str) -> Token | None:
+    def _begin(self, access: str, begin: Callable[[Connection, str], str]) -> str | None:
         # who shows no good token does not keep those waiting who write
         with self._database.read() as tx:
-            return self._own(tokens.find(tx, access))
+            found = self._own(tokens.find(tx, access))
+        if found is None:
+            return None
+        with self._database.write() as tx:
+            return begin(tx, found["id"])
 
     def _own(self, token: Token | None) -> Token | None:
         return token if token is not None and token["tenant"] == self.tenant else None

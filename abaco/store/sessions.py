@@ -18,7 +18,7 @@ from abaco.store.tables import sessions, tokens
 from abaco.store.tokens import digest
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 CODE_SECONDS = 600
 SESSION_SECONDS = 30 * 86_400
@@ -46,16 +46,13 @@ def begin(tx: Connection, token_id: str) -> str:
 
 def is_code(tx: Connection, code: str) -> bool:
     """Tell whether there is such a code, used up or not by the time that it is redeemed."""
-    mine = (sessions.c.hash == digest(code), sessions.c.kind == _CODE)
-    return tx.execute(select(sessions.c.hash).where(*mine)).first() is not None
+    return tx.execute(select(sessions.c.hash).where(*_is(code, _CODE))).first() is not None
 
 
 def redeem(tx: Connection, code: str) -> str | None:
     """Use up a code; return the secret of a new session, or None where the code is not good."""
-    mine = (sessions.c.hash == digest(code), sessions.c.kind == _CODE)
-    used = tx.execute(
-        delete(sessions).where(*mine).returning(sessions.c.token_id, sessions.c.expires)
-    ).first()
+    gone = delete(sessions).where(*_is(code, _CODE))
+    used = tx.execute(gone.returning(sessions.c.token_id, sessions.c.expires)).first()
     if used is None or used.expires <= clock.now():
         return None
     return begin(tx, used.token_id)
@@ -68,8 +65,7 @@ def find(tx: Connection, session: str) -> Token | None:
         select(tokens)
         .join(sessions, sessions.c.token_id == tokens.c.id)
         .where(
-            sessions.c.hash == digest(session),
-            sessions.c.kind == _SESSION,
+            *_is(session, _SESSION),
             sessions.c.expires > moment,
             tokens.c.expires > moment,
         )
@@ -79,8 +75,7 @@ def find(tx: Connection, session: str) -> Token | None:
 
 def end(tx: Connection, session: str) -> None:
     """End a session, if there is one."""
-    mine = (sessions.c.hash == digest(session), sessions.c.kind == _SESSION)
-    tx.execute(delete(sessions).where(*mine))
+    tx.execute(delete(sessions).where(*_is(session, _SESSION)))
 
 
 def forget_expired(tx: Connection) -> None:
@@ -104,3 +99,7 @@ def _make(tx: Connection, token_id: str, kind: str) -> str:
         )
     )
     return secret
+
+
+def _is(secret: str, kind: str) -> tuple[ColumnElement[bool], ...]:
+    return sessions.c.hash == digest(secret), sessions.c.kind == kind
