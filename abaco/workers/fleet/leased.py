@@ -181,18 +181,18 @@ class LeasedMessage:
         )
         end = end._replace(results=kept)
 
-        def write(tx: Connection) -> list[Ring]:
-            (linked,) = type(end).write(tx, [end])
-            if reason:
-                leases.explain(tx, entry.sequence, reason)
+        def conclude(tx: Connection, last: endings.End) -> list[Ring]:
+            (linked,) = type(last).write(tx, [last])
             notices.tell(tx, notices.ENDED, entry.execution_id)
             return [] if linked is None else [ring_for(tx, linked)]
 
+        def write(tx: Connection) -> list[Ring]:
+            if reason:
+                leases.explain(tx, entry.sequence, reason)
+            return conclude(tx, end)
+
         def write_bare(tx: Connection) -> list[Ring]:
-            bare = end.without_what_was_refused()._replace(results=None)
-            (linked,) = type(bare).write(tx, [bare])
-            notices.tell(tx, notices.ENDED, entry.execution_id)
-            return [] if linked is None else [ring_for(tx, linked)]
+            return conclude(tx, end.without_what_was_refused()._replace(results=None))
 
         self._finish(write, write_bare)
 
