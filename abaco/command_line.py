@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from abaco import clientcache, clock, roles, streams
+from abaco import clientcache, clock, folders, roles, streams
 from abaco import settings as configuration
 from abaco.exceptions import AbacoError, SettingsError
 from abaco.loading import INTERRUPTED, uncollected
@@ -99,7 +99,6 @@ def _migrate(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def _copy(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.folders import own_folder  # noqa: PLC0415 - the other commands do without
     from abaco.store.copying import copy  # noqa: PLC0415 - the other commands do without
 
     if not options.former.exists():
@@ -110,7 +109,7 @@ def _copy(settings: Settings, options: argparse.Namespace) -> int:
         message = f"{options.former} and {settings.file} name the same database"
         raise SettingsError(message)
     # its gateway holds the folder as long as it runs
-    with own_folder(former), _open(former) as source, _open(settings) as target:
+    with folders.own_folder(former), _open(former) as source, _open(settings) as target:
         for name, count in copy(source, target).items():
             print(f"{name}: {count}")
     return 0
@@ -175,11 +174,7 @@ def _open(settings: Settings) -> Iterator[Database]:
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        message = (
-            f"the data folder {settings.data} cannot be used: {error.strerror}. "
-            "Name a folder of your own (data) in the configuration"
-        )
-        raise SettingsError(message) from error
+        raise SettingsError(folders.unusable(settings, error)) from error
     os.umask(0o077)
     database = Database(settings.database)
     try:

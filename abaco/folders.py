@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _MAX_ADDRESS = 300
 
 
+def unusable(settings: Settings, error: OSError) -> str:
+    """Return what is said of a data folder that cannot be used."""
+    return (
+        f"the data folder {settings.data} cannot be used: {error.strerror}. "
+        "Name a folder of your own (data) in the configuration"
+    )
+
+
 @contextlib.contextmanager
 def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
     """Make the data folder, for its owner only, and keep other gateways out of it.
@@ -33,11 +41,7 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
         settings.data.chmod(0o700)
         lock = (settings.data / "lock").open("a+")
     except OSError as error:
-        message = (
-            f"the data folder {settings.data} cannot be used: {error.strerror}. "
-            "Name a folder of your own (data) in the configuration"
-        )
-        raise ServerError(message) from error
+        raise ServerError(unusable(settings, error)) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
