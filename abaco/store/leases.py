@@ -24,7 +24,7 @@ from abaco.store import actors as actor_store
 from abaco.store import executions as store
 from abaco.store.moments import NOW, later
 from abaco.store.records import Record, every, one
-from abaco.store.rows import Actor, Ended, Execution, Queued
+from abaco.store.rows import Actor, Ended, Execution
 from abaco.store.tables import actors, executions, messages
 
 if TYPE_CHECKING:
@@ -67,8 +67,11 @@ class Found(NamedTuple):
 
     @property
     def lane(self) -> str | None:
-        """By which it is ordered."""
-        return lane_of(self.row, stateless=self.actor["stateless"])
+        """By which it is ordered; None if it is not."""
+        actor_id, ordering = self.row["actor_id"], self.row["ordering"]
+        if not self.actor["stateless"]:
+            return actor_id
+        return None if ordering is None else f"{actor_id} {ordering}"
 
 
 class Taken(NamedTuple):
@@ -389,13 +392,6 @@ def states_of(tx: Connection, execution_ids: Sequence[str]) -> list[Ended]:
     delay = func.extract("epoch", executions.c.due - NOW).label("delay")
     columns = [*(executions.c[name] for name in names), delay]
     return every(tx, select(*columns).where(executions.c.id.in_(execution_ids)), Ended)
-
-
-def lane_of(row: Queued, *, stateless: bool) -> str | None:
-    """Return by what an execution is ordered."""
-    if not stateless:
-        return str(row["actor_id"])
-    return None if row["ordering"] is None else f"{row['actor_id']} {row['ordering']}"
 
 
 def _found(tx: Connection, query: Executable, named: Mapping[str, str | None]) -> Found | None:
