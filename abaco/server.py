@@ -329,10 +329,6 @@ async def _run_crons(gateway: Gateway) -> None:
 
 
 def _submit_crons(database: Database) -> list[executions.Accepted]:
-    with database.read() as tx:
-        due = actors.due(tx)
-    if not due:
-        return []
     message = executions.Message(
         cron.MESSAGE.encode(), executions.TEXT, {"_abaco_Content_Type": executions.TEXT}
     )
