@@ -10,8 +10,6 @@ from abaco.exceptions import Unavailable
 from abaco.http.bodies import Bodies
 from abaco.http.fairness import KeyedLock, Waiters
 from abaco.http.metrics import Metrics, State
-from abaco.passes import Passes
-from abaco.readiness import Readiness
 from abaco.store import nonces
 from abaco.store.counts import ExecutionCounts
 from abaco.throttling import Throttle
@@ -21,6 +19,8 @@ from abaco.workers.protocol import Outcome
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from abaco.passes import Passes
+    from abaco.readiness import Readiness
     from abaco.settings import Settings
     from abaco.store.database import Database
     from abaco.workers.protocol import Counts, Engine, WorkerFacts
@@ -37,7 +37,7 @@ class Gateway:
         database: of the platform.
         address: the base URL at which it listens.
         passes: what parts of this process show in place of an access token.
-        readiness: whether messages can be accepted and run; without it, nobody looks.
+        readiness: whether messages can be accepted and run.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Gateway:
         settings: Settings,
         database: Database,
         address: str,
-        passes: Passes | None = None,
-        readiness: Readiness | None = None,
+        passes: Passes,
+        readiness: Readiness,
     ) -> None:
-        self.passes = passes or Passes()
-        self.readiness = readiness or Readiness(settings, database)
+        self.passes = passes
+        self.readiness = readiness
         self.settings = settings
         self.database = database
         self.address = address

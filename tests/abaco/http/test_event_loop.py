@@ -25,6 +25,8 @@ from abaco.http import arguments
 from abaco.http.application import make_application
 from abaco.http.endpoints import ENDPOINTS, search
 from abaco.http.gateway import Gateway
+from abaco.passes import Passes
+from abaco.readiness import Readiness
 from abaco.settings import Settings, load
 from abaco.store import tokens
 from abaco.store.database import Database
@@ -57,7 +59,9 @@ def prepared(tmp_path: Path) -> Iterator[Prepared]:
 @contextlib.asynccontextmanager
 async def serving(prepared: Prepared) -> AsyncIterator[httpx.AsyncClient]:
     """Run a gateway in this process's event loop."""
-    gateway = Gateway(prepared.settings, prepared.database, "http://127.0.0.1:1")
+    settings, database = prepared.settings, prepared.database
+    readiness = Readiness(settings, database)
+    gateway = Gateway(settings, database, "http://127.0.0.1:1", Passes(), readiness)
     await gateway.engine.start()
     transport = httpx.ASGITransport(make_application(gateway))
     headers = {"Authorization": f"Bearer {prepared.token}"}
