@@ -116,13 +116,19 @@ def _copy(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _create_token(settings: Settings, options: argparse.Namespace) -> int:
+    from abaco.folders import running_address  # noqa: PLC0415 - `--help` does without
     from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
+    _check_folder(settings, options)
     tenant = (options.tenant or settings.default_tenant).upper()
     if tenant not in settings.tenants:
         message = f"tenant {tenant} is not in {settings.file}: it has {', '.join(settings.tenants)}"
         raise SettingsError(message)
-    server = options.server or settings.public_url or f"http://{settings.host}:{settings.port}"
+    server = options.server or settings.public_url
+    if options.cache is not None and not server:
+        # its --port is not in the configuration
+        server = running_address(settings)
+    server = server or f"http://{settings.host}:{settings.port}"
     with _open(settings) as database, database.write() as tx:
         grant = tokens.create(
             tx,
@@ -140,9 +146,20 @@ def _create_token(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
+def _check_folder(settings: Settings, options: argparse.Namespace) -> None:
+    """Refuse to make a database where nobody has a gateway, for a token that none would know."""
+    if options.config is None and not settings.file.exists() and not settings.data.exists():
+        message = (
+            f"{settings.file.parent} has no {configuration.FILE_NAME}, and no gateway has run there: "
+            "go to the folder of the gateway, or name its file with --config"
+        )
+        raise SettingsError(message)
+
+
+def _list_tokens(settings: Settings, options: argparse.Namespace) -> int:
     from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
+    _check_folder(settings, options)
     with _open(settings) as database, database.read() as tx:
         found = tokens.all_tokens(tx)
     for record in found:
@@ -156,10 +173,14 @@ def _list_tokens(settings: Settings, _options: argparse.Namespace) -> int:
 def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
     from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
+    _check_folder(settings, options)
     with _open(settings) as database, database.write() as tx:
         found = tokens.revoke(tx, options.id)
     if not found:
-        print(f"ERROR there is no token {options.id}: see token list", file=sys.stderr)
+        print(
+            f"ERROR there is no token {options.id}: see `python -m abaco token list`",
+            file=sys.stderr,
+        )
         return 1
     print("revoked")
     return 0
@@ -247,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         run=_list_tokens
     )
     revoke = verbs.add_parser("revoke", help="end a token")
-    revoke.add_argument("id", help="as token list shows it")
+    revoke.add_argument("id", help="as `python -m abaco token list` shows it")
     revoke.set_defaults(run=_revoke_token)
     return parser
 

@@ -63,6 +63,20 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
         yield note
 
 
+def running_address(settings: Settings) -> str | None:
+    """Return the address of the gateway that runs with the data folder, or None where none runs."""
+    try:
+        with (settings.data / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read(_MAX_ADDRESS) or None
+    except OSError:
+        # it cannot be read, or nothing has run here
+        return None
+    return None
+
+
 def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a file as a whole or not at all, never readable by more than its mode says.
 

@@ -152,7 +152,7 @@ def test_a_token_that_is_revoked_is_refused(gateway: RunningGateway, command: Co
         assert succeed(command("token", "revoke", token_id)) == "revoked\n"
         eventually(lambda: client.get("").status_code == 401)
     said = failure(command("token", "revoke", token_id))
-    assert said == f"there is no token {token_id}: see token list"
+    assert said == f"there is no token {token_id}: see `python -m abaco token list`"
 
 
 # The file for clients
@@ -197,7 +197,7 @@ def test_the_file_for_clients_has_what_they_look_for(
     assert shown == {
         "tenantid": "SD2E",
         "username": "heidi",
-        "baseurl": "http://127.0.0.1:8000",
+        "baseurl": gateway.url,
         "verify": False,
     }
     assert content["expires_in"] == 30 * 86_400
@@ -326,6 +326,25 @@ def test_tokens_are_made_before_the_first_start(tmp_path: Path) -> None:
     with Client(gateway.url, made.stdout.strip()) as client:
         assert client.result("GET", "") == []
     assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("create", "--user", "eve"), ("list",), ("revoke", "3Zb8XQkKOvWwD")]
+)
+def test_no_token_is_made_in_the_wrong_folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["token", *arguments]) == 1
+    problem = (
+        f"{tmp_path} has no abaco.yml, and no gateway has run there: "
+        "go to the folder of the gateway, or name its file with --config"
+    )
+    assert capsys.readouterr() == ("", f"ERROR {problem}\n")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
