@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -584,11 +585,23 @@ def _check(schema: dict[str, Any], content: dict[str, Any], file: Path) -> None:
         if key in error.absolute_path:
             raise _hidden(file, place, key)
     reason = error.message
+    if error.validator == "additionalProperties":
+        reason = _unknown(error.instance, error.schema)
     if error.validator == "type" and isinstance(error.instance, dict | list):
         # one of them may be below
         reason = f"is not of type {error.validator_value!r}"
     message = f"{file}: {place}: {reason:.300}"
     raise SettingsError(message)
+
+
+def _unknown(section: Mapping[Any, Any], schema: Mapping[str, Any]) -> str:
+    """Return what is wrong with a section that has a key that means nothing."""
+    known = sorted(schema.get("properties", ()))
+    key = next(key for key in section if key not in known)
+    near = difflib.get_close_matches(str(key), known, n=1)
+    return f"there is no key {key!r}: " + (
+        f"did you mean {near[0]}?" if near else f"use some of {', '.join(known)}"
+    )
 
 
 def _hidden(file: Path, place: str, key: str = "") -> SettingsError:
