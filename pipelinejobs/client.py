@@ -144,7 +144,8 @@ class _Callback:
             with reply:
                 status, headers, content = reply.code, reply.headers, reply.read(_MAX_ANSWER)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _Later(_reason(error)) from None
+            text = f"no answer from {self.host} ({_reason(error)})"
+            raise _Later(text) from None
         answer = _read(content)
         if status == http.client.OK:
             return self._told(answer, event)

@@ -80,7 +80,10 @@ def test_a_copy_of_it_is_a_command(site: Site, work: Document, url: str, tmp_pat
     assert [done.returncode for done in runs] == [0, 0, 0, 0, 1, 75, 1, 2, 2, 2]
     assert site.events(work) == ["run", "update", "finish"]
     assert runs[4].stderr.startswith("run event refused: not allowed in state FINISHED")
-    assert runs[5].stderr == "run event: not reported: Connection refused\n"
+    assert (
+        runs[5].stderr
+        == "run event: not reported: no answer from 127.0.0.1:1 (Connection refused)\n"
+    )
     assert "there is no callback" in runs[6].stderr
     assert "a key stands twice in one object" in runs[8].stderr
     assert "--data: it is not JSON: Expecting property name" in runs[9].stderr

@@ -337,7 +337,8 @@ def test_without_a_manager_the_command_runs_and_a_line_says_so(code: int, tmp_pa
 
     assert (done.returncode, done.stdout) == (code, b"salsa\n")
     assert done.stderr.decode() == (
-        "pipelinejobs: run event and 1 after it: not reported: Connection refused\n"
+        "pipelinejobs: run event and 1 after it: "
+        "not reported: no answer from 127.0.0.1:1 (Connection refused)\n"
     )
 
 
