@@ -83,9 +83,7 @@ def _name(rx: Reactor, body: dict[str, Any], status: str) -> str:
             refuse_template(rx, key)
         event = given.lower()
         if event not in MESSAGE_EVENTS:
-            text = (
-                f"event: the URL names {show(event)}, which is none of {', '.join(MESSAGE_EVENTS)}"
-            )
+            text = f"event: the URL names {show(event)}, not one of {', '.join(MESSAGE_EVENTS)}"
             raise InvalidMessage(text)
         return event
     told = body.get("status")

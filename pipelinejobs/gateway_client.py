@@ -212,14 +212,16 @@ class GatewayClient:
         if status == _UNAUTHORIZED:
             return CommandError(
                 f"the gateway at {self.server} does not accept the access token: "
-                "it has expired, or is another tenant's"
+                "it has expired, was revoked, or is another tenant's; "
+                "`python -m abaco token create` makes another for a local gateway"
             )
         text = message_of(reply)
         if status == _NOT_FOUND and path.split("/")[1:2] == [self._path]:
             text = f"{text.rstrip('.')}. Name the manager's id in {_MANAGER}."
         elif "nonce does not exist" in text.lower():
             text += (
-                f" It was used up or deleted, or is for another id or alias than {_MANAGER} names."
+                f" It was used up or deleted, or is for another id or alias than {self.actor}:"
+                " use one that was made for that."
             )
         message = f"the gateway at {self.server} refused: {text:.500}"
         if status == _NOT_FOUND:

@@ -51,6 +51,19 @@ def moment(age: str | None) -> datetime.datetime | None:
     return now - datetime.timedelta(seconds=seconds)
 
 
+def moment_of(option: str, age: str | None) -> datetime.datetime | None:
+    """Return the moment that an option of a command says.
+
+    Raises:
+        UsageError: it does not say one; the text names the option.
+    """
+    try:
+        return moment(age)
+    except UsageError as error:
+        problem = f"{option}: {error}"
+        raise UsageError(problem) from None
+
+
 def date(text: str) -> datetime.datetime:
     """Return a date, with or without a time, in UTC, also where it names another zone or none.
 

@@ -56,7 +56,8 @@ def list_refused(
 ) -> None:
     """List the events that the state of a job did not allow, the newest first."""
     backend = backend_of(context)
-    after, before = parsing.moment(since), parsing.moment(until)
+    after = parsing.moment_of("--since", since)
+    before = parsing.moment_of("--until", until)
     if after is not None and before is not None and after > before:
         message = f"--since {since} is after --until {until}"
         raise UsageError(message)

@@ -81,8 +81,8 @@ def stats(
     backend = backend_of(context)
     common.catch_up(backend)
     # what is later has not happened
-    end = min(parsing.moment(until) or now(), now() + _DAY)
-    begin = parsing.moment(since) or end
+    end = min(parsing.moment_of("--until", until) or now(), now() + _DAY)
+    begin = parsing.moment_of("--since", since) or end
     if begin > end:
         message = f"--since {since} is after --until {until or 'now'}"
         raise UsageError(message)

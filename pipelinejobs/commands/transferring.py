@@ -223,7 +223,7 @@ def _check_header(file: Path, line: bytes) -> None:
     try:
         found = json.loads(line)["format"]
     except (ValueError, KeyError, TypeError):
-        message = f"{file} holds something else than an export: name another file"
+        message = f"{file} is not an export: name another file"
         raise UsageError(message) from None
     if found != FORMAT:
         message = f"{file} has the format {found!r:.20}, and this version knows {FORMAT}"

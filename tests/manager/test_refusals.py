@@ -179,8 +179,8 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
         URL,
         "event: 'name' is missing: add it to the body, or to the URL one of name, event, status",
     ),
-    ("", {**URL, "name": "bake"}, f"event: the URL names 'bake', which is none of {EVENTS}"),
-    ("", {**URL, "event": "create"}, f"event: the URL names 'create', which is none of {EVENTS}"),
+    ("", {**URL, "name": "bake"}, f"event: the URL names 'bake', not one of {EVENTS}"),
+    ("", {**URL, "event": "create"}, f"event: the URL names 'create', not one of {EVENTS}"),
     (
         "",
         {**URL, "uuid": "", "name": "run"},

@@ -72,6 +72,11 @@ def test_what_is_no_success_is_told(
         (401, CommandError, "does not accept the access token"),
         (400, CommandError, "refused: as planned"),
         (
+            Answer(400, body=b'{"message": "Nonce does not exist."}'),
+            CommandError,
+            "is for another id or alias than jobs manager: use one that was made for that",
+        ),
+        (
             404,
             Missing,
             r"as planned\. Name the manager's id in _REACTOR_PIPELINES_JOB_MANAGER_ID",

@@ -173,11 +173,16 @@ def test_csv_has_the_same_fields_without_jobs(cli: Run, three: list[str]) -> Non
     ("arguments", "said"),
     [
         (["jobs", "ls", "--state", "NAPPING"], "there is no state 'NAPPING': use one of CREATED,"),
-        (["jobs", "ls", "--newer", "soon"], "'soon' is not an age: give a number and a unit"),
+        (["jobs", "ls", "--newer", "soon"], "--since: 'soon' is not an age: give a number"),
+        (
+            ["jobs", "ls", "--idle", "soon"],
+            "--idle: 'soon' is not an age: give a number and a unit",
+        ),
+        (["refused", "ls", "--until", "soon"], "--until: 'soon' is not an age: give a number"),
         (["jobs", "ls", "--older", "999999w"], "is before 1970: give a smaller number"),
         (["jobs", "ls", "--pipeline", "burrito"], "no pipeline has the uuid or id 'burrito'"),
         (["jobs", "ls", "--since", "2030-13-01"], "'2030-13-01' is not a date: give one such as"),
-        (["stats", "--since", "0001-01-01"], "'0001-01-01' is before 1970: no job"),
+        (["stats", "--since", "0001-01-01"], "--since: '0001-01-01' is before 1970: no job"),
         (["jobs", "ls", "--columns", "uuid,taco"], "there is no column 'taco': use some of uuid,"),
         (["jobs", "ls", "--cursor", "zzz"], "'zzz' is not a cursor that a listing has given"),
         (["jobs", "show", "x"], "no job is called 'x': give a uuid, at least 8 characters of its"),

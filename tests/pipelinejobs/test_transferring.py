@@ -190,9 +190,9 @@ def test_a_conflict_is_named_and_is_exit_code_1(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("something else\n", "holds something else than an export"),
+        ("something else\n", "is not an export"),
         ('{"format": 9}\n', "has the format 9, and this version knows 1"),
-        ('["format"]\n', "holds something else than an export"),
+        ('["format"]\n', "is not an export"),
     ],
 )
 def test_a_file_of_another_kind_is_left_alone(
