@@ -29,6 +29,7 @@ from local.exceptions import LocalDatabaseError
 from local.tacobot import TACOBOT
 from pipelinejobs.backend import ACTOR, ALIAS, AUTHN, NONCE, SECRETS, SERVER, TOKEN, Backend
 from pipelinejobs.backend import DATABASE as DATABASE_VARIABLE
+from pipelinejobs.exceptions import CommandError
 from pipelinejobs.measures import Measures
 from pipelinejobs.page.application import address_with, make_page
 
@@ -72,9 +73,11 @@ def prepare(platform: Platform) -> Prepared:
     of the actor are taken from as well.
 
     Raises:
-        ServerError: the database does not start or answer, or a file cannot be written.
+        ServerError: the database does not start or answer, the settings of the actor cannot be used,
+            or a file cannot be written.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    _check_settings(platform.data.parent, environment)
     environment.setdefault(DATABASE_VARIABLE, DEFAULT_DATABASE)
     supervisor = None
     with contextlib.ExitStack() as stack:
@@ -123,6 +126,13 @@ def prepare(platform: Platform) -> Prepared:
         return Prepared(lines, close, page, lambda: explain(look(mongodb)), (), collector, hourly)
     check = functools.partial(supervisor.check, mongodb)
     return Prepared(lines, close, page, check, [database.data], collector, hourly)
+
+
+def _check_settings(folder: Path, environment: dict[str, str]) -> None:
+    try:
+        Backend(folder, environment).reactor()
+    except CommandError as error:
+        raise ServerError(str(error)) from error
 
 
 def _demo(environment: dict[str, str]) -> list[str]:

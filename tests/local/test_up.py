@@ -489,3 +489,23 @@ def test_a_database_that_cannot_be_used_is_said_in_one_line(
         running.start()
     assert running.wait() == 1
     assert running.log.read_text() == f"ERROR {says}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("debug: true\ndebug: false\n", "{}, line 2: the key 'debug' stands twice in one mapping"),
+        ("mongodb: {tmeout: 3}\n", "settings: mongodb.tmeout means nothing: did you mean timeout?"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_said_in_one_line_before_anything_is_started(
+    tmp_path: Path, content: str, says: str
+) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(content)
+    running = Up(tmp_path)
+    with pytest.raises(AssertionError, match="ERROR"):
+        running.start()
+    assert running.wait() == 1
+    assert running.log.read_text() == f"ERROR {says.format(file)}\n"
+    assert not (tmp_path / ".local" / "database").exists()
