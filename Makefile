@@ -28,9 +28,9 @@ EVERYTHING = --quiet --config-settings editable_mode=compat --editable '.[local,
 
 # uv takes a fifth of the time of pip, which knows its way where an index of one's own is set for it
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
 	@echo 'Installing into .venv, which takes a minute or less.'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 	@set -- $(EVERYTHING); \
 	if $(BIN)/pip config list | grep '\.index-url=' >/dev/null; then \
 		echo 'pip has an index of its own here, and takes a minute or two.'; \
@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml
 		$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode "$$@"; then exit 0; \
 	else echo 'uv does not install here: pip does, in a minute or two.'; fi; \
 	$(BIN)/pip install --disable-pip-version-check "$$@"
-	touch $@
+	@touch $@
 
 up: $(INSTALLED)  ## serve the actor behind its URL on this machine, with a database, until Ctrl-C (PORT=, DEMO=1 for something to see)
 	@echo 'Starting the database, the gateway and the manager. Their data is in .local/.'
