@@ -30,7 +30,8 @@ from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob.history import Entry
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications
 from manager import schemas, settings
-from manager.subscriptions import actor
+from manager.exceptions import InvalidSettings
+from manager.subscriptions import actor, definition
 from manager.subscriptions.subscriber import News
 from tests.abaco.running import SECONDS, RunningGateway, eventually
 from tests.conftest import ROOT
@@ -361,7 +362,10 @@ def is_known_yaml(text: str) -> bool:
     ):
         return True
     settings.check(content)
-    return set(content) <= {*settings.SWITCHES, *settings.SECTIONS}
+    for given in content.get("subscriptions", []):
+        variables = dict.fromkeys(re.findall(r"\$(\w+)", str(given)), f"whsec_{'A' * 32}")
+        definition.parse(given, variables)
+    return set(content) <= {*settings.SWITCHES, *settings.SECTIONS, "subscriptions"}
 
 
 def is_known_diagram(text: str) -> bool:
@@ -471,5 +475,7 @@ def test_the_rules_refuse_what_is_wrong() -> None:
     assert not is_known_json('{"CATALOG_ADMIN_KEY": "…"}')
     assert not is_known_json('{"uuid": "107", "name": "run"}')
     assert not is_known_yaml("ports: 80")
+    with pytest.raises(InvalidSettings, match="'uri' means nothing"):
+        is_known_yaml("subscriptions: [{name: lab, uri: https://lab.example.org}]")
     assert not is_known_diagram("flowchart LR\n a[abaco.nothing]")
     assert not runs_a_target(["upp"])
