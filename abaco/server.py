@@ -267,9 +267,7 @@ def _listen(settings: Settings, port: int, option: str) -> Iterator[socket.socke
             listening.listen(_BACKLOG)
         except OSError as error:
             reason = error.strerror or str(error)
-            message = (
-                f"{host}:{port} cannot be listened on ({reason}): choose another with {option}"
-            )
+            message = f"the gateway cannot listen on {host}:{port} ({reason}): choose another with {option}"
             raise ServerError(message) from error
         yield listening
 

@@ -72,13 +72,15 @@ def test_a_port_in_use_is_said_before_anything_is_prepared(
     refusal: Refuse, occupied: int, tmp_path: Path, key: str, option: str
 ) -> None:
     said = refusal(setup="no_such.module", **{key: occupied})
-    place = f"127.0.0.1:{occupied} cannot be listened on (Address already in use)"
+    place = f"the gateway cannot listen on 127.0.0.1:{occupied} (Address already in use)"
     assert said == f"{place}: choose another with {option.format(tmp_path / 'abaco.yml')}"
 
 
 def test_an_address_of_another_machine_is_said(refusal: Refuse) -> None:
     said = refusal(host="192.0.2.1")
-    assert said.startswith("192.0.2.1:0 cannot be listened on (Cannot assign requested address)")
+    assert said.startswith(
+        "the gateway cannot listen on 192.0.2.1:0 (Cannot assign requested address)"
+    )
 
 
 def test_a_data_folder_of_another_gateway_is_said(refusal: Refuse, gateway: RunningGateway) -> None:

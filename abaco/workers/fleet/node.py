@@ -327,8 +327,9 @@ class Node:
                 self._settings.port, self._settings.host, registry=registry
             )
         except OSError as error:
-            message = f"{self._settings.host}:{self._settings.port} cannot be listened on: "
-            message += f"{error.strerror}: choose another with --port"
+            address = f"{self._settings.host}:{self._settings.port}"
+            message = f"the node cannot listen on {address} ({error.strerror}): "
+            message += "choose another port with --port"
             raise ServerError(message) from error
         self.port = int(server.server_address[1])
         stack.callback(thread.join)
