@@ -1,25 +1,16 @@
-"""The configuration file `abaco.yml`, and the images that actors can be made of (`images.yml`)."""
+"""The configuration file `abaco.yml`."""
 
 from __future__ import annotations
 
-import difflib
-import functools
-import os
 import re
-import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-
-import yamlfiles
-from abaco import references
+from abaco import checked_yaml, references
+from abaco.checked_yaml import SECONDS, TEXT
 from abaco.exceptions import SettingsError
-from abaco.roles import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,15 +28,9 @@ CONTAINER_ENGINES = {"docker": "/var/run/docker.sock", "podman": "/run/podman/po
 """What runs containers, each with the socket at which it usually listens."""
 PULLS = ALWAYS, MISSING, NEVER = ("always", "missing", "never")
 """When an image is fetched from its registry."""
-CONTAINER = "container"
-_TEXT = {"type": "string", "pattern": r"^[^\0]+$"}
-_NAMES = {"type": "array", "items": {"type": "string", "pattern": r"^[^\0*?\[]"}}
-"""Names of variables, with `*` for any ending; one that begins with it would let everything in."""
 _HOST = {"type": "string", "pattern": r"^[0-9A-Za-z._-]+$|^[0-9A-Fa-f:.]+$"}
 _COUNT = {"type": "integer", "minimum": 1}
-_EXIT_CODE = {"type": "integer", "minimum": 1, "maximum": 255}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
-_YEAR = 366 * 86_400
 _BROKER = "^amqps?://"
 _POSTGRES = "postgresql+psycopg://"
 _ENCODED = "with @ / # : ? ; % in its password percent-encoded, %40 for @"
@@ -55,21 +40,18 @@ _SECRET = {
     "jwt": "",
 }
 """Keys whose values are not shown, since they may hold passwords and keys, and what to do about them."""
-_FUNCTION = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
-_SECONDS = {"type": "number", "exclusiveMinimum": 0, "maximum": _YEAR}
-
 _SIZE = {"type": "string", "pattern": "^[1-9][0-9]{0,9}[kmg]$"}
 
 _LIMITS = {
     "body_bytes": _COUNT,
     "binary_bytes": _COUNT,
     "bodies_bytes": _COUNT,
-    "body_seconds": _SECONDS,
-    "head_seconds": _SECONDS,
+    "body_seconds": SECONDS,
+    "head_seconds": SECONDS,
     "connections": _COUNT,
-    "synchronous_seconds": _SECONDS,
-    "execution_seconds": _SECONDS,
-    "stop_seconds": _SECONDS,
+    "synchronous_seconds": SECONDS,
+    "execution_seconds": SECONDS,
+    "stop_seconds": SECONDS,
     "log_characters": _COUNT,
     "log_seconds": _COUNT,
     "longest_log_seconds": _COUNT,
@@ -83,16 +65,16 @@ SETTINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "host": _TEXT,
+        "host": TEXT,
         "port": _PORT,
         "hosts": {"type": "array", "items": _HOST},
         "tls_port": _PORT,
-        "data": _TEXT,
-        "database": _TEXT,
+        "data": TEXT,
+        "database": TEXT,
         "engine": {"enum": list(ENGINES)},
         "broker": {"type": "string", "pattern": _BROKER},
         "public_url": {"type": "string", "pattern": "^https?://[^/?#]+$"},
-        "images": _TEXT,
+        "images": TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
         "strict_messages": {"type": "boolean"},
         "case": {"enum": list(CASES)},
@@ -102,10 +84,10 @@ SETTINGS_SCHEMA: dict[str, Any] = {
             "required": ["engine"],
             "properties": {
                 "engine": {"enum": [NONE, *CONTAINER_ENGINES]},
-                "socket": _TEXT,
+                "socket": TEXT,
                 "registries": {"type": "array", "items": {"type": "string", "pattern": "^[^/]+$"}},
                 "pull": {"enum": list(PULLS)},
-                "network": _TEXT,
+                "network": TEXT,
                 "user": {"type": "string", "pattern": "^[0-9]{1,9}(:[0-9]{1,9})?$"},
                 "memory": _SIZE,
                 "cpus": {"type": "number", "minimum": 0.01, "maximum": 1024},
@@ -127,8 +109,8 @@ SETTINGS_SCHEMA: dict[str, Any] = {
                         "required": ["algorithm"],
                         "properties": {
                             "algorithm": {"enum": ["RS256", "HS256"]},
-                            "key": _TEXT,
-                            "key_file": _TEXT,
+                            "key": TEXT,
+                            "key_file": TEXT,
                         },
                         "oneOf": [{"required": ["key"]}, {"required": ["key_file"]}],
                     },
@@ -136,61 +118,6 @@ SETTINGS_SCHEMA: dict[str, Any] = {
             },
         },
         "limits": {"type": "object", "additionalProperties": False, "properties": _LIMITS},
-    },
-}
-IMAGES_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "propertyNames": {"type": "string"},
-    "additionalProperties": {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            "folder": _TEXT,
-            "command": {"type": "array", "items": _TEXT, "minItems": 1},
-            "mode": {"enum": ["cold", "warm", CONTAINER]},
-            "handler": _FUNCTION,
-            "batch": _FUNCTION,
-            "environment": {"type": "object", "additionalProperties": {"type": "string"}},
-            "register": {
-                "type": "object",
-                "additionalProperties": False,
-                "minProperties": 1,
-                "properties": {
-                    "roles": {"type": "array", "items": {"enum": list(ROLES)}},
-                    "users": {"type": "array", "items": _TEXT},
-                },
-            },
-            "protected": {"type": "array", "items": _TEXT},
-            "parameters": _NAMES,
-            "once": {"type": "array", "items": _TEXT},
-            "variables": _NAMES,
-            "throttle": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["by", "secret", "refusal"],
-                "properties": {"by": _TEXT, "secret": _TEXT, "refusal": _TEXT},
-            },
-            "places": {
-                "type": "object",
-                "additionalProperties": {"type": "array", "items": _TEXT},
-            },
-            "seconds": _SECONDS,
-            "ordered_by": _TEXT,
-            "idempotency": _TEXT,
-            "unavailable": {"type": "array", "items": _EXIT_CODE},
-        },
-        "allOf": [
-            {
-                "if": {"properties": {"mode": {"const": "warm"}}, "required": ["mode"]},
-                "then": {"required": ["handler"]},
-            },
-            {
-                "if": {"properties": {"mode": {"const": CONTAINER}}, "required": ["mode"]},
-                "then": {"properties": {"folder": False, "handler": False, "batch": False}},
-                "else": {"required": ["folder", "command"]},
-            },
-        ],
-        "dependentRequired": {"batch": ["handler", "ordered_by"]},
     },
 }
 
@@ -233,73 +160,6 @@ class Tenant:
     name: str
     jwt: JwtKey | None = None
     public_url: str | None = None
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """Where messages name a subject and show a secret, and how a wrong one is refused.
-
-    Attributes:
-        by: the key of a message, or the parameter of its URL, that names the subject.
-        secret: likewise, what holds the secret.
-        refusal: the `kind` of the result, an object with an `error`, that refuses a wrong secret.
-    """
-
-    by: str
-    secret: str
-    refusal: str
-
-
-@dataclass(frozen=True)
-class Image:
-    """What runs under the name of an image.
-
-    Attributes:
-        folder: the working directory; a container has its own.
-        command: of a cold worker, and what the actor is told that it is; of a container, in place
-            of the one that the image says.
-        handler: of a warm worker, `module:function`; called for each message, without arguments,
-            it returns the exit code.
-        batch: of a warm worker, `module:function`; called with the environments of several messages
-            that have values of `ordered_by`, it returns exit code, log and results of those at the
-            beginning, None for each that it has not handled.
-        environment: what every process gets, under everything else.
-        roles: whose users may register actors of it, besides administrators.
-        users: who else may.
-        protected: names of variables, `*` for any ending, that only an administrator may set, in
-            `defaultEnvironment`.
-        parameters: names that a URL parameter may have, besides the ordinary ones.
-        once: URL parameters that say one thing: a message that gives one two values is refused.
-        variables: names that `defaultEnvironment` may have, besides the ordinary ones, whoever
-            registers the actor.
-        throttle: how senders are recognized who guess secrets; None where there are none.
-        places: where else in a message the values are that `throttle` and `ordered_by` name, by
-            those names: the keys that lead there.
-        seconds: the longest execution; by default that of the gateway.
-        ordered_by: the URL parameter, or field of a JSON body, by whose value messages are ordered.
-        idempotency: the URL parameter by which a message that comes twice counts once.
-        unavailable: the exit codes that say: something is away, try again later.
-    """
-
-    name: str
-    folder: Path = Path("/")
-    command: tuple[str, ...] = ()
-    mode: str = "cold"
-    handler: str = ""
-    batch: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    roles: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-    protected: tuple[str, ...] = ()
-    parameters: tuple[str, ...] = ()
-    once: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
-    throttle: Guarded | None = None
-    places: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    seconds: float | None = None
-    ordered_by: str = ""
-    idempotency: str = ""
-    unavailable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -384,11 +244,11 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         SettingsError: a key or value cannot be used.
     """
-    content = read_yaml(file)
+    content = checked_yaml.read(file)
     content.update({key: value for key, value in (overrides or {}).items() if value is not None})
     if isinstance(content.get("containers"), str):
         content["containers"] = {"engine": content["containers"]}
-    _check(SETTINGS_SCHEMA, content, file)
+    checked_yaml.check(SETTINGS_SCHEMA, content, file, hidden=_SECRET)
     folder = file.resolve().parent
     data = folder / content.get("data", ".local/abaco")
     tenants = {
@@ -431,9 +291,9 @@ def _check_urls(settings: Settings) -> None:
             rest = (found.path, found.query, found.fragment)
             is_good = not re.search("[@#]", "".join(rest)) and bool(re.search(_BROKER, url))
         if not is_good:
-            raise _hidden(settings.file, "broker")
+            raise checked_yaml.refused(settings.file, "broker", _SECRET["broker"])
     if settings.database.startswith("postgres") and not settings.database.startswith(_POSTGRES):
-        raise _hidden(settings.file, "database")
+        raise checked_yaml.refused(settings.file, "database", _SECRET["database"])
 
 
 def _check_fleet(settings: Settings) -> None:
@@ -450,95 +310,6 @@ def _check_fleet(settings: Settings) -> None:
         if not is_there:
             message = f"{settings.file}: engine celery needs {key}: {needed}"
             raise SettingsError(message)
-
-
-def load_images(*files: Path) -> Mapping[str, Image]:
-    """Return the images by name; files are read again when they have changed.
-
-    Args:
-        files: a name in several of them is what the first says; a file that is missing has none.
-
-    Raises:
-        SettingsError: a key or value cannot be used.
-    """
-    images: dict[str, Image] = {}
-    for file in files:
-        try:
-            state = file.stat()
-        except OSError:
-            continue
-        found = _load_images(file, state.st_mtime_ns, state.st_size, state.st_ino)
-        images = {**found, **images}
-    return images
-
-
-@functools.lru_cache(maxsize=4)
-def _load_images(file: Path, *_state: int) -> Mapping[str, Image]:
-    content = read_yaml(file)
-    _check(IMAGES_SCHEMA, content, file)
-    return {
-        name: Image(
-            name=name,
-            folder=(file.resolve().parent / entry.get("folder", "/")).resolve(),
-            command=tuple(entry.get("command", ())),
-            mode=entry.get("mode", "cold"),
-            handler=entry.get("handler", ""),
-            batch=entry.get("batch", ""),
-            environment=entry.get("environment", {}),
-            roles=tuple(entry.get("register", {}).get("roles", ())),
-            users=tuple(entry.get("register", {}).get("users", ())),
-            protected=tuple(entry.get("protected", ())),
-            parameters=tuple(entry.get("parameters", ())),
-            once=tuple(entry.get("once", ())),
-            variables=tuple(entry.get("variables", ())),
-            throttle=Guarded(**entry["throttle"]) if "throttle" in entry else None,
-            places={
-                key: tuple(tuple(path.split(".")) for path in paths)
-                for key, paths in entry.get("places", {}).items()
-            },
-            seconds=entry.get("seconds"),
-            ordered_by=entry.get("ordered_by", ""),
-            idempotency=entry.get("idempotency", ""),
-            unavailable=tuple(entry.get("unavailable", ())),
-        )
-        for name, entry in content.items()
-    }
-
-
-def find_program(name: str) -> str:
-    """Return the path of a program: beside this interpreter, else where the shell finds it.
-
-    A path, `./run` or `/bin/sh`, stays as it is.
-    """
-    if os.sep in name:
-        return name
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name) or name
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a YAML file that holds an object.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-    try:
-        content = yamlfiles.load(file.read_text(encoding="utf-8"), plain=True)
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not valid UTF-8"
-        message = f"{file}: cannot be read: {reason}"
-        raise SettingsError(message) from error
-    except yamlfiles.ReadingError as error:
-        message = f"{file}{error}"
-        raise SettingsError(message) from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        message = f"{file}: holds a {type(content).__name__}, not keys with values"
-        raise SettingsError(message)
-    return content
 
 
 def _containers(section: dict[str, Any]) -> Containers:
@@ -574,37 +345,3 @@ def _check_key(place: str, key: JwtKey) -> None:
         if key.algorithm == "HS256":
             message = f"{place}: the key is none for HS256, which needs a secret, not a PEM"
         raise SettingsError(message) from error
-
-
-def _check(schema: dict[str, Any], content: dict[str, Any], file: Path) -> None:
-    error = best_match(Draft202012Validator(schema).iter_errors(content))
-    if error is None:
-        return
-    place = ".".join(str(part) for part in error.absolute_path) or "the file"
-    for key in _SECRET:
-        if key in error.absolute_path:
-            raise _hidden(file, place, key)
-    reason = error.message
-    if error.validator == "additionalProperties":
-        reason = _unknown(error.instance, error.schema)
-    if error.validator == "type" and isinstance(error.instance, dict | list):
-        # one of them may be below
-        reason = f"is not of type {error.validator_value!r}"
-    message = f"{file}: {place}: {reason:.300}"
-    raise SettingsError(message)
-
-
-def _unknown(section: Mapping[Any, Any], schema: Mapping[str, Any]) -> str:
-    """Return what is wrong with a section that has a key that means nothing."""
-    known = sorted(schema.get("properties", ()))
-    key = next(key for key in section if key not in known)
-    near = difflib.get_close_matches(str(key), known, n=1)
-    return f"there is no key {key!r}: " + (
-        f"did you mean {near[0]}?" if near else f"use some of {', '.join(known)}"
-    )
-
-
-def _hidden(file: Path, place: str, key: str = "") -> SettingsError:
-    """Return the error of a value that is not shown."""
-    remedy = _SECRET[key or place]
-    return SettingsError(": ".join(filter(None, (str(file), place, "cannot be used", remedy))))

@@ -25,7 +25,7 @@ from abaco.identifiers import spelled
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from abaco.settings import Guarded
+    from abaco.images import Guarded
 
 K = TypeVar("K")
 V = TypeVar("V")

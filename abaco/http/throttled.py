@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from abaco.http.call import Call
-    from abaco.settings import Guarded, Image
+    from abaco.images import Guarded, Image
 
 BINARY_OMITTED = "binary - omitted"
 """What the sender of a binary message is shown, which is not looked into."""

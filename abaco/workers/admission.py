@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from abaco import references
+from abaco.images import CONTAINER, Image, load_images
 from abaco.roles import ADMIN, ROLES
-from abaco.settings import CONTAINER, NONE, Image, load_images
+from abaco.settings import NONE
 from abaco.workers import environment
 
 if TYPE_CHECKING:

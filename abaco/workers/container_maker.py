@@ -10,7 +10,8 @@ from abaco.workers.workspace import prefix
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from abaco.settings import Image, Settings
+    from abaco.images import Image
+    from abaco.settings import Settings
     from abaco.workers.container_engine import Engine
     from abaco.workers.containers import Container
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.store.rows import Actor
     from abaco.workers.container_engine import Engine
     from abaco.workers.workspace import LogPipe

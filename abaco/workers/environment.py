@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from abaco.settings import CONTAINER
+from abaco.images import CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.store.rows import Actor, Begun
 
 MAX_BYTES = 131_072 - 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco.exceptions import ServerError, SettingsError
-from abaco.settings import load_images
+from abaco.images import load_images
 from abaco.store import actors, executions, leases, locks
 from abaco.workers import scaling, statuses, threads
 from abaco.workers.admission import NotAdmitted
@@ -26,7 +26,8 @@ from abaco.workers.workspace import prefix, remove_left
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from abaco.settings import Image, Settings
+    from abaco.images import Image
+    from abaco.settings import Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted, Submission
     from abaco.store.rows import Actor, Identity, Queued

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import psutil
 
-from abaco.settings import find_program
+from abaco.images import find_program
 from abaco.workers import threads
 from abaco.workers.environment import GATEWAY, WORKER
 from abaco.workers.host import LENGTH
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import BinaryIO
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.workers.workspace import LogPipe
 
 HOST = Path(__file__).with_name("host.py")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable, Iterable, Iterator
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.store import executions
     from abaco.store.executions import Accepted, Message
     from abaco.store.rows import Begun, Identity

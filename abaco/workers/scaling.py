@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.store.rows import Actor
 
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import events
 from abaco.exceptions import SettingsError
-from abaco.settings import CONTAINER, NONE
+from abaco.images import CONTAINER
+from abaco.settings import NONE
 from abaco.store import actors, registrations
 from abaco.workers import admission, threads
 from abaco.workers.admission import ImageRefused, NotAdmitted
@@ -18,7 +19,8 @@ from abaco.workers.admission import ImageRefused, NotAdmitted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from abaco.settings import Image, Settings
+    from abaco.images import Image
+    from abaco.settings import Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted
     from abaco.store.rows import Actor

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
-from abaco.settings import CONTAINER
+from abaco.images import CONTAINER
 from abaco.store import executions
 from abaco.store.known import NotKnown
 from abaco.workers import endings, environment, threads
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
-    from abaco.settings import Image, Limits
+    from abaco.images import Image
+    from abaco.settings import Limits
     from abaco.store.database import Database
     from abaco.store.executions import Message
     from abaco.store.rows import Actor, Begun

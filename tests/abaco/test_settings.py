@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from abaco.exceptions import SettingsError
-from abaco.settings import Limits, load, load_images
+from abaco.settings import Limits, load
 
 SECRET = "s3cret-0f-the-tests-with-32-bytes-at-least"
 
@@ -26,7 +26,7 @@ def test_what_no_file_says_has_a_default(file: Path, tmp_path: Path) -> None:
     assert settings.limits == Limits()
     assert settings.data == tmp_path / ".local" / "abaco"
     assert settings.database == f"sqlite:///{tmp_path}/.local/abaco/abaco.db"
-    assert load_images(*settings.images_files) == {}
+    assert settings.images_files == (tmp_path / "images.yml", settings.data / "images.yml")
 
 
 def test_paths_are_relative_to_the_file(file: Path, tmp_path: Path) -> None:
@@ -117,41 +117,6 @@ def test_what_cannot_be_used_is_named(file: Path, content: str, reason: str) -> 
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ("taco: 1", "taco: 1 is not of type 'object'"),
-        ("taco: {folder: a}", "taco: 'command' is a required property"),
-        ("taco: {command: [a]}", "taco: 'folder' is a required property"),
-        ("taco: {folder: a, command: b}", "taco.command: 'b' is not of type 'array'"),
-        ("taco: {folder: a, command: []}", "taco.command: [] should be non-empty"),
-        ("taco: {folder: a, command: [b], mode: hot}", "taco.mode: 'hot' is not one of"),
-        ("taco: {folder: a, command: [b], mode: warm}", "taco: 'handler' is a required property"),
-        ("taco: {folder: a, command: [b], handler: run}", "taco.handler: 'run' does not match"),
-        ("taco: {folder: a, command: [b], environment: {A: 1}}", "environment.A: 1 is not of type"),
-        ("taco: {folder: a, command: [b], register: {}}", "taco.register: {} should be non-empty"),
-        (
-            "taco: {folder: a, command: [b], register: {roles: [root]}}",
-            "roles.0: 'root' is not one",
-        ),
-        ("taco: {folder: a, command: [b], variables: ['*']}", "variables.0: '*' does not match"),
-        ("taco: {folder: a, command: [b], parameters: ['?']}", "parameters.0: '?' does not match"),
-        ("taco: {folder: a, command: [b], seconds: 0}", "taco.seconds: 0 is less than or equal"),
-        (
-            "taco: {folder: a, command: [b], colour: red}",
-            "taco: there is no key 'colour': use some of",
-        ),
-        ("1: {folder: a, command: [b]}", "1 is not of type 'string'"),
-    ],
-)
-def test_an_image_that_cannot_be_used_is_named(file: Path, content: str, reason: str) -> None:
-    file.write_text(content)
-    with pytest.raises(SettingsError) as raised:
-        load_images(file)
-    assert reason in str(raised.value)
-    assert str(file) in str(raised.value)
-
-
 def test_a_broker_may_be_several_and_have_a_password_with_any_sign(file: Path) -> None:
     one, two = f"abaco:%40%2F%23%3A{SECRET}", "abaco:b:c"
     url = f"amqp://{one}@one.lan:5672//;amqps://{two}@two.lan/%2Fa"
@@ -159,23 +124,3 @@ def test_a_broker_may_be_several_and_have_a_password_with_any_sign(file: Path) -
     settings = load(file)
     assert settings.broker == url
     assert SECRET not in repr(settings)
-
-
-def test_images_are_read_again_when_their_file_has_changed(file: Path) -> None:
-    for name in ("taco", "salsa"):
-        file.write_text(f"{name}: {{folder: ., command: [make]}}")
-        (image,) = load_images(file).values()
-        assert (image.name, image.folder, image.mode) == (name, file.parent, "cold")
-
-
-def test_images_of_the_data_folder_are_added_to_those_of_the_repository(tmp_path: Path) -> None:
-    shipped, own = tmp_path / "images.yml", tmp_path / "data" / "images.yml"
-    own.parent.mkdir()
-    shipped.write_text("taco: {folder: ., command: [make]}")
-    own.write_text("taco: {folder: ., command: [rm]}\nsalsa: {folder: ., command: [stir]}")
-    images = load_images(shipped, own)
-    assert {name: image.command for name, image in images.items()} == {
-        "taco": ("make",),
-        "salsa": ("stir",),
-    }
-    assert images["salsa"].folder == own.parent

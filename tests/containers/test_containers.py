@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from abaco.settings import Containers, Image
+from abaco.images import Image
+from abaco.settings import Containers
 from abaco.workers.container_engine import Engine as ContainerEngine
 from abaco.workers.container_labels import FENCE_LABEL, GATEWAY_LABEL
 from abaco.workers.containers import Container

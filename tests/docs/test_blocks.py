@@ -25,7 +25,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA
+from abaco.images import IMAGES_SCHEMA
+from abaco.settings import SETTINGS_SCHEMA
 from datacatalog.linkedstores.pipeline import PipelineStore
 from datacatalog.linkedstores.pipelinejob.history import Entry
 from datacatalog.managers.pipelinejobs.callback import agave_notifications, tapis_notifications

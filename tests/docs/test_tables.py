@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from abaco.settings import IMAGES_SCHEMA, SETTINGS_SCHEMA, Containers, Limits, load, load_images
+from abaco.images import IMAGES_SCHEMA, load_images
+from abaco.settings import SETTINGS_SCHEMA, Containers, Limits, load
 from abaco.workers import environment
 from datacatalog.linkedstores.pipelinejob import AgaveEvents, TapisEvents, fsm
 from datacatalog.linkedstores.transfer import BUCKETS, COLLECTIONS

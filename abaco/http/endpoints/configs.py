@@ -9,7 +9,7 @@ from abaco.exceptions import BadRequest
 from abaco.http.access import find_actor
 from abaco.http.arguments import Argument
 from abaco.http.call import ROLE, Call, Endpoint, Reply
-from abaco.settings import load_images
+from abaco.images import load_images
 from abaco.store import aliases, configs, permissions
 from abaco.store.permissions import READ, UPDATE
 from abaco.workers import admission, environment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from abaco.settings import Image
+    from abaco.images import Image
     from abaco.store.records import Record
 
 _NAME = re.compile(r"[A-Za-z0-9_.~-]{1,255}")

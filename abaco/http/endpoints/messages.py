@@ -17,8 +17,8 @@ from abaco.exceptions import ActorDeleted, BadRequest, Gone, Unavailable
 from abaco.http import arguments, query, texts
 from abaco.http.call import NONCE, Call, Endpoint, Reply
 from abaco.http.throttled import BINARY_OMITTED, named_in, throttled
+from abaco.images import load_images
 from abaco.readiness import sentence
-from abaco.settings import load_images
 from abaco.store import executions
 from abaco.store.executions import BINARY, JSON, TEXT, Message, Submission
 from abaco.store.permissions import EXECUTE, READ, UPDATE
@@ -28,7 +28,7 @@ from abaco.workers.protocol import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from abaco.settings import Image
+    from abaco.images import Image
 
 _SYNCHRONOUS = environment.SYNCHRONOUS
 _MESSAGE = "message"

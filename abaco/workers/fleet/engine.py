@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from abaco.exceptions import SettingsError
-from abaco.settings import load_images
+from abaco.images import load_images
 from abaco.store import actors, executions, leases, locks, nodes, notices, tables
 from abaco.store.writer import Writer
 from abaco.workers import statuses, threads
@@ -25,7 +25,8 @@ from abaco.workers.worker import BUSY, READY, SHUTTING_DOWN
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from abaco.settings import Image, Settings
+    from abaco.images import Image
+    from abaco.settings import Settings
     from abaco.store.database import Database
     from abaco.store.executions import Accepted, Submission
     from abaco.store.records import Record

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from abaco.settings import Image, Limits, Settings
+    from abaco.images import Image
+    from abaco.settings import Limits, Settings
     from abaco.store.database import Database
     from abaco.store.leases import Found, Taken
     from abaco.store.rows import Actor

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from abaco.exceptions import TooManyRequests
-from abaco.settings import Guarded
+from abaco.images import Guarded
 from abaco.throttling import OF_SENDER, OF_SUBJECT, Throttle
 from tests.abaco.running import ACTORS, SECONDS, Client, RunningGateway
 

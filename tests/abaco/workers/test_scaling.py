@@ -5,7 +5,7 @@ from typing import NamedTuple, cast
 
 import pytest
 
-from abaco.settings import Image
+from abaco.images import Image
 from abaco.store.rows import Actor
 from abaco.workers.scaling import Target, staying, target_of
 
