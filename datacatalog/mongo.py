@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import warnings
 from functools import cache
@@ -14,6 +15,7 @@ from bson.codec_options import CodecOptions
 from pymongo.database import Database
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     DocumentTooLarge,
     NotPrimaryError,
     OperationFailure,
@@ -22,8 +24,7 @@ from pymongo.errors import (
 from pymongo.write_concern import WriteConcern
 
 if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Document = dict[str, Any]
 Db = Database[Document]
@@ -38,6 +39,7 @@ _REFUSED = (2, 14, 17280, 10334, 17419)
 """Error codes of MongoDB: BadValue, TypeMismatch, KeyTooLong, and two of BSONObjectTooLarge."""
 _NOT_ALLOWED = (13, 18)
 """Unauthorized and AuthenticationFailed."""
+_DUPLICATE_KEY = 11000
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 
 
@@ -153,6 +155,23 @@ def answers_errors(error: PyMongoError) -> bool:
     """
     code = getattr(error, "code", None)
     return isinstance(error, OperationFailure) and not error.timeout and code not in _NOT_ALLOWED
+
+
+def duplicates(error: BulkWriteError) -> list[int]:
+    """Return which writes failed because of a key that is there; raise the error if others failed as well."""
+    errors = error.details["writeErrors"]
+    if any(each["code"] != _DUPLICATE_KEY for each in errors):
+        raise error
+    return [each["index"] for each in errors]
+
+
+@contextlib.contextmanager
+def but_duplicates() -> Iterator[None]:
+    """Write in this block what may be there already, and then stays as it is."""
+    try:
+        yield
+    except BulkWriteError as error:
+        duplicates(error)
 
 
 @cache

@@ -221,7 +221,7 @@ class GatewayClient:
         elif "nonce does not exist" in text.lower():
             text += (
                 f" It was used up or deleted, or is for another id or alias than {self.actor}:"
-                " use one that was made for that."
+                f" use one that was made for that, or name the manager's id in {_MANAGER}."
             )
         message = f"the gateway at {self.server} refused: {text:.500}"
         if status == _NOT_FOUND:

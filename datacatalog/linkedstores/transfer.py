@@ -18,7 +18,6 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from datacatalog import mongo
-from datacatalog.linkedstores.basestore import duplicates
 from datacatalog.linkedstores.basestore.paging import Listing, Position
 from datacatalog.linkedstores.basestore.store import CREATED
 from datacatalog.linkedstores.lookup import KINDS
@@ -213,7 +212,7 @@ class Transfer:
         except BulkWriteError as error:
             return [
                 f"{BUCKETS}: a bucket of another job has the _id {wanted[index]['_id']!s:.80}"
-                for index in duplicates.of(error)
+                for index in mongo.duplicates(error)
             ]
         return []
 
@@ -230,7 +229,7 @@ class Transfer:
         try:
             self._db[name].insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            return [self._conflict(name, documents[index]) for index in duplicates.of(error)]
+            return [self._conflict(name, documents[index]) for index in mongo.duplicates(error)]
         return []
 
     def _conflict(self, name: str, document: Document) -> str:

@@ -74,7 +74,7 @@ def test_what_is_no_success_is_told(
         (
             Answer(400, body=b'{"message": "Nonce does not exist."}'),
             CommandError,
-            "is for another id or alias than jobs manager: use one that was made for that",
+            "is for another id or alias than jobs manager: use one that was made for that, or",
         ),
         (
             404,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pymongo.errors import DuplicateKeyError
 
-from datacatalog import documents
+from datacatalog import documents, mongo
 from datacatalog.identifiers import typeduuid
-from datacatalog.linkedstores.basestore import duplicates, strategies
+from datacatalog.linkedstores.basestore import strategies
 from datacatalog.linkedstores.basestore.contention import Contention
 from datacatalog.linkedstores.basestore.exceptions import CatalogUpdateFailure
 from datacatalog.linkedstores.basestore.linked import LinkedStore
@@ -146,7 +146,7 @@ class DocumentStore(LinkedStore["Document"]):
             return
         self.ensure_indexes()
         new = [self._new(uuid, fields) for uuid, fields in missing.items()]
-        with duplicates.ignored():
+        with mongo.but_duplicates():
             self.coll.insert_many(new, ordered=False)
         stored.update(self._stored(missing))
         for document in new:

@@ -23,9 +23,9 @@ import bson
 from pymongo import IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from datacatalog import documents
+from datacatalog import documents, mongo
 from datacatalog.identifiers import typeduuid
-from datacatalog.linkedstores.basestore import duplicates, indexes
+from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.pipelinejob.fsm import FIRST_EVENT
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class History:
         """Write the rows of the audit log for entries that leave a job's document; again, if need be."""
         rows = [audit_row(job, entry) for entry in blanked(entries) if "_revision" in entry]
         if rows:
-            with duplicates.ignored():
+            with mongo.but_duplicates():
                 self.updates.insert_many(rows, ordered=False)
 
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pymongo import IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from datacatalog.linkedstores.basestore import duplicates, indexes
+from datacatalog import mongo
+from datacatalog.linkedstores.basestore import indexes
 from datacatalog.linkedstores.basestore.paging import Listing
 from datacatalog.linkedstores.basestore.store import CREATED, REVISION, now
 from datacatalog.linkedstores.pipelinejob import history
@@ -248,7 +249,7 @@ class Tally:
         ]
         if updates:
             # a cell that has the batch is there, and not found: nothing is inserted in its place
-            with duplicates.ignored():
+            with mongo.but_duplicates():
                 self._cells.bulk_write(updates, ordered=False)
         self._write_runs(entry["runs"])
 
@@ -379,7 +380,7 @@ class Tally:
 
     def _write_runs(self, runs: Sequence[Document]) -> None:
         for begin in range(0, len(runs), _MANY):
-            with duplicates.ignored():
+            with mongo.but_duplicates():
                 self._runs.insert_many(runs[begin : begin + _MANY], ordered=False)
 
 
