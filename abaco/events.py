@@ -1,35 +1,26 @@
-"""Events of actors and executions, for the linked actor and the webhook.
+"""Events of actors and executions, for the linked actor and, queued, for the webhook.
 
 The rules are in docs/reference/abaco.md#events.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from abaco import clock, identifiers
 from abaco.store import actors, executions, permissions, posts, registrations
 
 if TYPE_CHECKING:
-    import httpx
     from sqlalchemy import Connection
 
-    from abaco.store.database import Database
     from abaco.store.executions import Accepted
-    from abaco.store.posts import Way
-    from abaco.store.rows import Actor, Post
+    from abaco.store.rows import Actor
 
 ACTOR_READY = "ACTOR_READY"
 ACTOR_ERROR = "ACTOR_ERROR"
 EXECUTION_COMPLETE = "EXECUTION_COMPLETE"
 SENDER = "Abaco Event"
-_SECONDS = 10.0
-_AT_ONCE, _AT_ONCE_EACH = 50, 10
-"""How many posts are under way at a time, and how many of those for the actors of one owner."""
 
 _logger = logging.getLogger(__name__)
 
@@ -111,87 +102,3 @@ def come_back(tx: Connection, actor: Actor) -> bool:
         seen.add(linked["id"])
         linked = find_linked(tx, linked["tenant"], linked["link"]) if linked["link"] else None
     return linked is not None and linked["id"] == actor["id"]
-
-
-class Webhooks:
-    """Delivers events by POST, those of one actor to one URL in order, each until it is taken or given up."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._client: httpx.AsyncClient | None = None
-        self._posting: dict[Way, asyncio.Task[None]] = {}
-        self._owners: dict[Way, str] = {}
-        """whose actors those are"""
-
-    async def deliver(self) -> None:
-        """Begin to post what is due now; who is slow, at however many URLs, keeps nobody else waiting."""
-        for way, owner in await asyncio.to_thread(self._due):
-            if way in self._posting or len(self._posting) >= _AT_ONCE:
-                continue
-            if [*self._owners.values()].count(owner) < _AT_ONCE_EACH:
-                self._owners[way] = owner
-                self._posting[way] = asyncio.create_task(self._post_all(way))
-
-    async def close(self) -> None:
-        """Stop; what is under way is posted again after the next start."""
-        tasks = list(self._posting.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-
-    def _due(self) -> list[tuple[Way, str]]:
-        with self._database.read() as tx:
-            return posts.due(tx)
-
-    def _first(self, way: Way) -> Post | None:
-        with self._database.read() as tx:
-            return posts.first(tx, way)
-
-    async def _post_all(self, way: Way) -> None:
-        try:
-            while (post := await asyncio.to_thread(self._first, way)) is not None:
-                await self._post(post)
-        except SQLAlchemyError as error:
-            _logger.error("webhooks: the database: %s", type(error).__name__)
-        finally:
-            del self._posting[way], self._owners[way]
-
-    async def _post(self, post: Post) -> None:
-        import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
-
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False)
-        try:
-            # however slowly it answers, piece by piece
-            answering = self._status(self._client, post)
-            status = await asyncio.wait_for(answering, _SECONDS)
-            taken, reason = httpx.codes.is_success(status), f"status {status}"
-        except (asyncio.TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            taken, reason = False, type(error).__name__
-        await asyncio.to_thread(self._settle, post, taken=taken, reason=reason)
-
-    @staticmethod
-    async def _status(client: httpx.AsyncClient, post: Post) -> int:
-        async with client.stream("POST", post["url"], json=post["body"]) as response:
-            return response.status_code
-
-    def _settle(self, post: Post, *, taken: bool, reason: str) -> None:
-        with self._database.write() as tx:
-            if taken:
-                posts.delivered(tx, post)
-                return
-            given_up = posts.failed(tx, post)
-        kind = post["body"]["event_type"]
-        outcome = "given up" if given_up else "tried again later"
-        if given_up > 1:
-            outcome += f", with {given_up - 1} that waited for too long behind it"
-        # a webhook's URL may hold a nonce
-        _logger.warning(
-            "event %s of actor %s not taken by its webhook (%s): %s",
-            kind,
-            post["actor_id"],
-            reason,
-            outcome,
-        )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import cron, events
+from abaco import cron
 from abaco.certificates import FOLDER_NAME, CertificateAuthority
 from abaco.exceptions import ServerError, SettingsError
 from abaco.folders import own_folder
@@ -30,6 +30,7 @@ from abaco.platform import Platform, Prepared
 from abaco.readiness import Readiness
 from abaco.store import actors, executions, posts, sessions, tokens
 from abaco.store.database import Database, explain
+from abaco.webhooks import Webhooks
 
 if TYPE_CHECKING:
     import datetime
@@ -117,7 +118,7 @@ async def _run(
         servers.append(_make_server(gateway, application, authority, settings.host))
     serving: list[asyncio.Task[None]] = []
     background: list[asyncio.Task[None]] = []
-    webhooks = events.Webhooks(database)
+    webhooks = Webhooks(database, private=settings.private_webhooks)
     try:
         # what is running before anybody can send a message was left by an earlier gateway
         await gateway.engine.start()
@@ -293,7 +294,7 @@ async def _attempt(work: Callable[[], Awaitable[object]]) -> None:
         _logger.exception("in the background")
 
 
-async def _do_what_is_due(gateway: Gateway, webhooks: events.Webhooks) -> None:
+async def _do_what_is_due(gateway: Gateway, webhooks: Webhooks) -> None:
     """Deliver events and run crons whose time has come, where this is the gateway that does it for all."""
     if not await gateway.engine.leads():
         return

@@ -77,6 +77,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
         "images": TEXT,
         "setup": {"type": "string", "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"},
         "strict_messages": {"type": "boolean"},
+        "private_webhooks": {"type": "boolean"},
         "case": {"enum": list(CASES)},
         "containers": {
             "type": "object",
@@ -200,6 +201,8 @@ class Settings:
         hosts: further names that clients may call the gateway by.
         public_url: what links and actors call the gateway; by default its address.
         setup: a module that prepares what the actors need (see `abaco.platform`).
+        private_webhooks: let all webhooks of actors lead to this machine and to private networks,
+            not only those of administrators.
         strict_messages: read messages by the letter of Abaco, also where that loses what was sent.
         case: how names are spelled, `CAMEL` or `SNAKE`.
         images_files: where images are looked up by `load_images`.
@@ -215,6 +218,7 @@ class Settings:
     public_url: str | None = None
     setup: str | None = None
     strict_messages: bool = False
+    private_webhooks: bool = False
     case: str = CAMEL
     engine: str = LOCAL
     broker: str = field(default="", repr=False)
@@ -275,7 +279,7 @@ def load(file: Path, *, overrides: Mapping[str, Any] | None = None) -> Settings:
 
 _PLAIN = (
     *("host", "port", "tls_port", "public_url"),
-    *("setup", "strict_messages", "case", "engine", "broker"),
+    *("setup", "strict_messages", "private_webhooks", "case", "engine", "broker"),
 )
 
 

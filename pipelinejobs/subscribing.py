@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+import addresses
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.subscriptions import DEFINITION, SubscriptionExists, Subscriptions
 from manager.exceptions import InvalidSettings
-from manager.subscriptions import actor, definition, posting, replaying, roster
+from manager.subscriptions import actor, definition, replaying, roster
 from manager.subscriptions.posting import DeliveryFailed
 from pipelinejobs.exceptions import CommandError, UsageError
 
@@ -174,9 +175,9 @@ def add(backend: Backend, given: Mapping[str, Any]) -> None:
         made = definition.parse(dict(given), backend.environ)
     except InvalidSettings as error:
         raise UsageError(str(error).removeprefix("settings: ")) from error
-    private = _private_address(made.url)
-    if private and not made.allow_private:
-        message = f"{private} is a private address: add it with --allow-private"
+    host = urlsplit(made.url).hostname or ""
+    if addresses.is_named_private(host) and not made.allow_private:
+        message = f"{host} is a private address: add it with --allow-private"
         raise UsageError(message)
     fields = {name: value for name, value in given.items() if name != "name" and value}
     try:
@@ -186,15 +187,6 @@ def add(backend: Backend, given: Mapping[str, Any]) -> None:
         Subscriptions(backend.jobs.db).add(made.name, fields)
     except SubscriptionExists as error:
         raise CommandError(str(error)) from error
-
-
-def _private_address(url: str) -> str | None:
-    """Return the address in a URL if it is a private one; of a name, that is known only when it is told something."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return None if posting.is_public(host) else host
-    except ValueError:
-        return None
 
 
 def remove(backend: Backend, name: str) -> None:

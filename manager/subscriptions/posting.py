@@ -8,13 +8,14 @@ import datetime
 import email.utils
 import http.client
 import io
-import ipaddress
 import socket
 import ssl
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
+
+from addresses import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -265,28 +266,6 @@ def _resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[str, in
             message = f"{host} is a private address: allow_private is off"
             raise _ForbiddenError(message)
     return [(address, port) for address in addresses]
-
-
-def is_public(text: str) -> bool:
-    """Tell whether an IP address is one of the internet.
-
-    Raises:
-        ValueError: it is not an IP address.
-    """
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(str(inner))
-        if address in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-        if address not in _GLOBAL_UNICAST:
-            return False
-    return address.is_global and not address.is_multicast
-
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 @cache

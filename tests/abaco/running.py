@@ -96,7 +96,8 @@ class RunningGateway:
     ) -> None:
         self.folder = folder
         self.configuration = folder / "abaco.yml"
-        content = {"data": "data", **(settings or {})}
+        # receivers of events are on this machine
+        content = {"data": "data", "private_webhooks": True, **(settings or {})}
         # the first tenant is the default one
         self.configuration.write_text(yaml.safe_dump(content, sort_keys=False))
         self._images: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from datacatalog.linkedstores.subscriptions import Subscriptions
 from datacatalog.mongo import Document
 from manager.exceptions import InvalidSettings
 from manager.schemas import MASK
-from manager.subscriptions import line, posting, service
+from manager.subscriptions import line, service
 from reactors.runtime import Reactor
 from tests.actor import Actor, event
 from tests.conftest import ROOT
@@ -345,21 +345,6 @@ def test_a_private_address_is_refused_unless_it_is_allowed(
     assert receiver.seen == []
     error = Subscriptions(actor.jobs.db).kept()["lab"]["error"]
     assert error == "localhost is a private address: allow_private is off"
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["10.0.0.1", "127.8.8.8", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",  # noqa: S104 - not bound
-     "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::",
-     "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "5f00::1"],
-)  # fmt: skip
-def test_these_are_private_addresses(address: str) -> None:
-    assert not posting.is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8"])
-def test_these_are_not(address: str) -> None:
-    assert posting.is_public(address)
 
 
 def test_a_url_may_be_written_as_people_write_it(actor: Actor, job: Document) -> None:

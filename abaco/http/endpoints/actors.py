@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import addresses
 from abaco import events
 from abaco.exceptions import ActorDeleted, BadRequest
 from abaco.http import envelope
@@ -66,6 +68,7 @@ def create(call: Call) -> Reply:
     """Register an actor and start its workers."""
     described = description.read(call)
     _check_image(call, described["image"], described.get("default_environment", {}))
+    _check_webhook(call, described.get("webhook", ""))
     with call.gateway.database.write() as tx:
         _check_link(tx, call, described.get("link", ""))
         actor = actors.create(tx, call.tenant, call.principal.registrant, described)
@@ -86,6 +89,7 @@ def update(call: Call) -> Reply:
     """Replace the description of an actor: what is left out gets its default back."""
     described = description.read(call)
     _check_image(call, described["image"], described.get("default_environment", {}))
+    _check_webhook(call, described.get("webhook", ""))
     force = bool(call.arguments.get("force"))
     with call.gateway.database.write() as tx:
         # what others have made of it since it was found counts
@@ -162,6 +166,18 @@ def _check_image(call: Call, name: str, variables: Iterable[str]) -> None:
     except admission.NotAdmitted as error:
         message = f"Not authorized -- {error}"
         raise BadRequest(message) from None
+
+
+def _check_webhook(call: Call, webhook: str) -> None:
+    """Refuse an address of a private network; that of a name is looked up when it is posted to."""
+    host = urlsplit(webhook).hostname or ""
+    is_admin, settings = call.principal.registrant.admin, call.gateway.settings
+    if addresses.is_named_private(host) and not (is_admin or settings.private_webhooks):
+        message = (
+            "Not authorized -- only administrators may register a webhook that leads to a private "
+            f"network: {host}."
+        )
+        raise BadRequest(message)
 
 
 def _check_link(tx: Connection, call: Call, link: str) -> None:
