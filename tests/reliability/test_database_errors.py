@@ -120,7 +120,12 @@ def test_whichever_call_fails_the_actor_says_so_and_a_later_delivery_succeeds(
     made.clear()
 
     faults = FAULTS if before == 0 else many(FAULTS[1::2], FAULTS)
-    cases = [*itertools.product(range(1, calls + 1), faults)]
+    cases = [
+        (position, fault)
+        for position, fault in itertools.product(range(1, calls + 1), faults)
+        # no server says of indexes that are only listed that there is such a key
+        if (seen[position - 1].name, fault) != ("listIndexes", Fault.DUPLICATE_KEY)
+    ]
     for number, (position, fault) in enumerate(cases, start=1):
         job, message, execution = prepare(number)
         call = None
