@@ -101,11 +101,9 @@ def test_what_cannot_be_made_leaves_no_database_running(
 
 @pytest.mark.long
 def test_a_full_disk_is_said_with_the_folder_and_leaves_no_database_running(folder: Path) -> None:
-    draft = folder / ".local" / "abaco" / "_reactor_pipelines_job_manager_id.new"
-    draft.parent.mkdir(exist_ok=True)
-    draft.symlink_to("/dev/full")
-    code, said = FailingStart(folder).end()
-    draft.unlink()
+    full = "OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"
+    patch = f"import errno, os\ndef refuse(_): raise {full}\nos.fsync = refuse"
+    code, said = FailingStart(folder, patch).end()
     assert (code, said) == (1, f"ERROR {folder / '.local'}: No space left on device\n")
     assert left(folder) == []
 
