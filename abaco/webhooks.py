@@ -6,9 +6,12 @@ The rules are in docs/reference/abaco.md#events.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+import urllib.request
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -52,7 +55,8 @@ class Webhooks:
     def __init__(self, database: Database, *, private: bool) -> None:
         self._database = database
         self._private = private
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        """by whether they go by the proxies of the environment"""
         self._posting: dict[Way, asyncio.Task[None]] = {}
         self._owners: dict[Way, str] = {}
         """whose actors those are"""
@@ -72,8 +76,8 @@ class Webhooks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     def _due(self) -> list[tuple[Way, str]]:
         with self._database.read() as tx:
@@ -98,16 +102,8 @@ class Webhooks:
     async def _post(self, following: _Next) -> None:
         import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
 
-        if self._client is None:
-            # a connection is kept by its address, of which one name is not to use another's
-            limits = httpx.Limits(max_keepalive_connections=0)
-            self._client = httpx.AsyncClient(
-                timeout=_SECONDS, limits=limits, follow_redirects=False
-            )
         try:
-            # however slowly it answers, piece by piece
-            answering = _status(self._client, following)
-            status = await asyncio.wait_for(answering, _SECONDS)
+            status = await self._status(following)
             taken, reason = httpx.codes.is_success(status), f"status {status}"
         except _Private:
             taken, reason = False, "its host is in a private network"
@@ -117,6 +113,29 @@ class Webhooks:
         ) as error:
             taken, reason = False, type(error).__name__
         await asyncio.to_thread(self._settle, following.post, taken=taken, reason=reason)
+
+    async def _status(self, following: _Next) -> int:
+        """Post, and return the status of the answer."""
+        import httpx  # noqa: PLC0415 - as above
+
+        post = following.post
+        if following.anywhere and _has_proxies():
+            client = self._client(proxied=True)
+            request = client.build_request("POST", post["url"], json=post["body"])
+            return await asyncio.wait_for(_send(client, request), _SECONDS)
+        url = httpx.URL(post["url"])
+        addresses = await _look_up(url.raw_host, url.port or 0)
+        if not following.anywhere and not all(map(is_public, addresses)):
+            raise _Private
+        # a proxy would look the name up again, and has no certificate for an address
+        posting = post_to(self._client(proxied=False), post, addresses)
+        # however slowly it answers, piece by piece
+        return await asyncio.wait_for(posting, _SECONDS)
+
+    def _client(self, *, proxied: bool) -> httpx.AsyncClient:
+        if proxied not in self._clients:
+            self._clients[proxied] = make_client(proxied=proxied)
+        return self._clients[proxied]
 
     def _settle(self, post: Post, *, taken: bool, reason: str) -> None:
         with self._database.write() as tx:
@@ -144,23 +163,37 @@ def _is_of_administrator(tx: Connection, way: Way) -> bool:
     return actor is not None and actor["webhook"] == way.url and registrations.of(tx, actor).admin
 
 
-async def _status(client: httpx.AsyncClient, following: _Next) -> int:
-    """Post, and return the status of the answer."""
+def make_client(*, proxied: bool) -> httpx.AsyncClient:
+    """Return what posts; it goes by the proxies of the environment, or by none."""
     import httpx  # noqa: PLC0415 - as above
 
-    post = following.post
-    request = client.build_request("POST", post["url"], json=post["body"])
-    if following.anywhere:
-        return await _send(client, request)
-    # the name may stand for others by the time of a second look-up
-    host = request.url.host
+    # a connection is kept by its address, of which one name is not to use another's
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(
+        timeout=_SECONDS,
+        limits=limits,
+        transport=None if proxied else httpx.AsyncHTTPTransport(limits=limits),
+        follow_redirects=False,
+    )
+
+
+async def post_to(client: httpx.AsyncClient, post: Post, addresses: list[str]) -> int:
+    """Post to the first address that is reached, and return the status of the answer.
+
+    The name may stand for other addresses by the time of a second look-up.
+    """
+    import httpx  # noqa: PLC0415 - as above
+
+    # one that does not answer leaves time for those after it
+    timeout = httpx.Timeout(_SECONDS, connect=_SECONDS / (len(addresses) + 1))
+    request = client.build_request("POST", post["url"], json=post["body"], timeout=timeout)
+    request.extensions["sni_hostname"] = request.url.raw_host.decode("ascii")
     failed: Exception = OSError()
-    request.extensions["sni_hostname"] = host
-    for address in await _public_addresses(host, request.url.port or 0):
+    for address in addresses:
         request.url = request.url.copy_with(host=address)
         try:
             return await _send(client, request)
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             failed = error
     raise failed
 
@@ -171,15 +204,39 @@ async def _send(client: httpx.AsyncClient, request: httpx.Request) -> int:
     return response.status_code
 
 
-async def _public_addresses(host: str, port: int) -> list[str]:
+def _has_proxies() -> bool:
+    proxies = urllib.request.getproxies()
+    return any(proxies.get(scheme) for scheme in ("http", "https", "all"))
+
+
+async def _look_up(host: bytes, port: int) -> list[str]:
     """Return the addresses of a host.
 
+    It has a thread of its own: name servers of others may take minutes, which requests do not wait for.
+
     Raises:
-        OSError: there is none, or one of them is not public.
+        OSError: there is none.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    if not all(map(is_public, addresses)):
-        raise _Private
-    return addresses
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(found: Any, error: OSError | ValueError | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(found)
+
+    def look_up() -> None:
+        found, failed = None, None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):
+            # unless the gateway has ended
+            loop.call_soon_threadsafe(settle, found, failed)
+
+    threading.Thread(target=look_up, name="abaco-name", daemon=True).start()
+    return list(dict.fromkeys(str(info[4][0]) for info in await done))

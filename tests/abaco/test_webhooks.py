@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import trustme
 
-from abaco import roles, webhooks
+from abaco import clock, roles, webhooks
 from abaco.store import actors, posts
 from abaco.store.database import Database
 from abaco.store.registrations import Registrant
+from abaco.store.rows import Post
 from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually
 
 JSON = "application/json"
@@ -261,7 +263,11 @@ def test_an_actor_that_another_user_describes_is_not_an_administrators_any_more(
 def test_a_name_is_posted_to_by_the_address_that_was_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
-    """Whatever the name stands for by then; certificate and Host are still those of the name."""
+    """Whatever the name stands for by then; certificate and Host are still those of the name.
+
+    So no proxy of the environment may be between, which would look it up again.
+    """
+    monkeypatch.setenv("HTTPS_PROXY", receiver.url)
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -291,3 +297,31 @@ def test_a_name_is_posted_to_by_the_address_that_was_checked(
         database.close()
         assert secure.hosts == [f"localhost:{secure.port}"]
     assert "127.0.0.1" in checked
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(receiver: Receiver) -> None:
+    post = Post(
+        sequence=1,
+        actor_id="",
+        url=f"http://name.example:{receiver.port}/",
+        body={"event_type": EXECUTION},
+        attempts=0,
+        next_attempt=clock.now(),
+    )
+
+    async def send() -> int:
+        async with webhooks.make_client(proxied=False) as client:
+            return await webhooks.post_to(client, post, ["127.0.0.2", "127.0.0.1"])
+
+    with socket.create_server(("127.0.0.2", receiver.port), backlog=0) as full:
+        # who connects after that gets no answer
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        try:
+            assert asyncio.run(asyncio.wait_for(send(), 9)) == 200
+        finally:
+            for each in waiting:
+                each.close()
+    assert receiver.hosts == [f"name.example:{receiver.port}"]
