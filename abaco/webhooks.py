@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.cookiejar
 import logging
 import socket
 import threading
@@ -169,10 +170,13 @@ def make_client(*, proxied: bool) -> httpx.AsyncClient:
 
     # a connection is kept by its address, of which one name is not to use another's
     limits = httpx.Limits(max_keepalive_connections=0)
+    # what one webhook sets would be sent to those of others
+    no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     return httpx.AsyncClient(
         timeout=_SECONDS,
         limits=limits,
         transport=None if proxied else httpx.AsyncHTTPTransport(limits=limits),
+        cookies=no_cookies,
         follow_redirects=False,
     )
 

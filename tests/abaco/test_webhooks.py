@@ -31,6 +31,7 @@ class Receiver:
     Attributes:
         statuses: by path, what the next post is answered; then it is 200.
         answering: cleared, it keeps whoever posts waiting.
+        cookie: what each answer sets.
     """
 
     def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
@@ -39,6 +40,8 @@ class Receiver:
         self.answering.set()
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.hosts: list[str | None] = []
+        self.cookie = ""
+        self.cookies: list[str | None] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +49,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 kind = self.headers["Content-Type"]
                 receiver.hosts.append(self.headers["Host"])
+                receiver.cookies.append(self.headers["Cookie"])
                 receiver.requests.append((self.path, kind, json.loads(body)))
                 receiver.answering.wait(30)
                 status = receiver.statuses.pop(self.path, 200)
@@ -53,6 +57,8 @@ class Receiver:
                     self.send_response(status)
                     if status // 100 == 3:
                         self.send_header("Location", f"{receiver.url}/elsewhere")
+                    if receiver.cookie:
+                        self.send_header("Set-Cookie", receiver.cookie)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
 
@@ -185,6 +191,18 @@ def test_many_slow_webhooks_of_one_owner_delay_nobody_else(
         # each of the slow ones is waited for ten seconds
         eventually(lambda: receiver.requests, seconds=8)
         assert len(slow.requests) <= 10
+
+
+def test_what_one_webhook_sets_is_not_sent_to_others(
+    ada: Client, bob: Client, receiver: Receiver
+) -> None:
+    with contextlib.closing(Receiver()) as other:
+        other.cookie = f"large={'x' * 60_000}"
+        ada.actor(NOWHERE, webhook=other.url)
+        eventually(lambda: other.requests)
+        bob.actor(NOWHERE, webhook=receiver.url)
+        eventually(lambda: receiver.requests)
+        assert receiver.cookies == [None]
 
 
 @pytest.mark.long
