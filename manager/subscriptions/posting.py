@@ -179,11 +179,12 @@ class Poster:
     def _connect(self, seconds: float) -> http.client.HTTPConnection:
         deadline = time.monotonic() + seconds
         last: OSError | None = None
-        for address in _resolve(self._host, self._port, allow_private=self._allow_private):
+        addresses = _resolve(self._host, self._port, allow_private=self._allow_private)
+        for tried, address in enumerate(addresses):
+            # one that does not answer leaves time for those after it
+            share = (deadline - time.monotonic()) / (len(addresses) - tried)
             try:
-                plain = socket.create_connection(
-                    address, timeout=max(0.01, deadline - time.monotonic())
-                )
+                plain = socket.create_connection(address, timeout=max(0.01, share))
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._scheme == "https":
                     plain = _context().wrap_socket(plain, server_hostname=self._host)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.abaco.running import EVERYONE, NOWHERE, RunningGateway, eventually
+from tests.mounting import with_file
 
 ADDRESS = "127.0.53.53"
-MOUNT = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 
 class NameServer:
@@ -77,11 +74,7 @@ def careful(names: NameServer, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway that asks the name server."""
     resolver = tmp_path / "resolv.conf"
     resolver.write_text(f"nameserver {ADDRESS}\noptions timeout:30 attempts:2\n")
-    within = ("unshare", "--mount", "sh", "-c", MOUNT, str(resolver))
-    if os.geteuid() != 0 or not shutil.which("unshare"):
-        pytest.skip("a file of its own in place of /etc/resolv.conf needs root")
-    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
+    within = with_file(resolver, "/etc/resolv.conf")
     settings = {"private_webhooks": False}
     with RunningGateway(tmp_path, settings=settings, within=within) as gateway:
         yield gateway

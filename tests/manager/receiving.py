@@ -32,7 +32,9 @@ class Receiver:
         answer: given a request, returns the status, or status and headers; None to hang until the end.
     """
 
-    def __init__(self, answer: Callable[[Told], Any] = lambda _: 204) -> None:
+    def __init__(
+        self, answer: Callable[[Told], Any] = lambda _: 204, address: str = "127.0.0.1"
+    ) -> None:
         self.told: list[Told] = []
         self.seen: list[Told] = []
         self.answer = answer
@@ -49,7 +51,7 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((address, 0), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -66,7 +68,11 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/hook"
+        return f"http://{self._server.server_address[0]!s}:{self.port}/hook"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
 
     def names(self, job_uuid: str | None = None) -> list[str]:
         """Return the events that were told, of one job or of all."""
