@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import IO, TYPE_CHECKING
 
 from abaco.exceptions import ServerError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from abaco.settings import Settings
 
 _MAX_ADDRESS = 300
+_LOOKS, _LOOK_SECONDS = 20, 0.01
 
 
 def unusable(settings: Settings, error: OSError) -> str:
@@ -43,9 +45,7 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
     except OSError as error:
         raise ServerError(unusable(settings, error)) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(lock):
             lock.seek(0)
             address = lock.read(_MAX_ADDRESS)
             place = f", at {address}" if address else ""
@@ -53,7 +53,7 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
                 f"another gateway is running with the data folder {settings.data}{place}: stop it, "
                 "or name another folder (data) in the configuration"
             )
-            raise ServerError(message) from None
+            raise ServerError(message)
         lock.truncate(0)
 
         def note(address: str) -> None:
@@ -61,6 +61,16 @@ def own_folder(settings: Settings) -> Iterator[Callable[[str], None]]:
             lock.flush()
 
         yield note
+
+
+def _take(lock: IO[str]) -> bool:
+    """Take a lock, unless somebody holds it for longer than it takes to look who does."""
+    for _ in range(_LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def running_address(settings: Settings) -> str | None:
