@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from abaco.settings import Settings
 
 _MAX_ADDRESS = 300
-_LOOKS, _LOOK_SECONDS = 20, 0.01
+_LOOKS, _LOOK_SECONDS = 50, 0.02
 
 
 def unusable(settings: Settings, error: OSError) -> str:

@@ -21,7 +21,7 @@ def test_who_looks_for_a_gateway_keeps_none_from_starting(tmp_path: Path) -> Non
     looking = multiprocessing.Process(target=look, args=(settings,), daemon=True)
     looking.start()
     try:
-        for _ in range(500):
+        for _ in range(100):
             with own_folder(settings):
                 pass
     finally:

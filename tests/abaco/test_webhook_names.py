@@ -105,4 +105,4 @@ def test_names_that_nobody_answers_for_keep_no_request_waiting(
         while time.monotonic() < began + 3:
             asked = time.monotonic()
             users[0].result("POST", "", json={"image": NOWHERE})
-            assert time.monotonic() < asked + 5
+            assert time.monotonic() < asked + 20
