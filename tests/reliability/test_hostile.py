@@ -20,7 +20,7 @@ import pytest
 
 from abaco.http.endpoints import ENDPOINTS
 from abaco.settings import MEBIBYTE
-from tests.abaco.running import NOWHERE, Client, RunningGateway, eventually, furnish
+from tests.abaco.running import NOWHERE, SECONDS, Client, RunningGateway, eventually, furnish
 from tests.reliability.soak import is_long, many, note, p99
 from tests.reliability.strange import SEARCHES, TEXTS, VALUES
 
@@ -385,12 +385,12 @@ def test_who_sends_a_byte_now_and_then_holds_nobody_up(
     alone, meanwhile = [seconds() for _ in range(many(5, 200))], []
     slow = [trickle(gateway, actor, token, kind) for kind in range(SLOW)]
 
-    def all_closed() -> bool:
+    deadline = time.monotonic() + SECONDS
+    while slow:
+        assert time.monotonic() < deadline, "they are not closed"
         meanwhile.append(seconds())
         slow[:] = [client for client in slow if not is_closed(client)]
-        return not slow
-
-    eventually(all_closed)
+        time.sleep(0.02)
     assert len(meanwhile) > 5
     if is_long():
         before, during = p99(alone), p99(meanwhile)

@@ -109,6 +109,8 @@ def application(broker: str) -> celery.Celery:
         broker_heartbeat=10,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # RabbitMQ may not know a queue any more, or not yet, that it had just made when it was killed
+        broker_channel_error_retry=True,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
