@@ -13,9 +13,9 @@ def run() -> NoReturn:
     with ended_quietly(), uncollected():
         # loading takes long; `report`, a part of each step of a pipeline, needs little of it
         if sys.argv[1:2] == ["report"]:
-            from pipelinejobs.commands.reporting import run as start  # noqa: PLC0415
+            from pipelinejobs.commands.reporting import run as start  # noqa: PLC0415 - what it needs, no more
         else:
-            from pipelinejobs.app import run as start  # noqa: PLC0415
+            from pipelinejobs.app import run as start  # noqa: PLC0415 - `report` does without
     start()
 
 

@@ -128,7 +128,7 @@ class _Pair:
                 if not awaited:
                     # some servers misread the flag that says so: here, each command is answered
                     self._unawaited.add(number)
-                    frame = _answerable(frame)  # noqa: PLW2901
+                    frame = _answerable(frame)  # noqa: PLW2901 - it goes on in its place
                 fault = None
                 if command is not None and command.name not in _GREETINGS:
                     fault = self._proxy.plan(command)
