@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 SIZES = (10, 1_000, 100_000)
 MAX_RATIO = 1.3
 _SHOWN = 50
+"""Jobs on a page."""
 _NOTE = (
     "One sender who waits until its update is in the database; the first page of the list of jobs, in the"
-    f" browser's session; and beside it a bare query for the {_SHOWN} newest jobs. Medians."
+    f" browser's session; and beside it a bare query for the {_SHOWN} newest jobs. Medians. With 10 jobs, the page"
+    " is shorter: what it takes with more is compared with one that is full."
 )
 
 
@@ -50,22 +52,23 @@ def measure(bench: Bench) -> list[Table]:
             jobs.fill(size)
             found[size] = _measure(bench, jobs, up, browser, job)
     few = next(iter(found))
+    full = next(size for size in found if size >= _SHOWN)
     rows = []
     for size, seconds in found.items():
-        ratios = [now / then for now, then in zip(seconds, found[few], strict=True)]
+        event, page = seconds.event / found[few].event, seconds.page / found[full].page
         rows.append(
             [
                 f"{size:,}",
                 milliseconds(seconds.event),
-                f"{ratios[0]:.2f}",
+                f"{event:.2f}",
                 milliseconds(seconds.page),
-                f"{ratios[1]:.2f}",
+                f"{page:.2f}",
                 milliseconds(seconds.bare),
-                at_most(max(ratios[:2]), MAX_RATIO),
+                at_most(max(event, page), MAX_RATIO),
             ]
         )
-    columns = ["jobs", "event ms", f"/ {few}", "page ms", f"/ {few}", "bare query ms"]
-    return [Table("Growth: jobs", [*columns, f"wanted of / {few}"], rows, _NOTE)]
+    columns = ["jobs", "event ms", f"/ {few}", "page ms", f"/ {full:,}", "bare query ms"]
+    return [Table("Growth: jobs", [*columns, "wanted of both"], rows, _NOTE)]
 
 
 def _measure(

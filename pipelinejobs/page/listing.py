@@ -66,6 +66,7 @@ def show(context: Context, *, status: int = 200, **more: object) -> Response:
     """
     mistakes: dict[str, str] = {}
     wanted, sorting = filters.read(context, mistakes), columns.sorting(context)
+    names = columns.chosen(context)
     page = Page([], None)
     if not mistakes:
         page = context.backend.search.jobs(
@@ -76,11 +77,9 @@ def show(context: Context, *, status: int = 200, **more: object) -> Response:
             back=context.query.get("back") == "yes",
             limit=PAGE,
             seconds=_SEARCH_SECONDS if wanted.text else None,
+            events=_LOOKED_AT if "progress" in names else 0,
         )
-    rows = titled(context.backend, page.rows)
-    names = columns.chosen(context)
-    if "progress" in names:
-        rows = _with_progress(context.backend, rows)
+    rows = _with_progress(titled(context.backend, page.rows))
     return context.render(
         "jobs.html",
         "Jobs",
@@ -151,10 +150,14 @@ def saved(context: Context) -> str:
     return urlencode([(name, value) for name, value in pairs if name in FILTERS and value])
 
 
-def _with_progress(backend: Backend, rows: Sequence[Document]) -> list[Document]:
-    working = [row["uuid"] for row in rows if row.get("state") == _WORKING]
-    found = backend.search.newest_data(working, _LOOKED_AT) if working else {}
-    return [{**row, "progress": progress.of(found.get(row["uuid"], ()))} for row in rows]
+def _with_progress(rows: Sequence[Document]) -> list[Document]:
+    """Return jobs with the `progress` of those that work, where the data of their newest events was read."""
+    return [
+        {**row, "progress": progress.of(row.get("newest_data", ()))}
+        if row.get("state") == _WORKING
+        else row
+        for row in rows
+    ]
 
 
 def _toggled(context: Context, state: str) -> str:

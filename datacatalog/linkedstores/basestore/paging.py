@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 FIRST_WIDTH = datetime.timedelta(minutes=1)
-_MIN_WIDTH, _MAX_WIDTH = datetime.timedelta(seconds=1), datetime.timedelta(days=3660)
-"""Of windows; the one that would be wider reaches to the end."""
+_MIN_WIDTH, WHOLE_WIDTH = datetime.timedelta(seconds=1), datetime.timedelta(days=3660)
+"""Of windows; one that is as wide as the second, or wider, reaches to the end."""
 _NARROW = 32
 """Which part of a distance is looked at, to see whether there is anything that far away."""
 _QUICK, _SLOW = 0.02, 0.2
@@ -165,7 +165,7 @@ class Listing(NamedTuple):
         width, left = self.width, limit
         # the first window has no upper end, where it is not given
         while upper is None or lower > oldest:
-            lower = oldest if width >= min(_MAX_WIDTH, lower - oldest) else lower - width
+            lower = oldest if width >= min(WHOLE_WIDTH, lower - oldest) else lower - width
             within = {"$gte": lower, **({} if upper is None else {"$lt": upper})}
             found = _Counted(self._find(within, left, {}))
             yield found, lower if lower > oldest else None
@@ -195,7 +195,7 @@ class Listing(NamedTuple):
             lower = begin
         left = limit
         while lower < newest:
-            upper = newest if width >= min(_MAX_WIDTH, newest - lower) else lower + width
+            upper = newest if width >= min(WHOLE_WIDTH, newest - lower) else lower + width
             more = upper if upper < newest else None
             found = _Counted(self._find({above: lower, "$lt": upper}, left, {}))
             yield found, more

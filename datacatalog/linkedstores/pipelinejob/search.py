@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore.linked import DELETE, HIDE, SENDER
-from datacatalog.linkedstores.basestore.paging import FIRST_WIDTH, Listing, Page, Position
+from datacatalog.linkedstores.basestore.paging import (
+    FIRST_WIDTH,
+    WHOLE_WIDTH,
+    Listing,
+    Page,
+    Position,
+)
 from datacatalog.linkedstores.basestore.store import CREATED, VISIBLE
 from datacatalog.linkedstores.pipelinejob import history
 from datacatalog.linkedstores.pipelinejob.fsm import STATES, TRANSITIONS
@@ -100,6 +106,7 @@ class JobSearch:
         back: bool = False,
         limit: int = 50,
         seconds: float | None = None,
+        events: int = 0,
     ) -> Page:
         """Return jobs, newest first, without their data and history, and with their `title`.
 
@@ -113,6 +120,8 @@ class JobSearch:
             limit: how many at most.
             seconds: after how many to return what was found, with a cursor for the rest. A search
                 for text has to look at every job.
+            events: of how many of a job's newest events to return the data, as `newest_data`, the
+                newest first.
 
         Raises:
             InvalidCursor: the cursor is not valid.
@@ -120,11 +129,14 @@ class JobSearch:
         filters = filters or Filters()
         field, upwards = ORDERS[order], oldest_first != back
         # a search for text begins with little, of which it has to look at everything
-        known = {} if filters.text else self._first_pages.get((field, upwards), {})
+        known = {} if filters.text else self._known(field, upwards)
         listing = self._listing(filters, field, _TITLED)._replace(**known, oldest_first=upwards)
+        if events and not filters.text:
+            projection = {**(listing.projection or {}), "history": {"$slice": -events}}
+            listing = listing._replace(projection=projection)
         page = listing.page(cursor, limit, seconds)
         if page.rows and cursor is None and filters == Filters():
-            self._first_pages[field, upwards] = _place(page.rows, field)
+            self._first_pages[field, upwards] = _place(page, field)
         rows, onward, behind = page.rows, page.cursor, None
         if not rows and cursor is not None:
             # where the search was broken off, or began: on one side is what comes before, on the other
@@ -135,7 +147,21 @@ class JobSearch:
             rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
         elif rows and cursor is not None:
             behind = str(Position.of(rows[0], field))
-        return Page([_titled(row) for row in rows], onward, behind)
+        shown = [_titled(row) for row in rows]
+        if events:
+            shown = [
+                {**each, "newest_data": _newest_data(row, events)}
+                for each, row in zip(shown, rows, strict=True)
+            ]
+        return Page(shown, onward, behind)
+
+    def _known(self, field: str, upwards: bool) -> dict[str, Any]:
+        """Return what `Listing` is to know of where the first page was the last time."""
+        known = self._first_pages.get((field, upwards), {})
+        if known.get("width") == WHOLE_WIDTH and self.count() > FEW:
+            # much has come since
+            return {}
+        return known
 
     def _listing(self, filters: Filters, field: str, names: tuple[str, ...]) -> Listing:
         """Return the jobs that filters leave, by a date, the newest first, with some of their fields."""
@@ -219,22 +245,6 @@ class JobSearch:
             if row.get("state") in found:
                 found[row["state"]] += 1
         return found, page.cursor is None
-
-    def newest_data(self, job_uuids: Iterable[str], entries: int) -> dict[str, list[Any]]:
-        """Return the data of the newest events of jobs, the newest first, by the UUIDs of the jobs.
-
-        Args:
-            job_uuids: whose.
-            entries: how many of each at most.
-        """
-        query = {"uuid": {"$in": [*job_uuids]}}
-        names = {"uuid": 1, "history": {"$slice": -entries}}
-        return {
-            row["uuid"]: [each.get("data") for each in map(history.public, history.recent(row))][
-                ::-1
-            ]
-            for row in self._jobs.coll.find(query, names)
-        }
 
     def entries(
         self, job: StoredJob, skip: int = 0, limit: int | None = None, *, data: bool = True
@@ -445,9 +455,17 @@ def _titled(row: Mapping[str, Any]) -> Document:
     return {**_public(row, _SHOWN), "title": title_of(row)}
 
 
-def _place(rows: list[Document], field: str) -> dict[str, Any]:
+def _newest_data(row: Mapping[str, Any], events: int) -> list[Any]:
+    newest = history.recent(cast("StoredJob", row))[-events:]
+    return [each.get("data") for each in map(history.public, reversed(newest))]
+
+
+def _place(page: Page, field: str) -> dict[str, Any]:
     """Return what `Listing` is to know of where the documents of a page are."""
-    first, last = (Position.of(row, field).moment for row in (rows[0], rows[-1]))
+    first, last = (Position.of(row, field).moment for row in (page.rows[0], page.rows[-1]))
+    if page.cursor is None:
+        # these are all, which one query finds
+        return {"near": first, "width": WHOLE_WIDTH}
     # a quarter more: what comes behind the last one tells whether there is a next page
     width = min(max(FIRST_WIDTH, abs(first - last) * 5 / 4), _MAX_FIRST_WIDTH)
     return {"near": first, "width": width}

@@ -106,8 +106,9 @@ def test_how_far_a_job_is_stands_in_its_row(
 ) -> None:
     job = make_job("run", session="halfway")
     backend.jobs.apply(backend.jobs.load(job.uuid), "update", {"step": 3, "steps": 8})
-    row = operator.get("/jobs", params={"text": "halfway"}).text
-    assert re.findall(r'<progress max="100" value="(\d+)"', row) == ["38"]
+    for filters in ({"text": "halfway"}, {"session": "halfway"}):
+        row = operator.get("/jobs", params=filters).text
+        assert re.findall(r'<progress max="100" value="(\d+)"', row) == ["38"]
     backend.jobs.apply(backend.jobs.load(job.uuid), "finish", {})
     assert "<progress" not in operator.get("/jobs", params={"text": "halfway"}).text
 

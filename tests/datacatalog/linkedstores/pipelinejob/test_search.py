@@ -108,7 +108,9 @@ def test_a_text_is_found_in_the_data_of_events(
         assert found(search, text=text) == [made[1]]
     counts, is_whole = search.counts(Filters(text="95 wells"))
     assert (counts["FAILED"], sum(counts.values()), is_whole) == (1, 1, True)
-    assert search.newest_data([made[1]], 2)[made[1]][0] == said
+    for filters in (Filters(), Filters(text="95 wells")):
+        (row,) = (row for row in search.jobs(filters, events=1).rows if row["uuid"] == made[1])
+        assert row["newest_data"] == [said]
 
 
 @pytest.mark.parametrize("order", ["created", "updated"])
@@ -348,6 +350,25 @@ def test_a_page_that_is_asked_for_again_takes_one_question(
     recorder.events.clear()
     search.jobs(oldest_first=oldest_first, limit=20, cursor=before.cursor)
     assert len(recorder.commands) <= 3
+
+
+def test_few_jobs_take_one_question_and_many_that_have_come_since_are_not_all_read(
+    made: list[str],
+    recorded_jobs: PipelineJobStore,
+    recorder: Recorder,
+    request: pytest.FixtureRequest,
+    db: Db,
+) -> None:
+    search = JobSearch(recorded_jobs)
+    before = search.jobs()
+    recorder.events.clear()
+    assert search.jobs() == before
+    assert recorder.commands == ["count jobs", "find jobs"]
+    request.getfixturevalue("crowded")
+    recorder.events.clear()
+    assert len(search.jobs(limit=5).rows) == 5
+    asked = [event.command["filter"] for event in recorder.events[1:]]
+    assert sum(db["jobs"].count_documents(each) for each in asked) < 40
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
