@@ -1,0 +1,19 @@
+"""What a command need not load, it does not load: people wait for it, and scripts start many."""
+
+from __future__ import annotations
+
+from tests.abaco.test_imports import loaded_with
+
+FEW_NEED = {"cryptography", "jsonschema", "httpx", "sqlalchemy"}
+
+
+def test_a_command_starts_without_what_few_commands_need() -> None:
+    loaded = loaded_with("pipelinejobs.app")
+    assert {"typer", "pymongo"} <= loaded
+    assert not loaded & FEW_NEED
+
+
+def test_the_database_is_started_without_what_certificates_take() -> None:
+    loaded = loaded_with("local.database")
+    assert "pymongo" in loaded
+    assert "cryptography" not in loaded
