@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from tests.abaco.test_imports import loaded_with
 
-FEW_NEED = {"cryptography", "jsonschema", "httpx", "sqlalchemy"}
+FEW_NEED = {"cryptography", "rich", "xml.sax", "jsonschema", "httpx", "sqlalchemy"}
 
 
 def test_a_command_starts_without_what_few_commands_need() -> None:
     loaded = loaded_with("pipelinejobs.app")
     assert {"typer", "pymongo"} <= loaded
     assert not loaded & FEW_NEED
+
+
+def test_a_table_is_drawn_without_what_moves() -> None:
+    loaded = loaded_with("pipelinejobs.app, pipelinejobs.drawing")
+    assert "rich.table" in loaded
+    assert not loaded & {"rich.live", "rich.progress"}
 
 
 def test_the_database_is_started_without_what_certificates_take() -> None:
