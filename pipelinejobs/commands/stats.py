@@ -60,6 +60,11 @@ group = typer.Typer(
 )
 
 
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="stats")
+
+
 @group.callback()
 def stats(
     context: typer.Context,

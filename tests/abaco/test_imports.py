@@ -19,9 +19,9 @@ def printed_by(statement: str) -> str:
     return subprocess.check_output(command, cwd=ROOT, text=True)
 
 
-def loaded_with(modules: str) -> set[str]:
-    """Return all modules that are loaded where some are imported."""
-    return set(printed_by(f"import {modules}, sys; print(*sys.modules)").split())
+def loaded_with(modules: str, statement: str = "pass") -> set[str]:
+    """Return all modules that are loaded where some are imported, and a statement is run."""
+    return set(printed_by(f"import {modules}, sys; {statement}; print(*sys.modules)").split())
 
 
 def test_a_gateway_starts_without_what_few_gateways_need() -> None:

@@ -8,13 +8,19 @@ FEW_NEED = {"cryptography", "rich", "xml.sax", "jsonschema", "httpx", "sqlalchem
 
 
 def test_a_command_starts_without_what_few_commands_need() -> None:
-    loaded = loaded_with("pipelinejobs.app")
-    assert {"typer", "pymongo"} <= loaded
+    loaded = loaded_with("pipelinejobs.app", "pipelinejobs.app.command_of(['jobs', 'ls'])")
+    assert {"typer", "pymongo", "pipelinejobs.commands.jobs"} <= loaded
     assert not loaded & FEW_NEED
 
 
+def test_a_command_is_loaded_without_the_others() -> None:
+    loaded = loaded_with("pipelinejobs.app", "pipelinejobs.app.command_of(['token', 'job'])")
+    commands = {name for name in loaded if name.startswith("pipelinejobs.commands.")}
+    assert {name.rpartition(".")[2] for name in commands} <= {"tokens", "common"}
+
+
 def test_a_table_is_drawn_without_what_moves() -> None:
-    loaded = loaded_with("pipelinejobs.app, pipelinejobs.drawing")
+    loaded = loaded_with("pipelinejobs.drawing")
     assert "rich.table" in loaded
     assert not loaded & {"rich.live", "rich.progress"}
 
