@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FEW_NEED = {
     *("httpx", "rich", "jinja2", "alembic", "docker", "requests", "pymongo"),
@@ -43,3 +47,32 @@ def test_garbage_is_looked_for_again_once_the_code_is_loaded_but_not_in_it() -> 
         "print(gc.isenabled(), gc.get_freeze_count() > len(vars(abaco.settings)))"
     )
     assert printed_by(statement) == "True True\n"
+
+
+COLLECTIONS = """
+import gc, sys
+seen = []
+def note(*_):
+    module = sys.modules.get({package!r})
+    seen.append(module is not None and not hasattr(module, {last!r}))
+gc.callbacks.append(note)
+{statement}
+print(any(seen), gc.isenabled())
+"""
+"""Whether garbage is looked for while a package is only partly loaded."""
+
+
+def test_what_is_loaded_for_a_token_is_not_searched_for_garbage(tmp_path: Path) -> None:
+    file = tmp_path / "abaco.yml"
+    file.write_text("data: data\n")
+    for verb in ("list", "revoke x", "create --user ada"):
+        arguments = ["--config", str(file), "token", *verb.split()]
+        run = f"from abaco.command_line import main\nmain({arguments!r})"
+        statement = COLLECTIONS.format(package="sqlalchemy", last="create_engine", statement=run)
+        assert printed_by(statement).splitlines()[-1] == "False True"
+
+
+def test_what_a_dispatcher_loads_is_not_searched_for_garbage() -> None:
+    run = "import pipelinejobs.dispatcher"
+    statement = COLLECTIONS.format(package="pymongo", last="MongoClient", statement=run)
+    assert printed_by(statement) == "False True\n"
