@@ -116,8 +116,8 @@ def _copy(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _create_token(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.folders import running_address  # noqa: PLC0415 - `--help` does without
-    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+    with uncollected():
+        from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     _check_folder(settings, options)
     tenant = (options.tenant or settings.default_tenant).upper()
@@ -127,7 +127,7 @@ def _create_token(settings: Settings, options: argparse.Namespace) -> int:
     server = options.server or settings.public_url
     if options.cache is not None and not server:
         # its --port is not in the configuration
-        server = running_address(settings)
+        server = folders.running_address(settings)
     server = server or f"http://{settings.host}:{settings.port}"
     with _open(settings) as database, database.write() as tx:
         grant = tokens.create(
@@ -157,7 +157,8 @@ def _check_folder(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _list_tokens(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+    with uncollected():
+        from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     _check_folder(settings, options)
     with _open(settings) as database, database.read() as tx:
@@ -171,7 +172,8 @@ def _list_tokens(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _revoke_token(settings: Settings, options: argparse.Namespace) -> int:
-    from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
+    with uncollected():
+        from abaco.store import tokens  # noqa: PLC0415 - `--help` does without
 
     _check_folder(settings, options)
     with _open(settings) as database, database.write() as tx:

@@ -2,3 +2,7 @@
 
 Neither the image nor the libraries use this package.
 """
+
+from __future__ import annotations
+
+import datacatalog  # noqa: F401 - before `pymongo`, which then does without `cryptography`

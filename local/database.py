@@ -27,12 +27,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pymongo
-from pymongo.errors import OperationFailure, PyMongoError
-
 from abaco import streams
-from local import processes, tables, users
-from local.exceptions import LocalDatabaseError
+from abaco.loading import uncollected
+
+with uncollected():
+    import pymongo
+    from pymongo.errors import OperationFailure, PyMongoError
+
+    from local import processes, tables, users
+    from local.exceptions import LocalDatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

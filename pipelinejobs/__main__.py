@@ -15,7 +15,10 @@ def run() -> NoReturn:
         if sys.argv[1:2] == ["report"]:
             from pipelinejobs.commands.reporting import run as start  # noqa: PLC0415 - what it needs, no more
         else:
-            from pipelinejobs.app import run as start  # noqa: PLC0415 - `report` does without
+            from pipelinejobs.app import command_of  # noqa: PLC0415 - `report` does without
+            from pipelinejobs.app import run as start  # noqa: PLC0415 - likewise
+
+            command_of(sys.argv[1:])
     start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -19,29 +20,11 @@ from abaco.loading import INTERRUPTED
 from local.database import DEFAULT_FOLDER
 from pipelinejobs import output
 from pipelinejobs.backend import Backend
-from pipelinejobs.commands import (
-    dispatching,
-    doctor,
-    job_actions,
-    jobs,
-    outbox,
-    page,
-    pipelines,
-    reaching,
-    refused,
-    reporting,
-    stats,
-    subscriptions,
-    tokens,
-    transferring,
-    verifying,
-    watching,
-)
 from pipelinejobs.exceptions import DONE, FAILED
 from pipelinejobs.exit_codes import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 NAME = "pipelinejobs"
 _EPILOG = """\
@@ -102,6 +85,24 @@ _PANELS = {
 }
 """The commands by what people do, as `--help` lists them: what they use first comes first."""
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
+_GROUPS = {
+    "jobs": "Jobs: list, follow, create, move, delete.",
+    "pipelines": "Pipelines: what jobs are runs of.",
+    "refused": "Events that were refused.",
+    "subscriptions": "Who is told what happens.",
+    "outbox": "What subscribers have yet to be told.",
+    "token": "Tokens: who may change what.",
+}
+_MODULES = {
+    "jobs": ("jobs", "watching", "reaching", "job_actions"),
+    "report": ("reporting",),
+    "token": ("tokens",),
+    "verify": ("verifying",),
+    "export": ("transferring",),
+    "import": ("transferring",),
+    "dispatch": ("dispatching",),
+}
+"""Where the commands are that are not in a module of their name."""
 
 
 class _Commands(TyperGroup):
@@ -112,32 +113,51 @@ class _Commands(TyperGroup):
         return list(_PANEL_OF)
 
 
-app = typer.Typer(
-    name=NAME,
-    cls=_Commands,
-    callback=_options,
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-for _noun, _help, _commands in (
-    ("jobs", "Jobs: list, follow, create, move, delete.", (jobs, watching, reaching, job_actions)),
-    ("pipelines", "Pipelines: what jobs are runs of.", (pipelines,)),
-    ("refused", "Events that were refused.", (refused,)),
-    ("subscriptions", "Who is told what happens.", (subscriptions,)),
-    ("outbox", "What subscribers have yet to be told.", (outbox,)),
-    ("token", "Tokens: who may change what.", (tokens,)),
-):
-    _group = typer.Typer(name=_noun, help=_help, no_args_is_help=True)
-    for _module in _commands:
-        _module.register(_group)
-    app.add_typer(_group, rich_help_panel=_PANEL_OF[_noun])
-app.add_typer(stats.group, rich_help_panel=_PANEL_OF["stats"])
-for _module in (verifying, transferring, doctor, dispatching, page, reporting):
-    _module.register(app)
-for _info in app.registered_commands:
-    _info.rich_help_panel = _PANEL_OF[_info.name or ""]
+def make_app(names: Iterable[str] = _PANEL_OF) -> typer.Typer:
+    """Return the command line with those of its commands that begin with one of these words."""
+    app = typer.Typer(
+        name=NAME,
+        cls=_Commands,
+        callback=_options,
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    alone: dict[str, None] = {}
+    for name in names:
+        modules = _MODULES.get(name, (name,))
+        if name in _GROUPS:
+            group = typer.Typer(name=name, help=_GROUPS[name], no_args_is_help=True)
+            for module in modules:
+                _commands_in(module).register(group)
+            app.add_typer(group, name=name)
+        else:
+            alone.update(dict.fromkeys(modules))
+    for module in alone:
+        _commands_in(module).register(app)
+    made: list[Any] = [*app.registered_commands, *app.registered_groups]
+    for info in made:
+        info.rich_help_panel = _PANEL_OF[info.name or ""]
+    return app
+
+
+def _commands_in(module: str) -> Any:
+    return importlib.import_module(f"pipelinejobs.commands.{module}")
+
+
+def command_of(arguments: Sequence[str]) -> Callable[..., Any]:
+    """Return what runs these arguments: all commands, or those alone that the first argument names.
+
+    To load them all, and to make them of what Typer is told, takes as long as most of them.
+    """
+    named = tuple(name for name in arguments[:1] if name in _PANEL_OF)
+    return _made(named or tuple(_PANEL_OF))
+
+
+@functools.cache
+def _made(names: tuple[str, ...]) -> Callable[..., Any]:
+    return typer.main.get_command(make_app(names))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backend = Backend()
     try:
         try:
-            _command()(given, prog_name=NAME, obj=backend)
+            command_of(given)(given, prog_name=NAME, obj=backend)
         finally:
             _flush()
     except SystemExit as end:
@@ -162,12 +182,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         backend.close()
     return DONE
-
-
-@functools.cache
-def _command() -> Callable[..., Any]:
-    """Return all commands; to make them of what Typer is told takes as long as most of them."""
-    return typer.main.get_command(app)
 
 
 def run() -> NoReturn:

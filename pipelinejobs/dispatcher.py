@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from abaco.loading import INTERRUPTED
-from manager.subscriptions import service
-from pipelinejobs.backend import Backend
-from pipelinejobs.exit_codes import explain
+from abaco.loading import INTERRUPTED, uncollected
+
+with uncollected():
+    from manager.subscriptions import service
+    from pipelinejobs.backend import Backend
+    from pipelinejobs.exit_codes import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,10 @@ from __future__ import annotations
 import typer
 
 from pipelinejobs import output
+from pipelinejobs.columns import Column
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 _COLUMNS = (
     Column("subject"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipelinejobs.backend import Backend
+    from pipelinejobs.columns import Row
 
 Token = Annotated[
     str | None,
@@ -242,7 +243,7 @@ def _named(jobs: list[str]) -> list[str]:
 
 def _outcome(
     backend: Backend, event: str, name: str, deliver: Callable[[str], dict[str, Any]]
-) -> output.Row:
+) -> Row:
     uuid, outcome = name, "sent"
     try:
         uuid = backend.job_uuid(name)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from datacatalog import documents
 from datacatalog.linkedstores.basestore.store import VISIBLE
@@ -25,15 +23,14 @@ from pipelinejobs import (
     formatting,
     graph,
     output,
-    state_colours,
-    state_diagram,
     stuck,
 )
 from pipelinejobs.backend import HIDDEN_REMEDY
+from pipelinejobs.columns import WIDE, Column
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,16 +39,17 @@ if TYPE_CHECKING:
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from datacatalog.mongo import Document
     from pipelinejobs.backend import Backend
+    from pipelinejobs.columns import Row
 
 COLUMNS = (
     Column("uuid", whole=True, brief=formatting.short),
     Column("state", whole=True),
     Column("last_event", whole=True, room=100),
     Column("updated", whole=True, brief=formatting.ago),
-    Column("created", whole=True, brief=formatting.ago, room=output.WIDE),
+    Column("created", whole=True, brief=formatting.ago, room=WIDE),
     Column("title"),
     Column("pipeline"),
-    Column("session", room=output.WIDE),
+    Column("session", room=WIDE),
 )
 _STUCK = (
     Column("uuid", whole=True, brief=formatting.short),
@@ -69,7 +67,6 @@ FIELDS = (
 """What a listing knows of a job."""
 _ENTRY = ("position", "date", "name", "data", "uuid", "state", "revision", "sender", "execution")
 SEARCH_SECONDS = 10.0
-_POSITION, _EVENT, _STATE = 7, 10, 11
 
 
 class Order(str, Enum):
@@ -209,7 +206,7 @@ def rows_of(
     oldest_first: bool = False,
     cursor: str | None,
     limit: int,
-) -> tuple[list[output.Row], str | None]:
+) -> tuple[list[Row], str | None]:
     """Return a page of jobs as rows, and the cursor of the next."""
     seconds = SEARCH_SECONDS if wanted.text else None
     page = backend.search.jobs(
@@ -224,7 +221,7 @@ def rows_of(
     return [_row(row, names) for row in page.rows], page.cursor
 
 
-def _row(job: Document, names: dict[str, str]) -> output.Row:
+def _row(job: Document, names: dict[str, str]) -> Row:
     pipeline_uuid = str(job.get("pipeline_uuid"))
     return {
         "uuid": job["uuid"],
@@ -263,7 +260,7 @@ def show(
         output.note(HIDDEN_REMEDY.format(stored["uuid"]))
 
 
-def _details(backend: Backend, stored: StoredJob) -> output.Row:
+def _details(backend: Backend, stored: StoredJob) -> Row:
     links = ("child_of", "acted_on", "acted_using", "archive_patterns", "product_patterns")
     with _reading(stored):
         names = backend.search.pipeline_names([str(stored.get("pipeline_uuid"))])
@@ -342,22 +339,9 @@ def _print_line(entry: dict[str, Any], output_format: Format) -> None:
     if output_format is Format.json:
         sys.stdout.write(formatting.as_json(entry) + "\n")
         return
-    screen = output.console()
-    is_narrow = screen.is_terminal and screen.width < output.WIDE
-    date = formatting.shown(entry["date"]) if is_narrow else formatting.plain(entry["date"])
-    state = formatting.printable(str(entry["state"] or ""))
-    line = Text(f"{entry['position']:>{_POSITION}}  {date}  ")
-    line.append(f"{formatting.printable(entry['name']):<{_EVENT}}", style="bold")
-    line.append(f"{state:<{_STATE}}", style=state_colours.terminal_style(state))
-    data = Text(formatting.printable(formatting.shown(entry["data"])))
-    if is_narrow:
-        row = Table.grid()
-        row.add_column(width=len(line), no_wrap=True)
-        row.add_column(overflow="fold")
-        row.add_row(line, data)
-        screen.print(row)
-    else:
-        screen.print(line + data, soft_wrap=True)
+    from pipelinejobs import drawing  # noqa: PLC0415 - JSON does without
+
+    drawing.history_line(entry)
 
 
 def draw(
@@ -378,6 +362,8 @@ def draw(
         with _reading(stored):
             path = graph.Path.of(backend.search.path(stored))
     if form is Drawing.svg:
+        from pipelinejobs import state_diagram  # noqa: PLC0415 - the other commands do without
+
         text = state_diagram.svg(path)
     else:
         text = graph.mermaid(path) if form is Drawing.mermaid else graph.text(path)

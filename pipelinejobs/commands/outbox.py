@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from pipelinejobs import formatting, in_process, output, subscribing
+from pipelinejobs.columns import Column
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 _COLUMNS = (
     Column("uuid", "JOB", whole=True, brief=formatting.short),

@@ -11,13 +11,15 @@ from datacatalog import documents
 from datacatalog.linkedstores.basestore import strategies
 from datacatalog.tokens import InvalidToken
 from pipelinejobs import formatting, output, parsing
+from pipelinejobs.columns import Column
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
     from datacatalog.mongo import Document
+    from pipelinejobs.columns import Row
 
 _COLUMNS = (
     Column("uuid", whole=True, brief=formatting.short),
@@ -54,7 +56,7 @@ def list_pipelines(
     output.more(page.cursor)
 
 
-def _row(pipeline: Document) -> output.Row:
+def _row(pipeline: Document) -> Row:
     return {
         "uuid": pipeline["uuid"],
         "id": pipeline.get("id"),

@@ -10,13 +10,15 @@ import typer
 from datacatalog.linkedstores.pipelinejob import UnknownJob, UnknownRejection
 from manager.exceptions import Refusal
 from pipelinejobs import formatting, in_process, output, parsing
+from pipelinejobs.columns import Column
 from pipelinejobs.commands import common, several
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import CommandError, UsageError
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
     from pipelinejobs.backend import Backend
+    from pipelinejobs.columns import Row
 
 _COLUMNS = (
     Column("uuid", "JOB", whole=True, brief=formatting.short),
@@ -126,7 +128,7 @@ def _chosen(backend: Backend, job: str | None, event: str | None) -> list[str]:
             return found[::-1]
 
 
-def _outcome(backend: Backend, rejected_id: str, event: str | None) -> output.Row:
+def _outcome(backend: Backend, rejected_id: str, event: str | None) -> Row:
     uuid, name, outcome = None, event, "applied"
     try:
         row = backend.jobs.load_rejected(rejected_id)

@@ -8,13 +8,14 @@ import typer
 
 from manager.exceptions import Unavailable
 from pipelinejobs import formatting, output
+from pipelinejobs.columns import Column
 from pipelinejobs.exceptions import FAILED, Unreachable, UsageError
-from pipelinejobs.output import Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipelinejobs.output import Format, Row
+    from pipelinejobs.columns import Row
+    from pipelinejobs.output import Format
 
 REFUSED = "refused"
 SAME_FOR_ALL = (Unreachable, UsageError, Unavailable)

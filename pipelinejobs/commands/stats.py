@@ -12,10 +12,11 @@ import typer
 from datacatalog.linkedstores.basestore.store import now
 from datacatalog.linkedstores.statistics.reader import Period
 from pipelinejobs import figures, formatting, output, parsing
+from pipelinejobs.columns import Column
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED, UsageError
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 _DAY = datetime.timedelta(days=1)
 _TIMES = ("median_seconds", "p95_seconds", "wait_seconds")
@@ -57,6 +58,11 @@ group = typer.Typer(
     invoke_without_command=True,
     epilog="Example: `pipelinejobs stats --since 7d`",
 )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="stats")
 
 
 @group.callback()

@@ -8,9 +8,10 @@ import typer
 
 from manager.subscriptions.formats import FORMATS
 from pipelinejobs import formatting, output, subscribing
+from pipelinejobs.columns import Column
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 _COLUMNS = (
     Column("name", whole=True),

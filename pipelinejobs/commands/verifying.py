@@ -8,15 +8,17 @@ import typer
 
 from datacatalog.linkedstores.pipelinejob.replay import verify as verify_job
 from pipelinejobs import formatting, output
+from pipelinejobs.columns import Column
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.exceptions import FAILED
-from pipelinejobs.output import Column, Format
+from pipelinejobs.output import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datacatalog.linkedstores.pipelinejob.stored import StoredJob
     from pipelinejobs.backend import Backend
+    from pipelinejobs.columns import Row
 
 _COLUMNS = (Column("uuid", "JOB", whole=True, brief=formatting.short), Column("problem"))
 
@@ -38,7 +40,7 @@ def verify(
     Prints what is off; exit code 1 if anything is.
     """
     backend = backend_of(context)
-    problems: list[output.Row] = []
+    problems: list[Row] = []
     checked = events = 0
     total = len(jobs) if jobs else backend.search.count()
     bar, task = output.progress(total)

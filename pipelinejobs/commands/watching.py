@@ -7,10 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import typer
-from rich.live import Live
-from rich.text import Text
 
-from pipelinejobs import formatting, output
+from pipelinejobs import formatting
 from pipelinejobs.commands import common
 from pipelinejobs.commands.common import backend_of, command
 from pipelinejobs.commands.jobs import COLUMNS, rows_of
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from pipelinejobs.output import Row
+    from pipelinejobs.columns import Row
 
     _Page = Callable[[str | None], tuple[list[Row], str | None]]
 
@@ -49,15 +47,19 @@ def watch(
 
     In a pipe, each job to which something has happened since the last look is one line.
     """
+    from pipelinejobs import drawing  # noqa: PLC0415 - the other commands do without
+
     backend = backend_of(context)
     wanted = common.filters(backend, states, pipeline)
-    screen = output.console()
+    screen = drawing.console()
     most = max(1, min(limit, screen.height - _ROOM)) if screen.is_terminal else limit
 
     def page(cursor: str | None) -> tuple[list[Row], str | None]:
         return rows_of(backend, wanted, order="updated", cursor=cursor, limit=most)
 
     if screen.is_terminal:
+        from rich.live import Live  # noqa: PLC0415 - for a terminal only
+
         with Live(console=screen, auto_refresh=False) as live:
             while True:
                 live.update(_table(page(None)[0], screen), refresh=True)
@@ -94,12 +96,16 @@ def _updated(row: Row) -> datetime.datetime:
 
 
 def _table(rows: list[Row], screen: Console) -> Table:
+    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+
+    from pipelinejobs import drawing  # noqa: PLC0415 - as above
+
     now = datetime.datetime.now(datetime.timezone.utc)
-    fit = output.fitting(COLUMNS, screen)
-    table = output.grid(fit)
+    fit = drawing.fitting(COLUMNS, screen)
+    table = drawing.grid(fit)
     table.caption = Text(f"{now:%Y-%m-%d %H:%M:%S} UTC, Ctrl-C ends", style="dim")
     table.caption_justify = "left"
     for row in rows:
         is_new = now - _updated(row) < _RECENT
-        table.add_row(*output.cells(row, fit), style="bold" if is_new else "")
+        table.add_row(*drawing.cells(row, fit), style="bold" if is_new else "")
     return table

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from pipelinejobs.app import app
+from pipelinejobs.app import make_app
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, blocks, code, name_of, prose, rows, text_of
 
@@ -88,7 +88,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> dict[str, set[str]]:
 
 
 def test_every_command_that_is_mentioned_exists_with_its_options() -> None:
-    known = commands(typer.main.get_command(app))
+    known = commands(typer.main.get_command(make_app()))
     lines = mentioned("pipelinejobs")
     assert len(lines) > 20
     for line in lines:

@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 
-from pipelinejobs.app import app
+from pipelinejobs.app import make_app
 from tests.abaco.running import RunningGateway
 from tests.conftest import ROOT, TACOBOT
 from tests.pipelinejobs.running import Run, interrupted, started
@@ -38,7 +38,7 @@ def table(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]
         yield " ".join(path), command
 
 
-COMMANDS = dict(table(typer.main.get_command(app)))
+COMMANDS = dict(table(typer.main.get_command(make_app())))
 EVERY = pytest.mark.parametrize("name", COMMANDS)
 
 
@@ -98,7 +98,7 @@ def test_each_command_has_a_line_in_the_documentation_with_its_example() -> None
 def test_help_and_the_documentation_list_commands_in_the_same_order(bare: Run) -> None:
     shown = bare("--help").out
     nouns = list(dict.fromkeys(name.split()[0] for name in LINES))
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app())
     assert command.list_commands(None) == nouns
     assert [shown.index(f" {noun} ") for noun in nouns] == sorted(
         shown.index(f" {noun} ") for noun in nouns
