@@ -58,6 +58,7 @@ class Webhooks:
         self._private = private
         self._clients: dict[bool, httpx.AsyncClient] = {}
         """by whether they go by the proxies of the environment"""
+        self._making = asyncio.Lock()
         self._posting: dict[Way, asyncio.Task[None]] = {}
         self._owners: dict[Way, str] = {}
         """whose actors those are"""
@@ -101,7 +102,8 @@ class Webhooks:
             del self._posting[way], self._owners[way]
 
     async def _post(self, following: _Next) -> None:
-        import httpx  # noqa: PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
+        await asyncio.to_thread(_load)
+        import httpx  # noqa: PLC0415 - it is loaded by now
 
         try:
             status = await self._status(following)
@@ -121,7 +123,7 @@ class Webhooks:
 
         post = following.post
         if following.anywhere and _has_proxies():
-            client = self._client(proxied=True)
+            client = await self._client(proxied=True)
             request = client.build_request("POST", post["url"], json=post["body"])
             return await asyncio.wait_for(_send(client, request), _SECONDS)
         url = httpx.URL(post["url"])
@@ -129,13 +131,16 @@ class Webhooks:
         if not following.anywhere and not all(map(is_public, addresses)):
             raise _Private
         # a proxy would look the name up again, and has no certificate for an address
-        posting = post_to(self._client(proxied=False), post, addresses)
+        posting = post_to(await self._client(proxied=False), post, addresses)
         # however slowly it answers, piece by piece
         return await asyncio.wait_for(posting, _SECONDS)
 
-    def _client(self, *, proxied: bool) -> httpx.AsyncClient:
-        if proxied not in self._clients:
-            self._clients[proxied] = make_client(proxied=proxied)
+    async def _client(self, *, proxied: bool) -> httpx.AsyncClient:
+        async with self._making:
+            if proxied not in self._clients:
+                # it reads the certificates of all authorities
+                made = await asyncio.to_thread(make_client, proxied=proxied)
+                self._clients[proxied] = made
         return self._clients[proxied]
 
     def _settle(self, post: Post, *, taken: bool, reason: str) -> None:
@@ -162,6 +167,10 @@ def _is_of_administrator(tx: Connection, way: Way) -> bool:
     """Tell whether an administrator has registered the actor with the URL."""
     actor = actors.get(tx, way.actor_id)
     return actor is not None and actor["webhook"] == way.url and registrations.of(tx, actor).admin
+
+
+def _load() -> None:
+    import httpx  # noqa: F401, PLC0415 - takes 60 ms and 4 MB; most gateways have no webhooks
 
 
 def make_client(*, proxied: bool) -> httpx.AsyncClient:

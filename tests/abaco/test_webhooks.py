@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 
@@ -297,7 +298,15 @@ def test_a_name_is_posted_to_by_the_address_that_was_checked(
         checked.append(address)
         return True
 
+    made_by: list[threading.Thread] = []
+    make_client = webhooks.make_client
+
+    def make(*, proxied: bool) -> httpx.AsyncClient:
+        made_by.append(threading.current_thread())
+        return make_client(proxied=proxied)
+
     monkeypatch.setattr(webhooks, "is_public", is_public)
+    monkeypatch.setattr(webhooks, "make_client", make)
     with contextlib.closing(Receiver(context=context)) as secure:
         url = f"https://localhost:{secure.port}/hook"
         database = Database(f"sqlite:///{tmp_path}/abaco.db")
@@ -315,6 +324,9 @@ def test_a_name_is_posted_to_by_the_address_that_was_checked(
         database.close()
         assert secure.hosts == [f"localhost:{secure.port}"]
     assert "127.0.0.1" in checked
+    # to read all certificates takes as long as many requests
+    assert made_by
+    assert threading.main_thread() not in made_by
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(receiver: Receiver) -> None:
