@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from local.database import Server
 from pipelinejobs.app import main
 from tests.abaco.running import RunningGateway
 from tests.conftest import hanging_up
-from tests.pipelinejobs.running import Result, Run, site_in
+from tests.pipelinejobs.running import Result, Run, Screen, read_until, site_in
 from tests.site import Site, running_site
 
 
@@ -62,6 +65,27 @@ def cli(bare: Run, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return bare
+
+
+@pytest.fixture
+def screen(cli: Run, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Run a command in this process, whose output is a terminal without colours."""
+
+    def run(width: int, *arguments: str) -> str:
+        controller, terminal = pty.openpty()
+        with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
+            shown = pool.submit(read_until, controller, None)
+            for name, value in (("TERM", "xterm-256color"), ("COLUMNS", width), ("NO_COLOR", 1)):
+                patch.setenv(name, str(value))
+            with os.fdopen(terminal, "w", encoding="utf-8") as output:
+                patch.setattr("sys.stdout", output)
+                patch.setattr("sys.stderr", output)
+                done = cli(*arguments)
+        os.close(controller)
+        assert done.code == 0, shown.result()
+        return shown.result()
+
+    return run
 
 
 @pytest.fixture(scope="package")

@@ -38,6 +38,8 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
+Screen = Callable[..., str]
+"""Runs a command whose output is a terminal, told its width; returns what that shows."""
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -87,6 +89,20 @@ def interrupted(process: subprocess.Popen[str]) -> Result:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=SECONDS)
     return Result(process.returncode, out, err)
+
+
+def read_until(controller: int, text: str | None) -> str:
+    """Return what a terminal shows until a string comes, or to the end."""
+    shown = b""
+    while text is None or text.encode() not in shown:
+        try:
+            part = os.read(controller, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    return shown.decode()
 
 
 def gateway_in(folder: Path, **environ: str) -> RunningGateway:

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
-import pty
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +11,7 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
 from tests.abaco.running import SECONDS
-from tests.pipelinejobs.running import COMMAND, Result, Run, environment, interrupted, started
+from tests.pipelinejobs.running import Result, Run, Screen, interrupted, started
 
 UNKNOWN = "10704d54-03e2-5f4b-8c2c-d5d9a4e5e1a1"
 
@@ -81,23 +77,11 @@ def test_no_text_is_a_formula_in_csv(cli: Run, three: list[str], db: Db) -> None
 
 @pytest.mark.parametrize("form", ["json", "csv", "table"])
 def test_a_terminal_gets_no_control_characters(
-    variables: dict[str, str], three: list[str], db: Db, form: str, tmp_path: Path
+    screen: Screen, three: list[str], db: Db, form: str
 ) -> None:
     session = "red\x1b[31m\x7f\x9b32mé"
     db["jobs"].update_one({"uuid": three[1]}, {"$set": {"session": session}})
-    ours, terminal = pty.openpty()
-    command = [*COMMAND, "jobs", "show", three[1], "-o", form]
-    subprocess.run(
-        command, cwd=tmp_path, env=environment(variables), stdout=terminal, check=True, timeout=60
-    )
-    os.close(terminal)
-    # what is left is read before the end, which a terminal tells by an error
-    written = b""
-    with contextlib.suppress(OSError):
-        while part := os.read(ours, 4096):
-            written += part
-    os.close(ours)
-    shown = written.decode()
+    shown = screen(80, "jobs", "show", three[1], "-o", form)
     assert "red" in shown
     assert all(raw not in shown for raw in ("\x1b[31m", "\x7f", "\x9b"))
 

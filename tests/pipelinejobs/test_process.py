@@ -20,7 +20,15 @@ from datacatalog.linkedstores.pipelinejob import PipelineJobStore
 from datacatalog.mongo import Document
 from local.database import LocalDatabase
 from tests.conftest import ROOT
-from tests.pipelinejobs.running import COMMAND, Run, environment, execute, interrupted
+from tests.pipelinejobs.running import (
+    COMMAND,
+    Run,
+    Screen,
+    environment,
+    execute,
+    interrupted,
+    read_until,
+)
 
 ESCAPE = "\x1b["
 
@@ -65,12 +73,13 @@ def test_colours_are_for_terminals(
     assert ESCAPE not in piped.out + piped.err
 
 
+def lines_of(shown: str) -> list[str]:
+    """Return the lines that a terminal shows, without bold and the like."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+
+
 def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
-    jobs: PipelineJobStore,
-    pipeline: Document,
-    cli: Run,
-    variables: dict[str, str],
-    tmp_path: Path,
+    jobs: PipelineJobStore, pipeline: Document, cli: Run, screen: Screen
 ) -> None:
     title = "alignment-of-the-samples-of-the-third-flow-cell-2030-01-31"
     job = jobs.create(
@@ -79,25 +88,19 @@ def test_at_80_columns_nothing_is_cut_that_one_needs_to_copy(
     jobs.keep_unread(
         jobs.load(job["uuid"]), {"step": 1}, "of another time", key=None, execution_id=None
     )
-    given = {**variables, "COLUMNS": "80", "NO_COLOR": "1"}
-
-    def lines_of(command: str) -> list[str]:
-        _, shown = in_terminal(command, "ls", variables=given, folder=tmp_path)
-        return re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
-
-    lines = lines_of("jobs")
+    lines = lines_of(screen(80, "jobs", "ls"))
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["UUID", "STATE", "UPDATED", "TITLE", "PIPELINE"]
     assert re.match(rf"{job['uuid'][:13]} +CREATED +(now|\d+ s ago) ", lines[1])
     start, end = lines[0].index("TITLE"), lines[0].index("PIPELINE")
     assert "".join(line[start:end].strip() for line in lines[1:]) == title
-    head, row = lines_of("refused")
+    head, row = lines_of(screen(80, "refused", "ls"))
     (rejected,) = jobs.rejected.find()
     shown = row[head.index("ID") :].strip()
     assert shown == rejected["_id"][:13]
     assert jobs.rejected_beginning_with(shown, 2) == [rejected["_id"]]
     assert row.startswith(job["uuid"][:13])
-    head, row = lines_of("pipelines")
+    head, row = lines_of(screen(80, "pipelines", "ls"))
     assert pipeline["uuid"] in cli("pipelines", "show", row.split()[0]).out
 
 
@@ -116,20 +119,6 @@ def test_watching_in_a_terminal_draws_again_and_ends_clean(
     assert "Ctrl-C ends" in shown
     # the cursor is there again
     assert shown.rindex(f"{ESCAPE}?25h") > shown.rindex(f"{ESCAPE}?25l")
-
-
-def read_until(controller: int, text: str | None) -> str:
-    """Return what a terminal shows until a string comes, or to the end."""
-    shown = b""
-    while text is None or text.encode() not in shown:
-        try:
-            part = os.read(controller, 65_536)
-        except OSError:
-            break
-        if not part:
-            break
-        shown += part
-    return shown.decode()
 
 
 def test_what_reads_a_pipe_may_stop(
@@ -219,22 +208,32 @@ def test_output_is_utf_8_in_every_locale(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        pytest.param("pipelinejobs jo", "jobs", marks=pytest.mark.long),
+        ("pipelinejobs jo", "jobs"),
         ("pipelinejobs jobs und", "undelete"),
         ("pipelinejobs jobs ls --state RUN", "RUNNING"),
         ("pipelinejobs jobs send fini", "finish"),
     ],
 )
 def test_the_shell_completes_commands_states_and_events(
-    words: str, expected: str, tmp_path: Path
+    words: str, expected: str, bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variables = {
+    for name, value in asked(words).items():
+        monkeypatch.setenv(name, value)
+    assert bare().out.split() == [expected]
+
+
+def test_the_program_answers_when_a_shell_asks_for_what_may_follow(tmp_path: Path) -> None:
+    done = execute(folder=tmp_path, variables=asked("pipelinejobs jobs send fini"))
+    assert (done.code, done.out.split(), done.err) == (0, ["finish"], "")
+
+
+def asked(words: str) -> dict[str, str]:
+    """Return the variables by which bash asks what may follow some words."""
+    return {
         "_PIPELINEJOBS_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split()) - 1),
     }
-    done = execute(folder=tmp_path, variables=variables)
-    assert done.out.split() == [expected]
 
 
 def test_the_version_is_the_project_s(bare: Run) -> None:
@@ -368,7 +367,7 @@ def test_a_config_file_in_the_folder_is_read(
 
 
 def test_in_a_narrow_terminal_no_number_is_cut(
-    jobs: PipelineJobStore, pipeline: Document, variables: dict[str, str], tmp_path: Path
+    jobs: PipelineJobStore, pipeline: Document, screen: Screen
 ) -> None:
     made = [
         jobs.create(
@@ -378,22 +377,19 @@ def test_in_a_narrow_terminal_no_number_is_cut(
     ]
     for job in made:
         jobs.apply(jobs.load(job["uuid"]), "run", {})
-    for width in ("60", "200"):
-        given = {**variables, "COLUMNS": width, "NO_COLOR": "1"}
-        _, shown = in_terminal("stats", variables=given, folder=tmp_path)
-        head, row, *_ = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    for width in (60, 200):
+        shown = screen(width, "stats")
+        head, row, *_ = lines_of(shown)
         assert head.split()[:3] == ["PIPELINE", "CREATED", "STARTED"]
         assert row[head.index("CREATED") :].split()[:2] == ["11", "11"]
-        assert ("more columns need a wider terminal" in shown) == (width != "200")
+        assert ("more columns need a wider terminal" in shown) == (width != 200)
 
 
 def test_in_a_narrow_terminal_data_of_a_history_stays_in_its_column(
-    jobs: PipelineJobStore, job: Document, variables: dict[str, str], tmp_path: Path
+    jobs: PipelineJobStore, job: Document, screen: Screen
 ) -> None:
     jobs.apply(jobs.load(job["uuid"]), "run", {"host": "login1", "command": "align --sort " * 4})
-    given = {**variables, "COLUMNS": "80", "NO_COLOR": "1"}
-    _, shown = in_terminal("jobs", "history", job["uuid"], variables=given, folder=tmp_path)
-    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()]
+    lines = [line.rstrip() for line in lines_of(screen(80, "jobs", "history", job["uuid"]))]
     column = lines[0].index('{"tacos": 3}')
     assert column < 60
     assert max(map(len, lines)) <= 80

@@ -22,8 +22,7 @@ from pipelinejobs.client import VARIABLE
 from tests.abaco.running import SECONDS, eventually
 from tests.conftest import ROOT
 from tests.pipelinejobs.relay import Relay
-from tests.pipelinejobs.running import COMMAND, Run, environment
-from tests.pipelinejobs.test_process import read_until
+from tests.pipelinejobs.running import COMMAND, Run, environment, read_until
 from tests.site import Site
 
 REPORT = [*COMMAND, "report"]
@@ -244,7 +243,15 @@ def test_in_a_terminal_it_has_the_terminal(
 # Signals
 
 
-@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SIGHUP",
+        "SIGINT",
+        "SIGTERM",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGQUIT", "SIGUSR1", "SIGUSR2")),
+    ],
+)
 def test_a_signal_is_passed_on_once(
     site: Site, work: Document, variables: dict[str, str], tmp_path: Path, name: str
 ) -> None:
@@ -371,6 +378,7 @@ def test_the_command_does_not_wait_and_is_reported_when_the_manager_is_back(
     assert site.events(work) == ["run", "finish"]
 
 
+@pytest.mark.long
 def test_a_gateway_that_is_killed_while_it_runs_is_told_the_end(
     site: Site, work: Document, variables: dict[str, str], tmp_path: Path
 ) -> None:
