@@ -39,7 +39,7 @@ def together(processes: Pool) -> Together:
 def test_no_event_of_many_writers_is_lost(
     together: Together, mongodb: dict[str, Any], jobs: PipelineJobStore, job: Document, db: Db
 ) -> None:
-    token, each = job["_update_token"], 20
+    token, each = job["_update_token"], 10
     outcomes = together(
         writers.send,
         [

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import datetime
-from typing import Any
+import secrets
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import pymongo
 import pytest
 
 from datacatalog.identifiers import typeduuid
@@ -14,6 +18,7 @@ from datacatalog.linkedstores.pipelinejob import search as search_module
 from datacatalog.linkedstores.pipelinejob.search import Filters, JobSearch
 from datacatalog.linkedstores.pipelinejob.untold import Left
 from datacatalog.mongo import Db, Document
+from local.database import Server
 from tests.conftest import TACOBOT
 from tests.datacatalog.conftest import Recorder, Send
 from tests.datacatalog.jobs import fields
@@ -28,7 +33,12 @@ def search(jobs: PipelineJobStore) -> JobSearch:
 
 @pytest.fixture
 def made(jobs: PipelineJobStore, pipeline: Document, db: Db) -> list[str]:
-    """The UUIDs of six jobs, each an hour younger than the one before; the last one is hidden."""
+    """The jobs of `six`, in a database of this test."""
+    return six(jobs, pipeline, db)
+
+
+def six(jobs: PipelineJobStore, pipeline: Document, db: Db) -> list[str]:
+    """Make six jobs, each an hour younger than the one before, and hide the last; return the UUIDs."""
     uuids = []
     for number, events in enumerate(
         ([], ["run"], ["run", "finish"], ["run", "fail"], ["run"], ["run"])
@@ -53,13 +63,43 @@ def made(jobs: PipelineJobStore, pipeline: Document, db: Db) -> list[str]:
     return uuids
 
 
+class Catalog(NamedTuple):
+    """The jobs of `six`, for tests that change nothing."""
+
+    mongodb: dict[str, Any]
+    db: Db
+    pipeline: Document
+    uuids: list[str]
+
+    @property
+    def search(self) -> JobSearch:
+        """One that remembers nothing of what other tests have asked."""
+        return JobSearch(PipelineJobStore(self.mongodb))
+
+
+@contextlib.contextmanager
+def catalog_of_six(
+    server: Server, mongo_client: pymongo.MongoClient[Document]
+) -> Iterator[Catalog]:
+    mongodb = {"authn": server.uri, "database": f"search_{secrets.token_hex(6)}"}
+    db = mongo_client[mongodb["database"]]
+    pipeline = PipelineStore(mongodb).add_update_document(TACOBOT)
+    yield Catalog(mongodb, db, pipeline, six(PipelineJobStore(mongodb), pipeline, db))
+    mongo_client.drop_database(db.name)
+
+
+@pytest.fixture(scope="module")
+def catalog(server: Server, mongo_client: pymongo.MongoClient[Document]) -> Iterator[Catalog]:
+    with catalog_of_six(server, mongo_client) as made:
+        yield made
+
+
 def found(search: JobSearch, **filters: Any) -> list[str]:
     return [row["uuid"] for row in search.jobs(Filters(**filters)).rows]
 
 
-def test_jobs_are_listed_newest_first_without_data_and_history(
-    search: JobSearch, made: list[str]
-) -> None:
+def test_jobs_are_listed_newest_first_without_data_and_history(catalog: Catalog) -> None:
+    search, made = catalog.search, catalog.uuids
     page = search.jobs()
     assert [row["uuid"] for row in page.rows] == made[4::-1]
     assert page.cursor is None
@@ -67,10 +107,11 @@ def test_jobs_are_listed_newest_first_without_data_and_history(
     assert page.rows[0]["state"] == "RUNNING"
 
 
-def test_jobs_are_filtered(search: JobSearch, made: list[str], pipeline: Document) -> None:
+def test_jobs_are_filtered(catalog: Catalog) -> None:
+    search, made = catalog.search, catalog.uuids
     assert found(search, states=("RUNNING",)) == [made[4], made[1]]
     assert found(search, states=("FAILED", "FINISHED")) == [made[3], made[2]]
-    assert found(search, pipelines=(pipeline["uuid"],)) == made[4::-1]
+    assert found(search, pipelines=(catalog.pipeline["uuid"],)) == made[4::-1]
     assert found(search, pipelines=("10650844-1baa-55c5-a481-5e945b19c065",)) == []
     assert found(search, hidden=True) == [made[5]]
     ago = now() - 3.6 * HOUR
@@ -93,8 +134,9 @@ def test_jobs_are_filtered(search: JobSearch, made: list[str], pipeline: Documen
     ],
 )
 def test_a_text_is_found_in_any_case_also_in_the_data(
-    search: JobSearch, made: list[str], text: str, numbers: list[int]
+    catalog: Catalog, text: str, numbers: list[int]
 ) -> None:
+    search, made = catalog.search, catalog.uuids
     assert found(search, text=text) == [made[number] for number in numbers]
     assert all("data" not in row for row in search.jobs(Filters(text=text)).rows)
 
@@ -116,8 +158,9 @@ def test_a_text_is_found_in_the_data_of_events(
 @pytest.mark.parametrize("order", ["created", "updated"])
 @pytest.mark.parametrize("states", [(), ("RUNNING", "CREATED", "FINISHED", "FAILED")])
 def test_pages_lead_on_and_back_in_both_directions(
-    search: JobSearch, made: list[str], order: str, states: tuple[str, ...]
+    catalog: Catalog, order: str, states: tuple[str, ...]
 ) -> None:
+    search, made = catalog.search, catalog.uuids
     filters = Filters(states=states)
     for oldest_first, expected in ((False, made[4::-1]), (True, made[:5])):
         asked: dict[str, Any] = {"order": order, "oldest_first": oldest_first, "limit": 2}
@@ -191,7 +234,8 @@ def test_pages_stay_as_they_are_while_jobs_are_added_and_changed(
     assert [row["uuid"] for row in search.jobs(limit=2).rows] == [new["uuid"], made[4]]
 
 
-def test_jobs_are_counted_by_state(search: JobSearch, made: list[str]) -> None:
+def test_jobs_are_counted_by_state(catalog: Catalog) -> None:
+    search = catalog.search
     counts, _ = search.counts()
     assert {state: count for state, count in counts.items() if count} == {
         "CREATED": 1,
@@ -293,20 +337,35 @@ def test_everything_is_every_job_once(search: JobSearch, made: list[str], db: Db
     assert sorted(job["uuid"] for job in search.everything()) == sorted(made)
 
 
+@pytest.fixture(scope="module")
+def crowd(server: Server, mongo_client: pymongo.MongoClient[Document]) -> Iterator[Catalog]:
+    """Eighty jobs more, all of them CREATED."""
+    with catalog_of_six(server, mongo_client) as catalog:
+        pattern = catalog.db["jobs"].find_one({"uuid": catalog.uuids[0]}) or {}
+        del pattern["_id"]
+        catalog.db["jobs"].insert_many(
+            {
+                **pattern,
+                "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
+                "_properties": {"created_date": now() - number * datetime.timedelta(seconds=50)},
+            }
+            for number in range(80)
+        )
+        yield catalog
+
+
 @pytest.fixture
-def crowded(db: Db, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eighty jobs more, all of them CREATED, which are many here."""
+def crowded(crowd: Catalog, monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """The same, which are many here."""
     monkeypatch.setattr(search_module, "FEW", 20)
-    pattern = db["jobs"].find_one({"uuid": made[0]}) or {}
-    del pattern["_id"]
-    db["jobs"].insert_many(
-        {
-            **pattern,
-            "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
-            "_properties": {"created_date": now() - number * datetime.timedelta(seconds=50)},
-        }
-        for number in range(80)
-    )
+    return crowd
+
+
+@pytest.fixture
+def recorded(server: Server, crowded: Catalog, recorder: Recorder) -> Iterator[JobSearch]:
+    """A search among them whose commands are noted."""
+    with pymongo.MongoClient[Document](server.uri, event_listeners=[recorder]) as client:
+        yield JobSearch(PipelineJobStore(client[crowded.db.name]))
 
 
 @pytest.mark.parametrize(
@@ -321,24 +380,19 @@ def crowded(db: Db, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["all", "rare", "none", "hidden", "frequent"],
 )
 def test_a_page_takes_few_questions_however_many_jobs_there_are(
-    filters: Filters,
-    most: int,
-    crowded: None,
-    recorded_jobs: PipelineJobStore,
-    recorder: Recorder,
+    filters: Filters, most: int, recorded: JobSearch, recorder: Recorder
 ) -> None:
-    search = JobSearch(recorded_jobs)
     recorder.events.clear()
-    search.jobs(filters)
+    recorded.jobs(filters)
     assert 0 < len(recorder.commands) <= most
     assert set(recorder.commands) == {"find jobs"}
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
 def test_a_page_that_is_asked_for_again_takes_one_question(
-    oldest_first: bool, crowded: None, recorded_jobs: PipelineJobStore, recorder: Recorder, db: Db
+    oldest_first: bool, crowded: Catalog, recorded: JobSearch, recorder: Recorder
 ) -> None:
-    search = JobSearch(recorded_jobs)
+    search, db = recorded, crowded.db
     before = search.jobs(oldest_first=oldest_first, limit=20)
     recorder.events.clear()
     assert search.jobs(oldest_first=oldest_first, limit=20) == before
@@ -403,9 +457,8 @@ def test_what_is_remembered_of_a_page_hides_nothing(
     assert listed() == listed(text="number") == [old, new, newest]
 
 
-@pytest.mark.parametrize("order", ["created", "updated"])
 def test_the_oldest_cost_about_what_the_newest_do(
-    order: str, made: list[str], db: Db, recorded_jobs: PipelineJobStore, recorder: Recorder
+    made: list[str], db: Db, recorded_jobs: PipelineJobStore, recorder: Recorder
 ) -> None:
     pattern = db["jobs"].find_one({"uuid": made[0]}) or {}
     del pattern["_id"]
@@ -419,19 +472,20 @@ def test_the_oldest_cost_about_what_the_newest_do(
         }
         for age in ages
     )
-    search = JobSearch(recorded_jobs)
 
-    def touched(*, oldest_first: bool) -> int:
+    def touched(search: JobSearch, order: str, *, oldest_first: bool) -> int:
         """Return how many jobs are in the ranges that are asked for, which a server may read whole."""
         recorder.events.clear()
         search.jobs(order=order, oldest_first=oldest_first, limit=20)
         asked = [event.command["filter"] for event in recorder.events]
         return sum(db["jobs"].count_documents(each) for each in asked)
 
-    assert touched(oldest_first=False) < 200
-    # the first time, it has to be looked for where they are
-    assert touched(oldest_first=True) < 400
-    assert touched(oldest_first=True) < 200
+    for order in ("created", "updated"):
+        search = JobSearch(recorded_jobs)
+        assert touched(search, order, oldest_first=False) < 200
+        # the first time, it has to be looked for where they are
+        assert touched(search, order, oldest_first=True) < 400
+        assert touched(search, order, oldest_first=True) < 200
 
 
 def test_a_job_that_is_older_than_the_oldest_known_is_listed(
@@ -443,9 +497,8 @@ def test_a_job_that_is_older_than_the_oldest_known_is_listed(
     assert [row["uuid"] for row in search.jobs(oldest_first=True).rows][:2] == [made[3], made[0]]
 
 
-def test_rare_jobs_are_listed_in_pages_too(
-    search: JobSearch, crowded: None, made: list[str]
-) -> None:
+def test_rare_jobs_are_listed_in_pages_too(crowded: Catalog) -> None:
+    search, made = crowded.search, crowded.uuids
     first = search.jobs(Filters(states=("RUNNING", "FINISHED", "FAILED")), limit=2)
     second = search.jobs(
         Filters(states=("RUNNING", "FINISHED", "FAILED")), limit=2, cursor=first.cursor

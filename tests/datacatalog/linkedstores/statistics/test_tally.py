@@ -171,6 +171,7 @@ def test_a_rebuild_counts_what_was_counted_one_by_one(
     assert list(db[RUNS].find(sort=[("_id", 1)])) == runs
 
 
+@pytest.mark.long
 def test_a_rebuild_takes_away_much_that_was_counted_in_good_time(tally: Tally, db: Db) -> None:
     former = [{"_id": str(n), "uuid": str(n), "ended": now()} for n in range(4000)]
     db[RUNS].insert_many(former, ordered=False)

@@ -54,7 +54,18 @@ def test_a_long_pattern_is_shown_in_part() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^(a+)+$", r"^(a|aa)+$", r"^(\w*)*\d$", r"(?:a?){30}a{30}x", r"^(([a-z])+.)+[A-Z]([a-z])+$"],
+    [
+        r"^(a+)+$",
+        *(
+            pytest.param(pattern, marks=pytest.mark.long)
+            for pattern in (
+                r"^(a|aa)+$",
+                r"^(\w*)*\d$",
+                r"(?:a?){30}a{30}x",
+                r"^(([a-z])+.)+[A-Z]([a-z])+$",
+            )
+        ),
+    ],
 )
 def test_a_pattern_that_takes_for_ever_is_given_up(
     pattern: str, monkeypatch: pytest.MonkeyPatch
