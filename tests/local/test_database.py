@@ -206,7 +206,7 @@ def test_a_killed_server_comes_back_with_its_data_and_port(folder: Path) -> None
 
 
 def test_all_tables_are_made_before_a_kill_can_leave_one_in_pieces(folder: Path) -> None:
-    database = LocalDatabase(folder)
+    database = place(folder)
     server = database.start()
     made = set(database.data.glob("*.wt"))
     with pymongo.MongoClient[dict[str, Any]](server.uri) as client:
@@ -379,7 +379,7 @@ def test_the_command_line_starts_shows_and_stops(folder: Path, within: Command) 
     server = LocalDatabase(folder).status()
     assert server is not None
     assert started.stdout == f"{server.address}\n"
-    asked = command("uri", "--folder", folder)
+    asked = within("uri", "--folder", folder)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"{server.uri}\n", "")
     lesser = within("uri", "--database", "catalog", "--folder", folder).stdout.strip()
     with pymongo.MongoClient[dict[str, Any]](lesser) as client:
@@ -447,8 +447,8 @@ def test_a_full_disk_behind_standard_output_is_said(
     assert (done.returncode, done.stderr) == (1, f"ERROR {problem}\n")
 
 
-def test_help_has_an_example() -> None:
-    shown = command("--help")
+def test_help_has_an_example(within: Command) -> None:
+    shown = within("--help")
     assert shown.returncode == 0
     assert "example: python -m local.database start --folder .local" in shown.stdout
 

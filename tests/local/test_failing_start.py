@@ -86,7 +86,9 @@ def left(folder: Path) -> list[str]:
     ("patch", "says"),
     [
         ("up.make_page = fail", "ERROR no page today\n"),
-        ("up.make_page = lambda *_: fail", "ValueError: no page today\n"),
+        pytest.param(
+            "up.make_page = lambda *_: fail", "ValueError: no page today\n", marks=pytest.mark.long
+        ),
         pytest.param("up._job = fail", "ERROR no page today\n", marks=pytest.mark.long),
     ],
     ids=["the page", "the application", "the job"],

@@ -362,7 +362,7 @@ def test_another_job_is_offered_when_one_is_used_up_and_until_it_is(restarts: Re
     assert second == third
     up = restarts.up
     assert up.stored(up.job[0])["state"] == "CREATED"
-    assert up.do_what_is_printed()["state"] == "FINISHED"
+    assert [move(up, *up.job, event) for event in ("run", "finish")] == ["RUNNING", "FINISHED"]
 
 
 def test_ctrl_c_ends_everything_that_was_started(restarts: Restarts) -> None:
@@ -474,7 +474,11 @@ def test_where_there_are_jobs_of_others_none_is_made_to_try_it(
 @pytest.mark.parametrize(
     ("authn", "says"),
     [
-        ("nonsense", "mongodb.authn is neither a MongoDB URI nor the base64 of one"),
+        pytest.param(
+            "nonsense",
+            "mongodb.authn is neither a MongoDB URI nor the base64 of one",
+            marks=pytest.mark.long,
+        ),
         (
             "mongodb://ada:secret@127.0.0.1:1/?serverSelectionTimeoutMS=100",
             "_REACTOR_MONGODB_AUTHN names 127.0.0.1:1, which cannot be used: ServerSelectionTimeoutError",
@@ -494,7 +498,11 @@ def test_a_database_that_cannot_be_used_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("debug: true\ndebug: false\n", "{}, line 2: the key 'debug' stands twice in one mapping"),
+        pytest.param(
+            "debug: true\ndebug: false\n",
+            "{}, line 2: the key 'debug' stands twice in one mapping",
+            marks=pytest.mark.long,
+        ),
         ("mongodb: {tmeout: 3}\n", "settings: mongodb.tmeout means nothing: did you mean timeout?"),
     ],
 )
