@@ -337,20 +337,25 @@ def test_everything_is_every_job_once(search: JobSearch, made: list[str], db: Db
     assert sorted(job["uuid"] for job in search.everything()) == sorted(made)
 
 
+def add_eighty(db: Db, like: str) -> None:
+    """Add eighty jobs like one of them, each 50 s older than the one before."""
+    pattern = db["jobs"].find_one({"uuid": like}) or {}
+    del pattern["_id"]
+    db["jobs"].insert_many(
+        {
+            **pattern,
+            "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
+            "_properties": {"created_date": now() - number * datetime.timedelta(seconds=50)},
+        }
+        for number in range(80)
+    )
+
+
 @pytest.fixture(scope="module")
 def crowd(server: Server, mongo_client: pymongo.MongoClient[Document]) -> Iterator[Catalog]:
     """Eighty jobs more, all of them CREATED."""
     with catalog_of_six(server, mongo_client) as catalog:
-        pattern = catalog.db["jobs"].find_one({"uuid": catalog.uuids[0]}) or {}
-        del pattern["_id"]
-        catalog.db["jobs"].insert_many(
-            {
-                **pattern,
-                "uuid": typeduuid.catalog_uuid(str(number), "pipelinejob"),
-                "_properties": {"created_date": now() - number * datetime.timedelta(seconds=50)},
-            }
-            for number in range(80)
-        )
+        add_eighty(catalog.db, catalog.uuids[0])
         yield catalog
 
 
@@ -410,15 +415,16 @@ def test_few_jobs_take_one_question_and_many_that_have_come_since_are_not_all_re
     made: list[str],
     recorded_jobs: PipelineJobStore,
     recorder: Recorder,
-    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
     db: Db,
 ) -> None:
+    monkeypatch.setattr(search_module, "FEW", 20)
     search = JobSearch(recorded_jobs)
     before = search.jobs()
     recorder.events.clear()
     assert search.jobs() == before
     assert recorder.commands == ["count jobs", "find jobs"]
-    request.getfixturevalue("crowded")
+    add_eighty(db, made[0])
     recorder.events.clear()
     assert len(search.jobs(limit=5).rows) == 5
     asked = [event.command["filter"] for event in recorder.events[1:]]
