@@ -350,9 +350,8 @@ def test_no_token_is_made_in_the_wrong_folder(
 def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     gateway = RunningGateway(tmp_path)
     gateway.settings.data.write_text("")
-    done = gateway.command("token", "create", "--user", "eve")
-    said = failure(Done(done.returncode, done.stdout, done.stderr))
-    assert said.startswith(f"the data folder {gateway.settings.data} cannot be used: ")
+    said = gateway.complaint("token", "create", "--user", "eve")
+    assert said.startswith(f"ERROR the data folder {gateway.settings.data} cannot be used: ")
 
 
 @pytest.mark.parametrize("before", [True, False])

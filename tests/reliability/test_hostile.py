@@ -33,8 +33,8 @@ BODY = 2 * MEBIBYTE
 SLOW = many(60, 500)
 HEAVY = 100_000
 """Bytes of a body that takes a while to send and to read."""
-STEP = many(3, 1)
-"""Of the strange values, each argument is given every third one; of its neighbours, other ones."""
+STEP = many(6, 1)
+"""Of the strange values, each argument is given every sixth one; of its neighbours, other ones."""
 ROOM = 0.01
 """Seconds by which a message may take longer for reasons of the machine."""
 FORM = "application/x-www-form-urlencoded"

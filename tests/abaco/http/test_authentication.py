@@ -14,12 +14,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.abaco.running import ADMIN, EVERYONE, NOWHERE, Client, RunningGateway, eventually
 from tests.conftest import ROOT
@@ -37,10 +32,6 @@ HEADER = "X-Jwt-Assertion"
 def key_of(_owner: str) -> rsa.RSAPrivateKey:
     """Return somebody's key: not before a test needs it, which takes its time to make."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def private(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def public(key: rsa.RSAPrivateKey) -> bytes:
@@ -63,7 +54,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
     assert running.stop() == 0, running.log.read_text()
 
 
-def assertion(key: bytes | str, algorithm: str, **claims: Any) -> str:
+def assertion(key: rsa.RSAPrivateKey | str, algorithm: str, **claims: Any) -> str:
     claims = {USER: "ada@carbon.super", ROLE: EVERYONE, "exp": time.time() + 60, **claims}
     return jwt.encode(claims, key, algorithm)
 
@@ -75,7 +66,7 @@ def unsigned() -> str:
 def confused() -> str:
     """An assertion for RS256, signed with the public key as if that were shared."""
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
-    signed = assertion(private(key_of("SD2E")), "RS256").split(".")[1].encode()
+    signed = assertion(key_of("SD2E"), "RS256").split(".")[1].encode()
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
         head + b"." + signed, public(key_of("SD2E"))
     )
@@ -84,8 +75,8 @@ def confused() -> str:
 
 def tampered() -> str:
     """An assertion with the claims of another and its own signature."""
-    head, _, signature = assertion(private(key_of("SD2E")), "RS256").split(".")
-    claims = assertion(private(key_of("SD2E")), "RS256", **{ROLE: ADMIN}).split(".")[1]
+    head, _, signature = assertion(key_of("SD2E"), "RS256").split(".")
+    claims = assertion(key_of("SD2E"), "RS256", **{ROLE: ADMIN}).split(".")[1]
     return f"{head}.{claims}.{signature}"
 
 
@@ -140,9 +131,7 @@ def test_the_command_line_makes_and_revokes_tokens(
     stranger: Client, gateway: RunningGateway
 ) -> None:
     def run(*arguments: str) -> str:
-        done = gateway.command("token", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return gateway.call("token", *arguments).strip()
 
     token = run("create", "--user", "grace", "--label", "of a test")
     assert who(stranger, gateway, Authorization=f"Bearer {token}") == "grace"
@@ -203,7 +192,7 @@ def test_without_such_a_role(gateway: RunningGateway, roles: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("tenant", "key", "algorithm"),
-    [("SD2E", lambda: private(key_of("SD2E")), "RS256"), ("TACC", lambda: SHARED_KEY, "HS256")],
+    [("SD2E", lambda: key_of("SD2E"), "RS256"), ("TACC", lambda: SHARED_KEY, "HS256")],
     ids=["SD2E", "TACC"],
 )
 @pytest.mark.parametrize(
@@ -214,7 +203,7 @@ def test_an_assertion_says_who_its_user_is(
     stranger: Client,
     gateway: RunningGateway,
     tenant: str,
-    key: Callable[[], bytes | str],
+    key: Callable[[], rsa.RSAPrivateKey | str],
     algorithm: str,
     enduser: str,
     user: str,
@@ -278,7 +267,7 @@ def test_all_that_has_the_name_of_its_tenant_may_have_its_hyphen(
 
 def test_an_assertion_has_roles(stranger: Client) -> None:
     def headers(roles: str) -> dict[str, str]:
-        return {f"{HEADER}-SD2E": assertion(private(key_of("SD2E")), "RS256", **{ROLE: roles})}
+        return {f"{HEADER}-SD2E": assertion(key_of("SD2E"), "RS256", **{ROLE: roles})}
 
     assert stranger.refusal("GET", "", headers=headers("Internal/other")) == NO_ROLE
     everyone, both = headers("Internal/other,Internal/everyone"), headers(f"{EVERYONE}, {ADMIN}")
@@ -291,7 +280,7 @@ def test_an_assertion_has_roles(stranger: Client) -> None:
 def test_the_older_header_is_of_the_first_tenant(
     stranger: Client, ada: Client, gateway: RunningGateway
 ) -> None:
-    signed = assertion(private(key_of("SD2E")), "RS256")
+    signed = assertion(key_of("SD2E"), "RS256")
     assert who(stranger, gateway, Assertion=signed) == "ada"
     actor = ada.actor(NOWHERE)
     assert stranger.get(f"/{actor}", headers={"Assertion": signed}).status_code == 200
@@ -299,33 +288,33 @@ def test_the_older_header_is_of_the_first_tenant(
 
 
 REFUSED: dict[str, tuple[str, Callable[[], str]]] = {
-    "another's RSA key": ("SD2E", lambda: assertion(private(key_of("somebody else")), "RS256")),
-    "RS512 for RS256": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS512")),
+    "another's RSA key": ("SD2E", lambda: assertion(key_of("somebody else"), "RS256")),
+    "RS512 for RS256": ("SD2E", lambda: assertion(key_of("SD2E"), "RS512")),
     "HS256 for RS256": ("SD2E", lambda: assertion(SHARED_KEY, "HS256")),
     "the public key as a shared one": ("SD2E", confused),
     "unsigned": ("SD2E", unsigned),
     "other claims": ("SD2E", tampered),
-    "expired": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS256", exp=time.time() - 1)),
+    "expired": ("SD2E", lambda: assertion(key_of("SD2E"), "RS256", exp=time.time() - 1)),
     "too early": (
         "SD2E",
-        lambda: assertion(private(key_of("SD2E")), "RS256", nbf=time.time() + 600),
+        lambda: assertion(key_of("SD2E"), "RS256", nbf=time.time() + 600),
     ),
-    "no user": ("SD2E", lambda: assertion(private(key_of("SD2E")), "RS256", **{USER: ""})),
+    "no user": ("SD2E", lambda: assertion(key_of("SD2E"), "RS256", **{USER: ""})),
     "a tenant only": (
         "SD2E",
-        lambda: assertion(private(key_of("SD2E")), "RS256", **{USER: "@carbon.super"}),
+        lambda: assertion(key_of("SD2E"), "RS256", **{USER: "@carbon.super"}),
     ),
     "empty": ("SD2E", lambda: ""),
     "a number": ("SD2E", lambda: "123"),
     "three letters": ("SD2E", lambda: "a.b.c"),
     "another shared key": ("TACC", lambda: assertion(SHARED_KEY + "!", "HS256")),
     "HS512 for HS256": ("TACC", lambda: assertion(SHARED_KEY, "HS512")),
-    "RS256 for HS256": ("TACC", lambda: assertion(private(key_of("SD2E")), "RS256")),
+    "RS256 for HS256": ("TACC", lambda: assertion(key_of("SD2E"), "RS256")),
     "unsigned for HS256": ("TACC", unsigned),
     "no key configured": ("OPEN", lambda: assertion(SHARED_KEY, "HS256")),
     "unsigned and no key": ("OPEN", unsigned),
-    "unknown tenant": ("NOBODY", lambda: assertion(private(key_of("SD2E")), "RS256")),
-    "no tenant": ("", lambda: assertion(private(key_of("SD2E")), "RS256")),
+    "unknown tenant": ("NOBODY", lambda: assertion(key_of("SD2E"), "RS256")),
+    "no tenant": ("", lambda: assertion(key_of("SD2E"), "RS256")),
     "underscore": ("dev_sandbox", lambda: "123"),
 }
 
@@ -339,7 +328,7 @@ def test_an_assertion_that_does_not_hold(stranger: Client, name: str) -> None:
 def test_an_actor_is_told_the_header_of_the_assertion(stranger: Client, ada: Client) -> None:
     actor = ada.actor()
     message = {"tell": ["environment"]}
-    headers = {f"{HEADER}-SD2E": assertion(private(key_of("SD2E")), "RS256")}
+    headers = {f"{HEADER}-SD2E": assertion(key_of("SD2E"), "RS256")}
     sent = stranger.post(
         f"/{actor}/messages?_abaco_synchronous=true", json=message, headers=headers
     )

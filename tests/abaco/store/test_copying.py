@@ -17,7 +17,7 @@ from tests.conftest import NO_SERVICES, SERVICES
 from tests.services import Postgres
 
 pytestmark = pytest.mark.skipif(not SERVICES, reason=NO_SERVICES)
-MEBIBYTE = 1024 * 1024
+LARGE = 256 * 1024
 MESSAGES = 100
 
 
@@ -29,7 +29,7 @@ def test_large_messages_are_not_in_memory_all_at_once(postgres: Postgres, tmp_pa
         actor = an_actor(source)
         with source.write() as tx:
             for number in range(MESSAGES):
-                message = Message(bytes([number]) * MEBIBYTE, BINARY, {})
+                message = Message(bytes([number]) * LARGE, BINARY, {})
                 Submission.write(tx, [Submission("SD2E", actor, "ada", message, "ada")])
         tracemalloc.start()
         try:
@@ -40,5 +40,5 @@ def test_large_messages_are_not_in_memory_all_at_once(postgres: Postgres, tmp_pa
         with target.read() as tx:
             query = sqlalchemy.select(tables.messages.c.body)
             bodies = tx.scalars(query.order_by(tables.messages.c.sequence)).all()
-    assert bodies == [bytes([number]) * MEBIBYTE for number in range(MESSAGES)]
-    assert most < MESSAGES * MEBIBYTE / 2, most
+    assert bodies == [bytes([number]) * LARGE for number in range(MESSAGES)]
+    assert most < MESSAGES * LARGE / 2, most
