@@ -381,7 +381,17 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("expression", HOSTILE.values(), ids=HOSTILE.keys())
+ALIKE = ("objects of a repr", "texts of a repr")
+"""They go the way of the constants of a repr."""
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param(expression, id=name, marks=[pytest.mark.long] if name in ALIKE else [])
+        for name, expression in HOSTILE.items()
+    ],
+)
 def test_hostile_input_costs_little_and_crashes_nothing(expression: str) -> None:
     child = subprocess.run(
         [sys.executable, "-c", CHILD, expression],

@@ -24,7 +24,7 @@ from abaco.http.endpoints import ENDPOINTS
 from tests.abaco.running import NOWHERE, Client, RunningGateway, furnish
 from tests.reliability.soak import many, note
 
-EXAMPLES = many(3, 60)
+EXAMPLES = many(2, 60)
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
