@@ -61,8 +61,10 @@ def started(profile: Path) -> webdriver.Chrome:
     options.binary_location = BROWSER
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     arguments = ["--headless=new", "--window-size=1280,1000", "--disable-dev-shm-usage", MOUSE]
-    # processes that are started for speed alone take the time of those who work
-    arguments += ["--in-process-gpu", "--disable-features=SpareRendererForSitePerProcess"]
+    # what makes pages appear sooner, or looks at them for other purposes, takes the time of those who work
+    arguments += ["--in-process-gpu", "--disable-gpu"]
+    arguments += ["--disable-partial-raster", "--num-raster-threads=1", "--disable-extensions"]
+    arguments += ["--disable-features=SpareRendererForSitePerProcess,Translate,OptimizationHints"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to run as root with one
     for argument in (*arguments, f"--user-data-dir={profile}", "--disable-background-networking"):

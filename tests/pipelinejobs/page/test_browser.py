@@ -166,14 +166,13 @@ def test_it_fits_a_phone_in_the_dark(browser: Browser, job: Job) -> None:
     run("Emulation.setEmulatedMedia", dark)
     run("Emulation.setDeviceMetricsOverride", phone)
     try:
-        for path in ("/", "/jobs", f"/jobs/{job.uuid}", "/platform", "/refused"):
+        for path in ("/", "/platform", "/refused", "/jobs", f"/jobs/{job.uuid}"):
             browser.open(path)
             widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
             needed, there = browser.driver.execute_script(widths)
             assert needed <= there, path
             background = "return getComputedStyle(document.body).backgroundColor"
             assert browser.driver.execute_script(background) == "rgb(13, 17, 23)"
-        browser.open(f"/jobs/{job.uuid}")
         # the timeline is as wide as the window, and what stands in it large enough to be read
         assert browser.driver.execute_script("return timeline.scrollWidth <= timeline.clientWidth")
         size = "return parseFloat(getComputedStyle(document.querySelector(arguments[0])).fontSize)"

@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,8 +19,6 @@ from tests.abaco.running import RunningGateway
 from tests.pipelinejobs.page.conftest import Job, Person
 from tests.pipelinejobs.running import told
 
-ALONE = True
-"""What it makes would make the lists of others long."""
 MAX_PAGE = 500_000
 EVENTS = 110
 
@@ -34,6 +32,20 @@ def link(text: str, name: str) -> str:
     found = re.findall(rf'<a href="([^"]*)">{name}</a>', text)
     assert found, name
     return html.unescape(found[0])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def removed(backend: Backend) -> Iterator[None]:
+    """Nothing that it makes is left: it would make the lists of others long."""
+    jobs, pipelines = backend.jobs, backend.pipelines
+    before = {coll.name: coll.distinct("uuid") for coll in (jobs.coll, pipelines.coll)}
+    yield
+    made = [*jobs.coll.find({"uuid": {"$nin": before[jobs.coll.name]}}, {"uuid": 1})]
+    uuids = {"$in": [job["uuid"] for job in made]}
+    jobs.histories.buckets.delete_many({"job_id": {"$in": [job["_id"] for job in made]}})
+    jobs.db["rejected_events"].delete_many({"uuid": uuids})
+    jobs.coll.delete_many({"uuid": uuids})
+    pipelines.coll.delete_many({"uuid": {"$nin": before[pipelines.coll.name]}})
 
 
 @pytest.fixture(scope="module")

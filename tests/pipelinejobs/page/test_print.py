@@ -17,6 +17,7 @@ from tests.conftest import BROWSER
 from tests.pipelinejobs.page.browsing import Browser
 from tests.pipelinejobs.page.conftest import Job, copy_job
 from tests.pipelinejobs.running import told
+from tests.reliability.soak import many
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser is found: make browser")
 
@@ -66,17 +67,10 @@ def test_paper_has_nothing_to_operate_and_all_that_there_is_fits_its_width(
     other = make_job("run", "fail", session="on-paper-" + "long" * 20, data={"name": "short"})
     found = "/jobs?text=on-paper"
     every = "".join(f"&columns={name}" for name in columns.COLUMNS)
-    for path in (
-        found,
-        found + every,
-        f"/jobs/{job.uuid}",
-        f"/jobs/{other.uuid}?data=open",
-        "/",
-        "/gantt",
-        "/refused",
-        "/subscriptions",
-        f"/platform/{told(up, 'actor')}",
-    ):
+    paths = [found + every, f"/jobs/{job.uuid}", "/", "/gantt", f"/platform/{told(up, 'actor')}"]
+    # of tables and parts that those have as well
+    alike = [found, f"/jobs/{other.uuid}?data=open", "/refused", "/subscriptions"]
+    for path in [*paths, *many(alike[:1], alike)]:
         browser.open(path)
         browser.driver.execute_script(OPEN_TABLES)
         assert browser.driver.execute_script(SEEN, OPERATED)
