@@ -10,7 +10,7 @@ import sys
 import traceback
 from importlib import metadata
 from pathlib import Path  # noqa: TC003 - Typer reads it
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -85,24 +85,34 @@ _PANELS = {
 }
 """The commands by what people do, as `--help` lists them: what they use first comes first."""
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names}
+
+
+class _Group(NamedTuple):
+    """Commands of two words that begin with the same one."""
+
+    help: str
+    modules: tuple[str, ...]
+
+
 _GROUPS = {
-    "jobs": "Jobs: list, follow, create, move, delete.",
-    "pipelines": "Pipelines: what jobs are runs of.",
-    "refused": "Events that were refused.",
-    "subscriptions": "Who is told what happens.",
-    "outbox": "What subscribers have yet to be told.",
-    "token": "Tokens: who may change what.",
+    "jobs": _Group(
+        "Jobs: list, follow, create, move, delete.",
+        ("jobs", "watching", "reaching", "job_actions"),
+    ),
+    "pipelines": _Group("Pipelines: what jobs are runs of.", ("pipelines",)),
+    "refused": _Group("Events that were refused.", ("refused",)),
+    "subscriptions": _Group("Who is told what happens.", ("subscriptions",)),
+    "outbox": _Group("What subscribers have yet to be told.", ("outbox",)),
+    "token": _Group("Tokens: who may change what.", ("tokens",)),
 }
 _MODULES = {
-    "jobs": ("jobs", "watching", "reaching", "job_actions"),
-    "report": ("reporting",),
-    "token": ("tokens",),
-    "verify": ("verifying",),
-    "export": ("transferring",),
-    "import": ("transferring",),
-    "dispatch": ("dispatching",),
+    "report": "reporting",
+    "verify": "verifying",
+    "export": "transferring",
+    "import": "transferring",
+    "dispatch": "dispatching",
 }
-"""Where the commands are that are not in a module of their name."""
+"""Where the other commands are, unless in a module of their name."""
 
 
 class _Commands(TyperGroup):
@@ -126,14 +136,13 @@ def make_app(names: Iterable[str] = _PANEL_OF) -> typer.Typer:
     )
     alone: dict[str, None] = {}
     for name in names:
-        modules = _MODULES.get(name, (name,))
         if name in _GROUPS:
-            group = typer.Typer(name=name, help=_GROUPS[name], no_args_is_help=True)
-            for module in modules:
+            group = typer.Typer(name=name, help=_GROUPS[name].help, no_args_is_help=True)
+            for module in _GROUPS[name].modules:
                 _commands_in(module).register(group)
             app.add_typer(group, name=name)
         else:
-            alone.update(dict.fromkeys(modules))
+            alone[_MODULES.get(name, name)] = None
     for module in alone:
         _commands_in(module).register(app)
     made: list[Any] = [*app.registered_commands, *app.registered_groups]
