@@ -147,13 +147,7 @@ class JobSearch:
             rows, onward, behind = rows[::-1], str(Position.of(rows[0], field)), page.cursor
         elif rows and cursor is not None:
             behind = str(Position.of(rows[0], field))
-        shown = [_titled(row) for row in rows]
-        if events:
-            shown = [
-                {**each, "newest_data": _newest_data(row, events)}
-                for each, row in zip(shown, rows, strict=True)
-            ]
-        return Page(shown, onward, behind)
+        return Page([_titled(row, events) for row in rows], onward, behind)
 
     def _known(self, field: str, upwards: bool) -> dict[str, Any]:
         """Return what `Listing` is to know of where the first page was the last time."""
@@ -451,13 +445,13 @@ def _public(row: Mapping[str, Any], names: Iterable[str]) -> Document:
     return shown
 
 
-def _titled(row: Mapping[str, Any]) -> Document:
-    return {**_public(row, _SHOWN), "title": title_of(row)}
-
-
-def _newest_data(row: Mapping[str, Any], events: int) -> list[Any]:
+def _titled(row: Mapping[str, Any], events: int = 0) -> Document:
+    shown = {**_public(row, _SHOWN), "title": title_of(row)}
+    if not events:
+        return shown
     newest = history.recent(cast("StoredJob", row))[-events:]
-    return [each.get("data") for each in map(history.public, reversed(newest))]
+    data = [each.get("data") for each in map(history.public, reversed(newest))]
+    return {**shown, "newest_data": data}
 
 
 def _place(page: Page, field: str) -> dict[str, Any]:
