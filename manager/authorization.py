@@ -53,10 +53,10 @@ def authorize(rx: Reactor, message: Message, jobs: PipelineJobStore) -> Permit:
     if message.kind == CREATE:
         return Permit(_may_create(rx, message, jobs), None)
     head = _remembered(message, jobs)
-    if jobs.is_own_token(head or _NO_JOB, message.token) and head is not None:
-        return Permit(_may_change(rx, message, head, jobs), head, remembered=True)
+    if _is_own(message, head, jobs):
+        return Permit(_may_change(rx, message, jobs, own=True), head, remembered=True)
     job = _read(message, jobs)
-    role = _may_change(rx, message, job, jobs)
+    role = _may_change(rx, message, jobs, own=_is_own(message, job, jobs))
     if job is None:
         text = f"{message.subject}: no job has the uuid {message.uuid}"
         raise NotAuthorized(text)
@@ -133,10 +133,12 @@ def _read_removed(message: Message, jobs: PipelineJobStore) -> StoredJob | None:
         return None
 
 
-def _may_change(
-    rx: Reactor, message: Message, job: StoredJob | None, jobs: PipelineJobStore
-) -> str:
-    own = jobs.is_own_token(job or _NO_JOB, message.token) and job is not None
+def _is_own(message: Message, job: StoredJob | None, jobs: PipelineJobStore) -> bool:
+    """Tell whether a message has the token of its job; without a job, after the same work."""
+    return jobs.is_own_token(job or _NO_JOB, message.token) and job is not None
+
+
+def _may_change(rx: Reactor, message: Message, jobs: PipelineJobStore, *, own: bool) -> str:
     admin = jobs.is_admin_token(message.token)
     if admin:
         return ADMIN

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yamlfiles
 from reactors import logfiles
@@ -22,10 +21,11 @@ PREFIX = "_REACTOR_"
 SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization", "deliveries")
 """Sections that a variable can make where no file has them."""
 ONLY_IN_FILES = ("logs", "folders")
-_MAX_FILES = 8
+_MAX_KNOWN = 8
 _TICK = 1_000_000_000
-_parsed: dict[Path, tuple[tuple[int, ...], dict[str, Any]]] = {}
-"""What files held, by what their folders say of them; for a process that handles many messages."""
+_known: dict[tuple[object, ...], AttrDict] = {}
+"""What files and variables gave, by what their folders say of the files and by the variables; for a
+process that handles many messages."""
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _HARMLESS = {"false", "debug", "warning", "critical"}
 _HARMLESS_NAMES = ("_LIFETIME", "_MONGODB_DATABASE")
@@ -39,60 +39,92 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
         SettingsError: a file is not a YAML mapping, a variable does not have its setting's type, or it names
             a log file outside the folders that the files allow.
     """
+    paths = [(folder / FILE_NAME).absolute() for folder in folders or (Path("/"), Path.cwd())]
+    stamps = [_stamp(path) for path in paths]
+    variables = {
+        name: text for name, text in environ.items() if name.startswith(PREFIX) and name != PREFIX
+    }
+    source = (*map(str, paths), *stamps, *variables.items())
+    known = _known.get(source)
+    if known is None:
+        known = _load(paths, variables)
+        # another change of a file within the same tick of the clock would leave no mark
+        is_old = all(time.time_ns() - stamp.changed > _TICK for stamp in stamps if stamp)
+        # the file of a log is looked at each time
+        if is_old and not (known.get("logs") or {}).get("file"):
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            _known[source] = known
+    copied: AttrDict = _copied(known)
+    return copied
+
+
+class _Stamp(NamedTuple):
+    """What a folder says of a file; it is another one when the file has changed."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Return the stamp of a file; None where there is no such file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _Stamp(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"{path}: cannot be read: {error.strerror}")
+
+
+def _load(paths: Sequence[Path], variables: Mapping[str, str]) -> AttrDict:
     settings: dict[str, Any] = {}
-    for folder in folders or (Path("/"), Path.cwd()):
-        content = _read(folder / FILE_NAME)
+    for path in paths:
+        content = _read(path)
         if isinstance(content.get("logs"), dict):
-            logfiles.resolve(content["logs"], folder)
+            logfiles.resolve(content["logs"], path.parent)
         merge(settings, content)
     if isinstance(settings.get("logs"), dict):
         logfiles.allow_own(settings["logs"])
-    for variable, text in environ.items():
-        if variable.startswith(PREFIX) and variable != PREFIX:
-            _override(settings, variable, text)
+    for variable, text in variables.items():
+        _override(settings, variable, text)
     if isinstance(settings.get("logs"), dict):
         logfiles.check(settings["logs"])
     return AttrDict(settings)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a file holds; it is read again only when it has changed."""
     try:
-        status = path.stat()
-        stamp = (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
-        known, content = _parsed.get(path, ((), {}))
-        if known != stamp:
-            content = _parse(path, path.read_text(encoding="utf-8"))
-            if len(_parsed) >= _MAX_FILES:
-                _parsed.clear()
-            # another change within the same tick of the clock would leave no mark
-            if time.time_ns() - status.st_ctime_ns > _TICK:
-                _parsed[path] = stamp, content
+        return _parse(path, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}"
-        raise SettingsError(message) from error
+        raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         message = f"{path}: not valid UTF-8"
         raise SettingsError(message) from error
-    copied: dict[str, Any] = _copied(content)
-    return copied
 
 
 def _copied(value: Any) -> Any:
-    """Return a copy of what YAML said, which whoever gets it may change."""
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
+    """Return a copy of settings, which whoever gets it may change."""
+    if isinstance(value, AttrDict):
+        copied = AttrDict()
+        for key, each in value.items():
+            copied[key] = _copied(each)
+        return copied
     if isinstance(value, list):
         return [_copied(each) for each in value]
-    return copy.copy(value)
+    # one of YAML's sets; nothing else that it knows can be changed
+    return value.copy() if isinstance(value, set) else value
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
@@ -164,13 +196,14 @@ def secrets(settings: Mapping[str, Any], environ: Mapping[str, str]) -> set[str]
 _HARMLESS |= {text.upper() for text in _HARMLESS}
 
 
+# a warm process meets the same names with every message
+@functools.lru_cache(maxsize=512)
 def _is_secret(variable: str) -> bool:
     """Tell whether the value of a variable is taken for a secret."""
     is_named_so = variable.startswith(PREFIX) or _is_named_secret(variable)
     return is_named_so and not variable.endswith(_HARMLESS_NAMES)
 
 
-# a warm process meets the same names with every message
 @functools.lru_cache(maxsize=512)
 def _is_named_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None

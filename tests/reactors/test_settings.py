@@ -80,10 +80,13 @@ def test_a_file_is_parsed_once_until_it_changes(
     for _ in range(3):
         assert settings.load({}, [folder]).mongodb.timeout == 10
     assert len(times) == 1
+    for _ in range(3):
+        assert settings.load({"_REACTOR_MONGODB_TIMEOUT": "3"}, [folder]).mongodb.timeout == 3
+    assert len(times) == 2
     write(folder, CONFIG.replace("timeout: 10", "timeout: 20"))
     for _ in range(3):
         assert settings.load({}, [folder]).mongodb.timeout == 20
-    assert len(times) == 2
+    assert len(times) == 3
 
 
 def test_another_file_in_its_place_of_the_same_size_and_date_is_read(

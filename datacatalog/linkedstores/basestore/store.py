@@ -209,7 +209,8 @@ class Store(Generic[StoredT]):
 
     def is_own_token(self, stored: Mapping[str, Any], token: object) -> bool:
         """Tell whether a token is a document's own."""
-        of = [stored["uuid"], stored.get("_admin")]
+        # written once, not for each salt
+        of = str([stored["uuid"], stored.get("_admin")])
         return tokens.is_token_of_any(token, self.salts(stored), of)
 
     def is_admin_token(self, token: object) -> bool:
