@@ -85,6 +85,8 @@ class Submission(NamedTuple):
         executor: who sends it.
         sender: with whom others take turns; the same executor may be several.
         ordering: the key by which it is ordered among the sender's messages, None for none.
+        execution_id: of its execution, if that has one before this is on disk.
+        received: when it came, if that was noted then.
     """
 
     tenant: str
@@ -93,6 +95,8 @@ class Submission(NamedTuple):
     message: Message
     sender: str
     ordering: str | None = None
+    execution_id: str = ""
+    received: datetime.datetime | None = None
 
     @classmethod
     def write(cls, tx: Connection, submissions: Sequence[Submission]) -> list[Accepted | None]:
@@ -103,7 +107,7 @@ class Submission(NamedTuple):
         if not accepted:
             return [None] * len(submissions)
         moment = clock.now()
-        ids = [identifiers.new() for _ in accepted]
+        ids = [each.execution_id or identifiers.new() for each in accepted]
         rows = [
             {
                 "id": execution_id,
@@ -112,7 +116,7 @@ class Submission(NamedTuple):
                 "executor": submission.executor,
                 "sender": submission.sender,
                 "ordering": submission.ordering,
-                "message_received_time": moment,
+                "message_received_time": submission.received or moment,
                 "rung": moment,
             }
             for execution_id, submission in zip(ids, accepted, strict=True)
@@ -166,7 +170,7 @@ def submit(tx: Connection, actor: Actor, executor: str, message: Message) -> Acc
 class Beginning(NamedTuple):
     """An execution that is RUNNING; of one that ends soon, the end says when it began."""
 
-    sequence: int
+    execution_id: str
     worker_id: str
     start_time: datetime.datetime
 
@@ -176,11 +180,7 @@ class Beginning(NamedTuple):
         tx.execute(
             _BEGIN,
             [
-                {
-                    "b_sequence": each.sequence,
-                    "b_worker": each.worker_id,
-                    "b_start": each.start_time,
-                }
+                {"b_id": each.execution_id, "b_worker": each.worker_id, "b_start": each.start_time}
                 for each in beginnings
             ],
         )
@@ -189,7 +189,7 @@ class Beginning(NamedTuple):
 
 _BEGIN = (
     update(executions)
-    .where(executions.c.sequence == bindparam("b_sequence"), executions.c.status == SUBMITTED)
+    .where(executions.c.id == bindparam("b_id"), executions.c.status == SUBMITTED)
     .values(status=RUNNING, worker_id=bindparam("b_worker"), start_time=bindparam("b_start"))
 )
 
@@ -207,7 +207,6 @@ class Return(NamedTuple):
         reason: why it could not.
     """
 
-    sequence: int
     execution_id: str
     attempts: int
     tries: int = 0
@@ -226,7 +225,7 @@ class Return(NamedTuple):
 _RETURN = (
     update(executions)
     .where(
-        executions.c.sequence == bindparam("b_sequence"),
+        executions.c.id == bindparam("b_execution_id"),
         # `not_in` cannot be used for several rows at once
         *(executions.c.status != status for status in ENDED),
     )
@@ -277,6 +276,7 @@ class End(NamedTuple):
     """The end of an execution: its log is kept, its message is not.
 
     Attributes:
+        submission: its message, if that is not on disk.
         status: `COMPLETE` or `ERROR`.
         log: what the process wrote.
         log_seconds: how long that is kept.
@@ -295,12 +295,12 @@ class End(NamedTuple):
     exit_code: int | None
     final_state: dict[str, Any]
     finish_time: datetime.datetime
+    submission: Submission | None = None
 
     @classmethod
     def write(cls, tx: Connection, ends: Sequence[End]) -> list[None]:
         """End executions."""
         rows = [{**end.execution, **end._asdict()} for end in ends]
-        named = [{f"b_{name}": value for name, value in row.items()} for row in rows]
         logged = [
             {
                 "execution_id": row["id"],
@@ -312,42 +312,65 @@ class End(NamedTuple):
             for row in rows
             if row["log"]
         ]
-        _DROP_LOG.run(tx, named)
+        named = [
+            {f"b_{name}": value for name, value in row.items()}
+            for row in rows
+            if row["submission"] is None
+        ]
+        if named:
+            _DROP_LOG.run(tx, named)
+            _END.run(tx, named)
+            _DROP_MESSAGE.run(tx, named)
         if logged:
             _KEEP_LOG.run(tx, logged)
-        _END.run(tx, named)
-        _DROP_MESSAGE.run(tx, named)
+        whole = [
+            {**row, **submission._asdict(), "message_received_time": submission.received}
+            for row in rows
+            if (submission := row["submission"]) is not None
+        ]
+        if whole:
+            _ADD_ENDED.run(tx, whole)
         return [None] * len(ends)
 
 
 _DROP_LOG = Statement(delete(logs).where(logs.c.execution_id == bindparam("b_id")))
 _KEEP_LOG = Statement(_insert(logs, "execution_id", "actor_id", "tenant", "logs", "expires"))
+_OF_END = (
+    *("status", "runtime", "cpu", "io", "exit_code", "final_state"),
+    *("worker_id", "start_time", "finish_time"),
+)
 _END = Statement(
     update(executions)
-    .where(executions.c.sequence == bindparam("b_sequence"))
-    .values(
-        {
-            name: bindparam(f"b_{name}")
-            for name in (
-                *("status", "runtime", "cpu", "io"),
-                *("exit_code", "final_state", "finish_time"),
-            )
-        }
-    )
-    .values(worker_id=bindparam("b_worker_id"), start_time=bindparam("b_start_time"))
+    .where(executions.c.id == bindparam("b_id"))
+    .values({name: bindparam(f"b_{name}") for name in _OF_END})
 )
-_DROP_MESSAGE = Statement(delete(messages).where(messages.c.sequence == bindparam("b_sequence")))
+_ADD_ENDED = Statement(
+    _insert(
+        executions,
+        *("id", "tenant", "actor_id", "executor", "sender", "message_received_time"),
+        *_OF_END,
+        **dict.fromkeys(("attempts", "tries"), "0"),
+    )
+)
+_DROP_MESSAGE = Statement(
+    delete(messages).where(
+        messages.c.sequence
+        == select(executions.c.sequence)
+        .where(executions.c.id == bindparam("b_id"))
+        .scalar_subquery()
+    )
+)
 
 
 class Drop(NamedTuple):
     """Messages that will never run; their executions end in status ERROR."""
 
-    sequences: tuple[int, ...]
+    execution_ids: tuple[str, ...]
 
     @classmethod
     def write(cls, tx: Connection, drops: Sequence[Drop]) -> list[None]:
         """Drop messages."""
-        _abandon(tx, [number for each in drops for number in each.sequences])
+        _abandon(tx, [each_id for each in drops for each_id in each.execution_ids])
         return [None] * len(drops)
 
 
@@ -391,9 +414,7 @@ def in_mailboxes(tx: Connection) -> list[Queued]:
 def recover(tx: Connection) -> int:
     """Put the messages that an earlier gateway was running back into their mailboxes; count them."""
     left = every(tx, select(executions).where(*unfinished(RUNNING)), Execution)
-    returns = [
-        Return(each["sequence"], each["id"], each["attempts"], each["tries"]) for each in left
-    ]
+    returns = [Return(each["id"], each["attempts"], each["tries"]) for each in left]
     if returns:
         Return.write(tx, returns)
     return len(returns)
@@ -407,9 +428,9 @@ def unfinished(*statuses: str) -> tuple[ColumnElement[bool], ...]:
     return executions.c.actor_id.in_(select(actors.c.id)), executions.c.status.in_(statuses)
 
 
-def _abandon(tx: Connection, sequences: Sequence[int]) -> None:
+def _abandon(tx: Connection, execution_ids: Sequence[str]) -> None:
     moment = clock.now()
-    rows = [{"b_sequence": number, "b_moment": moment} for number in sequences]
+    rows = [{"b_id": each, "b_moment": moment} for each in execution_ids]
     if rows:
         tx.execute(_ABANDON, rows)
         _DROP_MESSAGE.run(tx, rows)
@@ -417,7 +438,7 @@ def _abandon(tx: Connection, sequences: Sequence[int]) -> None:
 
 _ABANDON = (
     update(executions)
-    .where(executions.c.sequence == bindparam("b_sequence"))
+    .where(executions.c.id == bindparam("b_id"))
     .values(status=ERROR, finish_time=bindparam("b_moment"))
 )
 
@@ -512,12 +533,12 @@ def postponed(tx: Connection, actor_id: str, most: int) -> list[Postponed]:
 
 def abandon(tx: Connection, actor_id: str) -> list[str]:
     """End everything that an actor, which is deleted, has not done; return the ids."""
-    query = select(executions.c.sequence, executions.c.id).where(
+    query = select(executions.c.id).where(
         executions.c.actor_id == actor_id, executions.c.status.in_(UNFINISHED)
     )
-    dropped = every(tx, query, Execution)
-    _abandon(tx, [execution["sequence"] for execution in dropped])
-    return [str(execution["id"]) for execution in dropped]
+    dropped = [str(each) for each in tx.execute(query).scalars()]
+    _abandon(tx, dropped)
+    return dropped
 
 
 def log_of(tx: Connection, execution_id: str) -> str:

@@ -184,7 +184,7 @@ def give_back(
     reason: str = "",
 ) -> None:
     """Let an execution that has not ended wait again, for some seconds (see `executions.Return`)."""
-    returned = store.Return(sequence, execution_id, attempts, tries, reason=reason)
+    returned = store.Return(execution_id, attempts, tries, reason=reason)
     store.Return.write(tx, [returned])
     released = _RELEASE if delay is None else _RELEASE.values(due=later(delay))
     tx.execute(released, {"b_sequence": sequence})
@@ -296,13 +296,13 @@ def ahead_of(tx: Connection, submission: store.Submission) -> Record | None:
 def drop(tx: Connection, *conditions: ColumnElement[bool]) -> list[str]:
     """Drop messages that wait; return the executions, which have ended in status ERROR."""
     query = (
-        select(executions.c.sequence, executions.c.id)
+        select(executions.c.id)
         .where(executions.c.status == store.SUBMITTED, *conditions)
         .with_for_update(skip_locked=True)
     )
-    rows = every(tx, query, Record)
-    store.Drop.write(tx, [store.Drop(tuple(row["sequence"] for row in rows))])
-    return [str(row["id"]) for row in rows]
+    dropped = [str(each) for each in tx.execute(query).scalars()]
+    store.Drop.write(tx, [store.Drop(tuple(dropped))])
+    return dropped
 
 
 def held(tx: Connection) -> Record:

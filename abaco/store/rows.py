@@ -144,7 +144,6 @@ class Ended(TypedDict):
 class Begun(TypedDict):
     """Of an execution, what its worker knows."""
 
-    sequence: int
     id: str
     actor_id: str
     tenant: str

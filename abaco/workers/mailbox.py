@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from abaco.store.executions import Message
+    from abaco.store.executions import Message, Submission
 
 FIRST_DELAY, MAX_DELAY = 1.0, 60.0
 FIRST_PAUSE, MAX_PAUSE = 0.25, 5.0
@@ -35,7 +35,7 @@ class Entry:
     """A message that waits, or runs.
 
     Attributes:
-        sequence: its place among all messages.
+        sequence: its place among all messages on disk; 0 if it came to its mailbox before it was there.
         execution_id: of its execution.
         sender: whose turn it is when it comes.
         key: by which it is ordered; None if it is not.
@@ -47,6 +47,8 @@ class Entry:
         answered: whether somebody waits for the answer, to whom a failure is told instead of tried
             again.
         alone: whether it is to run by itself, since it could not be handled with others.
+        unwritten: what it is written as; None if it is on disk, or will be before what follows.
+        place: its place in the mailbox, which that sets.
     """
 
     sequence: int
@@ -60,6 +62,8 @@ class Entry:
     fresh: bool = False
     answered: bool = False
     alone: bool = False
+    unwritten: Submission | None = None
+    place: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -96,10 +100,16 @@ class Mailbox:
         self._failures = 0
         self._paused_until = 0.0
         self._size = 0
+        self._places = itertools.count()
 
     def __len__(self) -> int:
         """Return how many messages wait."""
         return self._size
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message waits or runs, and one that comes may run at once."""
+        return not (self._size or self._running or self._failures)
 
     @property
     def running(self) -> int:
@@ -108,7 +118,8 @@ class Mailbox:
 
     def add(self, entry: Entry, *, due: float = 0.0) -> None:
         """Take a message in; before `due` it is not tried."""
-        key = entry.sequence if entry.key is None else entry.key
+        entry.place = next(self._places)
+        key = entry if entry.key is None else entry.key
         lane = self._lanes.setdefault((entry.sender, key), _Lane(entry.sender, key))
         lane.entries.append(entry)
         self._size += 1
@@ -302,7 +313,7 @@ class Mailbox:
 
     def _lane_of(self, entry: Entry) -> _Lane:
         """Return the lane of a message that runs."""
-        return self._running[entry.sequence if entry.key is None else entry.key]
+        return self._running[entry if entry.key is None else entry.key]
 
     def _stop(self, lane: _Lane) -> None:
         """Take notice that a message of a lane has stopped running."""
@@ -322,7 +333,7 @@ class Mailbox:
 
     def _offer(self, lane: _Lane) -> None:
         if lane.due:
-            heapq.heappush(self._late, (lane.due, lane.entries[0].sequence, lane))
+            heapq.heappush(self._late, (lane.due, lane.entries[0].place, lane))
         else:
             self._release(lane)
 
@@ -331,7 +342,7 @@ class Mailbox:
         if not lane.ready:
             lane.ready = True
             lanes = self._ready.setdefault(lane.sender, [])
-            heapq.heappush(lanes, (lane.entries[0].sequence, lane))
+            heapq.heappush(lanes, (lane.entries[0].place, lane))
 
 
 def _waits(lane: _Lane, execution_id: str) -> bool:

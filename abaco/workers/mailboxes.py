@@ -1,6 +1,8 @@
 """The messages of all actors, from their acceptance to the end of their executions.
 
 A message is accepted when it is on disk, and then handed to a mailbox in memory, from which workers take it.
+One whose sender waits for what comes of it runs at once if a worker is free: it is on disk together with its
+end, or before, if that is not soon.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from abaco import clock
+from abaco import clock, identifiers
 from abaco.store import executions
 from abaco.store.writer import Writer, is_of_value
 from abaco.workers import endings, threads
@@ -40,6 +42,8 @@ _OVERHEAD_BYTES = 1500
 """What a message takes besides its body: its environment, and the objects about it."""
 _READ_AHEAD = 64
 """Messages that are read at once; a worker handles half as many together."""
+WRITE_DOWN_SECONDS = 0.05
+"""After these, a message is on disk whose execution has not ended."""
 MAX_UNWRITTEN = 64
 """Writes of executions that nobody waits for: with more, workers wait."""
 _UNWRITTEN = object()
@@ -74,6 +78,8 @@ class Mailboxes:
         self._kept_bytes = 0
         self._unwritten: set[asyncio.Task[None]] = set()
         self._waiting = Waiting()
+        self._not_on_disk: dict[str, tuple[Entry, asyncio.TimerHandle]] = {}
+        """messages that run before they are on disk, by execution, and what puts them there in time"""
 
     def load(self, rows: Iterable[Queued]) -> None:
         """Put what an earlier gateway left into the mailboxes.
@@ -103,6 +109,8 @@ class Mailboxes:
         Args:
             seconds: within which what the database does not take is tried again.
         """
+        for entry, _ in [*self._not_on_disk.values()]:
+            self._write_down(entry)
         await self.written(seconds)
         await self._writer.close()
         if self._unwritten:
@@ -119,9 +127,19 @@ class Mailboxes:
         submission: executions.Submission,
         *,
         answered: bool = False,
+        awaited: bool = False,
         watch: Callable[[str], None] = lambda _: None,
     ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
-        """Accept a message; return when it is on disk: see `Engine.submit`."""
+        """Accept a message; return when it is on disk, or runs: see `Engine.submit`.
+
+        Args:
+            submission: the message.
+            answered: whether the sender waits for what comes of it.
+            awaited: whether a worker waits for a message.
+            watch: is told the id of its execution before that can run.
+        """
+        if answered and awaited and self._may_run_at_once(submission):
+            return self._run_at_once(submission, watch)
         accepted = await self._writer.put(submission)
         if accepted is None:
             return None
@@ -141,9 +159,64 @@ class Mailboxes:
             fresh=True,
             answered=answered,
         )
-        self._keep(entry, submission.message, _NEW_BYTES)
+        self._deliver(entry, submission)
+
+    def _may_run_at_once(self, submission: executions.Submission) -> bool:
+        return (
+            # a server that breaks off may have written an end, and what is inserted is not inserted again
+            not self._database.is_shared
+            and self._mailbox(submission.actor_id).is_idle
+            and self._has_room(submission.message, _NEW_BYTES)
+        )
+
+    def _run_at_once(
+        self, submission: executions.Submission, watch: Callable[[str], None]
+    ) -> tuple[str, asyncio.Future[Outcome]]:
+        """Let a message run that is not on disk."""
+        execution_id = identifiers.new()
+        watch(execution_id)
+        entry = Entry(
+            0,
+            execution_id,
+            submission.sender,
+            submission.ordering,
+            fresh=True,
+            answered=True,
+            unwritten=submission._replace(execution_id=execution_id, received=clock.now()),
+        )
+        timer = asyncio.get_running_loop().call_later(WRITE_DOWN_SECONDS, self._write_down, entry)
+        self._not_on_disk[execution_id] = entry, timer
+        ending = self.ending(execution_id)
+        self._deliver(entry, submission)
+        return execution_id, ending
+
+    def _deliver(self, entry: Entry, submission: executions.Submission) -> None:
+        if self._has_room(submission.message, _NEW_BYTES):
+            self._keep(entry, submission.message)
         self._mailbox(submission.actor_id).add(entry)
         self._wake(submission.actor_id)
+
+    async def write_down(self, execution_id: str) -> bool:
+        """Have an execution on disk that runs before it is there; tell whether there was one."""
+        if execution_id not in self._not_on_disk:
+            return False
+        self._write_down(self._not_on_disk[execution_id][0])
+        await asyncio.wait(self._unwritten)
+        return True
+
+    def _write_down(self, entry: Entry) -> None:
+        """Have a message on disk that is not, before what is written next."""
+        submission = self._taken_from(entry)
+        if submission is not None:
+            self.write(submission)
+
+    def _taken_from(self, entry: Entry) -> executions.Submission | None:
+        """Return what a message is to be written as, which is done then; None if it is on disk."""
+        submission, entry.unwritten = entry.unwritten, None
+        if submission is not None:
+            _, timer = self._not_on_disk.pop(entry.execution_id)
+            timer.cancel()
+        return submission
 
     async def purge(self, actor_id: str) -> None:
         """Drop the messages that wait for an actor; their executions end in status ERROR.
@@ -153,12 +226,14 @@ class Mailboxes:
         """
         mailbox = self._mailbox(actor_id)
         dropped = mailbox.clear()
+        for entry in dropped:
+            self._write_down(entry)
         try:
-            await self._writer.put(executions.Drop(tuple(entry.sequence for entry in dropped)))
+            await self._writer.put(executions.Drop(tuple(entry.execution_id for entry in dropped)))
         except SQLAlchemyError:
             # some have come since, and some that ran then were given back
             since = mailbox.clear()
-            for entry in sorted((*dropped, *since), key=lambda entry: entry.sequence):
+            for entry in sorted((*dropped, *since), key=lambda entry: entry.place):
                 mailbox.add(entry)
             self._wake(actor_id)
             raise
@@ -185,7 +260,7 @@ class Mailboxes:
         # those behind it need not wait for this
         self._wake(actor_id)
         self._throttle.ended(execution_id)
-        await self._writer.put(executions.Drop((entry.sequence,)))
+        await self._writer.put(executions.Drop((entry.execution_id,)))
         return True
 
     def postponed(self) -> int:
@@ -197,6 +272,7 @@ class Mailboxes:
         """Drop what waits for an actor that is deleted; what still runs ends in its mailbox."""
         mailbox = self._mailbox(actor_id)
         for entry in mailbox.clear():
+            self._write_down(entry)
             self._let_go(entry)
         if not mailbox.running:
             del self._mailboxes[actor_id]
@@ -213,6 +289,11 @@ class Mailboxes:
     def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
         """Drop a future, whether it is done or not."""
         self._waiting.forget(execution_id, future)
+
+    def begin(self, entry: Entry, beginning: executions.Beginning) -> None:
+        """Let a message be seen that runs."""
+        self._write_down(entry)
+        self.write(beginning)
 
     def told(self, execution: Begun, result: bytes) -> None:
         """Learn from a result what senders may do."""
@@ -234,8 +315,9 @@ class Mailboxes:
         most = max(KEPT_BYTES, self._kept_bytes + _SPARE_BYTES)
         # others may have taken some since
         for each in self._following(actor_id, entry):
-            if each.sequence in found:
-                self._keep(each, found[each.sequence], most)
+            message = found.get(each.sequence)
+            if message is not None and self._has_room(message, most):
+                self._keep(each, message)
         return found.get(entry.sequence)
 
     def next_due(self, actor_id: str) -> float | None:
@@ -244,16 +326,16 @@ class Mailboxes:
 
     def drop(self, actor_id: str, entry: Entry) -> None:
         """Let a message go that is not there."""
+        self._write_down(entry)
         self._mailbox(actor_id).end(entry)
         self._let_go(entry)
         self.announce(entry.execution_id, Outcome(dropped=True))
 
     def put_back(self, actor_id: str, entry: Entry) -> None:
         """Return a message that was interrupted to its place in the mailbox."""
+        self._write_down(entry)
         self.write(
-            executions.Return(
-                entry.sequence, entry.execution_id, entry.attempts, entry.tries, None, entry.reason
-            )
+            executions.Return(entry.execution_id, entry.attempts, entry.tries, None, entry.reason)
         )
         self._mailbox(actor_id).put_back(entry)
         self._wake(actor_id)
@@ -261,6 +343,7 @@ class Mailboxes:
     def give_back(self, actor_id: str, entries: Iterable[Entry]) -> None:
         """Return messages to their places of which nothing was written since they were taken."""
         for entry in entries:
+            self._write_down(entry)
             self._mailbox(actor_id).put_back(entry)
         self._wake(actor_id)
 
@@ -268,11 +351,8 @@ class Mailboxes:
         """Return a message that cannot be handled yet to its place in the mailbox."""
         delay = self._mailbox(actor_id).postpone(entry, reason, time.monotonic())
         due = clock.now() + datetime.timedelta(seconds=delay)
-        self.write(
-            executions.Return(
-                entry.sequence, entry.execution_id, entry.attempts, entry.tries, due, reason
-            )
-        )
+        self._write_down(entry)
+        self.write(executions.Return(entry.execution_id, entry.attempts, entry.tries, due, reason))
         if entry.tries == 1:
             _logger.warning(
                 "actor %s: execution %s is tried again until it succeeds: %s",
@@ -288,6 +368,9 @@ class Mailboxes:
     def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
         """Let a message go whose execution has ended; who waits for it is told when that is on disk."""
         actor_id = end.actor["id"]
+        submission = self._taken_from(entry)
+        if submission is not None:
+            end = end._replace(end=end.end._replace(submission=submission))
         self._mailbox(actor_id).end(entry)
         self._let_go(entry)
         waited_for = entry.execution_id in self._waiting
@@ -368,12 +451,14 @@ class Mailboxes:
                 wanted.append(each)
             return executions.messages_at(tx, wanted)
 
-    def _keep(self, entry: Entry, message: Message, most: int) -> None:
-        """Let a message that waits be in memory, if there are at most so many bytes then."""
-        size = len(message.body) + _OVERHEAD_BYTES
-        if self._kept_bytes + size <= most:
-            self._kept_bytes += size
-            entry.message = message
+    def _has_room(self, message: Message, most: int) -> bool:
+        """Tell whether a message may be in memory, if there are at most so many bytes then."""
+        return self._kept_bytes + len(message.body) + _OVERHEAD_BYTES <= most
+
+    def _keep(self, entry: Entry, message: Message) -> None:
+        """Let a message that waits be in memory."""
+        self._kept_bytes += len(message.body) + _OVERHEAD_BYTES
+        entry.message = message
 
     def _let_go(self, entry: Entry) -> None:
         if entry.message is not None:

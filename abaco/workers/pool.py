@@ -192,7 +192,11 @@ class Pool:
         watch: Callable[[str], None] = lambda _: None,
     ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
         """Accept a message; return when it is on disk."""
-        return await self.mailboxes.submit(submission, answered=answered, watch=watch)
+        workers = self._workers.get(submission.actor_id, ())
+        awaited = any(worker.is_waiting for worker in workers)
+        return await self.mailboxes.submit(
+            submission, answered=answered, awaited=awaited, watch=watch
+        )
 
     def forget(self, execution_id: str, future: asyncio.Future[Outcome]) -> None:
         """Drop a future, whether it is done or not."""
@@ -224,6 +228,10 @@ class Pool:
         if worker is not None:
             worker.stop(STOPPED)
         return worker is not None
+
+    async def write_down(self, execution_id: str) -> bool:
+        """Have an execution on disk that runs before it is there; tell whether there was one."""
+        return await self.mailboxes.write_down(execution_id)
 
     async def live_log(self, execution_id: str) -> str | None:
         """Return what a running execution has written so far."""

@@ -152,6 +152,8 @@ class Engine(Protocol):
     ) -> tuple[str, asyncio.Future[Outcome] | None] | None:
         """Accept a message; return when it is on disk.
 
+        One whose sender waits may run before that: then its sender is told when its end is on disk.
+
         Args:
             submission: the message.
             answered: whether the sender waits for what comes of it.
@@ -196,6 +198,9 @@ class Engine(Protocol):
     async def stop_execution(self, execution_id: str) -> bool:
         """Force an execution to end; tell whether it was running."""
 
+    async def write_down(self, execution_id: str) -> bool:
+        """Have an execution on disk that runs before it is there; tell whether there was one."""
+
     async def live_log(self, execution_id: str) -> str | None:
         """Return what a running execution has written so far; None where the store has it."""
 
@@ -236,6 +241,9 @@ class MessageSource(Protocol):
 
     def end(self, end: endings.End, entry: Entry, results: list[bytes], reason: str) -> None:
         """Let a message go whose execution has ended."""
+
+    def begin(self, entry: Entry, beginning: executions.Beginning) -> None:
+        """Let a message be seen that runs."""
 
     def told(self, execution: Begun, result: bytes) -> None:
         """Learn from a result what senders may do."""

@@ -165,6 +165,11 @@ class Worker:
         return self.status in (READY, BUSY)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it takes a message as soon as there is one."""
+        return self.status == READY and not self.retired
+
+    @property
     def is_busy(self) -> bool:
         """Whether it runs a message, or several."""
         return self.running is not None or self.status == BUSY
@@ -314,7 +319,6 @@ class Worker:
 
     def _claim(self, entry: Entry, facts: endings.ActorFacts, message: Message) -> Claim:
         execution: Begun = {
-            "sequence": entry.sequence,
             "id": entry.execution_id,
             "actor_id": self.actor_id,
             "tenant": self.tenant,
@@ -459,8 +463,9 @@ class Worker:
         """Let an execution be seen that does not end at once, and end in time."""
         execution = running.claim.execution
         self._workspace.watch(running.log, running.results.keep)
-        self._home.mailboxes.write(
-            executions.Beginning(execution["sequence"], self.id, execution["start_time"])
+        self._home.mailboxes.begin(
+            running.claim.entry,
+            executions.Beginning(execution["id"], self.id, execution["start_time"]),
         )
         running.timer = asyncio.get_running_loop().call_later(
             left, self.stop, f"the execution reached its time limit of {seconds:g} s"

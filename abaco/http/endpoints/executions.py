@@ -123,8 +123,13 @@ def _may_take(tx: Connection, call: Call, execution: Execution) -> bool:
 
 def _find(call: Call) -> Execution:
     actor_id, execution_id = call.actor["id"], call.path["execution"]
-    with call.gateway.database.read() as tx:
+    gateway = call.gateway
+    with gateway.database.read() as tx:
         execution = executions.find(tx, actor_id, execution_id)
+    if execution is None and gateway.on_loop(gateway.engine.write_down(execution_id)):
+        # it asks for itself
+        with gateway.database.read() as tx:
+            execution = executions.find(tx, actor_id, execution_id)
     if execution is None:
         message = (
             f"No executions found with actor id of {actor_id} and "

@@ -209,6 +209,10 @@ class Fleet:
         """Force an execution to end; tell whether it was running."""
         return await threads.run(self._stop_execution, execution_id)
 
+    async def write_down(self, _execution_id: str) -> bool:
+        """Return False: what runs was read from the store."""
+        return False
+
     async def live_log(self, _execution_id: str) -> str | None:
         """Return None: what a running execution has written is in the store."""
         return None

@@ -142,7 +142,7 @@ class LeasedMessage:
         """Let a message go that is not there."""
 
         def write(tx: Connection) -> tuple[()]:
-            executions.Drop.write(tx, [executions.Drop((entry.sequence,))])
+            executions.Drop.write(tx, [executions.Drop((entry.execution_id,))])
             return ()
 
         self._finish(write)
@@ -199,11 +199,11 @@ class LeasedMessage:
     def told(self, _execution: Begun, _result: bytes) -> None:
         """Leave it to the gateway that has sent the message, which finds results in the store."""
 
+    def begin(self, _entry: Entry, _beginning: executions.Beginning) -> None:
+        """Leave it: that an execution runs was written when it was taken."""
+
     def write(self, operation: Operation) -> None:
         """Write something that nobody waits for, in the order of calls."""
-        if isinstance(operation, executions.Beginning):
-            # that it runs was written when it was taken
-            return
 
         def write(tx: Connection) -> tuple[()]:
             type(operation).write(tx, [operation])

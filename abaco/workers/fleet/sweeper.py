@@ -108,7 +108,6 @@ class Sweeper:
             return
         moment = clock.now()
         execution: Begun = {
-            "sequence": lost["sequence"],
             "id": lost["id"],
             "actor_id": lost["actor_id"],
             "tenant": lost["tenant"],

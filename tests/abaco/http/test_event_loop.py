@@ -231,6 +231,25 @@ def test_a_message_costs_few_statements_and_one_commit(prepared: Prepared, tmp_p
     assert counted == [Counts(statements=3, writing=3, commits=1)] * 2
 
 
+def test_a_message_whose_sender_waits_costs_one_statement_and_one_commit(
+    prepared: Prepared,
+) -> None:
+    counted: list[Counts] = []
+
+    async def post(client: httpx.AsyncClient) -> None:
+        actor = (await result(client, "POST", "/", json={"image": "warm"}))["id"]
+        path, wait = f"/{actor}/messages", {"_abaco_synchronous": "true"}
+        for _ in range(5):
+            with counting(prepared.database) as counts:
+                reply = await client.post(path, json={"results": ["taco"]}, params=wait)
+            assert reply.content == b"taco"
+            counted.append(counts)
+
+    run(prepared, post)
+    # what the gateway does by itself meanwhile counts as well
+    assert min(counted, key=dataclasses.astuple) == Counts(statements=1, writing=1, commits=1)
+
+
 def test_an_execution_costs_few_statements_and_one_commit(
     prepared: Prepared, tmp_path: Path
 ) -> None:

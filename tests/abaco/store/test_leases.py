@@ -63,7 +63,7 @@ def end(database: Database, taken: Taken) -> str | None:
     row, hold = taken.row, taken.hold
     with database.write() as tx:
         leases.check(tx, hold)
-        executions.Drop.write(tx, [executions.Drop((hold.sequence,))])
+        executions.Drop.write(tx, [executions.Drop((row["id"],))])
         return leases.next_in(tx, row["actor_id"], row["ordering"], hold.lane)
 
 

@@ -33,7 +33,6 @@ def end_of(
         actor = actors.get(tx, submission.actor_id)
     assert actor is not None
     begun: Any = {
-        "sequence": accepted.sequence,
         "id": accepted.execution_id,
         "actor_id": submission.actor_id,
         "tenant": submission.tenant,

@@ -278,10 +278,10 @@ def test_what_ended_with_its_actor_is_not_put_back(tmp_path: Path) -> None:
     message = executions.Message(b"{}", executions.TEXT, {})
     with database.write() as tx:
         actor = actors.create(tx, "SD2E", Registrant("ada"), {"image": "cold"})
-        sequence, submitted, _ = executions.submit(tx, actor, "ada", message)
-        executions.Beginning.write(tx, [executions.Beginning(sequence, "worker", clock.now())])
+        _, submitted, _ = executions.submit(tx, actor, "ada", message)
+        executions.Beginning.write(tx, [executions.Beginning(submitted, "worker", clock.now())])
         assert executions.abandon(tx, actor["id"]) == [submitted]
-        executions.Return.write(tx, [executions.Return(sequence, submitted, 1)])
+        executions.Return.write(tx, [executions.Return(submitted, 1)])
         assert executions.waiting(tx, actor["id"]) == 0
         found = executions.find(tx, actor["id"], submitted)
         assert found is not None

@@ -44,13 +44,19 @@ def has_ended_in_error(database: Database, accepted: Accepted) -> bool:
 
 
 @refused
+@pytest.mark.parametrize("at_once", [False, True], ids=["on disk", "not on disk"])
 def test_a_gateway_ends_in_error_what_sqlite_never_takes(
-    tmp_path: Path, wrong: dict[str, Any]
+    tmp_path: Path, wrong: dict[str, Any], *, at_once: bool
 ) -> None:
     async def end(database: Database) -> str:
         mailboxes = Mailboxes(database, Limits(), Throttle(), lambda _: None)
         accepted = submit(database)
-        mailboxes.deliver(accepted)
+        if at_once:
+            sent = await mailboxes.submit(accepted.submission, answered=True, awaited=True)
+            assert sent is not None
+            accepted = accepted._replace(execution_id=sent[0])
+        else:
+            mailboxes.deliver(accepted)
         (entry,) = mailboxes.take(accepted.submission.actor_id, 1, lambda _: False)
         waiting = mailboxes.ending(accepted.execution_id)
         mailboxes.end(end_of(database, accepted, wrong), entry, [b"1", b"2"], "")
