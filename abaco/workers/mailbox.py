@@ -260,6 +260,14 @@ class Mailbox:
         for lane in self._lanes.values():
             yield from itertools.islice(lane.entries, lane.taken, None)
 
+    def oldest(self) -> Entry | None:
+        """Return the oldest message that could run if there was a worker for it."""
+        if self._failures:
+            return None
+        lanes = (lane for lanes in self._ready.values() for _, lane in lanes)
+        free = (lane.entries[0] for lane in lanes if lane.key not in self._running)
+        return min(free, key=lambda entry: entry.place, default=None)
+
     def following(self, entry: Entry, most: int) -> list[Entry]:
         """Return messages that wait and probably come next after one that runs.
 

@@ -208,14 +208,18 @@ class Mailboxes:
         """Have a message on disk that is not, before what is written next."""
         submission = self._taken_from(entry)
         if submission is not None:
-            self.write(submission)
+            written = self._writer.put(submission, insistent=True)
+            self._write_later(self._until_written_down(written, entry))
+
+    async def _until_written_down(self, written: asyncio.Future[Any], entry: Entry) -> None:
+        await self._write(written)
+        del self._not_on_disk[entry.execution_id]
 
     def _taken_from(self, entry: Entry) -> executions.Submission | None:
-        """Return what a message is to be written as, which is done then; None if it is on disk."""
+        """Return what a message is to be written as, if nobody writes it yet: who calls this does."""
         submission, entry.unwritten = entry.unwritten, None
         if submission is not None:
-            _, timer = self._not_on_disk.pop(entry.execution_id)
-            timer.cancel()
+            self._not_on_disk[entry.execution_id][1].cancel()
         return submission
 
     async def purge(self, actor_id: str) -> None:
@@ -320,6 +324,10 @@ class Mailboxes:
                 self._keep(each, message)
         return found.get(entry.sequence)
 
+    def oldest(self, actor_id: str) -> Entry | None:
+        """Return the oldest message of an actor that could run if there was a worker for it."""
+        return self._mailbox(actor_id).oldest()
+
     def next_due(self, actor_id: str) -> float | None:
         """Return in how many seconds a message may run that may not now."""
         return self._mailbox(actor_id).next_due(time.monotonic())
@@ -370,6 +378,7 @@ class Mailboxes:
         actor_id = end.actor["id"]
         submission = self._taken_from(entry)
         if submission is not None:
+            del self._not_on_disk[entry.execution_id]
             end = end._replace(end=end.end._replace(submission=submission))
         self._mailbox(actor_id).end(entry)
         self._let_go(entry)

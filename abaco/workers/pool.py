@@ -33,11 +33,14 @@ if TYPE_CHECKING:
     from abaco.store.rows import Actor, Identity, Queued
     from abaco.throttling import Throttle
     from abaco.workers.containers import Container
+    from abaco.workers.mailbox import Entry
 
 STOPPED = "the execution was stopped on request"
 _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
+GROW_SECONDS = 0.5
+"""An actor that may have another worker has one when a message has waited for so long."""
 
 _logger = logging.getLogger(__name__)
 
@@ -69,6 +72,10 @@ class Pool:
         self.mailboxes = Mailboxes(database, settings.limits, throttle, self.wake)
         self._only = locks.Lock(database, locks.ONLY_GATEWAY)
         self._workers: dict[str, list[Worker]] = {}
+        self._growing: dict[str, tuple[Actor, Image, int]] = {}
+        """the actors that may have further workers, and how many"""
+        self._watched: set[str] = set()
+        """those of them whose oldest message is looked at soon"""
         self._adopting = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -122,6 +129,8 @@ class Pool:
             reviving = asyncio.get_running_loop().create_task(self._revive(actor_id))
             self._reviving[actor_id] = reviving
             reviving.add_done_callback(lambda _: self._reviving.pop(actor_id))
+        if actor_id in self._growing and actor_id not in self._watched:
+            self._watch(actor_id, None)
 
     async def adopt(self, actor_id: str) -> None:
         """Let an actor have the workers that it should have; replace those of earlier revisions."""
@@ -161,6 +170,7 @@ class Pool:
         """End the workers of an actor that is deleted; wait for what they are doing, up to 20 s."""
         async with self._adopting:
             workers = self._workers.pop(actor_id, [])
+            self._growing.pop(actor_id, None)
             self.mailboxes.empty(actor_id)
         await end_all(workers, _RETIRE_SECONDS)
         # what has ended is on disk before the rest is given up
@@ -285,7 +295,30 @@ class Pool:
         before = () if target.stateless else [worker.task for worker in mine]
         for _ in range(len(current), target.workers):
             mine.append(Worker(actor, image, self, after=before))
+        self._growing.pop(actor["id"], None)
+        more = target.most - max(target.workers, len(current))
+        if more > 0:
+            self._growing[actor["id"]] = actor, image, more
         return current
+
+    def _watch(self, actor_id: str, before: Entry | None) -> None:
+        """Give an actor a further worker if its oldest message is one that was it before; look again soon."""
+        self._watched.discard(actor_id)
+        if self._stopping or actor_id not in self._growing:
+            return
+        oldest = self.mailboxes.oldest(actor_id)
+        if oldest is None:
+            return
+        if oldest is before:
+            self._grow(actor_id)
+        self._watched.add(actor_id)
+        asyncio.get_running_loop().call_later(GROW_SECONDS, self._watch, actor_id, oldest)
+
+    def _grow(self, actor_id: str) -> None:
+        actor, image, more = self._growing.pop(actor_id)
+        self._workers[actor_id].append(Worker(actor, image, self))
+        if more > 1:
+            self._growing[actor_id] = actor, image, more - 1
 
     def _find_running(self, execution_id: str) -> Worker | None:
         for each in self._workers.values():

@@ -33,11 +33,13 @@ class Target(NamedTuple):
         revision: which its workers are of.
         stateless: whether they may work at the same time.
         workers: how many.
+        most: how many while messages wait.
     """
 
     revision: int
     stateless: bool
     workers: int
+    most: int
 
 
 def most_of(actor: Actor, most: int) -> int:
@@ -55,15 +57,20 @@ def target_of(actor: Actor, image: Image, *, most: int, cores: int) -> Target:
         cores: of this machine.
     """
     # where messages are ordered by a key, several workers change nothing but the speed
-    usual = cores if image.ordered_by and image.mode == "warm" else 1
-    workers = min(max(actor["wanted_workers"], usual), most_of(actor, most))
-    return Target(actor["revision"], actor["stateless"], workers)
+    useful = cores if image.ordered_by and image.mode == "warm" else 1
+    wanted, permitted = actor["wanted_workers"], most_of(actor, most)
+    return Target(
+        actor["revision"],
+        actor["stateless"],
+        min(wanted, permitted),
+        min(max(wanted, useful), permitted),
+    )
 
 
 def staying(workers: Sequence[W], target: Target) -> list[W]:
-    """Return those of an actor's workers that go on; as many as then are missing are made."""
+    """Return those of an actor's workers that go on; as many as it lacks then are made."""
     current = [each for each in workers if each.revision == target.revision and not each.retired]
-    if len(current) <= target.workers:
+    if len(current) <= target.most:
         return current
     # of several workers that were at work, none is the only one
-    return current[: target.workers] if target.stateless else []
+    return current[: target.most] if target.stateless else []

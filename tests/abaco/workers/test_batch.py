@@ -109,15 +109,6 @@ class Kitchen:
         finally:
             gate.touch()
 
-    @contextlib.contextmanager
-    def all_held_up(self) -> Iterator[int]:
-        """Keep all workers busy until the end of the block, with a message each; tell how many there are."""
-        with contextlib.ExitStack() as stack:
-            workers = self.client.result("GET", f"/{self.actor}/workers")
-            for worker in workers:
-                stack.enter_context(self.held_up(f"busy {worker['id']}"))
-            yield len(workers)
-
     def ended(self, executions: Sequence[str]) -> list[dict[str, Any]]:
         return [self.client.ended(self.actor, execution) for execution in executions]
 
@@ -129,6 +120,12 @@ class Kitchen:
 @pytest.fixture
 def kitchen(ada: Client, tmp_path: Path) -> Kitchen:
     return Kitchen(ada, tmp_path)
+
+
+@pytest.fixture
+def small_kitchen(admin: Client, tmp_path: Path) -> Kitchen:
+    """One that never has a further worker."""
+    return Kitchen(admin, tmp_path, maxWorkers=1)
 
 
 def test_what_waits_with_one_key_is_handled_together_and_each_has_its_own_end(
@@ -146,26 +143,23 @@ def test_what_waits_with_one_key_is_handled_together_and_each_has_its_own_end(
 
 
 def test_messages_with_several_keys_are_handled_together_but_not_one_without(
-    kitchen: Kitchen,
+    small_kitchen: Kitchen,
 ) -> None:
-    with kitchen.all_held_up() as workers:
-        executions = [kitchen.send(key) for key in ("tacos", "salsa", "tacos", "", "tacos")]
-    kitchen.ended(executions)
-    alone = [*range(workers), workers + 3]
-    together = [workers, workers + 1, workers + 2, workers + 4]
-    notes = [f"{n} alone" for n in alone] + [f"{n} of 4" for n in together]
-    assert sorted(kitchen.notes()) == sorted(notes)
+    with small_kitchen.held_up("salt"):
+        keys = ("tacos", "salsa", "tacos", "", "tacos")
+        executions = [small_kitchen.send(key) for key in keys]
+    small_kitchen.ended(executions)
+    notes = ["0 alone", "4 alone"] + [f"{n} of 4" for n in (1, 2, 3, 5)]
+    assert sorted(small_kitchen.notes()) == sorted(notes)
 
 
-def test_what_the_actor_leaves_among_several_keys_runs_by_itself(kitchen: Kitchen) -> None:
-    with kitchen.all_held_up() as workers:
+def test_what_the_actor_leaves_among_several_keys_runs_by_itself(small_kitchen: Kitchen) -> None:
+    with small_kitchen.held_up("salt"):
         sent = [("tacos", ""), ("salsa", "leave this"), ("tacos", ""), ("beans", "")]
-        executions = [kitchen.send(key, order=order) for key, order in sent]
-    assert [end["exitCode"] for end in kitchen.ended(executions)] == [0] * 4
-    alone = [*range(workers), workers + 1]
-    together = [workers, workers + 2, workers + 3]
-    notes = [f"{n} alone" for n in alone] + [f"{n} of 4" for n in together]
-    assert sorted(kitchen.notes()) == sorted(notes)
+        executions = [small_kitchen.send(key, order=order) for key, order in sent]
+    assert [end["exitCode"] for end in small_kitchen.ended(executions)] == [0] * 4
+    notes = ["0 alone", "2 alone"] + [f"{n} of 4" for n in (1, 3, 4)]
+    assert sorted(small_kitchen.notes()) == sorted(notes)
 
 
 def test_what_the_actor_does_not_take_runs_by_itself_and_the_rest_together_after_it(

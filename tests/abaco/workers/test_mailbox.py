@@ -46,6 +46,18 @@ def test_messages_of_one_sender_come_in_their_order() -> None:
     assert order(filled("ada", "ada:1", "ada:2", "ada", "ada:1")) == [0, 1, 2, 3, 4]
 
 
+def test_a_further_worker_is_of_use_for_the_oldest_message_whose_key_does_not_run() -> None:
+    mailbox = filled("ada:1", "ada:1", "bob:1", "ada:2", "ada")
+    assert mailbox.oldest() is taken(mailbox)
+    for sequence in (3, 4):
+        oldest = mailbox.oldest()
+        assert oldest is not None
+        assert oldest.sequence == sequence
+        mailbox.end(taken(mailbox))
+    assert mailbox.oldest() is None
+    assert len(mailbox) == 2
+
+
 def test_senders_take_turns() -> None:
     assert order(filled("ada", "ada", "ada", "bob", "bob", "eve")) == [0, 3, 5, 1, 4, 2]
 

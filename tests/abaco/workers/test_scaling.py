@@ -23,20 +23,21 @@ OLD, RETIRED = Worker("old", revision=0), Worker("retired", retired=True)
 
 
 @pytest.mark.parametrize(
-    ("stateless", "wanted", "max_workers", "ordered", "mode", "workers"),
+    ("stateless", "wanted", "max_workers", "ordered", "mode", "workers", "most"),
     [
-        (True, 1, None, False, "warm", 1),
-        (True, 3, None, False, "warm", 3),
-        (True, 3, 2, False, "cold", 2),
-        (True, 99, None, False, "cold", MOST),
-        (True, 99, 50, False, "cold", MOST),
+        (True, 1, None, False, "warm", 1, 1),
+        (True, 3, None, False, "warm", 3, 3),
+        (True, 3, 2, False, "cold", 2, 2),
+        (True, 99, None, False, "cold", MOST, MOST),
+        (True, 99, 50, False, "cold", MOST, MOST),
         # messages that are ordered by a key lose nothing by more workers
-        (True, 1, None, True, "warm", CORES),
-        (True, 6, None, True, "warm", 6),
-        (True, 1, 2, True, "warm", 2),
-        (True, 1, None, True, "cold", 1),
+        (True, 1, None, True, "warm", 1, CORES),
+        (True, 2, None, True, "warm", 2, CORES),
+        (True, 6, None, True, "warm", 6, 6),
+        (True, 1, 2, True, "warm", 1, 2),
+        (True, 1, None, True, "cold", 1, 1),
         # what one message leaves, the next has to find
-        (False, 3, None, True, "warm", 1),
+        (False, 3, None, True, "warm", 1, 1),
     ],
 )
 def test_an_actor_should_have_so_many_workers(
@@ -46,6 +47,7 @@ def test_an_actor_should_have_so_many_workers(
     ordered: bool,
     mode: str,
     workers: int,
+    most: int,
 ) -> None:
     actor = {
         "revision": 7,
@@ -55,11 +57,11 @@ def test_an_actor_should_have_so_many_workers(
     }
     image = Image("taco", Path(), (), mode, ordered_by="uuid" if ordered else "")
     found = target_of(cast("Actor", actor), image, most=MOST, cores=CORES)
-    assert found == Target(7, stateless, workers)
+    assert found == Target(7, stateless, workers, most)
 
 
 @pytest.mark.parametrize(
-    ("stateless", "workers", "there", "stay"),
+    ("stateless", "most", "there", "stay"),
     [
         (True, 1, [], []),
         (True, 2, [A], [A]),
@@ -74,6 +76,6 @@ def test_an_actor_should_have_so_many_workers(
     ],
 )
 def test_of_its_workers_these_go_on(
-    stateless: bool, workers: int, there: list[Worker], stay: list[Worker]
+    stateless: bool, most: int, there: list[Worker], stay: list[Worker]
 ) -> None:
-    assert staying(there, Target(1, stateless, workers)) == stay
+    assert staying(there, Target(1, stateless, 1, most)) == stay

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,11 @@ from tests.abaco.running import (
 
 MOST = 60
 SETTINGS = {"limits": {"workers": MOST}}
-IMAGES = {**PROBE, "sleeper": {"folder": ".", "command": ["sleep", "60"]}}
+IMAGES = {
+    **PROBE,
+    "sleeper": {"folder": ".", "command": ["sleep", "60"]},
+    "ordered": {**PROBE["warm"], "ordered_by": "order"},
+}
 
 
 def workers(client: Client, actor: str, status: str | None = None) -> list[dict[str, Any]]:
@@ -116,6 +121,21 @@ def test_workers_are_added_and_run_in_parallel(
     ended = [ada.ended(actor, each) for each in ids]
     assert [each["exitCode"] for each in ended] == [0, 0, 0]
     assert len({each["workerId"] for each in ended}) == 3
+
+
+def test_a_message_that_waits_for_long_brings_a_further_worker(ada: Client, tmp_path: Path) -> None:
+    actor, begun, gate = ada.actor("ordered"), tmp_path / "begun", tmp_path / "gate"
+    hold = {"touch": str(begun), "wait for": str(gate)}
+    held = ada.submit(actor, {"order": "taco", **hold})
+    eventually(begun.exists)
+    assert len(workers(ada, actor)) == 1
+    behind = ada.submit(actor, {"order": "taco"})
+    if (os.cpu_count() or 1) > 1:
+        assert ada.run(actor, {"order": "salsa"})["exitCode"] == 0
+        assert len(workers(ada, actor)) == 2
+    gate.touch()
+    first, second = (ada.ended(actor, each) for each in (held, behind))
+    assert first["finishTime"] <= second["startTime"]
 
 
 def test_only_administrators_add_workers(ada: Client) -> None:
