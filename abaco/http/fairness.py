@@ -67,9 +67,13 @@ class Waiters:
                     "waiting for its result."
                 )
                 raise TooManyRequests(message, RETRY_SECONDS)
-        self._waiting.update(shares.keys())
+        for name in shares:
+            self._waiting[name] += 1
         try:
             yield
         finally:
-            self._waiting.subtract(shares.keys())
-            self._waiting += Counter()  # only those who wait are remembered
+            for name in shares:
+                self._waiting[name] -= 1
+                if not self._waiting[name]:
+                    # only those who wait are remembered
+                    del self._waiting[name]

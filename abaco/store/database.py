@@ -16,7 +16,7 @@ from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.sql.dml import UpdateBase
 
 from abaco.exceptions import SettingsError
-from abaco.store import notices, tables
+from abaco.store import notices, statements, tables
 from abaco.store.known import COUNTS, SOURCES, Known
 from abaco.store.statements import Statement
 from abaco.store.writer import IDLE_SECONDS
@@ -372,7 +372,7 @@ def _try_idle(engine: Engine, connection: Any, record: Any, _lent: object) -> No
 
 def _begin(connection: Connection) -> None:
     writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    statements.execute(connection, "BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _note_change(connection: Connection, statement: Any, *_: Any) -> None:

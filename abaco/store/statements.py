@@ -84,7 +84,7 @@ class Statement:
         try:
             return execute(cursor, compiled, fitted)
         except Exception as error:
-            raise _explained(tx, compiled, error) from error
+            raise _explained(tx, compiled.text, error) from error
         finally:
             cursor.close()
 
@@ -101,6 +101,21 @@ class Statement:
         processes = (each.bind_processor(dialect) for each in types)
         needed = tuple((place, each) for place, each in enumerate(processes) if each is not None)
         return _Compiled(str(compiled), names, needed, dialect.positional)
+
+
+def execute(tx: Connection, text: str) -> None:
+    """Execute a text without values.
+
+    Raises:
+        SQLAlchemyError: as SQLAlchemy raises it.
+    """
+    cursor = tx.connection.cursor()
+    try:
+        cursor.execute(text)
+    except Exception as error:
+        raise _explained(tx, text, error) from error
+    finally:
+        cursor.close()
 
 
 def _run(cursor: Any, compiled: _Compiled, rows: list[Any]) -> None:
@@ -122,11 +137,9 @@ def _fetch(cursor: Any, compiled: _Compiled, rows: list[Any]) -> list[list[Any]]
     return found
 
 
-def _explained(tx: Connection, compiled: _Compiled, error: Exception) -> Exception:
+def _explained(tx: Connection, text: str, error: Exception) -> Exception:
     """Return an error of the driver as SQLAlchemy raises it; another one as it is."""
     kind = tx.dialect.loaded_dbapi.Error
     if not isinstance(error, kind):
         return error
-    return DBAPIError.instance(
-        compiled.text, None, error, kind, hide_parameters=True, dialect=tx.dialect
-    )
+    return DBAPIError.instance(text, None, error, kind, hide_parameters=True, dialect=tx.dialect)

@@ -6,6 +6,7 @@ The rules are in docs/reference/abaco.md#the-environment-of-a-process.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 import sys
@@ -60,6 +61,8 @@ READ_BY_PROGRAMS = (
 PLATFORM = ("MSG", "_abaco_*", "_actor_*")
 SYNCHRONOUS = "_abaco_synchronous"
 """The parameter of the URL, handed on to the process, by which a sender waits for what comes of a message."""
+_MAX_KNOWN = 64
+"""Characters of a name that is remembered."""
 _PATH = os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"))
 """Where programs are found: beside this interpreter, then where systems have them."""
 
@@ -123,8 +126,16 @@ def _is_ordinary(name: str) -> bool:
     return bool(_ORDINARY.fullmatch(name)) and not _matches(name.lower(), READ_BY_PROGRAMS)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return (_known if len(name) <= _MAX_KNOWN else _is_like)(name, patterns)
+
+
+def _is_like(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+_known = functools.lru_cache(maxsize=1024)(_is_like)
+"""Messages bring few names, again and again."""
 
 
 def fits(name: str, value: str) -> bool:

@@ -441,7 +441,10 @@ class Mailboxes:
         return executions.Results(end.end.execution["id"], end.actor["id"], tuple(bodies), seconds)
 
     def _mailbox(self, actor_id: str) -> Mailbox:
-        return self._mailboxes.setdefault(actor_id, Mailbox())
+        found = self._mailboxes.get(actor_id)
+        if found is None:
+            found = self._mailboxes[actor_id] = Mailbox()
+        return found
 
     def _following(self, actor_id: str, entry: Entry) -> list[Entry]:
         """Return messages that are not in memory, among those that come after one that runs."""
