@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from abaco.http.connections import Place, Places
 
 LINGER_SECONDS = 0.5
+_SIZED = b"\r\ncontent-length:"
+"""In a head as uvicorn writes it."""
 _JOINED_BYTES = 65_536
 """A larger part of a body is not copied to its head."""
 
@@ -64,21 +66,25 @@ class Terms:
 class _Answer:
     """What an answer is written to: its head waits for the beginning of its body, to be sent together.
 
-    It waits no longer than until the event loop goes on to something else. Of a transport, this is
-    all that uvicorn's `RequestResponseCycle` uses.
+    A body whose size nobody knows may take its time, so the head of such an answer does not wait. Of a
+    transport, this is all that uvicorn's `RequestResponseCycle` uses.
+
+    Args:
+        transport: of the connection.
+        has_body: whether something is written after the head.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, *, has_body: bool) -> None:
         self._transport = transport
-        self._loop = loop
-        self._begun = False
+        self._waits = has_body
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun, self._head = True, data
-            self._loop.call_soon(self._send_head)
-            return
+        if self._waits:
+            self._waits = False
+            if _SIZED in data:
+                self._head = data
+                return
         if self._head and len(data) <= _JOINED_BYTES:
             data, self._head = self._head + data, b""
         self._send_head()
@@ -173,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(error.status, str(error))
             raise
         super().on_headers_complete()
-        answer = _Answer(self.transport, self.loop)
+        answer = _Answer(self.transport, has_body=self.scope["method"] != "HEAD")
         self.cycle.transport = answer  # type: ignore[assignment]  # what it needs of one
         self._awaits_head = False
         self._expect_no_head()

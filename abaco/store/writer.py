@@ -187,7 +187,7 @@ class Writer:
         return outcomes
 
 
-def is_of_value(error: Exception) -> bool:
+def is_of_value(error: BaseException) -> bool:
     """Tell whether an error is about what was to be written, rather than about the database.
 
     What was to be written will never be taken then. Everything else may pass.

@@ -120,17 +120,20 @@ async def _post(call: Call, *, waits: bool) -> Reply | Response:
 
 async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> Response:
     """Wait for an execution; return the reply to its sender."""
+    patience = _Patience(call, execution_id, ending)
     try:
-        await _until_ended(call, ending)
-        _check_ended(execution_id, ending)
+        outcome = await ending
     except asyncio.CancelledError:
+        if patience.error is not None:
+            raise patience.error from None
         if not call.gateway.stopping:
             raise
         # its sender need not send it again
-        raise _interrupted(execution_id) from None
+        message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
+        raise Unavailable(message) from None
     finally:
+        patience.end()
         call.gateway.engine.forget(execution_id, ending)
-    outcome = ending.result()
     if outcome.dropped:
         message = (
             f"Execution {execution_id} will not run: the mailbox was purged, or the actor deleted."
@@ -146,26 +149,41 @@ async def _outcome(call: Call, execution_id: str, ending: asyncio.Future[Outcome
     return Response(outcome.log, media_type="text/html")
 
 
-async def _until_ended(call: Call, ending: asyncio.Future[Outcome]) -> None:
-    """Wait for an execution, as long as its sender may, and waits.
+class _Patience:
+    """Cancels the wait for an execution when its sender may wait no longer, or has hung up.
 
-    Most end soon; nobody looks meanwhile whether the sender has hung up.
+    Most executions end soon; nobody looks meanwhile whether the sender has hung up.
+
+    Attributes:
+        error: why it was cancelled; None if it was not.
     """
-    seconds = call.gateway.settings.limits.synchronous_seconds
-    await asyncio.wait({ending}, timeout=min(seconds, _SOON_SECONDS))
-    if ending.done() or seconds <= _SOON_SECONDS:
-        return
-    left = asyncio.create_task(call.disconnected())
-    waiting: set[asyncio.Future[Any]] = {ending, left}
-    try:
-        await asyncio.wait(
-            waiting, timeout=seconds - _SOON_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        if left.done() and not ending.done():
+
+    def __init__(self, call: Call, execution_id: str, ending: asyncio.Future[Outcome]) -> None:
+        self.error: Exception | None = None
+        self._call, self._execution_id, self._ending = call, execution_id, ending
+        self._seconds = call.gateway.settings.limits.synchronous_seconds
+        self._watching: asyncio.Task[None] | None = None
+        soon = min(self._seconds, _SOON_SECONDS)
+        self._timer = asyncio.get_running_loop().call_later(soon, self._begin)
+
+    def end(self) -> None:
+        """Take notice that nobody waits any longer."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            await asyncio.wait_for(self._call.disconnected(), self._seconds - _SOON_SECONDS)
             # who asks for the result later finds it
-            raise ClientDisconnect
-    finally:
-        left.cancel()
+            self.error = ClientDisconnect()
+        except asyncio.TimeoutError:
+            message = f"Execution {self._execution_id} goes on: it is not waited for any longer."
+            self.error = Unavailable(message)
+        self._ending.cancel()
 
 
 def _away(execution_id: str, outcome: Outcome) -> Unavailable:
@@ -177,19 +195,6 @@ def _away(execution_id: str, outcome: Outcome) -> Unavailable:
         f"handled: {outcome.unavailable}"
     )
     return Unavailable(message, math.ceil(outcome.due))
-
-
-def _interrupted(execution_id: str) -> Unavailable:
-    message = f"The gateway is stopping: execution {execution_id} will be run when it is back."
-    return Unavailable(message)
-
-
-def _check_ended(execution_id: str, ending: asyncio.Future[Outcome]) -> None:
-    if ending.cancelled():
-        raise _interrupted(execution_id)
-    if not ending.done():
-        message = f"Execution {execution_id} goes on: it is not waited for any longer."
-        raise Unavailable(message)
 
 
 def _read(call: Call, image: Image | None) -> _Reading:
