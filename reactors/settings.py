@@ -21,6 +21,7 @@ PREFIX = "_REACTOR_"
 SECTIONS = ("logs", "slack", "mongodb", "pipelines", "authorization", "deliveries")
 """Sections that a variable can make where no file has them."""
 ONLY_IN_FILES = ("logs", "folders")
+_FOLDERS = (Path("/"), Path())
 _MAX_KNOWN = 8
 _TICK = 1_000_000_000
 _known: dict[tuple[object, ...], AttrDict] = {}
@@ -39,7 +40,7 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
         SettingsError: a file is not a YAML mapping, a variable does not have its setting's type, or it names
             a log file outside the folders that the files allow.
     """
-    paths = [(folder / FILE_NAME).absolute() for folder in folders or (Path("/"), Path.cwd())]
+    paths = _paths(tuple(folders or _FOLDERS), str(Path.cwd()))
     stamps = [_stamp(path) for path in paths]
     variables = {
         name: text for name, text in environ.items() if name.startswith(PREFIX) and name != PREFIX
@@ -57,6 +58,12 @@ def load(environ: Mapping[str, str], folders: Sequence[Path] | None = None) -> A
             _known[source] = known
     copied: AttrDict = _copied(known)
     return copied
+
+
+@functools.lru_cache(maxsize=_MAX_KNOWN)
+def _paths(folders: tuple[Path, ...], here: str) -> list[Path]:
+    """Return the files in folders, of which some are relative to the working directory."""
+    return [Path(here, folder, FILE_NAME) for folder in folders]
 
 
 class _Stamp(NamedTuple):
@@ -119,7 +126,7 @@ def _copied(value: Any) -> Any:
     if isinstance(value, AttrDict):
         copied = AttrDict()
         for key, each in value.items():
-            copied[key] = _copied(each)
+            copied[key] = each if type(each) is str else _copied(each)
         return copied
     if isinstance(value, list):
         return [_copied(each) for each in value]

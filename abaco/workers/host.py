@@ -126,7 +126,8 @@ def begin(environment: dict[str, str]) -> tuple[int, set[threading.Thread]]:
     before, known = cpu(), set(threading.enumerate())
     # in a third of the time that `clear` takes
     for name in [*os.environ]:
-        del os.environ[name]
+        if name not in environment:
+            del os.environ[name]
     # each is set, since a library may have changed one without this dictionary
     os.environ.update(environment)
     time.tzset()
@@ -313,10 +314,14 @@ def adopt_orphans() -> None:
 def memory() -> int:
     """Return how many bytes are in use, on other systems than Linux at most so far."""
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - as above
-            return int(file.read().split()[1]) * resource.getpagesize()
+        # without a file object, in a third of the time
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY)
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        return int(os.read(descriptor, READ_BYTES).split()[1]) * resource.getpagesize()
+    finally:
+        os.close(descriptor)
 
 
 def cpu() -> int:
