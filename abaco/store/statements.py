@@ -104,7 +104,7 @@ class Statement:
 
 
 def execute(tx: Connection, text: str) -> None:
-    """Execute a text without values.
+    """Execute SQL that has no values.
 
     Raises:
         SQLAlchemyError: as SQLAlchemy raises it.
