@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LENGTH = struct.Struct(">I")
+_DESCRIPTOR = struct.Struct("i")
 READ_BYTES = 65_536
 _OUTPUTS = (1, 2)
 _MAX_CODE = 255
@@ -62,14 +63,12 @@ def main(descriptor: int, *names: str) -> None:
     start = State()
     outputs.close()
     answer(control, {"ready": True})
+    inlet = Inlet(control)
     while True:
-        content, descriptors, _, _ = socket.recv_fds(control, READ_BYTES, 1)
-        if not content:
+        content, descriptors = inlet.receive()
+        if content is None:
             return
-        content += receive(control, LENGTH.size - len(content))
-        size = LENGTH.unpack_from(content)[0]
-        content += receive(control, LENGTH.size + size - len(content))
-        request = json.loads(content[LENGTH.size :])
+        request = json.loads(content)
         outputs.open(*descriptors)
         if "environments" in request:
             reply = run_batch(handlers[1], request["environments"], outputs)
@@ -330,15 +329,46 @@ def cpu() -> int:
     return int(sum(usage.ru_utime + usage.ru_stime for usage in usages) * 1e9)
 
 
-def receive(control: socket.socket, size: int) -> bytes:
-    """Return a number of bytes from the gateway."""
-    parts = bytearray()
-    while len(parts) < size:
-        part = control.recv(size - len(parts))
-        if not part:
-            raise SystemExit
-        parts += part
-    return bytes(parts)
+class Inlet:
+    """What comes from the gateway.
+
+    It is read into one buffer. A new one for each message, cut to what has come, would leave a gap that
+    is too small for the next one, and the process would grow by the size of each message.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._buffer = bytearray(READ_BYTES)
+
+    def receive(self) -> tuple[bytes | None, list[int]]:
+        """Return the next message without its length, and its descriptors; None at the end."""
+        room = socket.CMSG_LEN(_DESCRIPTOR.size)
+        count, passed, _, _ = self._control.recvmsg_into([self._buffer], room)
+        descriptors = [
+            _DESCRIPTOR.unpack(data)[0]
+            for level, kind, data in passed
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        ]
+        if not count:
+            return None, descriptors
+        count = self._fill(count, LENGTH.size)
+        size = LENGTH.size + LENGTH.unpack_from(self._buffer)[0]
+        if size > len(self._buffer):
+            self._buffer.extend(bytes(size - len(self._buffer)))
+        self._fill(count, size)
+        content = bytes(memoryview(self._buffer)[LENGTH.size : size])
+        del self._buffer[READ_BYTES:]
+        return content, descriptors
+
+    def _fill(self, count: int, size: int) -> int:
+        """Read until so many bytes are there; return how many are."""
+        while count < size:
+            with memoryview(self._buffer)[count:size] as rest:
+                more = self._control.recv_into(rest)
+            if not more:
+                raise SystemExit
+            count += more
+        return count
 
 
 def answer(control: socket.socket, reply: dict[str, Any]) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from abaco.workers.host import LENGTH
+from abaco.workers.processes import HOST
 from datacatalog.mongo import Document
 from tests.actor import (
     ALOE_POST,
@@ -166,3 +173,57 @@ def test_a_wrong_token_costs_what_an_unknown_job_costs(actor: Actor, job: Docume
     ]
 
     assert commands(actor, messages) == [["find"]] * 4
+
+
+class Warm:
+    """A warm process of the actor, to which messages are sent as the gateway sends them."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, str(HOST), str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                [*command, "reactor:main", "reactor:together"],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"]},
+                pass_fds=[theirs.fileno()],
+            )
+        self._answer()
+
+    def handle(self, environments: list[dict[str, str]]) -> int:
+        """Let it handle messages together; return how many bytes they have."""
+        content = json.dumps({"environments": environments}).encode()
+        self._ours.sendall(LENGTH.pack(len(content)) + content)
+        assert [code for code, *_ in self._answer()["ends"]] == [0] * len(environments)
+        return len(content)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has in memory."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    def end(self) -> None:
+        self._ours.close()
+        assert self._process.wait() == 0
+
+    def _answer(self) -> Any:
+        size = LENGTH.unpack(self._ours.recv(LENGTH.size, socket.MSG_WAITALL))[0]
+        return json.loads(self._ours.recv(size, socket.MSG_WAITALL))
+
+
+def test_a_warm_process_does_not_grow_by_what_it_is_sent(
+    actor: Actor, job: Document, tmp_path: Path
+) -> None:
+    def batch() -> list[dict[str, str]]:
+        place = {"_abaco_results_socket": str(tmp_path / "results")}
+        place |= {"_abaco_access_token": secrets.token_hex(24), "PADDING": "x" * 800}
+        return [actor.message(event(job, "update"), place) for _ in range(16)]
+
+    actor.run(event(job, "run"))
+    warm = Warm()
+    for _ in range(20):
+        warm.handle(batch())
+    before = warm.size
+    sent = sum(warm.handle(batch()) for _ in range(60))
+    assert warm.size - before < sent / 4
+    warm.end()
