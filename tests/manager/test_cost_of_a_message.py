@@ -221,9 +221,9 @@ def test_a_warm_process_does_not_grow_by_what_it_is_sent(
 
     actor.run(event(job, "run"))
     warm = Warm()
-    for _ in range(20):
+    for _ in range(10):
         warm.handle(batch())
     before = warm.size
-    sent = sum(warm.handle(batch()) for _ in range(60))
+    sent = sum(warm.handle(batch()) for _ in range(30))
     assert warm.size - before < sent / 4
     warm.end()
