@@ -40,7 +40,7 @@ _ABORT_SECONDS = 5.0
 _RETIRE_SECONDS = 20.0
 _RETRY_SECONDS = 1.0
 GROW_SECONDS = 0.5
-"""An actor that may have another worker has one when a message has waited for so long."""
+"""An actor that may have another worker has one when its oldest message has stayed the oldest for so long."""
 
 _logger = logging.getLogger(__name__)
 
