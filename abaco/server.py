@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 THREADS = 48
 STOP_SECONDS = 8.0
 """Until whoever is still connected is let go."""
+_IDLE_SECONDS = 75
+"""Until a connection without a request is closed: longer than most senders wait between two reports."""
 _BACKLOG = 1024
 _DESCRIPTORS = 1024
 """For the database, processes, logs and sockets of executions."""
@@ -212,6 +214,7 @@ def _make_server(
         access_log=False,  # URLs hold nonces and tokens
         server_header=False,
         proxy_headers=False,  # whoever may connect could forge them
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=int(STOP_SECONDS) - 1,
         backlog=_BACKLOG,
     )

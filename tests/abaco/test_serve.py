@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -167,6 +169,17 @@ def test_a_small_packet_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> 
                     return bool(await asyncio.wait_for(accepted, SECONDS))
 
     assert asyncio.run(is_sent_at_once())
+
+
+def test_a_connection_stays_open_between_two_reports(gateway: RunningGateway) -> None:
+    connection = http.client.HTTPConnection(httpx.URL(gateway.url).netloc.decode(), timeout=SECONDS)
+    connection.connect()
+    connection.auto_open = 0  # a closed connection is an error, and not opened again
+    for pause in (6, 0):
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().read()
+        time.sleep(pause)
+    connection.close()
 
 
 # What ends it
