@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 def explain(rx: Reactor, value: Any) -> str:
     """Return what is missing or wrong in a message, for the nearest kind."""
     event_parameter = next((name for name in EVENT_PARAMETERS if parameter(rx, name)), None)
+    action = value.get("action") if isinstance(value, dict) else None
+    if isinstance(action, str) and action != "delete":
+        return (
+            f"{show(action)} is not an action: the only one is delete;"
+            " to create a job, leave 'action' out, and to report an event, say it in 'name'"
+        )
     if isinstance(value, dict) and (kind := _nearest(value)) is not None:
         problem = _problem(kind, value)
         if problem == "'uuid' is missing" and parameter(rx, "uuid"):

@@ -40,6 +40,10 @@ KEYS = {
     "event": "uuid, name, data, token",
     "delete": "uuid, action, force, token",
 }
+NO_ACTION = (
+    "is not an action: the only one is delete; to create a job, leave 'action' out,"
+    " and to report an event, say it in 'name'"
+)
 BATCH = "the message is a batch of events: post them one by one"
 NO_NAME = "Expecting property name enclosed in double quotes"
 MALFORMED: list[tuple[Any, dict[str, str], str]] = [
@@ -94,8 +98,10 @@ MALFORMED: list[tuple[Any, dict[str, str], str]] = [
     (
         {**DELETE, "action": "hide"},
         {},
-        "delete action: 'action' is 'hide', expected: one of delete",
+        f"'hide' {NO_ACTION}",
     ),
+    ({"action": "create"}, {}, f"'create' {NO_ACTION}"),
+    ({**CREATE, "action": "create"}, {}, f"'create' {NO_ACTION}"),
     ({**DELETE, "action": None}, {}, "delete action: 'action' is null, expected: string"),
     ({**DELETE, "force": "true"}, {}, "delete action: 'force' is a string, expected: boolean"),
     ({**DELETE, "force": 1}, {}, "delete action: 'force' is a number, expected: boolean"),
