@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from audit.accepted import Acceptance
 
 BASELINE = ".secrets.baseline"
-MAX_SECONDS = 120
+MAX_SECONDS = 300
 _SOCKET_SECONDS = 5
 _UNREACHABLE = ("requests.exceptions.", "ConnectionError", "Could not connect")
+
+
+class Failed(Exception):
+    """One of the programs did not do its work."""
 
 
 class Unreachable(Exception):
@@ -26,6 +30,7 @@ def vulnerabilities(folder: Path, accepted: Acceptance) -> list[str]:
     """Look for known vulnerabilities of what the image has, and of what is installed here.
 
     Raises:
+        Failed: pip-audit did not do its work.
         Unreachable: nobody can be asked.
     """
     found: list[str] = []
@@ -48,17 +53,16 @@ def _ask(folder: Path, *where: str) -> list[dict[str, Any]]:
     arguments = ["--format", "json", "--progress-spinner", "off", "--timeout", str(_SOCKET_SECONDS)]
     try:
         done = _run(folder, "pip_audit", *arguments, *where)
-    except subprocess.TimeoutExpired as error:
-        message = f"no answer within {MAX_SECONDS} s"
-        raise Unreachable(message) from error
+    except Failed as error:
+        raise Unreachable(str(error)) from error
     try:
         dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         if any(sign in done.stderr for sign in _UNREACHABLE):
             raise Unreachable(last[:200]) from None
-        message = f"pip-audit failed: {last}"
-        raise RuntimeError(message) from None
+        message = f"pip_audit failed: {last}"
+        raise Failed(message) from None
     return dependencies
 
 
@@ -106,11 +110,15 @@ def tracked(folder: Path) -> list[str]:
 
 
 def _run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=MAX_SECONDS,
-    )
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=MAX_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        message = f"{module} did not end within {MAX_SECONDS} s"
+        raise Failed(message) from None

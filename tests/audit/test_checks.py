@@ -96,7 +96,19 @@ def test_where_the_service_is_away_a_line_says_so_and_the_rest_is_looked_for(
     assert "  code.py:5: B506 " in capsys.readouterr().out
 
 
-def test_what_cannot_be_looked_at_is_no_service_that_is_away(project: Path, away: None) -> None:
+def test_a_program_that_fails_is_told_in_a_line_and_the_others_look_on(
+    project: Path, away: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "requirements.txt").unlink()
-    with pytest.raises(RuntimeError, match="pip-audit failed"):
-        checks.vulnerabilities(project, Acceptance(project))
+    assert audit.main(project) == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("vulnerabilities: pip_audit failed: ")
+    assert rest == ["code: nothing found", "secrets: nothing found"]
+
+
+def test_a_program_that_does_not_end_is_told_without_its_arguments(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "MAX_SECONDS", 0.01)
+    with pytest.raises(checks.Failed, match=r"^bandit did not end within 0.01 s$"):
+        checks.code(project, Acceptance(project))
