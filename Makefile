@@ -99,7 +99,9 @@ test: lint pytest  ## run the linters and all tests (with --jobs, side by side)
 
 # the tests start hundreds of processes, which would each compile the code again where a machine says so
 pytest: export PYTHONDONTWRITEBYTECODE =
+# in a new clone, one process compiles the tests, and not each of those that run them
 pytest: $(INSTALLED)
+	@[ -d tests/__pycache__ ] || $(BIN)/pytest --collect-only -qq --numprocesses=0 > /dev/null || true
 	$(BIN)/pytest
 
 lint: $(INSTALLED)  ## check format, code, types, imports, the Dockerfiles and the English
