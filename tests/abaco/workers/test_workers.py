@@ -307,6 +307,8 @@ def test_deleting_an_actor_waits_for_its_message_and_drops_the_rest(
     orders = {**note(file, "begins"), "wait for": str(tmp_path / "go")}
     ada.submit(actor, orders | {"append again": [str(file), "ends\n"]})
     eventually(lambda: lines(file))
+    # it is shown as running a little later
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 0)
     replies: list[httpx.Response] = []
     waiting = threading.Thread(target=lambda: replies.append(ada.ask(actor, note(file, "never"))))
     waiting.start()

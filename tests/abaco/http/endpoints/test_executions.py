@@ -216,6 +216,8 @@ def test_only_true_means_to_wait(ada: Client, actor: str, value: str, waits: boo
 def test_who_waits_for_a_message_that_is_dropped_is_told_so(ada: Client, tmp_path: Path) -> None:
     actor = ada.actor("cold")
     running = started(ada, actor, {}, tmp_path / "started")
+    # it is shown as running a little later
+    eventually(lambda: ada.result("GET", f"/{actor}/messages")["messages"] == 0)
     replies: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: replies.append(ada.ask(actor, {"print": "never"})))
     thread.start()
